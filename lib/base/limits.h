@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Every bound of the program in one place.
+ *
+ * What a peer or an operator can send is bounded here and nowhere else, and
+ * each error that reports a bound prints the value from this file.
+ */
+#ifndef DNVME_LIB_BASE_LIMITS_H
+#define DNVME_LIB_BASE_LIMITS_H
+
+#include <stdint.h>
+
+/* Frames (bytes on a socket). */
+#define LIMIT_FRAME_CLIENT_BYTES (1u << 20)
+#define LIMIT_FRAME_PEER_BYTES (16u << 20) /* agents and servers, both directions */
+#define LIMIT_FRAME_DEPTH 24u
+#define LIMIT_FRAME_ELEMENTS (1u << 20) /* values in one frame, nested ones included */
+#define LIMIT_FRAME_STALL_MS 10000u	/* half a frame and silence */
+
+/* Sessions. */
+#define LIMIT_SESSIONS 12000u
+#define LIMIT_SESSION_OUTPUT_BYTES (32u << 20) /* unread answers before the session is closed */
+#define LIMIT_SESSION_REQUESTS 1024u	       /* unanswered requests of one session */
+#define LIMIT_REQUEST_TIMEOUT_MS 120000u
+#define LIMIT_REQUEST_TIMEOUT_DEFAULT_MS 30000u
+#define LIMIT_FORWARDED_TIMEOUT_MS 28000u /* the leader answers before the server that forwarded gives up */
+#define LIMIT_LEADER_WAIT_MS 5000u	  /* a request waits this long for a leader to appear */
+
+/* Strings (bytes, without the terminating NUL). */
+#define LIMIT_NAME 63u	  /* nodes, volumes, clusters: a DNS label */
+#define LIMIT_ADDRESS 64u /* numeric address with port */
+#define LIMIT_PATH 255u	  /* device paths */
+#define LIMIT_NQN 223u	  /* NVMe Base Specification 2.0, 4.5 */
+#define LIMIT_TEXT 1023u  /* messages, hints */
+#define LIMIT_SERIAL 127u
+#define LIMIT_REQUEST_ID 16u
+
+/* Objects. */
+#define LIMIT_SERVERS 9u
+#define LIMIT_NODES 4096u
+#define LIMIT_DISKS_PER_NODE 64u
+#define LIMIT_LABELS 16u
+#define LIMIT_COPIES 4u
+#define LIMIT_CONTROLLERS 16u /* active controllers of a volume; one colour each, with standbys */
+#define LIMIT_STANDBYS 15u
+#define LIMIT_LEGS_PER_CONTROLLER 16u
+#define LIMIT_LEGS 64u /* controllers x legs per controller */
+#define LIMIT_GROUPS_PER_LEG 64u
+#define LIMIT_RANGES_PER_LD 256u /* runs of extents that make up one LD */
+#define LIMIT_HOSTS_PER_VOLUME 64u
+#define LIMIT_COLOURS 16u
+#define LIMIT_CNTLIDS_PER_COLOUR 4000u
+#define LIMIT_LIST_PAGE 4096u
+
+/* Sizes in bytes. The largest volume is what a 63-bit signed offset addresses. */
+#define LIMIT_SECTOR_BYTES 512u
+#define LIMIT_VOLUME_BYTES_MIN (UINT64_C(1) << 20)
+#define LIMIT_VOLUME_BYTES_MAX (UINT64_C(1) << 62)
+#define LIMIT_DISK_BYTES_MIN (UINT64_C(64) << 20)
+#define LIMIT_DISK_BYTES_MAX (UINT64_C(1) << 62)
+#define LIMIT_EXTENT_BYTES_DEFAULT (UINT64_C(4) << 20)
+
+/* Proposals. */
+#define LIMIT_COMMAND_BYTES (512u << 10)
+#define LIMIT_ENTRY_BYTES (4u << 20) /* commands packed into one Raft entry */
+#define LIMIT_PROPOSALS 65536u	     /* waiting to be committed on the leader */
+#define LIMIT_DEDUPE_ENTRIES 200000u
+
+/* Health. */
+#define LIMIT_HEARTBEAT_MS 250u
+#define LIMIT_LEASE_MS 2000u
+
+_Static_assert(LIMIT_COMMAND_BYTES < LIMIT_ENTRY_BYTES, "a command fits into an entry");
+_Static_assert(LIMIT_FRAME_CLIENT_BYTES <= LIMIT_FRAME_PEER_BYTES, "a client's frame can be forwarded");
+_Static_assert(LIMIT_ENTRY_BYTES <= LIMIT_FRAME_PEER_BYTES, "an entry fits into a peer's frame");
+_Static_assert(LIMIT_COLOURS *LIMIT_CNTLIDS_PER_COLOUR < 0xffef, "all cntlids are valid ones");
+_Static_assert(LIMIT_CONTROLLERS <= LIMIT_COLOURS, "every active controller has a colour of its own");
+_Static_assert(LIMIT_SESSION_OUTPUT_BYTES >= 2 * LIMIT_FRAME_PEER_BYTES, "a whole answer fits");
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What encoder, decoder and JSON share: access to a field of a record, and the checks of its bounds. */
+#ifndef DNVME_LIB_WIRE_CODEC_FIELD_H
+#define DNVME_LIB_WIRE_CODEC_FIELD_H
+
+#include <stdbool.h>
+
+#include "lib/base/error.h"
+#include "lib/model/schema.h"
+
+/* The field's path in messages: "legs[2].groups[0].members". Links live on the stack of the caller. */
+struct codec_path {
+	const struct codec_path *parent;
+	const struct schema_field *field;
+	long index; /* -1: not an element of a list */
+};
+
+#define CODEC_PATH_SIZE 160
+void codec_path_format(const struct codec_path *path, char ret_text[CODEC_PATH_SIZE]);
+
+/* INVALID_ARGUMENT "<path>: <text>". */
+int codec_path_error(const struct codec_path *path, struct error *error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+const void *codec_field_at(const struct schema_field *field, const void *record);
+const char *codec_field_string(const struct schema_field *field, const void *record); /* may be NULL */
+uint64_t codec_field_u64(const struct schema_field *field, const void *record);
+int codec_field_enum(const struct schema_field *field, const void *record);
+const struct any_list *codec_field_list(const struct schema_field *field, const void *record);
+
+/* Whether the field holds its zero: an optional one is then not written. */
+bool codec_field_is_zero(const struct schema_field *field, const void *record);
+
+/* Bounds of one value. */
+int codec_check_u64(const struct codec_path *path, uint64_t value, struct error *error);
+int codec_check_string(const struct codec_path *path, const char *text, size_t length, struct error *error);
+int codec_check_count(const struct codec_path *path, size_t count, struct error *error);
+
+#endif

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lib/model/records.h"
+#include "lib/base/arena.h"
+#include "lib/wire/codec.h"
+#include "lib/wire/frame.h"
+#include "lib/wire/json.h"
+#include "lib/wire/methods.h"
+#include "lib/wire/rpc.h"
+#include "tests/unit/failing_alloc.h"
+
+static struct ld members[2] = {
+	{ .id = 7, .disk = 1, .state = LD_STATE_IN_SYNC },
+	{ .id = UINT64_MAX, .disk = 2, .state = LD_STATE_STALE },
+};
+static struct group groups[1] = { { .members = { 2, members } } };
+static struct leg legs[1] = {
+	{ .state = LEG_STATE_NEW, .size_bytes = 1 << 20, .group_extents = 3, .groups = { 1, groups } }
+};
+static struct slot slots[1] = { { .holder = "cn1", .epoch = 4 } };
+static struct controller controllers[1] = { { .node = "cn1", .role = CONTROLLER_ROLE_ACTIVE } };
+static const char *hosts[] = { "nqn.2014-08.org.nvmexpress:uuid:1" };
+static const struct volume sample = {
+	.id = 12,
+	.name = "db1",
+	.uuid = { 1, 2, 3, 255 },
+	.size_bytes = LIMIT_VOLUME_BYTES_MAX,
+	.copies = 2,
+	.legs_per_controller = 1,
+	.spread = SPREAD_RACK,
+	.provision = PROVISION_THIN,
+	.phase = VOLUME_PHASE_PLACED,
+	.slots = { 1, slots },
+	.controllers = { 1, controllers },
+	.legs = { 1, legs },
+	.hosts = { 1, hosts },
+	.stripe_bytes = 65536,
+	.revision = UINT64_MAX,
+};
+
+static void records_round_trip_in_both_styles(void **state)
+{
+	(void)state;
+	for (enum codec_style style = CODEC_NAMED; style <= CODEC_TAGGED; style++) {
+		struct buffer first = BUFFER_INIT, second = BUFFER_INIT;
+		struct arena arena = ARENA_INIT;
+		struct error error = { 0 };
+		struct volume volume;
+
+		assert_int_equal(codec_encode(schema_volume(), &sample, style, &first, &error), 0);
+		assert_int_equal(codec_decode(schema_volume(), buffer_bytes(&first), &arena, &volume, &error), 0);
+		assert_int_equal(volume.id, 12);
+		assert_string_equal(volume.name, "db1");
+		assert_int_equal(volume.uuid[3], 255);
+		assert_true(volume.size_bytes == LIMIT_VOLUME_BYTES_MAX);
+		assert_int_equal(volume.spread, SPREAD_RACK);
+		assert_true(volume.legs.items[0].groups.items[0].members.items[1].id == UINT64_MAX);
+		assert_string_equal(volume.hosts.items[0], hosts[0]);
+		assert_int_equal(codec_encode(schema_volume(), &volume, style, &second, &error), 0);
+		assert_int_equal(first.size, second.size);
+		assert_memory_equal(first.data, second.data, first.size);
+		/* Cut anywhere, it is refused, never misread. */
+		for (size_t size = 0; size < first.size; size++)
+			assert_int_equal(codec_decode(schema_volume(), (struct bytes){ first.data, size }, &arena,
+						      &volume, &error),
+					 ERROR_INVALID_ARGUMENT);
+		buffer_free(&first);
+		buffer_free(&second);
+		arena_free(&arena);
+	}
+}
+
+static void golden_bytes_do_not_change(void **state)
+{
+	static const uint8_t named[] = "\x82\xa3key\xa4rack\xa5value\xa2r1";
+	static const uint8_t tagged[] = "\x82\x01\xa4rack\x02\xa2r1";
+	const struct label label = { "rack", "r1" };
+	struct buffer output = BUFFER_INIT;
+
+	(void)state;
+	assert_int_equal(codec_encode(schema_label(), &label, CODEC_NAMED, &output, NULL), 0);
+	assert_int_equal(output.size, sizeof(named) - 1);
+	assert_memory_equal(output.data, named, output.size);
+	buffer_clear(&output);
+	assert_int_equal(codec_encode(schema_label(), &label, CODEC_TAGGED, &output, NULL), 0);
+	assert_int_equal(output.size, sizeof(tagged) - 1);
+	assert_memory_equal(output.data, tagged, output.size);
+	buffer_free(&output);
+}
+
+static void decode_fails(const struct schema *schema, const char *bytes, size_t size, enum error_code code,
+			 const char *message)
+{
+	struct arena arena = ARENA_INIT;
+	struct error error = { 0 };
+	uint8_t record[1024];
+
+	assert_true(schema->size <= sizeof(record));
+	assert_int_equal(codec_decode(schema, (struct bytes){ (const uint8_t *)bytes, size }, &arena, record, &error),
+			 code);
+	assert_string_equal(error.message, message);
+	arena_free(&arena);
+}
+#define DECODE_FAILS(schema, bytes, code, message) decode_fails(schema, bytes, sizeof(bytes) - 1, code, message)
+
+static void bad_input_is_named(void **state)
+{
+	const struct schema *create = schema_volume_create_request();
+
+	(void)state;
+	DECODE_FAILS(schema_label(), "\x81\xa3key\xa4rack", ERROR_INVALID_ARGUMENT, "value: missing");
+	DECODE_FAILS(schema_label(), "\x82\xa3key\xa4rack\xa5value\x05", ERROR_INVALID_ARGUMENT,
+		     "value: must be a string, not an integer");
+	DECODE_FAILS(schema_label(), "\x82\xa3key\xa4rack\xa3key\xa4rack", ERROR_INVALID_ARGUMENT, "key: given twice");
+	DECODE_FAILS(schema_label(), "\x90", ERROR_INVALID_ARGUMENT, "label must be a map, not an array");
+	DECODE_FAILS(schema_label(), "\x80\x80", ERROR_INVALID_ARGUMENT, "label: bytes behind the record");
+	DECODE_FAILS(schema_label(), "\xc1", ERROR_INVALID_ARGUMENT,
+		     "label: the byte 0xc1 is never used in MessagePack");
+	DECODE_FAILS(schema_label(),
+		     "\x81\xa3key\xa2"
+		     "a\x01",
+		     ERROR_INVALID_ARGUMENT, "key: control character at byte 1");
+	DECODE_FAILS(schema_label(),
+		     "\x81\xa3key\xa2"
+		     "a\xff",
+		     ERROR_INVALID_ARGUMENT, "key: not valid UTF-8 at byte 1");
+	DECODE_FAILS(schema_label(),
+		     "\x81\xa3key\xa2"
+		     "Ab",
+		     ERROR_INVALID_ARGUMENT, "key \"Ab\" is not a valid name");
+	DECODE_FAILS(create,
+		     "\x82\xa4name\xa1"
+		     "a\xaasize_bytes\x00",
+		     ERROR_INVALID_ARGUMENT, "size_bytes: 0 is below the minimum of 1048576");
+	DECODE_FAILS(create,
+		     "\x82\xa4name\xa1"
+		     "a\xaasize_bytes\xff",
+		     ERROR_INVALID_ARGUMENT,
+		     "size_bytes: must be an integer that is not negative, not a negative integer");
+	DECODE_FAILS(create,
+		     "\x82\xa4name\xa1"
+		     "a\xaasize_bytes\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+		     ERROR_INVALID_ARGUMENT,
+		     "size_bytes: 18446744073709551615 is above the maximum of 4611686018427387904");
+	DECODE_FAILS(create,
+		     "\x82\xa4name\xa1"
+		     "a\xa6spread\xa4moon",
+		     ERROR_INVALID_ARGUMENT, "spread: \"moon\" is not a value of spread");
+	DECODE_FAILS(schema_host(),
+		     "\x82\xa3nqn\xa1"
+		     "a\xa7volumes\x92\xa1"
+		     "a\x05",
+		     ERROR_INVALID_ARGUMENT, "volumes[1]: must be a string, not an integer");
+	DECODE_FAILS(schema_place_group(),
+		     "\x81\xa7members\x91\x81\xa4"
+		     "disk\xa2"
+		     "x1",
+		     ERROR_INVALID_ARGUMENT, "members[0].disk: must be an id such as \"d1\"");
+	DECODE_FAILS(schema_place_group(), "\x81\xa7members\x95\x80\x80\x80\x80\x80", ERROR_INVALID_ARGUMENT,
+		     "members: 5 elements, the limit is 4");
+}
+
+static void strings_are_bounded_at_the_limit(void **state)
+{
+	char text[LIMIT_PATH + 2];
+	struct disk_add_request request = { .node = "n", .path = text };
+	struct error error;
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	text[LIMIT_PATH] = '\0';
+	assert_int_equal(codec_validate(schema_disk_add_request(), &request, &error), 0);
+	text[LIMIT_PATH] = 'a';
+	text[LIMIT_PATH + 1] = '\0';
+	assert_int_equal(codec_validate(schema_disk_add_request(), &request, &error), ERROR_INVALID_ARGUMENT);
+	assert_string_equal(error.message, "path: 256 bytes, the limit is 255");
+}
+
+static void unknown_fields_are_skipped_and_nil_is_absent(void **state)
+{
+	static const char input[] = "\x84\xa3nqn\xa1"
+				    "a\xa3new\x93\x01\x81\x01\x02\xc0\xa7volumes\xc0\xcc\xfa\xc3";
+	struct arena arena = ARENA_INIT;
+	struct error error = { 0 };
+	struct host host;
+
+	(void)state;
+	assert_int_equal(codec_decode(schema_host(), (struct bytes){ (const uint8_t *)input, sizeof(input) - 1 },
+				      &arena, &host, &error),
+			 0);
+	assert_string_equal(host.nqn, "a");
+	assert_int_equal(host.volumes.count, 0);
+	arena_free(&arena);
+}
+
+static void codec_survives_failing_allocations(void **state)
+{
+	struct buffer whole = BUFFER_INIT;
+	bool failed;
+
+	(void)state;
+	assert_int_equal(codec_encode(schema_volume(), &sample, CODEC_NAMED, &whole, NULL), 0);
+	for (unsigned long n = 1;; n++) {
+		struct buffer output = BUFFER_INIT;
+		struct arena arena = ARENA_INIT;
+		struct error error = { 0 };
+		struct volume volume;
+		int rv;
+
+		failing_alloc_arm(n);
+		rv = codec_encode(schema_volume(), &sample, CODEC_NAMED, &output, &error);
+		if (rv == 0)
+			rv = codec_decode(schema_volume(), buffer_bytes(&whole), &arena, &volume, &error);
+		failed = failing_alloc_disarm();
+		assert_int_equal(rv, failed ? ERROR_INTERNAL : 0);
+		buffer_free(&output);
+		arena_free(&arena);
+		if (!failed)
+			break;
+	}
+	buffer_free(&whole);
+}
+
+/* The scanner finds the same ends whatever the pieces. */
+static void frames_end_at_the_same_byte_for_any_pieces(void **state)
+{
+	struct buffer stream = BUFFER_INIT;
+	size_t ends[4];
+
+	(void)state;
+	assert_int_equal(codec_encode(schema_volume(), &sample, CODEC_NAMED, &stream, NULL), 0);
+	ends[0] = stream.size;
+	assert_int_equal(rpc_request_encode(1, "volume.list", NULL, NULL, &stream, NULL), 0);
+	ends[1] = stream.size;
+	assert_int_equal(buffer_append(&stream,
+				       "\xc7\x03\x01"
+				       "abc",
+				       6),
+			 0);
+	ends[2] = stream.size;
+	assert_int_equal(buffer_append(&stream,
+				       "\xdf\x00\x00\x00\x01\xd9\x01k\xcb"
+				       "12345678",
+				       17),
+			 0);
+	ends[3] = stream.size;
+	for (size_t piece = 1; piece <= stream.size; piece++) {
+		struct frame_scanner scanner;
+		size_t at = 0, found = 0, used;
+		int complete;
+
+		frame_scanner_init(&scanner, 4096);
+		while (at < stream.size) {
+			size_t size = piece < stream.size - at ? piece : stream.size - at;
+
+			assert_int_equal(frame_scanner_feed(&scanner, stream.data + at, size, &used, &complete, NULL),
+					 0);
+			at += used;
+			assert_int_equal(frame_scanner_is_partial(&scanner), !complete);
+			if (complete)
+				assert_int_equal(at, ends[found++]);
+		}
+		assert_int_equal(found, 4);
+	}
+	buffer_free(&stream);
+}
+
+static int scan(const void *data, size_t size, size_t max_bytes, struct error *error)
+{
+	struct frame_scanner scanner;
+	size_t used;
+	int complete;
+
+	frame_scanner_init(&scanner, max_bytes);
+	return frame_scanner_feed(&scanner, data, size, &used, &complete, error);
+}
+
+static void frames_are_bounded(void **state)
+{
+	uint8_t nested[LIMIT_FRAME_DEPTH + 1];
+	struct error error;
+
+	(void)state;
+	memset(nested, 0x91, sizeof(nested));
+	assert_int_equal(scan(nested, LIMIT_FRAME_DEPTH, 1000, &error), 0);
+	assert_int_equal(scan(nested, sizeof(nested), 1000, &error), ERROR_TOO_LARGE);
+	assert_string_equal(error.message, "the frame is nested deeper than the limit of 24");
+	assert_int_equal(scan("\xdd\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
+	assert_int_equal(scan("\xdf\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
+	assert_int_equal(scan("\xdb\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
+	assert_int_equal(scan("\xc6\x00\x00\x03\xe4", 5, 1000, &error), ERROR_TOO_LARGE);
+	assert_int_equal(scan("\xc6\x00\x00\x03\xe3", 5, 1000, &error), 0);
+	assert_int_equal(scan("\xc1", 1, 1000, &error), ERROR_INVALID_ARGUMENT);
+	/* Declared elements of siblings add up. */
+	assert_int_equal(scan("\x92\xdd\x00\x00\x03\xd0\x00", 7, 1000, &error), 0);
+	assert_int_equal(scan("\x92\xdd\x00\x00\x03\xe3\x00", 7, 1000, &error), ERROR_TOO_LARGE);
+}
+
+static void open_fails(const char *bytes, size_t size, int msgid_known, const char *message)
+{
+	struct arena arena = ARENA_INIT;
+	struct rpc_message opened;
+	struct error error = { 0 };
+	int known;
+
+	assert_int_equal(
+		rpc_message_open((struct bytes){ (const uint8_t *)bytes, size }, &arena, &opened, &known, &error),
+		ERROR_INVALID_ARGUMENT);
+	assert_int_equal(known, msgid_known);
+	assert_string_equal(error.message, message);
+	arena_free(&arena);
+}
+#define OPEN_FAILS(bytes, known, message)                                                                              \
+	open_fails(bytes, sizeof(bytes) - 1, known, "not a MessagePack-RPC message: " message)
+
+static void rpc_messages_are_checked(void **state)
+{
+	(void)state;
+	OPEN_FAILS("\x01", 0, "it must be an array");
+	OPEN_FAILS("\x90", 0, "the type must be 0, 1 or 2");
+	OPEN_FAILS("\x91\x03", 0, "the type must be 0, 1 or 2");
+	OPEN_FAILS("\x93\x00\x01\xa1m", 0, "requests and responses have four elements, the second a 32-bit msgid");
+	OPEN_FAILS("\x94\x00\xcf\x00\x00\x00\x01\x00\x00\x00\x00\xa1m\x90", 0,
+		   "requests and responses have four elements, the second a 32-bit msgid");
+	OPEN_FAILS("\x94\x00\x07\x05\x90", 1, "the method must be a string");
+	OPEN_FAILS("\x94\x00\x07\xa1m\x80", 1, "params must be an array of at most one map");
+	OPEN_FAILS("\x94\x00\x07\xa1m\x91\x05", 1, "params must be an array of one map");
+	OPEN_FAILS("\x94\x02\x07\xa1m\x90", 0, "a notification has three elements");
+}
+
+static void rpc_round_trips(void **state)
+{
+	struct buffer frame = BUFFER_INIT, forwarded = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+	struct rpc_message message;
+	struct error error = { 0 }, failure = { 0 };
+	int known;
+
+	(void)state;
+	assert_int_equal(rpc_request_encode(UINT32_MAX, "volume.get", schema_label(), &(struct label){ "a", "b" },
+					    &frame, &error),
+			 0);
+	assert_int_equal(rpc_message_open(buffer_bytes(&frame), &arena, &message, &known, &error), 0);
+	assert_int_equal(message.type, RPC_REQUEST);
+	assert_int_equal(known, 1);
+	assert_true(message.msgid == UINT32_MAX);
+	assert_string_equal(message.method, "volume.get");
+	assert_int_equal(rpc_request_forward(message.msgid, message.method, &message.params, &forwarded, &error), 0);
+	assert_int_equal(forwarded.size, frame.size);
+	assert_memory_equal(forwarded.data, frame.data, frame.size);
+	rpc_message_close(&message);
+	buffer_clear(&frame);
+	error_set(&failure, ERROR_NO_CAPACITY, "not enough space");
+	error_hint(&failure, "add a disk");
+	error_detail(&failure, "rack r1: 5 GiB free");
+	error_detail(&failure, "rack r2: 1 GiB free");
+	assert_int_equal(rpc_failure_encode(9, &failure, &frame, &error), 0);
+	assert_int_equal(rpc_message_open(buffer_bytes(&frame), &arena, &message, &known, &error), 0);
+	assert_int_equal(message.type, RPC_RESPONSE);
+	assert_int_equal(rpc_failure_decode(&message.failure, &error), ERROR_NO_CAPACITY);
+	assert_string_equal(error.message, failure.message);
+	assert_string_equal(error.hint, failure.hint);
+	assert_string_equal(error.details, failure.details);
+	rpc_message_close(&message);
+	buffer_free(&frame);
+	buffer_free(&forwarded);
+	arena_free(&arena);
+}
+
+static void json_uses_the_names_of_the_wire(void **state)
+{
+	struct json_object *object = json_record_make(schema_volume(), &sample);
+
+	(void)state;
+	assert_non_null(object);
+	assert_string_equal(json_object_get_string(json_object_object_get(object, "id")), "v12");
+	assert_string_equal(json_object_get_string(json_object_object_get(object, "phase")), "placed");
+	assert_string_equal(json_object_get_string(json_object_object_get(object, "hosts")),
+			    "[ \"nqn.2014-08.org.nvmexpress:uuid:1\" ]");
+	assert_true(json_object_get_uint64(json_object_object_get(object, "revision")) == UINT64_MAX);
+	json_object_put(object);
+}
+
+static void methods_are_found_by_name(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < METHOD_ID_COUNT; i++)
+		assert_ptr_equal(method_find(method_at((enum method_id)i)->name), method_at((enum method_id)i));
+	assert_null(method_find("volume.explode"));
+	assert_null(method_at(METHOD_ID_COUNT));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(records_round_trip_in_both_styles),
+		cmocka_unit_test(golden_bytes_do_not_change),
+		cmocka_unit_test(bad_input_is_named),
+		cmocka_unit_test(strings_are_bounded_at_the_limit),
+		cmocka_unit_test(unknown_fields_are_skipped_and_nil_is_absent),
+		cmocka_unit_test(codec_survives_failing_allocations),
+		cmocka_unit_test(frames_end_at_the_same_byte_for_any_pieces),
+		cmocka_unit_test(frames_are_bounded),
+		cmocka_unit_test(rpc_messages_are_checked),
+		cmocka_unit_test(rpc_round_trips),
+		cmocka_unit_test(json_uses_the_names_of_the_wire),
+		cmocka_unit_test(methods_are_found_by_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
