@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A member of the Raft group: libraft on libuv behind a small door. The only code that includes <raft.h>.
+ *
+ * Proposals that arrive while an entry is on its way to disk go out together in the next one. Reads that need
+ * linearizability share one barrier. All calls and callbacks on the loop's thread; callbacks never run inside the
+ * call that asked for them.
+ */
+#ifndef DNVME_RAFT_CONSENSUS_H
+#define DNVME_RAFT_CONSENSUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "lib/base/buffer.h"
+#include "lib/base/error.h"
+
+struct consensus;
+
+/* The replicated state machine, given by the program. */
+struct consensus_machine {
+	void *data;
+
+	/* Last Raft index that the machine holds durably enough to survive the death of this process. */
+	uint64_t (*applied_index)(void *data);
+
+	/* Apply the `count` commands of the entry `index`, all in one transaction with the index. outcomes[i] (empty at
+	 * the call, freed by the caller) receives the i-th command's outcome; may be ignored (outcomes is NULL on
+	 * followers). An error means that this server cannot go on (disk full, damaged store): the member stops, the
+	 * entry is applied again after a restart. */
+	int (*apply)(void *data, uint64_t index, const struct bytes *commands, size_t count, struct buffer *outcomes,
+		     struct error *error);
+
+	/* An entry without commands (barrier, configuration): remember the index. */
+	int (*skip)(void *data, uint64_t index, struct error *error);
+
+	/* The whole state, applied index included. */
+	int (*dump)(void *data, struct buffer *output, struct error *error);
+
+	/* Replace the state; must do nothing if the machine already holds `index` or more. */
+	int (*load)(void *data, uint64_t index, struct bytes dump, struct error *error);
+};
+
+struct consensus_server {
+	uint64_t id;
+	const char *address; /* IPv4:port */
+};
+
+struct consensus_options {
+	uv_loop_t *loop;       /* borrowed */
+	uint64_t id;	       /* > 0 */
+	const char *address;   /* IPv4:port on which peers connect; copied */
+	const char *directory; /* for log and snapshots; created when missing; copied */
+	struct consensus_machine machine;
+	unsigned heartbeat_ms;	      /* 0 chooses 50 */
+	unsigned election_timeout_ms; /* 0 chooses 400 */
+	unsigned snapshot_threshold;  /* entries between snapshots; 0 chooses 4096 */
+	unsigned snapshot_trailing;   /* entries kept behind one; 0 chooses 2048 */
+	void *data;
+	/* Leadership was won or lost (called once per change). */
+	void (*on_leadership)(void *data, bool leader, uint64_t term);
+	/* The member cannot go on; the program should end. `failure` says why. */
+	void (*on_failure)(void *data, const struct error *failure);
+};
+
+/* Whether `directory` holds a bootstrapped or joined member. Blocks on disk. */
+int consensus_directory_check(const char *directory, bool *ret_initialized, struct error *error);
+
+/* Open log and snapshot and take part. With `bootstrap_count` > 0 and an empty directory, first writes that
+ * configuration (durable before this returns); with a directory that is not empty, `bootstrap` is ignored. */
+int consensus_start(const struct consensus_options *options, const struct consensus_server *bootstrap,
+		    size_t bootstrap_count, struct consensus **ret_consensus, struct error *error);
+
+/* Fail what waits with CANCELLED, close everything; `closed` runs when the memory is gone. */
+void consensus_close(struct consensus *consensus, void (*closed)(void *data), void *data);
+
+bool consensus_is_leader(const struct consensus *consensus);
+uint64_t consensus_term(const struct consensus *consensus);
+uint64_t consensus_leader_id(const struct consensus *consensus); /* 0 unknown */
+uint64_t consensus_applied_index(const struct consensus *consensus);
+const char *consensus_state_name(const struct consensus *consensus); /* follower, candidate, leader, unavailable */
+
+struct consensus_statistics {
+	uint64_t entries_proposed, commands_proposed, barriers, snapshots_taken, snapshots_installed, snapshot_index;
+};
+void consensus_statistics_get(const struct consensus *consensus, struct consensus_statistics *ret_statistics);
+
+/* Called once. failure is NULL on success, and `outcome` is borrowed during the call. Codes: UNAVAILABLE with
+ * *unknown* false: not appended, safe to repeat elsewhere; UNAVAILABLE with unknown true: leadership was lost, only
+ * the request id tells whether it was committed; CANCELLED: closing (outcome unknown as well). */
+typedef void (*consensus_propose_callback)(void *data, struct bytes outcome, bool unknown, const struct error *failure);
+
+/* Propose a command (copied). Returns UNAVAILABLE when not leader, TOO_LARGE, NO_CAPACITY when the queue is full
+ * (LIMIT_PROPOSALS); the callback then never runs. */
+int consensus_propose(struct consensus *consensus, struct bytes command, consensus_propose_callback callback,
+		      void *data, struct error *error);
+
+/* Run `callback` once everything that was committed before the call is applied here and this server proved that it
+ * still leads. failure (UNAVAILABLE, CANCELLED) or NULL. Returns UNAVAILABLE when not leader. */
+typedef void (*consensus_barrier_callback)(void *data, const struct error *failure);
+int consensus_barrier(struct consensus *consensus, consensus_barrier_callback callback, void *data,
+		      struct error *error);
+
+/* Hand leadership to another voter; stops taking proposals and lets those under way finish first. */
+int consensus_transfer(struct consensus *consensus, uint64_t target_id, consensus_barrier_callback callback, void *data,
+		       struct error *error);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of this folder share. */
+#ifndef DNVME_RAFT_INTERNAL_H
+#define DNVME_RAFT_INTERNAL_H
+
+#include <raft.h>
+#include <raft/uv.h>
+
+#include "raft/consensus.h"
+#include "raft/transport.h"
+
+struct proposal {
+	struct proposal *next;
+	consensus_propose_callback callback;
+	void *data;
+	size_t size;
+	uint8_t command[];
+};
+
+/* An entry on its way through the log, with the proposals that it carries. */
+struct flight {
+	struct raft_apply request;
+	struct consensus *consensus;
+	struct flight *next;
+	struct proposal *proposals;
+	size_t count;
+	struct buffer *outcomes;
+};
+
+struct barrier_wait {
+	struct barrier_wait *next;
+	consensus_barrier_callback callback;
+	void *data;
+};
+
+struct transfer_wait {
+	consensus_barrier_callback callback;
+	void *data;
+	uint64_t target_id;
+	bool sent;
+};
+
+struct consensus {
+	struct raft raft;
+	struct raft_io io;
+	struct raft_fsm fsm;
+	struct transport transport;
+	struct raft_transfer transfer_request;
+	struct raft_barrier barrier_request;
+	uv_prepare_t prepare;
+	uv_check_t check;
+	struct consensus_machine machine;
+	struct consensus_statistics statistics;
+	void *data;
+	void (*on_leadership)(void *data, bool leader, uint64_t term);
+	void (*on_failure)(void *data, const struct error *failure);
+	void (*closed)(void *data);
+	void *closed_data;
+	int (*uv_start)(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv);
+	raft_io_recv_cb uv_recv;
+
+	struct proposal *queue, **queue_end;   /* not yet in the log */
+	size_t queued;			       /* proposals in the queue and in flight */
+	struct flight *flights, **flights_end; /* in log order */
+	size_t flight_count;
+	struct barrier_wait *barrier_queue;  /* wait for the next barrier */
+	struct barrier_wait *barrier_active; /* wait for the one under way */
+	bool barrier_busy;
+	struct transfer_wait transfer;
+	bool transferring;
+
+	bool leader;
+	uint64_t leader_term;
+	bool snapshot_open; /* between snapshot() and snapshot_finalize() */
+	bool failed;	    /* the machine could not apply: nothing is applied any more */
+	bool failure_told;
+	struct error failure;
+	bool started; /* raft_start() returned */
+	bool closing;
+	unsigned handles_open;
+};
+
+/* machine.c: the callbacks of libraft's state machine. */
+void machine_init(struct consensus *consensus);
+
+#endif

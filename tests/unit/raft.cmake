@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+dnvme_unit_test(entry dnvme_raft)
+dnvme_unit_test(consensus dnvme_raft)
