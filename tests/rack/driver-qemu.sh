@@ -52,7 +52,7 @@ driver_start() {
 		-append "console=ttyS0 quiet panic=-1 tsc_early_khz=$(cat "$RACK/tsc") tsc=reliable no_timer_check \
 cryptomgr.notests mitigations=off nokaslr random.trust_cpu=on \
 rack.name=$1 rack.address=$(node_address "$1") rack.id=$(node_octet "$1")" \
-		</dev/null >>"$RACK/$1/qemu.log" 2>&1 9>&- &
+		</dev/null >>"$RACK/$1/qemu.log" 2>&1 &
 	process_record "$RACK/$1/pid" $!
 }
 

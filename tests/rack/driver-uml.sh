@@ -38,13 +38,14 @@ driver_start() {
 		root=/dev/root rootfstype=hostfs rootflags=/ ro init="$RACK/init" quiet panic=-1 con=null con0=null,fd:1 $disks \
 		"vec0:transport=tap,ifname=$1,depth=128,gro=1,mac=$(node_mac "$1")" \
 		"rack.name=$1" "rack.address=$(node_address "$1")" "rack.id=$(node_octet "$1")" "rack.stage=$RACK/stage" \
-		</dev/null >>"$RACK/$1/console.log" 2>&1 9>&- &
+		</dev/null >>"$RACK/$1/console.log" 2>&1 &
 	process_record "$RACK/$1/pid" $!
 }
 
 # The whole group: without its main process, the stubs of the guest's own processes would spin.
 driver_kill() {
-	process_alive "$RACK/$1/pid" && kill -s KILL -- -"$pid"
+	process_alive "$RACK/$1/pid" || return 1
+	kill -s KILL -- -"$pid"
 	rm -rf "${RACK:?}/run/$1"
 }
 

@@ -155,7 +155,7 @@ boot_all() {
 			failed="$failed $node"
 		}
 	done
-	[ -z "$failed" ] || die "no answer within $DRIVER_BOOT_LIMIT s:$failed"
+	[ -z "$failed" ] || die "dead, or silent for $DRIVER_BOOT_LIMIT s:$failed"
 }
 
 rack_down() {

@@ -91,6 +91,8 @@ commands() {
 	check "put and get" put_and_get
 	check "staged program" prints staged rack exec cn1 /opt/dnvme/bin/hello
 	check "staged program, by name" prints staged rack exec host1 hello
+	check "staged program with its libraries" rack exec cn1 '/opt/dnvme/bin/curl --version'
+	check "staged programs are read-only" not rack exec cn1 'echo >/opt/dnvme/bin/new'
 	check "server's exit status" status_of 9 rack exec cp1 'exit 9'
 	check "server's address" rack exec cp1 'ip addr show eth0 | grep -q 10.77.0.1/'
 	check "each its own host NQN" prints "$(rack exec dn1 cat /etc/nvme/hostid | sed 's/0b$/1f/')" \
@@ -131,7 +133,7 @@ data_path() {
 	check "dm linear, nvmet export" export_disk
 	check "import over TCP" import_disk
 	check "cn reads what dn wrote" prints "written before the cut" read_disk
-	check "raid, thin, mirror, flakey" device_mapper_targets cn1 "raid thin-pool thin error"
+	check "device-mapper targets" device_mapper_targets cn1 "linear error raid thin-pool thin mirror flakey delay log-writes crypt"
 	check "trace instance with block errors" trace_events
 	check "fio" rack exec --timeout 120 cn1 'fio --name=v --filename=/dev/nvme0n1 --offset=1m --size=4m --bs=64k --rw=write --direct=1 --ioengine=libaio --iodepth=4 --verify=crc32c --verify_state_save=0 --output=/dev/null'
 }
@@ -168,6 +170,10 @@ faults() {
 	check "cut from one: ping to another" ping_from dn1 10.77.0.51
 	check "heal by the other's name" rack heal cn1
 	check "heal: ping again" ping_from cn1 10.77.0.11
+	check "cut one way" rack cut dn1 --to host1
+	check "cut one way: status shows it" sh -c "'$DEV' rack --name $NAME status | grep -q 'dn1→host1'"
+	check "cut one way: no answer" not ping_from host1 10.77.0.11
+	check "heal one way" rack heal dn1
 	check "cut server" rack cut cp1
 	check "cut server: no ping" not ping_from cp1 10.77.0.11
 	check "heal server" rack heal cp1
@@ -178,6 +184,7 @@ faults() {
 	check "thaw: answer" rack exec --timeout 20 cn1 true
 	check "freeze and thaw a server" servers_freeze
 	check "kill" rack kill dn1
+	check "kill: a second time is refused" not rack kill dn1
 	check "kill: off" status_of 125 rack exec --timeout 3 dn1 true
 	check "boot" rack boot dn1
 	check "boot: the disk kept its content" prints "written before the cut" \
@@ -206,6 +213,13 @@ nothing_stays() {
 		! pgrep -af "$STATE"
 }
 
+second_up() { not rack up --driver "$DRIVER" --dn 1 --cn 0 --host 0 --servers 0 && rack exec --timeout 20 cn1 true; }
+interrupted_up() {
+	timeout -s TERM 0.7 "$DEV" rack --name "$NAME" up --driver "$DRIVER" --dn 2 --cn 0 --host 0
+	sleep 0.5
+	nothing_stays
+}
+
 for DRIVER in "${@:-uml}"; do
 	NAME=selftest-$DRIVER-$$
 	STATE=${DNVME_RACK_DIR:-/var/tmp/dnvme-rack}/$NAME
@@ -213,14 +227,16 @@ for DRIVER in "${@:-uml}"; do
 	chmod +x "$DIR/hello"
 	trap 'rack down; rm -rf "$DIR"' EXIT
 	trap 'exit 130' INT TERM
-	check "up" rack up --driver "$DRIVER" --dn 1 --cn 1 --host 1 --servers 1 --disk-size 256M --install "$DIR/hello"
+	check "up" rack up --driver "$DRIVER" --dn 1 --cn 1 --host 1 --servers 1 --disk-size 256M --install "$DIR/hello" --install "$(command -v curl)"
 	commands
 	data_path
 	lease
 	faults
+	check "a second up is refused, and harms nothing" second_up
 	check "down" rack down
 	check "down leaves nothing" nothing_stays
 	check "down twice" rack down
+	check "an interrupted up leaves nothing" interrupted_up
 done
 echo "$PASSED passed, $FAILED failed"
 [ $FAILED -eq 0 ]

@@ -3,7 +3,7 @@
 # of the tools for their /usr.  Nothing is installed; all of it is kept in the cache.
 
 # In load order, each after those that it depends on.
-STOCK_MODULES="virtio_mmio virtio_blk virtio_net virtio_rng crc32c_intel ext4 nvmet-tcp nvme-tcp nvme-loop
+STOCK_MODULES="virtio_mmio virtio_blk virtio_net virtio_rng crc32c_intel ext4 nvmet-tcp nvme-tcp
 	raid0 raid1 dm-raid dm-thin-pool dm-snapshot dm-mirror dm-zero dm-delay dm-flakey dm-log-writes dm-multipath dm-crypt
 	loop null_blk dummy sch_netem tcp_diag nf_tables nft_ct nft_limit nft_quota nft_objref nft_reject_inet"
 
@@ -28,7 +28,7 @@ stock_kernel_fetch() {
 		echo "$version" >version
 		stock_vmlinux "boot/vmlinuz-$version" >vmlinux
 	) >&2 || die "$package could not be unpacked in $work"
-	mv "$work" "$CACHE/stock-$package"
+	mv -T "$work" "$CACHE/stock-$package" || rm -rf "$work" # another one was quicker
 	ln -sfn "stock-$package" "$CACHE/stock"
 }
 
@@ -68,12 +68,16 @@ stock_initramfs_build() {
 	cp "$RACK_SRC/init-qemu.sh" "$1/init"
 	chmod +x "$1/init"
 	version=$(cat "$CACHE/stock/version")
+	: >"$1/modules/all"
 	for module in $STOCK_MODULES; do
-		modprobe -d "$CACHE/stock" -S "$version" --show-depends "$module" || die "this kernel has no module $module"
-	done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r path; do
+		modprobe -d "$CACHE/stock" -S "$version" --show-depends "$module" >>"$1/modules/all" ||
+			die "this kernel has no module $module"
+	done
+	awk '$1 == "insmod" && !seen[$2]++ { print $2 }' "$1/modules/all" | while read -r path; do
 		strip -g -R .BTF "$path" -o "$1/modules/${path##*/}"
 		echo "${path##*/}" >>"$1/modules/order"
 	done
+	rm "$1/modules/all"
 	(cd "$1" && find . | cpio -o -H newc --quiet) >"$2"
 }
 
@@ -102,7 +106,8 @@ stock_tools_build() {
 	image_make "$1" "$2"
 }
 
-# image_make FOLDER FILE: a read-only ext4 image
+# image_make FOLDER FILE: an ext4 image of it
 image_make() {
+	: >"$2"
 	mke2fs -q -t ext4 -O ^has_journal -m 0 -d "$1" "$2" "$(($(du -sm "$1" | cut -f1) * 11 / 10 + 16))M"
 }
