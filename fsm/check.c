@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The audit of the whole state: everything that is kept twice agrees, and no extent has two owners or none.
+ *
+ * First each volume and each disk is read and leaves its claims (on extents, on index entries, on counters) in
+ * arrays; then the arrays are sorted and compared with what the tables say. A damaged record ends the audit with its
+ * own error.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/extents.h"
+
+struct claim {
+	uint64_t disk, start, length;
+	uint64_t ld; /* 0: free */
+};
+
+struct claim_list {
+	size_t count;
+	struct claim *items;
+};
+
+struct audit {
+	struct state state;
+	struct counters counters;
+	struct error *error; /* of what fails meanwhile; overwritten all the time */
+	struct error report;
+	size_t findings;
+	struct claim_list claims; /* extents: of LDs and of free runs */
+	struct id_list lds;	  /* every LD id */
+	/* What the volumes imply. */
+	uint64_t volume_names, node_volumes, disk_volumes, host_volumes, transitions;
+};
+
+static void finding(struct audit *audit, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void finding(struct audit *audit, const char *format, ...)
+{
+	char text[256];
+	va_list arguments;
+
+	if (audit->findings++ == 0)
+		error_set(&audit->report, ERROR_FAILED_PRECONDITION, "the state contradicts itself");
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	error_detail(&audit->report, "%s", text);
+}
+
+/* Whether a key is there; errors of the store end up in `ret_result`. */
+static bool exists(struct audit *audit, enum store_table table, struct bytes key, int *ret_result)
+{
+	struct bytes value;
+	int result = store_get(audit->state.txn, table, key, &value, audit->error);
+
+	if (result != 0 && result != ERROR_NOT_FOUND)
+		*ret_result = result;
+	return result == 0;
+}
+
+static int claim_add(struct audit *audit, struct claim claim)
+{
+	struct claim *item = list_add(audit->state.arena, &audit->claims, sizeof(*item));
+
+	if (item == NULL)
+		return state_nomem(&audit->state, audit->error);
+	*item = claim;
+	return 0;
+}
+
+/* --- volumes ------------------------------------------------------------------------------------------------ */
+
+static int ld_audit(struct audit *audit, const struct volume *volume, const struct leg *leg, const struct ld *ld)
+{
+	uint64_t *id = list_add(audit->state.arena, &audit->lds, sizeof(*id)), extents = 0;
+	struct key key;
+	int result = 0;
+
+	if (id == NULL)
+		return state_nomem(&audit->state, audit->error);
+	*id = ld->id;
+	if (ld->id == 0 || ld->id > audit->counters.last_ld)
+		finding(audit, "ld%" PRIu64 " was never given out", ld->id);
+	if (ld->state == LD_STATE_FREED) {
+		if (ld->ranges.count > 0 || volume->phase != VOLUME_PHASE_RELEASING)
+			finding(audit, "ld%" PRIu64 " of v%" PRIu64 " is freed but not gone", ld->id, volume->id);
+		return 0;
+	}
+	if (!exists(audit, STORE_TABLE_DISK, key_id(&key, ld->disk), &result) && result == 0)
+		finding(audit, "ld%" PRIu64 " lies on disk d%" PRIu64 ", which is not there", ld->id, ld->disk);
+	for (size_t i = 0; result == 0 && i < ld->ranges.count; i++) {
+		const struct range *range = &ld->ranges.items[i];
+
+		extents += range->length;
+		result = claim_add(audit, (struct claim){ ld->disk, range->start, range->length, ld->id });
+	}
+	if (extents != leg->group_extents)
+		finding(audit, "ld%" PRIu64 " has %" PRIu64 " extents, not %" PRIu64, ld->id, extents,
+			leg->group_extents);
+	return result;
+}
+
+static int legs_audit(struct audit *audit, const struct volume *volume)
+{
+	struct id_list disks = { 0 };
+	struct key key;
+	uint64_t *disk;
+	int result = 0;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		if (leg->slot >= volume->slots.count)
+			finding(audit, "leg %zu of v%" PRIu64 " is of a slot that is not there", l, volume->id);
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			const struct group *group = &leg->groups.items[g];
+
+			if (group->members.count != volume->copies)
+				finding(audit, "group %zu of leg %zu of v%" PRIu64 " has %zu members", g, l, volume->id,
+					group->members.count);
+			for (size_t m = 0; m < group->members.count; m++) {
+				result = ld_audit(audit, volume, leg, &group->members.items[m]);
+				if (result != 0)
+					return result;
+				if (group->members.items[m].state == LD_STATE_FREED)
+					continue;
+				disk = list_add(audit->state.arena, &disks, sizeof(*disk));
+				if (disk == NULL)
+					return state_nomem(&audit->state, audit->error);
+				*disk = group->members.items[m].disk;
+			}
+		}
+	}
+	id_list_normalize(&disks);
+	audit->disk_volumes += disks.count;
+	for (size_t i = 0; result == 0 && i < disks.count; i++) {
+		if (!exists(audit, STORE_TABLE_DISK_VOLUME, key_id_id(&key, disks.items[i], volume->id), &result) &&
+		    result == 0)
+			finding(audit, "disk d%" PRIu64 " does not know that v%" PRIu64 " lies on it", disks.items[i],
+				volume->id);
+	}
+	return result;
+}
+
+static int controllers_audit(struct audit *audit, const struct volume *volume)
+{
+	struct node node;
+	struct key key;
+	unsigned colours = 0;
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < volume->controllers.count; i++) {
+		const struct controller *controller = &volume->controllers.items[i];
+		bool active = i < volume->slots.count;
+
+		audit->node_volumes++;
+		if (!exists(audit, STORE_TABLE_NODE_VOLUME, key_text_id(&key, controller->node, volume->id), &result) &&
+		    result == 0)
+			finding(audit, "node \"%s\" does not know that it is a controller of v%" PRIu64,
+				controller->node, volume->id);
+		if (result == 0)
+			result = state_node(&audit->state, controller->node, &node, audit->error);
+		if (result == ERROR_NOT_FOUND && !audit->state.broken) {
+			finding(audit, "v%" PRIu64 " is served by node \"%s\", which is not there", volume->id,
+				controller->node);
+			result = 0;
+			continue;
+		}
+		if (result != 0)
+			return result;
+		if (colours & 1u << node.colour)
+			finding(audit, "two controllers of v%" PRIu64 " have the colour %" PRIu64, volume->id,
+				node.colour);
+		colours |= 1u << node.colour;
+		if (active != (controller->role == CONTROLLER_ROLE_ACTIVE) ||
+		    (active && (controller->slot != i || strcmp(volume->slots.items[i].holder, controller->node) != 0)))
+			finding(audit, "controller %zu of v%" PRIu64 " does not match its slots", i, volume->id);
+	}
+	return result;
+}
+
+static int volume_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct audit *audit = data;
+	struct volume volume;
+	struct key index;
+	uint64_t id = 0;
+	bool listed;
+	int result = state_decode(&audit->state, STORE_TABLE_VOLUME, value, schema_volume(), &volume, error);
+
+	if (result != 0)
+		return result;
+	if (key.size != 8 || key_read_id(key.data) != volume.id || volume.id > audit->counters.last_volume)
+		finding(audit, "v%" PRIu64 " is stored in the wrong place", volume.id);
+	if (volume.revision > audit->counters.revision)
+		finding(audit, "v%" PRIu64 " has a revision of the future", volume.id);
+	if (volume.hosts.count > 0 && volume_is_leaving(volume.phase))
+		finding(audit, "v%" PRIu64 " is being deleted and has hosts", volume.id);
+	if (volume.phase != VOLUME_PHASE_RELEASING) {
+		audit->volume_names++;
+		result =
+			state_get_id(&audit->state, STORE_TABLE_VOLUME_NAME, key_text(&index, volume.name), &id, error);
+		if (audit->state.broken)
+			return result;
+		if (id != volume.id)
+			finding(audit, "the name \"%s\" does not lead to v%" PRIu64, volume.name, volume.id);
+		result = 0;
+	}
+	listed = exists(audit, STORE_TABLE_TRANSITION, key_id(&index, volume.id), &result);
+	audit->transitions += volume.phase != VOLUME_PHASE_ONLINE;
+	if (result == 0 && listed != (volume.phase != VOLUME_PHASE_ONLINE))
+		finding(audit, "v%" PRIu64 " in phase %s %s listed as in transition", volume.id,
+			ENUM_NAME(volume_phase, volume.phase), listed ? "is" : "is not");
+	for (size_t i = 0; result == 0 && i < volume.hosts.count; i++) {
+		audit->host_volumes++;
+		if (!exists(audit, STORE_TABLE_HOST_VOLUME, key_text_id(&index, volume.hosts.items[i], volume.id),
+			    &result) &&
+		    result == 0)
+			finding(audit, "host %s is not listed with v%" PRIu64, volume.hosts.items[i], volume.id);
+	}
+	if (result == 0)
+		result = controllers_audit(audit, &volume);
+	if (result == 0)
+		result = legs_audit(audit, &volume);
+	return result;
+}
+
+/* --- nodes and disks ------------------------------------------------------------------------------------- */
+
+static int count_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	(void)key;
+	(void)value;
+	(void)error;
+	++*(uint64_t *)data;
+	return 0;
+}
+
+static int node_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct audit *audit = data;
+	struct node node;
+	struct id_list disks;
+	struct disk disk;
+	struct key prefix;
+	struct bytes bytes;
+	uint64_t controllers = 0, ports[LIMIT_DISKS_PER_NODE + 1];
+	size_t port_count = 0;
+	int result = state_decode(&audit->state, STORE_TABLE_NODE, value, schema_node(), &node, error);
+
+	if (result != 0)
+		return result;
+	if (key.size != strlen(node.name) || memcmp(key.data, node.name, key.size) != 0)
+		finding(audit, "node \"%s\" is stored in the wrong place", node.name);
+	bytes = key_text_nul(&prefix, node.name);
+	result = state_walk(&audit->state, STORE_TABLE_NODE_VOLUME, bytes, bytes, count_visit, &controllers, error);
+	if (result == 0)
+		result = state_node_disks(&audit->state, node.name, &disks, error);
+	if (result != 0)
+		return result;
+	if (controllers != node.controllers)
+		finding(audit, "node \"%s\" counts %" PRIu64 " controllers, not %" PRIu64, node.name, node.controllers,
+			controllers);
+	if (disks.count > LIMIT_DISKS_PER_NODE)
+		finding(audit, "node \"%s\" has %zu disks", node.name, disks.count);
+	ports[port_count++] = node.port;
+	for (size_t i = 0; i < disks.count && i < LIMIT_DISKS_PER_NODE; i++) {
+		result = state_disk(&audit->state, disks.items[i], &disk, error);
+		if (result != 0)
+			return result;
+		for (size_t j = 0; j < port_count; j++) {
+			if (ports[j] == disk.port)
+				finding(audit, "port %" PRIu64 " of node \"%s\" is used twice", disk.port, node.name);
+		}
+		ports[port_count++] = disk.port;
+	}
+	return 0;
+}
+
+static int disk_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct audit *audit = data;
+	struct disk disk;
+	struct key index;
+	uint64_t id = 0;
+	int result = state_decode(&audit->state, STORE_TABLE_DISK, value, schema_disk(), &disk, error);
+
+	if (result != 0)
+		return result;
+	if (key.size != 8 || key_read_id(key.data) != disk.id || disk.id > audit->counters.last_disk)
+		finding(audit, "d%" PRIu64 " is stored in the wrong place", disk.id);
+	result = state_get_id(&audit->state, STORE_TABLE_DISK_PATH, key_text_text(&index, disk.node, disk.path), &id,
+			      error);
+	if (audit->state.broken)
+		return result;
+	if (id != disk.id)
+		finding(audit, "%s of node \"%s\" does not lead to d%" PRIu64, disk.path, disk.node, disk.id);
+	result = 0;
+	if (!exists(audit, STORE_TABLE_NODE, key_text(&index, disk.node), &result) && result == 0)
+		finding(audit, "d%" PRIu64 " belongs to node \"%s\", which is not there", disk.id, disk.node);
+	/* Two claims of no length stand for the ends of the disk. */
+	if (result == 0)
+		result = claim_add(audit, (struct claim){ disk.id, EXTENTS_RESERVED, 0, 0 });
+	if (result == 0)
+		result = claim_add(audit,
+				   (struct claim){ disk.id, EXTENTS_RESERVED + disk.extents_total, 0, UINT64_MAX });
+	return result;
+}
+
+static int free_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct audit *audit = data;
+	uint64_t end, length;
+
+	if (key.size != 16 || value.size != 8) {
+		audit->state.broken = true;
+		return error_set(error, ERROR_INTERNAL, "a run of free extents is damaged");
+	}
+	end = key_read_id(key.data + 8);
+	length = key_read_id(value.data);
+	if (length == 0 || length > end) {
+		finding(audit, "a free run of d%" PRIu64 " has no beginning", key_read_id(key.data));
+		return 0;
+	}
+	return claim_add(audit, (struct claim){ key_read_id(key.data), end - length, length, 0 });
+}
+
+static int claim_compare(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+
+	if (x->disk != y->disk)
+		return x->disk < y->disk ? -1 : 1;
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	if (x->length != y->length)
+		return x->length < y->length ? -1 : 1;
+	return x->ld < y->ld ? -1 : x->ld > y->ld;
+}
+
+static size_t distinct_lds(struct audit *audit, size_t first, size_t last)
+{
+	struct id_list ids = { 0 };
+
+	for (size_t i = first; i < last; i++) {
+		uint64_t ld = audit->claims.items[i].ld, *id;
+
+		if (ld == 0 || audit->claims.items[i].length == 0)
+			continue;
+		id = list_add(audit->state.arena, &ids, sizeof(*id));
+		if (id == NULL)
+			return SIZE_MAX;
+		*id = ld;
+	}
+	id_list_normalize(&ids);
+	return ids.count;
+}
+
+/* The claims on one disk, in order: they touch each other from one end of the disk to the other. */
+static int disk_claims_audit(struct audit *audit, size_t first, size_t last)
+{
+	const struct claim *claims = audit->claims.items;
+	uint64_t id = claims[first].disk, next = EXTENTS_RESERVED, free = 0;
+	size_t lds = distinct_lds(audit, first, last);
+	struct disk disk;
+	int result;
+
+	if (lds == SIZE_MAX)
+		return state_nomem(&audit->state, audit->error);
+	result = state_disk(&audit->state, id, &disk, audit->error);
+	if (result == ERROR_NOT_FOUND && !audit->state.broken) {
+		finding(audit, "d%" PRIu64 " is not there but has extents", id);
+		return 0;
+	}
+	if (result != 0)
+		return result;
+	for (size_t i = first; i < last; i++) {
+		if (claims[i].start < next)
+			finding(audit, "extent %" PRIu64 " of d%" PRIu64 " has two owners (one is ld%" PRIu64 ")",
+				claims[i].start, id, claims[i].ld);
+		else if (claims[i].start > next)
+			finding(audit, "extents %" PRIu64 " to %" PRIu64 " of d%" PRIu64 " have no owner", next,
+				claims[i].start - 1, id);
+		if (i > first && claims[i].ld == 0 && claims[i].length > 0 && claims[i - 1].ld == 0 &&
+		    claims[i - 1].length > 0)
+			finding(audit, "free runs of d%" PRIu64 " at extent %" PRIu64 " are not joined", id,
+				claims[i].start);
+		if (claims[i].ld == 0)
+			free += claims[i].length;
+		if (claims[i].start + claims[i].length > next)
+			next = claims[i].start + claims[i].length;
+	}
+	if (next != EXTENTS_RESERVED + disk.extents_total)
+		finding(audit, "d%" PRIu64 " is used beyond its end", id);
+	if (free != disk.extents_free)
+		finding(audit, "d%" PRIu64 " counts %" PRIu64 " free extents, not %" PRIu64, id, disk.extents_free,
+			free);
+	if (lds != disk.lds)
+		finding(audit, "d%" PRIu64 " counts %" PRIu64 " LDs, not %zu", id, disk.lds, lds);
+	return 0;
+}
+
+static int claims_audit(struct audit *audit)
+{
+	size_t count = audit->claims.count, lds = audit->lds.count;
+	int result = 0;
+
+	if (count > 0)
+		qsort(audit->claims.items, count, sizeof(*audit->claims.items), claim_compare);
+	for (size_t first = 0, last; result == 0 && first < count; first = last) {
+		for (last = first; last < count && audit->claims.items[last].disk == audit->claims.items[first].disk;)
+			last++;
+		result = disk_claims_audit(audit, first, last);
+	}
+	id_list_normalize(&audit->lds);
+	if (audit->lds.count != lds)
+		finding(audit, "%zu LDs have the id of another", lds - audit->lds.count);
+	return result;
+}
+
+/* --- the rest --------------------------------------------------------------------------------------------- */
+
+/* Every entry that the records imply was found; so equal numbers mean that there are no others. */
+static int index_audit(struct audit *audit, enum store_table table, uint64_t wanted)
+{
+	uint64_t count;
+	int result = state_count(&audit->state, table, &count, audit->error);
+
+	if (result == 0 && count != wanted)
+		finding(audit, "table %s has %" PRIu64 " entries, not %" PRIu64, store_table_name(table), count,
+			wanted);
+	return result;
+}
+
+static int age_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct audit *audit = data;
+	int result = 0;
+
+	(void)value;
+	(void)error;
+	if (key.size != 8 + LIMIT_REQUEST_ID || key_read_id(key.data) > audit->counters.revision)
+		finding(audit, "the age of a request is damaged");
+	else if (!exists(audit, STORE_TABLE_REQUEST, (struct bytes){ key.data + 8, LIMIT_REQUEST_ID }, &result) &&
+		 result == 0)
+		finding(audit, "a request has an age but no outcome");
+	return result;
+}
+
+static int request_audit(struct audit *audit)
+{
+	uint64_t count;
+	struct bytes all = { NULL, 0 };
+	int result = state_walk(&audit->state, STORE_TABLE_REQUEST_AGE, all, all, age_visit, audit, audit->error);
+
+	if (result == 0)
+		result = state_count(&audit->state, STORE_TABLE_REQUEST_AGE, &count, audit->error);
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_REQUEST, count);
+	if (result == 0 && count > LIMIT_DEDUPE_ENTRIES)
+		finding(audit, "%" PRIu64 " outcomes are remembered, the limit is %u", count, LIMIT_DEDUPE_ENTRIES);
+	return result;
+}
+
+static int audit_run(struct audit *audit)
+{
+	struct bytes all = { NULL, 0 };
+	struct state *state = &audit->state;
+	uint64_t disks = 0;
+	int result = counters_read(state, &audit->counters, audit->error);
+
+	if (result == 0)
+		result = state_walk(state, STORE_TABLE_VOLUME, all, all, volume_visit, audit, audit->error);
+	if (result == 0)
+		result = state_walk(state, STORE_TABLE_NODE, all, all, node_visit, audit, audit->error);
+	if (result == 0)
+		result = state_walk(state, STORE_TABLE_DISK, all, all, disk_visit, audit, audit->error);
+	if (result == 0)
+		result = state_walk(state, STORE_TABLE_FREE, all, all, free_visit, audit, audit->error);
+	if (result == 0)
+		result = claims_audit(audit);
+	if (result == 0)
+		result = state_count(state, STORE_TABLE_DISK, &disks, audit->error);
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_DISK_PATH, disks);
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_VOLUME_NAME, audit->volume_names);
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_NODE_VOLUME, audit->node_volumes);
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_DISK_VOLUME, audit->disk_volumes);
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_HOST_VOLUME, audit->host_volumes);
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_TRANSITION, audit->transitions);
+	if (result == 0)
+		result = request_audit(audit);
+	return result;
+}
+
+int fsm_check(struct fsm *fsm, struct error *error)
+{
+	struct arena arena = ARENA_INIT;
+	struct error failure;
+	struct audit audit = { .state = { .arena = &arena }, .error = &failure };
+	int result = store_txn_begin(fsm->store, false, &audit.state.txn, error);
+
+	if (result != 0)
+		return result;
+	result = audit_run(&audit);
+	store_txn_abort(audit.state.txn);
+	state_close(&audit.state);
+	arena_free(&arena);
+	if (result == 0 && audit.findings > 0) {
+		failure = audit.report;
+		result = ERROR_FAILED_PRECONDITION;
+	}
+	if (result != 0 && error != NULL)
+		*error = failure;
+	return result;
+}

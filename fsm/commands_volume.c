@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands on volumes that exist: phases, hosts, removal. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "fsm/extents.h"
+#include "lib/base/state_machine.h"
+#include "lib/model/names.h"
+
+/*
+ *   PLACED ──► ASSEMBLING ──► EXPORTING ──► ONLINE
+ *      │            │             │            │        volume.delete
+ *      └────────────┴──────┬──────┴────────────┘
+ *                          ▼
+ *                    UNEXPORTING ──► DISMANTLING ──► RELEASING ──► (gone when its LDs are freed)
+ *
+ * volume.advance takes the horizontal moves.
+ */
+static const struct state_machine_edge advance_edges[] = {
+	{ VOLUME_PHASE_PLACED, VOLUME_PHASE_ASSEMBLING },     { VOLUME_PHASE_ASSEMBLING, VOLUME_PHASE_EXPORTING },
+	{ VOLUME_PHASE_EXPORTING, VOLUME_PHASE_ONLINE },      { VOLUME_PHASE_UNEXPORTING, VOLUME_PHASE_DISMANTLING },
+	{ VOLUME_PHASE_DISMANTLING, VOLUME_PHASE_RELEASING },
+};
+static const struct state_machine_table advance_table = {
+	.name = "volume",
+	.edges = advance_edges,
+	.edge_count = sizeof(advance_edges) / sizeof(advance_edges[0]),
+};
+
+bool volume_is_leaving(enum volume_phase phase)
+{
+	return phase == VOLUME_PHASE_UNEXPORTING || phase == VOLUME_PHASE_DISMANTLING ||
+	       phase == VOLUME_PHASE_RELEASING;
+}
+
+static int volume_store(struct transition *transition, struct volume *volume, struct error *error)
+{
+	int result;
+
+	volume->revision = transition_touch(transition);
+	result = state_volume_put(&transition->state, volume, error);
+	if (result == 0)
+		result = transition_changed_volume(transition, volume, false, error);
+	return result;
+}
+
+int command_volume_advance_apply(struct transition *transition, const struct command_volume_advance *command,
+				 struct error *error)
+{
+	struct state *state = &transition->state;
+	struct volume volume;
+	struct key key;
+	int result;
+
+	if (!state_machine_allows(&advance_table, (int)command->from, (int)command->to))
+		return error_set(error, ERROR_INVALID_ARGUMENT, "no volume goes from phase %s to %s",
+				 ENUM_NAME(volume_phase, command->from), ENUM_NAME(volume_phase, command->to));
+	result = state_volume(state, command->id, &volume, error);
+	if (result == 0)
+		result = transition_id(transition, "v", volume.id, error);
+	if (result != 0)
+		return result;
+	if (volume.phase != command->from)
+		return error_set(error, ERROR_CONFLICT, "volume v%" PRIu64 " is in phase %s, not %s", volume.id,
+				 ENUM_NAME(volume_phase, volume.phase), ENUM_NAME(volume_phase, command->from));
+	if (volume.revision != command->revision)
+		return error_set(error, ERROR_CONFLICT,
+				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64 " was confirmed",
+				 volume.id, volume.revision, command->revision);
+	volume.phase = command->to;
+	/* They are formatted; from now on nobody is ever told to format them. */
+	for (size_t i = 0; command->to == VOLUME_PHASE_EXPORTING && i < volume.legs.count; i++)
+		volume.legs.items[i].state = LEG_STATE_READY;
+	if (command->to == VOLUME_PHASE_ONLINE)
+		result = state_delete(state, STORE_TABLE_TRANSITION, key_id(&key, volume.id), error);
+	/* Nobody serves it any more: another volume may take the name. */
+	if (command->to == VOLUME_PHASE_RELEASING)
+		result = state_delete(state, STORE_TABLE_VOLUME_NAME, key_text(&key, volume.name), error);
+	if (result == 0)
+		result = volume_store(transition, &volume, error);
+	return result;
+}
+
+static int hosts_refuse(const struct volume *volume, struct error *error)
+{
+	error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is attached to %s%s", volume->name,
+		  volume->hosts.items[0], volume->hosts.count > 1 ? " and others" : "");
+	error_hint(error, "run: dnvme volume detach %s HOST-NQN", volume->name);
+	for (size_t i = 0; volume->hosts.count > 1 && i < volume->hosts.count; i++)
+		error_detail(error, "%s", volume->hosts.items[i]);
+	return ERROR_FAILED_PRECONDITION;
+}
+
+int command_volume_delete_apply(struct transition *transition, const struct command_volume_delete *command,
+				struct error *error)
+{
+	struct state *state = &transition->state;
+	struct volume volume;
+	struct key key;
+	int result = state_volume_find(state, command->name, &volume, error);
+
+	if (result == 0)
+		result = transition_id(transition, "v", volume.id, error);
+	if (result != 0)
+		return result;
+	transition->revision = volume.revision;
+	if (volume_is_leaving(volume.phase))
+		return 0;
+	if (volume.hosts.count > 0)
+		return hosts_refuse(&volume, error);
+	volume.phase = VOLUME_PHASE_UNEXPORTING;
+	result = state_put_empty(state, STORE_TABLE_TRANSITION, key_id(&key, volume.id), error);
+	if (result == 0)
+		result = volume_store(transition, &volume, error);
+	return result;
+}
+
+/* --- LDs ------------------------------------------------------------------------------------------------------ */
+
+static int ld_find(const struct volume *volume, const char *text, struct ld **ret_ld, struct error *error)
+{
+	uint64_t id;
+
+	if (names_id_parse("ld", text, &id) != 0)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "\"%s\" is not the id of an LD", text);
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				struct ld *ld = &leg->groups.items[g].members.items[m];
+
+				if (ld->id != id)
+					continue;
+				*ret_ld = ld;
+				return 0;
+			}
+		}
+	}
+	return error_set(error, ERROR_NOT_FOUND, "volume v%" PRIu64 " has no LD ld%" PRIu64, volume->id, id);
+}
+
+/* Number of LDs that are not freed: of one disk, or of all (0). */
+static size_t lds_count(const struct volume *volume, uint64_t disk)
+{
+	size_t count = 0;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				const struct ld *ld = &leg->groups.items[g].members.items[m];
+
+				count += ld->state != LD_STATE_FREED && (disk == 0 || ld->disk == disk);
+			}
+		}
+	}
+	return count;
+}
+
+static int ld_free(struct transition *transition, const struct volume *volume, struct ld *ld, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct disk disk;
+	struct key key;
+	int result = state_disk(state, ld->disk, &disk, error);
+
+	if (result != 0) {
+		state->broken = true; /* an LD keeps its disk */
+		return result;
+	}
+	for (size_t i = 0; i < ld->ranges.count; i++) {
+		result = extents_give(state, disk.id, &ld->ranges.items[i], error);
+		if (result != 0)
+			return result;
+		disk.extents_free += ld->ranges.items[i].length;
+	}
+	disk.lds--;
+	result = state_disk_put(state, &disk, error);
+	if (result != 0)
+		return result;
+	ld->state = LD_STATE_FREED;
+	ld->ranges = (struct range_list){ 0 };
+	if (lds_count(volume, disk.id) == 0)
+		result = state_delete(state, STORE_TABLE_DISK_VOLUME, key_id_id(&key, disk.id, volume->id), error);
+	return result;
+}
+
+static int volume_remove(struct transition *transition, const struct volume *volume, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct node node;
+	struct key key;
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < volume->controllers.count; i++) {
+		result = state_node(state, volume->controllers.items[i].node, &node, error);
+		if (result != 0) {
+			state->broken = true; /* a controller keeps its node */
+			return result;
+		}
+		node.controllers--;
+		result = state_node_put(state, &node, error);
+		if (result == 0)
+			result = state_delete(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, node.name, volume->id),
+					      error);
+	}
+	if (result == 0)
+		result = state_delete(state, STORE_TABLE_VOLUME, key_id(&key, volume->id), error);
+	if (result == 0)
+		result = state_delete(state, STORE_TABLE_TRANSITION, key_id(&key, volume->id), error);
+	if (result == 0)
+		result = transition_changed_volume(transition, volume, true, error);
+	return result;
+}
+
+int command_lds_free_apply(struct transition *transition, const struct command_lds_free *command, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct ld *ld = NULL;
+	struct volume volume;
+	bool freed = false;
+	int result = state_volume(state, command->volume, &volume, error);
+
+	if (result == 0)
+		result = transition_id(transition, "v", volume.id, error);
+	if (result != 0)
+		return result;
+	if (volume.phase != VOLUME_PHASE_RELEASING)
+		return error_set(error, ERROR_FAILED_PRECONDITION,
+				 "volume v%" PRIu64 " is in phase %s; LDs are freed in phase releasing", volume.id,
+				 ENUM_NAME(volume_phase, volume.phase));
+	transition->revision = volume.revision;
+	for (size_t i = 0; i < command->lds.count; i++) {
+		result = ld_find(&volume, command->lds.items[i], &ld, error);
+		if (result != 0)
+			return result;
+		if (ld->state == LD_STATE_FREED)
+			continue; /* confirmed twice */
+		result = ld_free(transition, &volume, ld, error);
+		if (result != 0)
+			return result;
+		freed = true;
+	}
+	if (!freed)
+		return 0;
+	transition_touch(transition);
+	if (lds_count(&volume, 0) == 0)
+		return volume_remove(transition, &volume, error);
+	/* What the other Disk Nodes are told does not change, so the volume keeps its revision: with a new one each
+	 * would have to confirm again what it has confirmed already. */
+	result = state_volume_put(state, &volume, error);
+	if (result == 0)
+		result = transition_changed_volume(transition, &volume, false, error);
+	return result;
+}
+
+/* --- hosts ---------------------------------------------------------------------------------------------------- */
+
+static size_t host_find(const struct volume *volume, const char *nqn)
+{
+	size_t i = 0;
+
+	while (i < volume->hosts.count && strcmp(volume->hosts.items[i], nqn) != 0)
+		i++;
+	return i;
+}
+
+int command_host_attach_apply(struct transition *transition, const struct command_host_attach *command,
+			      struct error *error)
+{
+	struct state *state = &transition->state;
+	const char **hosts;
+	struct volume volume;
+	struct key key;
+	int result = names_nqn_check("the host's NQN", command->nqn, error);
+
+	if (result == 0)
+		result = state_volume_find(state, command->volume, &volume, error);
+	if (result == 0)
+		result = transition_id(transition, "v", volume.id, error);
+	if (result != 0)
+		return result;
+	if (volume_is_leaving(volume.phase))
+		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is being deleted", volume.name);
+	transition->revision = volume.revision;
+	if (host_find(&volume, command->nqn) < volume.hosts.count)
+		return 0;
+	if (volume.hosts.count >= LIMIT_HOSTS_PER_VOLUME)
+		return error_set(error, ERROR_FAILED_PRECONDITION,
+				 "volume \"%s\" is attached to %zu hosts, the limit is %u", volume.name,
+				 volume.hosts.count, LIMIT_HOSTS_PER_VOLUME);
+	hosts = arena_alloc_array(state->arena, volume.hosts.count + 1, sizeof(*hosts));
+	if (hosts == NULL)
+		return state_nomem(state, error);
+	for (size_t i = 0; i < volume.hosts.count; i++)
+		hosts[i] = volume.hosts.items[i];
+	hosts[volume.hosts.count] = command->nqn;
+	volume.hosts = (struct string_list){ volume.hosts.count + 1, hosts };
+	result = state_put_empty(state, STORE_TABLE_HOST_VOLUME, key_text_id(&key, command->nqn, volume.id), error);
+	if (result == 0)
+		result = volume_store(transition, &volume, error);
+	return result;
+}
+
+int command_host_detach_apply(struct transition *transition, const struct command_host_detach *command,
+			      struct error *error)
+{
+	struct state *state = &transition->state;
+	struct volume volume;
+	struct key key;
+	size_t place;
+	int result = names_nqn_check("the host's NQN", command->nqn, error);
+
+	if (result == 0)
+		result = state_volume_find(state, command->volume, &volume, error);
+	if (result == 0)
+		result = transition_id(transition, "v", volume.id, error);
+	if (result != 0)
+		return result;
+	transition->revision = volume.revision;
+	place = host_find(&volume, command->nqn);
+	if (place == volume.hosts.count)
+		return 0;
+	memmove(&volume.hosts.items[place], &volume.hosts.items[place + 1],
+		(volume.hosts.count - place - 1) * sizeof(*volume.hosts.items));
+	volume.hosts.count--;
+	result = state_delete(state, STORE_TABLE_HOST_VOLUME, key_text_id(&key, command->nqn, volume.id), error);
+	if (result == 0)
+		result = volume_store(transition, &volume, error);
+	return result;
+}

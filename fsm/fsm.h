@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The replicated state machine: (state, command) -> (state, outcome).
+ *
+ * No clock, no random value, no pointer order, no floating point: two replicas that applied the same commands have
+ * the same digest. Every mutation checks the command against the state as it is now and refuses what went stale.
+ * All calls from one thread.
+ */
+#ifndef DNVME_FSM_FSM_H
+#define DNVME_FSM_FSM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/buffer.h"
+#include "lib/base/error.h"
+#include "lib/model/records.h"
+#include "store/store.h"
+
+struct fsm;
+
+/* What changed in a call of fsm_apply, so that the leader knows what to look at. Borrowed during the call. */
+struct fsm_change {
+	enum { FSM_CHANGE_CLUSTER, FSM_CHANGE_NODE, FSM_CHANGE_DISK, FSM_CHANGE_VOLUME } kind;
+	const char *node; /* NODE: its name */
+	uint64_t id;	  /* DISK, VOLUME */
+	bool removed;
+	/* VOLUME: nodes whose desired state may have changed (controllers, and nodes of its disks); DISK: its node. */
+	const char *const *nodes;
+	size_t node_count;
+	uint64_t revision;
+};
+typedef void (*fsm_change_callback)(void *data, const struct fsm_change *change);
+
+/* The store is borrowed for the life of the fsm. `callback` (may be NULL) runs after the transaction was committed. */
+int fsm_open(struct store *store, fsm_change_callback callback, void *data, struct fsm **ret_fsm, struct error *error);
+void fsm_close(struct fsm *fsm); /* accepts NULL */
+
+/* Replication: the shape of struct consensus_machine. A refused command gives an outcome with its code, not an error;
+ * an error means that the store failed and nothing of the entry was applied. Entries up to the applied index are
+ * skipped. */
+uint64_t fsm_applied_index(const struct fsm *fsm);
+int fsm_apply(struct fsm *fsm, uint64_t index, const struct bytes *commands, size_t count, struct buffer *outcomes,
+	      struct error *error);
+int fsm_skip(struct fsm *fsm, uint64_t index, struct error *error);
+int fsm_dump(struct fsm *fsm, struct buffer *output, struct error *error);
+int fsm_load(struct fsm *fsm, uint64_t index, struct bytes dump, struct error *error);
+int fsm_digest(struct fsm *fsm, uint8_t ret_digest[16], struct error *error);
+
+/* Revision of the last command that changed something. */
+uint64_t fsm_revision(const struct fsm *fsm);
+
+/* Reads. Results live in `arena`. NOT_FOUND names the object and the field. */
+int fsm_cluster_get(struct fsm *fsm, struct arena *arena, struct cluster *ret_cluster, struct error *error);
+int fsm_node_get(struct fsm *fsm, const char *name, struct arena *arena, struct node *ret_node, struct error *error);
+int fsm_disk_get(struct fsm *fsm, uint64_t id, struct arena *arena, struct disk *ret_disk, struct error *error);
+int fsm_volume_get(struct fsm *fsm, uint64_t id, struct arena *arena, struct volume *ret_volume, struct error *error);
+/* `name` is a name or an id ("v12"). */
+int fsm_volume_find(struct fsm *fsm, const char *name, struct arena *arena, struct volume *ret_volume,
+		    struct error *error);
+/* Pages in key order behind `after` (NULL: from the start); *ret_more tells that there are more. */
+int fsm_node_list(struct fsm *fsm, const char *after, size_t limit, struct arena *arena, struct node_list *ret_list,
+		  bool *ret_more, struct error *error);
+int fsm_disk_list(struct fsm *fsm, const char *node, uint64_t after, size_t limit, struct arena *arena,
+		  struct disk_list *ret_list, bool *ret_more, struct error *error); /* node NULL: of all nodes */
+int fsm_volume_list(struct fsm *fsm, const char *after_name, size_t limit, struct arena *arena,
+		    struct volume_list *ret_list, bool *ret_more, struct error *error);
+int fsm_host_list(struct fsm *fsm, const char *after, size_t limit, struct arena *arena, struct host_list *ret_list,
+		  bool *ret_more, struct error *error);
+/* Ids of volumes that are not online, in order, behind `after`. */
+int fsm_transition_list(struct fsm *fsm, uint64_t after, size_t limit, struct arena *arena, uint64_t **ret_ids,
+			size_t *ret_count, struct error *error);
+int fsm_counts(struct fsm *fsm, uint64_t *ret_nodes, uint64_t *ret_disks, uint64_t *ret_volumes, struct error *error);
+
+/* The outcome of a request id, if it is remembered; NOT_FOUND otherwise. */
+int fsm_request_get(struct fsm *fsm, struct bytes request_id, struct arena *arena, struct outcome *ret_outcome,
+		    struct error *error);
+
+/* Projection: what the node shall make, derived from the state alone. Whole, or only the objects of one volume
+ * (objects that the node no longer has to make are listed in `removed`). term, reset and complete are left to the
+ * caller. */
+int fsm_project_node(struct fsm *fsm, const char *node, struct arena *arena, struct desired *ret_desired,
+		     struct error *error);
+int fsm_project_volume(struct fsm *fsm, const char *node, uint64_t volume, struct arena *arena,
+		       struct desired *ret_desired, struct error *error);
+
+/* Whole-state check: extents of each disk are owned once or free once and add up, every reference resolves, counters
+ * match. FAILED_PRECONDITION with one detail line per finding. For tests and `cluster check`. */
+int fsm_check(struct fsm *fsm, struct error *error);
+
+#endif

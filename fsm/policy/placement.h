@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Placement: where the slots and LDs of a new volume go. A pure function of its arguments.
+ */
+#ifndef DNVME_FSM_POLICY_PLACEMENT_H
+#define DNVME_FSM_POLICY_PLACEMENT_H
+
+#include "lib/base/arena.h"
+#include "lib/base/error.h"
+#include "lib/model/records.h"
+
+struct placement_request {
+	const char *name; /* for the error's sentence */
+	uint8_t uuid[16];
+	uint64_t size_bytes;
+	uint64_t copies, controllers, standbys, legs_per_controller;
+	enum spread spread;
+	enum provision provision;
+};
+
+struct placement_view {
+	uint64_t extent_bytes;
+	struct node_list nodes;	   /* all nodes */
+	struct disk_list disks;	   /* all disks */
+	const enum health *health; /* by node, same order; NULL: all online. Only online nodes get anything. */
+};
+
+/* Fill in the command. Controllers: online, not cordoned, not storage_only, all of different colours, least loaded
+ * first, ties by name. Groups: copies on different domains of `spread` (a node without that label is a domain of its
+ * own), each disk not cordoned, on a node that is online and not cordoned,
+ * with enough free extents (what this call already took counted), most free (relative) first, ties by id; the copies
+ * of one group never share a node. A leg is one group; where the disks have no room for it, it becomes as few groups
+ * of equal size as fit, on other disks as far as there are any. Everything in `ret_command` lives in `arena` or in
+ * the arguments.
+ * NO_CAPACITY, with a line per domain that says what is missing and a hint; INVALID_ARGUMENT for a size or a shape
+ * that can never fit (naming the limit); INTERNAL when memory is exhausted. */
+int placement_plan(const struct placement_request *request, const struct placement_view *view, struct arena *arena,
+		   struct command_volume_create *ret_command, struct error *error);
+
+/* Whether copies on these two nodes would share a failure domain. */
+bool placement_domains_equal(const struct node *a, const struct node *b, enum spread spread);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside placement: the view, sorted and joined. */
+#ifndef DNVME_FSM_POLICY_PLACEMENT_INTERNAL_H
+#define DNVME_FSM_POLICY_PLACEMENT_INTERNAL_H
+
+#include "fsm/policy/placement.h"
+
+struct site { /* a node */
+	const struct node *node;
+	enum health health;
+	const char *label; /* its rack or zone; NULL: a domain of its own */
+	size_t domain;
+	uint64_t disks, disks_cordoned;
+	uint64_t free_most; /* extents of the disk that has most of them */
+};
+
+struct seat { /* a disk that may be used */
+	const struct disk *disk;
+	const struct site *site;
+	uint64_t free;
+	size_t leg; /* 1 + the leg that used it last */
+};
+
+struct plan {
+	const struct placement_request *request;
+	const struct placement_view *view;
+	struct arena *arena;
+	struct site *sites; /* by name */
+	size_t site_count;
+	struct seat *seats; /* by id */
+	size_t seat_count;
+	uint64_t leg_bytes, volume_bytes, block_bytes;
+};
+
+/* The value of the label that the spread is about; NULL when the node has none. */
+const char *placement_domain_label(const struct node *node, enum spread spread);
+
+/* The sentence, lines and hint of NO_CAPACITY. */
+int placement_explain_controllers(const struct plan *plan, size_t found, struct error *error);
+int placement_explain_space(const struct plan *plan, uint64_t wanted_extents, struct error *error);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory that runs out at every possible place of a command: the entry is then not applied at all (same index, same
+ * digest, nobody is told), and applied again it gives what it would have given at once.
+ */
+#include "tests/unit/test_fsm_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/failing_alloc.h"
+
+#define ATTEMPTS 20000u
+
+/* Apply with the n-th allocation failing, n = 1, 2, …, until no allocation fails. */
+static void apply_stubbornly(struct rig *rig, struct bytes command)
+{
+	uint8_t before[16], after[16];
+	struct buffer output = BUFFER_INIT;
+	struct error error;
+	unsigned long n = 1;
+	int result;
+
+	rig_digest(rig, before);
+	for (;; n++) {
+		assert_true(n < ATTEMPTS);
+		buffer_clear(&rig->changes);
+		error_clear(&error);
+		failing_alloc_arm(n);
+		result = fsm_apply(rig->fsm, rig->index + 1, &command, 1, &output, &error);
+		if (!failing_alloc_disarm())
+			break;
+		if (result == 0) {
+			/* Memory that something could do without. */
+			break;
+		}
+		assert_int_equal(error.code, result);
+		assert_int_equal(output.size, 0);
+		assert_int_equal(rig->changes.size, 0);
+		assert_int_equal(fsm_applied_index(rig->fsm), rig->index);
+		rig_digest(rig, after);
+		assert_memory_equal(before, after, sizeof(before));
+		buffer_free(&output); /* so that its growth fails again */
+	}
+	assert_int_equal(result, 0);
+	assert_true(output.size > 0);
+	rig->index++;
+	buffer_free(&output);
+}
+
+static void test_commands(void **state)
+{
+	struct rig_shape shape = { .name = "a",
+				   .size_bytes = 3 * GIB,
+				   .copies = 2,
+				   .controllers = 2,
+				   .standbys = 1,
+				   .legs = 2,
+				   .spread = SPREAD_RACK };
+	struct command_node_register moved = { .name = "n1", .address = "10.7.7.7", .port = 4420, .version = "2" };
+	struct command_node_forget forget = { "n6" };
+	struct command_node_cordon cordon = { "n5", true }, away = { "n6", true };
+	struct command_disk_add disk = { .node = "n5", .path = "/dev/new", .size_bytes = GIB };
+	struct command_disk_remove remove = { 5 };
+	struct command_volume_create create;
+	struct rig rig, victim;
+	struct error error;
+
+	(void)state;
+	rig_open(&rig);
+	rig_rack(&rig, 5, 1, 20 * GIB);
+	rig_node(&rig, "n6", "10.0.0.6", NULL);
+	rig_do(&rig, (struct command){ .node_cordon = &away });
+	rig_do(&rig, (struct command){ .disk_add = &disk });
+	assert_int_equal(rig_plan(&rig, &shape, &create, &error), 0);
+	rig_do(&rig,
+	       (struct command){ .request_id = { (const uint8_t *)"0123456789abcdef", 16 }, .volume_create = &create });
+	shape.name = "b";
+	rig_create(&rig, &shape);
+	rig_apply(&rig, (struct command){ .volume_create = &create }); /* refused: the name is taken */
+	rig_attach(&rig, "a", "nqn.2014-08.org.x:h1");
+	rig_attach(&rig, "a", "nqn.2014-08.org.x:h2");
+	rig_detach(&rig, "a", "nqn.2014-08.org.x:h1");
+	rig_do(&rig, (struct command){ .node_register = &moved });
+	rig_do(&rig, (struct command){ .node_cordon = &cordon });
+	rig_do(&rig, (struct command){ .node_forget = &forget });
+	rig_apply(&rig, (struct command){ .disk_remove = &remove });
+	rig_advance_until(&rig, 2, VOLUME_PHASE_ONLINE);
+	rig_destroy(&rig, 2);
+
+	rig_open(&victim);
+	for (size_t i = 0; i < rig.entry_count; i++)
+		apply_stubbornly(&victim, buffer_bytes(&rig.entries[i].command));
+	rig_check(&victim);
+	uint8_t x[16], y[16];
+	rig_digest(&rig, x);
+	rig_digest(&victim, y);
+	assert_memory_equal(x, y, sizeof(x));
+	rig_close(&victim);
+	rig_close(&rig);
+}
+
+/* Reads leave their outputs alone when they fail. */
+static void test_reads(void **state)
+{
+	struct rig_shape shape = {
+		.name = "a", .size_bytes = 3 * GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 2
+	};
+	struct arena arena = ARENA_INIT;
+	struct volume_list volumes;
+	struct desired desired, untouched;
+	struct host_list hosts;
+	struct node_list nodes;
+	struct disk_list disks;
+	struct error error;
+	struct rig rig;
+	uint64_t *ids;
+	size_t count;
+	bool more;
+
+	(void)state;
+	rig_open(&rig);
+	rig_rack(&rig, 5, 1, 20 * GIB);
+	for (const char *names[] = { "a", "b", "c" }, **name = names; name < names + 3; name++) {
+		shape.name = *name;
+		rig_create(&rig, &shape);
+		rig_attach(&rig, *name, "nqn.2014-08.org.x:h1");
+	}
+	rig_advance_until(&rig, 1, VOLUME_PHASE_ONLINE);
+	memset(&untouched, 0x5a, sizeof(untouched));
+	for (unsigned read = 0; read < 9; read++) {
+		int result = -1;
+
+		for (unsigned long n = 1; result != 0; n++) {
+			assert_true(n < ATTEMPTS);
+			desired = untouched;
+			error_clear(&error);
+			failing_alloc_arm(n);
+			switch (read) {
+			case 0:
+				result = fsm_project_node(rig.fsm, "n1", &arena, &desired, &error);
+				break;
+			case 1:
+				result = fsm_project_volume(rig.fsm, "n1", 1, &arena, &desired, &error);
+				break;
+			case 2:
+				result = fsm_node_list(rig.fsm, NULL, 0, &arena, &nodes, &more, &error);
+				break;
+			case 3:
+				result = fsm_disk_list(rig.fsm, "n1", 0, 0, &arena, &disks, &more, &error);
+				break;
+			case 4:
+				result = fsm_volume_list(rig.fsm, NULL, 0, &arena, &volumes, &more, &error);
+				break;
+			case 5:
+				result = fsm_host_list(rig.fsm, NULL, 0, &arena, &hosts, &more, &error);
+				break;
+			case 6:
+				result = fsm_transition_list(rig.fsm, 0, 0, &arena, &ids, &count, &error);
+				break;
+			case 7:
+				result = fsm_check(rig.fsm, &error);
+				break;
+			default:
+				result = fsm_disk_list(rig.fsm, NULL, 0, 0, &arena, &disks, &more, &error);
+			}
+			if (failing_alloc_disarm() && result != 0) {
+				assert_int_equal(error.code, result);
+				assert_int_not_equal(result, ERROR_NOT_FOUND);
+				assert_int_not_equal(result, ERROR_FAILED_PRECONDITION);
+				assert_memory_equal(&desired, &untouched, sizeof(desired));
+			}
+			arena_free(&arena);
+		}
+	}
+	rig_close(&rig);
+}
+
+static void test_open(void **state)
+{
+	struct fsm *fsm = NULL;
+	struct error error;
+	struct rig rig;
+	int result = -1;
+
+	(void)state;
+	rig_open(&rig);
+	rig_cluster(&rig);
+	for (unsigned long n = 1; result != 0; n++) {
+		assert_true(n < ATTEMPTS);
+		failing_alloc_arm(n);
+		result = fsm_open(rig.store, NULL, NULL, &fsm, &error);
+		failing_alloc_disarm();
+		assert_true((result == 0) == (fsm != NULL));
+	}
+	assert_int_equal(fsm_revision(fsm), 1);
+	fsm_close(fsm);
+	fsm_close(NULL);
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_open),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

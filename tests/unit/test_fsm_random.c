@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Seeded random histories. After every command the whole state is audited; at the end a replica that applied the same
+ * log, and one that began from a dump in the middle, have the same digest, and after everything was deleted every
+ * extent is free again.
+ */
+#include "tests/unit/test_fsm_rig.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/model/names.h"
+
+#define STEPS 700
+
+struct dice {
+	uint64_t state;
+};
+
+static uint64_t roll(struct dice *dice, uint64_t sides)
+{
+	/* xorshift64* */
+	dice->state ^= dice->state >> 12;
+	dice->state ^= dice->state << 25;
+	dice->state ^= dice->state >> 27;
+	return (dice->state * UINT64_C(2685821657736338717) >> 33) % sides;
+}
+
+/* A volume at random, in any phase; false when there is none. */
+static bool pick(struct rig *rig, struct dice *dice, struct volume *ret_volume)
+{
+	for (unsigned tries = 0; tries < 40; tries++) {
+		if (fsm_volume_get(rig->fsm, 1 + roll(dice, 200), &rig->arena, ret_volume, NULL) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void step_create(struct rig *rig, struct dice *dice)
+{
+	static const uint64_t sizes[] = { UINT64_C(1) << 20, UINT64_C(100) << 20, GIB, 3 * GIB + 4096, 9 * GIB };
+	struct command_volume_create command;
+	struct rig_shape shape = {
+		.name = arena_printf(&rig->arena, "vol%" PRIu64, roll(dice, 60)),
+		.size_bytes = sizes[roll(dice, 5)],
+		.copies = 1 + roll(dice, 3),
+		.controllers = 1 + roll(dice, 3),
+		.standbys = roll(dice, 2),
+		.legs = 1 + roll(dice, 3),
+		.spread = roll(dice, 2) ? SPREAD_RACK : SPREAD_NODE,
+	};
+	uint64_t spoil = roll(dice, 8);
+	struct outcome outcome;
+	struct error error;
+
+	if (rig_plan(rig, &shape, &command, &error) != 0)
+		return;
+	/* A plan that went stale, one way or another. */
+	if (spoil == 0)
+		command.legs.items[roll(dice, command.legs.count)].groups.items[0].members.items[0].disk =
+			1 + roll(dice, 12);
+	else if (spoil == 1)
+		command.legs.items[command.legs.count - 1].group_extents += roll(dice, 5000);
+	outcome = rig_apply(rig, (struct command){ .volume_create = &command });
+	if (spoil > 1 && outcome.code != 0)
+		assert_int_equal(outcome.code, ERROR_ALREADY_EXISTS);
+}
+
+static void step_disk(struct rig *rig, struct dice *dice)
+{
+	struct command_disk_remove removal = { 1 + roll(dice, 16) };
+	struct command_disk_add addition = {
+		.node = arena_printf(&rig->arena, "n%" PRIu64, 1 + roll(dice, 7)),
+		.path = arena_printf(&rig->arena, "/dev/x%" PRIu64, roll(dice, 2)),
+		.size_bytes = (20 + roll(dice, 20)) * GIB,
+	};
+
+	if (roll(dice, 2))
+		rig_apply(rig, (struct command){ .disk_remove = &removal });
+	else
+		rig_apply(rig, (struct command){ .disk_add = &addition });
+}
+
+static void step_node(struct rig *rig, struct dice *dice)
+{
+	struct label labels[] = { { "rack", arena_printf(&rig->arena, "r%" PRIu64, roll(dice, 4)) } };
+	struct command_node_register node = {
+		.name = arena_printf(&rig->arena, "n%" PRIu64, 1 + roll(dice, 8)),
+		.address = arena_printf(&rig->arena, "10.0.%" PRIu64 ".1", roll(dice, 3)),
+		.port = 4420 + roll(dice, 2) * 80, /* 4500 belongs to the first disk of most */
+		.version = "1",
+		.labels = { 1, labels },
+	};
+	struct command_node_cordon cordon = { node.name, roll(dice, 4) == 0 };
+	struct command_node_forget forget = { node.name };
+
+	switch (roll(dice, 3)) {
+	case 0:
+		rig_apply(rig, (struct command){ .node_register = &node });
+		break;
+	case 1:
+		rig_apply(rig, (struct command){ .node_cordon = &cordon });
+		break;
+	default:
+		rig_apply(rig, (struct command){ .node_forget = &forget });
+	}
+}
+
+static void step_volume(struct rig *rig, struct dice *dice)
+{
+	struct volume volume;
+	char id[NAMES_ID_SIZE];
+	const char *host = arena_printf(&rig->arena, "nqn.2014-08.org.x:h%" PRIu64, roll(dice, 3));
+
+	if (!pick(rig, dice, &volume))
+		return;
+	names_id_format("v", volume.id, id);
+	switch (roll(dice, 8)) {
+	case 0:
+		rig_attach(rig, id, host);
+		break;
+	case 1:
+		rig_detach(rig, id, host);
+		break;
+	case 2:
+	case 3:
+		rig_delete(rig, id);
+		break;
+	default:
+		if (volume.phase == VOLUME_PHASE_RELEASING)
+			assert_int_equal(rig_free(rig, volume.id, 1 + roll(dice, 6)).code, 0);
+		else
+			rig_advance(rig, volume.id, volume.phase + 1);
+	}
+}
+
+static void step(struct rig *rig, struct dice *dice)
+{
+	uint64_t kind = roll(dice, 20);
+
+	if (kind < 6)
+		step_create(rig, dice);
+	else if (kind == 6)
+		step_disk(rig, dice);
+	else if (kind == 7)
+		step_node(rig, dice);
+	else
+		step_volume(rig, dice);
+	rig_check(rig);
+	arena_free(&rig->arena);
+}
+
+static void volumes_destroy(struct rig *rig)
+{
+	for (uint64_t id = 1; id < 1000; id++) {
+		struct volume volume;
+
+		if (fsm_volume_get(rig->fsm, id, &rig->arena, &volume, NULL) != 0)
+			continue;
+		for (size_t i = 0; i < volume.hosts.count; i++)
+			assert_int_equal(
+				rig_detach(rig, arena_printf(&rig->arena, "v%" PRIu64, id), volume.hosts.items[i]).code,
+				0);
+		rig_destroy(rig, id);
+		rig_check(rig);
+	}
+}
+
+static void history(uint64_t seed)
+{
+	struct dice dice = { seed };
+	struct buffer dump = BUFFER_INIT;
+	uint8_t x[16], y[16];
+	struct disk_list disks;
+	struct error error;
+	struct rig rig, late;
+	uint64_t dump_index, nodes, disk_count, volumes;
+	bool more;
+
+	print_message("seed %" PRIu64 "\n", seed);
+	rig_open(&rig);
+	rig_rack(&rig, 6, 2, 40 * GIB);
+	for (unsigned i = 0; i < STEPS / 2; i++)
+		step(&rig, &dice);
+	assert_int_equal(fsm_dump(rig.fsm, &dump, &error), 0);
+	dump_index = rig.index;
+	for (unsigned i = STEPS / 2; i < STEPS; i++)
+		step(&rig, &dice);
+	rig_compare_replay(&rig);
+
+	/* A server that got the dump and then the rest of the log. */
+	rig_open(&late);
+	assert_int_equal(fsm_load(late.fsm, dump_index, buffer_bytes(&dump), &error), 0);
+	for (uint64_t i = dump_index; i < rig.index; i++) {
+		struct bytes bytes = buffer_bytes(&rig.entries[i].command);
+
+		assert_int_equal(fsm_apply(late.fsm, i + 1, &bytes, 1, NULL, &error), 0);
+	}
+	rig_digest(&rig, x);
+	rig_digest(&late, y);
+	assert_memory_equal(x, y, sizeof(x));
+	rig_close(&late);
+	buffer_free(&dump);
+
+	assert_int_equal(fsm_counts(rig.fsm, &nodes, &disk_count, &volumes, &error), 0);
+	print_message("%" PRIu64 " entries, %" PRIu64 " nodes, %" PRIu64 " disks, %" PRIu64 " volumes\n", rig.index,
+		      nodes, disk_count, volumes);
+	assert_true(volumes > 0);
+	volumes_destroy(&rig);
+	assert_int_equal(fsm_disk_list(rig.fsm, NULL, 0, 0, &rig.arena, &disks, &more, &error), 0);
+	for (size_t i = 0; i < disks.count; i++) {
+		assert_int_equal(disks.items[i].extents_free, disks.items[i].extents_total);
+		assert_int_equal(disks.items[i].lds, 0);
+	}
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
+static void test_histories(void **state)
+{
+	const char *given = getenv("FSM_SEED");
+
+	(void)state;
+	if (given != NULL) {
+		history(strtoull(given, NULL, 10));
+		return;
+	}
+	for (uint64_t seed = 1; seed <= 6; seed++)
+		history(seed * 7919);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_histories) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

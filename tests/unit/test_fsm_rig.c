@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/unit/test_fsm_rig.h"
+
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/model/names.h"
+#include "lib/wire/codec.h"
+
+static void must(int result, const struct error *error)
+{
+	if (result != 0)
+		fail_msg("%s: %s (%s)\n%s", error_code_name((enum error_code)result), error->message, error->hint,
+			 error->details);
+}
+
+static void change_record(void *data, const struct fsm_change *change)
+{
+	static const char *const kinds[] = { "cluster", "node", "disk", "volume" };
+	struct rig *rig = data;
+
+	assert_int_equal(buffer_printf(&rig->changes, "%s %s%" PRIu64 "%s r%" PRIu64 ":", kinds[change->kind],
+				       change->node != NULL ? change->node : "", change->id,
+				       change->removed ? " removed" : "", change->revision),
+			 0);
+	for (size_t i = 0; i < change->node_count; i++)
+		assert_int_equal(buffer_printf(&rig->changes, " %s", change->nodes[i]), 0);
+	assert_int_equal(buffer_printf(&rig->changes, "\n"), 0);
+}
+
+static void machine_open(struct rig *rig)
+{
+	static const uint8_t boot_id[16] = "one and the same";
+	struct store_options options = { .directory = rig->directory, .map_step_bytes = 1 << 20, .boot_id = boot_id };
+	struct error error;
+	bool rebuilt;
+
+	must(store_open(&options, &rig->store, &rebuilt, &error), &error);
+	must(fsm_open(rig->store, change_record, rig, &rig->fsm, &error), &error);
+}
+
+void rig_open(struct rig *rig)
+{
+	const char *parent = getenv("TMPDIR");
+
+	*rig = (struct rig){ .time_ms = 1000 };
+	snprintf(rig->directory, sizeof(rig->directory), "%s/dnvme-fsm-XXXXXX",
+		 parent != NULL && strlen(parent) < 40 ? parent : "/tmp");
+	assert_non_null(mkdtemp(rig->directory));
+	/* The callback must not be what lacks memory. */
+	assert_int_equal(buffer_reserve(&rig->changes, 1 << 16), 0);
+	machine_open(rig);
+}
+
+static void machine_close(struct rig *rig)
+{
+	fsm_close(rig->fsm);
+	store_close(rig->store);
+}
+
+static int entry_remove(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+	(void)status;
+	(void)type;
+	(void)where;
+	return remove(path);
+}
+
+void rig_close(struct rig *rig)
+{
+	machine_close(rig);
+	nftw(rig->directory, entry_remove, 8, FTW_DEPTH | FTW_PHYS);
+	for (size_t i = 0; i < rig->entry_count; i++)
+		buffer_free(&rig->entries[i].command);
+	free(rig->entries);
+	buffer_free(&rig->changes);
+	arena_free(&rig->arena);
+}
+
+void rig_reopen(struct rig *rig)
+{
+	machine_close(rig);
+	machine_open(rig);
+}
+
+void rig_encode(const struct command *command, struct buffer *output)
+{
+	struct error error;
+
+	must(codec_encode(schema_command(), command, CODEC_TAGGED, output, &error), &error);
+}
+
+struct outcome rig_outcome(struct rig *rig, struct bytes bytes)
+{
+	struct outcome outcome;
+	struct error error;
+
+	must(codec_decode(schema_outcome(), bytes, &rig->arena, &outcome, &error), &error);
+	return outcome;
+}
+
+struct outcome rig_apply_bytes(struct rig *rig, struct bytes bytes)
+{
+	struct buffer output = BUFFER_INIT;
+	struct outcome outcome;
+	struct error error;
+
+	rig->entries = realloc(rig->entries, (rig->entry_count + 1) * sizeof(*rig->entries));
+	assert_non_null(rig->entries);
+	rig->entries[rig->entry_count].command = (struct buffer)BUFFER_INIT;
+	assert_int_equal(buffer_append(&rig->entries[rig->entry_count].command, bytes.data, bytes.size), 0);
+	rig->entry_count++;
+	must(fsm_apply(rig->fsm, ++rig->index, &bytes, 1, &output, &error), &error);
+	assert_int_equal(fsm_applied_index(rig->fsm), rig->index);
+	outcome = rig_outcome(rig, buffer_bytes(&output));
+	buffer_free(&output);
+	return outcome;
+}
+
+struct outcome rig_apply(struct rig *rig, struct command command)
+{
+	struct buffer bytes = BUFFER_INIT;
+	struct outcome outcome;
+
+	command.time_ms = rig->time_ms++;
+	rig_encode(&command, &bytes);
+	outcome = rig_apply_bytes(rig, buffer_bytes(&bytes));
+	buffer_free(&bytes);
+	return outcome;
+}
+
+struct outcome rig_do(struct rig *rig, struct command command)
+{
+	struct outcome outcome = rig_apply(rig, command);
+
+	if (outcome.code != 0)
+		fail_msg("refused: %s", outcome.message);
+	return outcome;
+}
+
+void rig_refused_at(struct outcome outcome, enum error_code code, const char *words, const char *file, int line)
+{
+	if (outcome.code == code && outcome.message != NULL && strstr(outcome.message, words) != NULL)
+		return;
+	print_error("wanted %s \"%s\", got %s \"%s\"\n", error_code_name(code), words,
+		    error_code_name((enum error_code)outcome.code), outcome.message != NULL ? outcome.message : "");
+	_fail(file, line);
+}
+
+void rig_cluster(struct rig *rig)
+{
+	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000" } };
+	struct cluster cluster = { .id = "c0ffee",
+				   .name = "lab",
+				   .extent_bytes = RIG_EXTENT_BYTES,
+				   .servers = { 1, servers },
+				   .created_ms = 5 };
+
+	rig_do(rig, (struct command){ .cluster_create = &cluster });
+}
+
+void rig_node(struct rig *rig, const char *name, const char *address, const char *rack)
+{
+	struct label labels[] = { { "rack", rack } };
+	struct command_node_register node = {
+		.name = name, .address = address, .port = 4420, .version = "1", .labels = { rack != NULL, labels }
+	};
+
+	memset(node.boot_id, 7, sizeof(node.boot_id));
+	rig_do(rig, (struct command){ .node_register = &node });
+}
+
+uint64_t rig_disk(struct rig *rig, const char *node, const char *path, uint64_t size_bytes)
+{
+	struct command_disk_add disk = { .node = node, .path = path, .size_bytes = size_bytes, .serial = "S1" };
+	struct outcome outcome = rig_do(rig, (struct command){ .disk_add = &disk });
+	uint64_t id;
+
+	assert_int_equal(names_id_parse("d", outcome.id, &id), 0);
+	return id;
+}
+
+void rig_rack(struct rig *rig, unsigned nodes, unsigned disks, uint64_t size_bytes)
+{
+	char name[16], address[16], rack[16], path[32];
+
+	rig_cluster(rig);
+	for (unsigned i = 1; i <= nodes; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		snprintf(address, sizeof(address), "10.0.0.%u", i);
+		snprintf(rack, sizeof(rack), "r%u", (i + 1) / 2);
+		rig_node(rig, name, address, rack);
+		for (unsigned d = 0; d < disks; d++) {
+			snprintf(path, sizeof(path), "/dev/nvme%un1", d);
+			rig_disk(rig, name, path, size_bytes);
+		}
+	}
+}
+
+int rig_plan(struct rig *rig, const struct rig_shape *shape, struct command_volume_create *ret_command,
+	     struct error *error)
+{
+	struct placement_request request = {
+		.name = shape->name,
+		.size_bytes = shape->size_bytes,
+		.copies = shape->copies,
+		.controllers = shape->controllers,
+		.standbys = shape->standbys,
+		.legs_per_controller = shape->legs,
+		.spread = shape->spread != 0 ? shape->spread : SPREAD_NODE,
+		.provision = PROVISION_THIN,
+	};
+	struct placement_view view = { .extent_bytes = RIG_EXTENT_BYTES };
+	bool more;
+
+	memset(request.uuid, 0xab, sizeof(request.uuid));
+	must(fsm_node_list(rig->fsm, NULL, 0, &rig->arena, &view.nodes, &more, error), error);
+	assert_false(more);
+	must(fsm_disk_list(rig->fsm, NULL, 0, 0, &rig->arena, &view.disks, &more, error), error);
+	assert_false(more);
+	return placement_plan(&request, &view, &rig->arena, ret_command, error);
+}
+
+uint64_t rig_create(struct rig *rig, const struct rig_shape *shape)
+{
+	struct command_volume_create create;
+	struct outcome outcome;
+	struct error error;
+	uint64_t id;
+
+	must(rig_plan(rig, shape, &create, &error), &error);
+	outcome = rig_do(rig, (struct command){ .volume_create = &create });
+	assert_int_equal(names_id_parse("v", outcome.id, &id), 0);
+	return id;
+}
+
+struct volume rig_volume(struct rig *rig, uint64_t id)
+{
+	struct volume volume;
+	struct error error;
+
+	must(fsm_volume_get(rig->fsm, id, &rig->arena, &volume, &error), &error);
+	return volume;
+}
+
+struct outcome rig_advance(struct rig *rig, uint64_t id, enum volume_phase to)
+{
+	struct volume volume = rig_volume(rig, id);
+	struct command_volume_advance advance = { id, volume.phase, to, volume.revision };
+
+	return rig_apply(rig, (struct command){ .volume_advance = &advance });
+}
+
+void rig_advance_until(struct rig *rig, uint64_t id, enum volume_phase to)
+{
+	while (rig_volume(rig, id).phase != to)
+		assert_int_equal(rig_advance(rig, id, rig_volume(rig, id).phase + 1).code, 0);
+}
+
+struct outcome rig_delete(struct rig *rig, const char *name)
+{
+	struct command_volume_delete remove = { name };
+
+	return rig_apply(rig, (struct command){ .volume_delete = &remove });
+}
+
+struct outcome rig_attach(struct rig *rig, const char *volume, const char *nqn)
+{
+	struct command_host_attach attach = { volume, nqn };
+
+	return rig_apply(rig, (struct command){ .host_attach = &attach });
+}
+
+struct outcome rig_detach(struct rig *rig, const char *volume, const char *nqn)
+{
+	struct command_host_detach detach = { volume, nqn };
+
+	return rig_apply(rig, (struct command){ .host_detach = &detach });
+}
+
+struct outcome rig_free(struct rig *rig, uint64_t id, size_t limit)
+{
+	struct volume volume = rig_volume(rig, id);
+	const char *names[LIMIT_LEGS * LIMIT_COPIES];
+	struct command_lds_free lds = { id, { 0, names } };
+
+	if (limit > LIMIT_LEGS * LIMIT_COPIES)
+		limit = LIMIT_LEGS * LIMIT_COPIES;
+	for (size_t l = 0; l < volume.legs.count; l++) {
+		for (size_t g = 0; g < volume.legs.items[l].groups.count; g++) {
+			const struct ld_list *members = &volume.legs.items[l].groups.items[g].members;
+
+			for (size_t m = 0; m < members->count && lds.lds.count < limit; m++) {
+				if (members->items[m].state != LD_STATE_FREED)
+					names[lds.lds.count++] =
+						arena_printf(&rig->arena, "ld%" PRIu64, members->items[m].id);
+			}
+		}
+	}
+	return rig_apply(rig, (struct command){ .lds_free = &lds });
+}
+
+void rig_destroy(struct rig *rig, uint64_t id)
+{
+	char name[NAMES_ID_SIZE];
+	struct volume volume;
+
+	names_id_format("v", id, name);
+	assert_int_equal(rig_delete(rig, name).code, 0);
+	rig_advance_until(rig, id, VOLUME_PHASE_RELEASING);
+	do
+		assert_int_equal(rig_free(rig, id, SIZE_MAX).code, 0);
+	while (fsm_volume_get(rig->fsm, id, &rig->arena, &volume, NULL) == 0);
+}
+
+void rig_check(struct rig *rig)
+{
+	struct error error;
+
+	must(fsm_check(rig->fsm, &error), &error);
+}
+
+void rig_digest(struct rig *rig, uint8_t ret_digest[16])
+{
+	struct error error;
+
+	must(fsm_digest(rig->fsm, ret_digest, &error), &error);
+}
+
+uint64_t rig_extents_free(struct rig *rig)
+{
+	struct arena arena = ARENA_INIT;
+	struct disk_list disks;
+	struct error error;
+	uint64_t sum = 0;
+	bool more;
+
+	must(fsm_disk_list(rig->fsm, NULL, 0, 0, &arena, &disks, &more, &error), &error);
+	for (size_t i = 0; i < disks.count; i++)
+		sum += disks.items[i].extents_free;
+	arena_free(&arena);
+	return sum;
+}
+
+static void digests_equal(struct rig *a, struct rig *b)
+{
+	uint8_t x[16], y[16];
+
+	rig_digest(a, x);
+	rig_digest(b, y);
+	assert_memory_equal(x, y, sizeof(x));
+	assert_int_equal(fsm_revision(a->fsm), fsm_revision(b->fsm));
+	assert_int_equal(fsm_applied_index(a->fsm), fsm_applied_index(b->fsm));
+}
+
+/* On the replica nobody listens and nobody wants outcomes, as on a follower. */
+void rig_compare_replay(struct rig *rig)
+{
+	struct rig replica;
+	struct error error;
+	struct bytes bytes;
+
+	rig_open(&replica);
+	fsm_close(replica.fsm);
+	must(fsm_open(replica.store, NULL, NULL, &replica.fsm, &error), &error);
+	for (size_t i = 0; i < rig->entry_count; i++) {
+		bytes = buffer_bytes(&rig->entries[i].command);
+		must(fsm_apply(replica.fsm, i + 1, &bytes, 1, NULL, &error), &error);
+	}
+	must(fsm_skip(replica.fsm, rig->index, &error), &error);
+	digests_equal(rig, &replica);
+	rig_check(&replica);
+	rig_close(&replica);
+}
+
+void rig_compare_dump(struct rig *rig)
+{
+	struct buffer dump = BUFFER_INIT;
+	struct rig replica;
+	struct error error;
+
+	rig_open(&replica);
+	must(fsm_dump(rig->fsm, &dump, &error), &error);
+	must(fsm_load(replica.fsm, rig->index, buffer_bytes(&dump), &error), &error);
+	buffer_free(&dump);
+	digests_equal(rig, &replica);
+	rig_check(&replica);
+	rig_close(&replica);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A state machine in a directory of its own, and short ways to give it commands.
+ * Every command that is applied is kept, so that a test can replay them.
+ */
+#ifndef DNVME_TESTS_UNIT_TEST_FSM_RIG_H
+#define DNVME_TESTS_UNIT_TEST_FSM_RIG_H
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fsm/fsm.h"
+#include "fsm/policy/placement.h"
+
+#define RIG_EXTENT_BYTES (UINT64_C(4) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+struct rig_entry {
+	struct buffer command;
+};
+
+struct rig {
+	char directory[64];
+	struct store *store;
+	struct fsm *fsm;
+	uint64_t index;
+	struct arena arena; /* of outcomes and records */
+	struct rig_entry *entries;
+	size_t entry_count;
+	struct buffer changes; /* what the callback heard, a line each */
+	uint64_t time_ms;
+};
+
+void rig_open(struct rig *rig);
+void rig_close(struct rig *rig);  /* removes the directory */
+void rig_reopen(struct rig *rig); /* as after a restart */
+
+/* Apply one command as one entry. Fails the test on an error; the outcome lives in rig->arena. */
+struct outcome rig_apply(struct rig *rig, struct command command);
+/* The same from bytes, and what the outcome looks like as bytes. */
+struct outcome rig_apply_bytes(struct rig *rig, struct bytes bytes);
+struct outcome rig_outcome(struct rig *rig, struct bytes bytes);
+/* As rig_apply, and the outcome must be a success. */
+struct outcome rig_do(struct rig *rig, struct command command);
+void rig_encode(const struct command *command, struct buffer *output);
+
+/* The outcome must have the code, and its text the words. */
+#define rig_refused(outcome, code, words) rig_refused_at(outcome, code, words, __FILE__, __LINE__)
+void rig_refused_at(struct outcome outcome, enum error_code code, const char *words, const char *file, int line);
+
+void rig_cluster(struct rig *rig);
+void rig_node(struct rig *rig, const char *name, const char *address, const char *rack);
+uint64_t rig_disk(struct rig *rig, const char *node, const char *path, uint64_t size_bytes);
+/* `nodes` nodes n1… (10.0.0.1…) with `disks` disks of `size_bytes` each, two nodes per rack r1, r2…. */
+void rig_rack(struct rig *rig, unsigned nodes, unsigned disks, uint64_t size_bytes);
+
+struct rig_shape {
+	const char *name;
+	uint64_t size_bytes, copies, controllers, standbys, legs;
+	enum spread spread;
+};
+/* Plan on the present state; the command lives in rig->arena. Returns placement_plan's code. */
+int rig_plan(struct rig *rig, const struct rig_shape *shape, struct command_volume_create *ret_command,
+	     struct error *error);
+/* Plan and create; returns the volume's id. */
+uint64_t rig_create(struct rig *rig, const struct rig_shape *shape);
+struct volume rig_volume(struct rig *rig, uint64_t id);
+struct outcome rig_advance(struct rig *rig, uint64_t volume, enum volume_phase to);
+/* Advance phase by phase until `to`. */
+void rig_advance_until(struct rig *rig, uint64_t volume, enum volume_phase to);
+struct outcome rig_delete(struct rig *rig, const char *name);
+struct outcome rig_attach(struct rig *rig, const char *volume, const char *nqn);
+struct outcome rig_detach(struct rig *rig, const char *volume, const char *nqn);
+/* Free at most `limit` LDs that are not freed yet. */
+struct outcome rig_free(struct rig *rig, uint64_t volume, size_t limit);
+/* Delete, dismantle, free everything. */
+void rig_destroy(struct rig *rig, uint64_t volume);
+
+void rig_check(struct rig *rig); /* fsm_check must be content */
+void rig_digest(struct rig *rig, uint8_t ret_digest[16]);
+uint64_t rig_extents_free(struct rig *rig);
+
+/* A second state machine that applied the same entries must have the same digest; so must one loaded from a dump. */
+void rig_compare_replay(struct rig *rig);
+void rig_compare_dump(struct rig *rig);
+
+#endif
