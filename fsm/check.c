@@ -270,6 +270,11 @@ static int node_visit(void *data, struct bytes key, struct bytes value, struct e
 	ports[port_count++] = node.port;
 	for (size_t i = 0; i < disks.count && i < LIMIT_DISKS_PER_NODE; i++) {
 		result = state_disk(&audit->state, disks.items[i], &disk, error);
+		if (result == ERROR_NOT_FOUND && !audit->state.broken) {
+			finding(audit, "node \"%s\" has disk d%" PRIu64 ", which is not there", node.name,
+				disks.items[i]);
+			continue;
+		}
 		if (result != 0)
 			return result;
 		for (size_t j = 0; j < port_count; j++) {

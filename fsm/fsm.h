@@ -4,7 +4,20 @@
  *
  * No clock, no random value, no pointer order, no floating point: two replicas that applied the same commands have
  * the same digest. Every mutation checks the command against the state as it is now and refuses what went stale.
- * All calls from one thread.
+ * All calls from one thread; none of them blocks on anything but the store.
+ *
+ * Revisions. A command that changes something raises the revision of the state by one. A node, disk or volume carries
+ * the revision at which what agents are told about it changed last; counters (free extents, LDs, controllers) and the
+ * freeing of single LDs raise the state's revision but not the object's, so that nobody confirms the same thing twice.
+ *
+ * Retries. The outcome of a command that carries a request id and succeeded is remembered (the latest
+ * LIMIT_DEDUPE_ENTRIES of them): the same request id gets it again and changes nothing. Refusals are not remembered.
+ * They left no trace, so a repeated command still acts at most once, and what was refused as stale (CONFLICT) may be
+ * planned anew under the same request id.
+ *
+ * Refusals. INVALID_ARGUMENT: no state takes this command. NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION: this state
+ * does not. CONFLICT: it was planned on, or confirms, an older state; try again on the present one. NO_CAPACITY: a
+ * limit, or a disk whose free extents are too scattered.
  */
 #ifndef DNVME_FSM_FSM_H
 #define DNVME_FSM_FSM_H
@@ -38,8 +51,8 @@ int fsm_open(struct store *store, fsm_change_callback callback, void *data, stru
 void fsm_close(struct fsm *fsm); /* accepts NULL */
 
 /* Replication: the shape of struct consensus_machine. A refused command gives an outcome with its code, not an error;
- * an error means that the store failed and nothing of the entry was applied. Entries up to the applied index are
- * skipped. */
+ * an error means that the store or memory failed and nothing of the entry was applied. Entries up to the applied index
+ * are skipped, without outcomes. outcomes[i] (empty; may be NULL as a whole) receives a record "outcome", tagged. */
 uint64_t fsm_applied_index(const struct fsm *fsm);
 int fsm_apply(struct fsm *fsm, uint64_t index, const struct bytes *commands, size_t count, struct buffer *outcomes,
 	      struct error *error);
@@ -59,7 +72,9 @@ int fsm_volume_get(struct fsm *fsm, uint64_t id, struct arena *arena, struct vol
 /* `name` is a name or an id ("v12"). */
 int fsm_volume_find(struct fsm *fsm, const char *name, struct arena *arena, struct volume *ret_volume,
 		    struct error *error);
-/* Pages in key order behind `after` (NULL: from the start); *ret_more tells that there are more. */
+/* Pages in key order behind `after` (NULL, 0: from the start; it need not exist); `limit` 0 stands for LIMIT_LIST_PAGE;
+ * *ret_more tells that there are more. fsm_volume_list goes by name: volumes in phase releasing have none any more (see
+ * fsm_transition_list). A host's record names at most LIMIT_LIST_PAGE volumes. */
 int fsm_node_list(struct fsm *fsm, const char *after, size_t limit, struct arena *arena, struct node_list *ret_list,
 		  bool *ret_more, struct error *error);
 int fsm_disk_list(struct fsm *fsm, const char *node, uint64_t after, size_t limit, struct arena *arena,
@@ -78,8 +93,9 @@ int fsm_request_get(struct fsm *fsm, struct bytes request_id, struct arena *aren
 		    struct error *error);
 
 /* Projection: what the node shall make, derived from the state alone. Whole, or only the objects of one volume
- * (objects that the node no longer has to make are listed in `removed`). term, reset and complete are left to the
- * caller. */
+ * (objects that the node no longer has to make are listed in `removed`; so is a volume that does not exist any more).
+ * term, reset and complete are left to the caller; the lists are not cut to LIMIT_LIST_PAGE. NOT_FOUND: no such node.
+ * project.c shows what is wanted in which phase. */
 int fsm_project_node(struct fsm *fsm, const char *node, struct arena *arena, struct desired *ret_desired,
 		     struct error *error);
 int fsm_project_volume(struct fsm *fsm, const char *node, uint64_t volume, struct arena *arena,

@@ -27,7 +27,7 @@ enum store_table {
 	STORE_TABLE_NODE,	 /* name -> node */
 	STORE_TABLE_DISK,	 /* disk id -> disk */
 	STORE_TABLE_DISK_PATH,	 /* node NUL path -> disk id */
-	STORE_TABLE_FREE,	 /* disk id, first extent -> number of free extents */
+	STORE_TABLE_FREE,	 /* disk id, first extent behind a free run -> its length */
 	STORE_TABLE_VOLUME,	 /* volume id -> volume */
 	STORE_TABLE_VOLUME_NAME, /* name -> volume id */
 	STORE_TABLE_NODE_VOLUME, /* node NUL volume id -> nothing: controllers of a node */

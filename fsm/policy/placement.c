@@ -264,8 +264,10 @@ static bool groups_choose(struct plan *plan, uint64_t extents, size_t count, siz
 	}
 	if (taken == count * copies)
 		return true;
-	for (size_t i = 0; i < taken; i++)
+	for (size_t i = 0; i < taken; i++) {
 		seats[i]->free += extents;
+		seats[i]->leg = 0;
+	}
 	return false;
 }
 

@@ -518,6 +518,59 @@ static void test_requests_expire(void **state)
 	rig_close(&rig);
 }
 
+/* A store that cannot grow: the entry is refused as a whole, and applied once there is room. */
+static void test_full_store(void **state)
+{
+	enum { BATCH = 500 };
+	struct command_node_cordon cordoned = { "n1", false };
+	struct command command = { .node_cordon = &cordoned };
+	static struct buffer encoded[BATCH];
+	static struct bytes bytes[BATCH];
+	static const uint8_t boot_id[16] = "one and the same";
+	struct store_options options = { .map_step_bytes = 1 << 20, .map_limit_bytes = 8 << 20, .boot_id = boot_id };
+	uint8_t memory[16], before[16], after[16];
+	struct error error;
+	uint64_t next = 0, revision;
+	struct rig rig;
+	bool rebuilt;
+	int result;
+
+	(void)state;
+	rig_open(&rig);
+	rig_rack(&rig, 1, 0, GIB);
+	options.directory = rig.directory;
+	fsm_close(rig.fsm);
+	store_close(rig.store);
+	assert_int_equal(store_open(&options, &rig.store, &rebuilt, &error), 0);
+	assert_int_equal(fsm_open(rig.store, NULL, NULL, &rig.fsm, &error), 0);
+	do {
+		assert_true(next < LIMIT_DEDUPE_ENTRIES);
+		for (size_t i = 0; i < BATCH; i++) {
+			cordoned.cordoned = !cordoned.cordoned;
+			command.request_id = request_id(memory, ++next);
+			buffer_clear(&encoded[i]);
+			rig_encode(&command, &encoded[i]);
+			bytes[i] = buffer_bytes(&encoded[i]);
+		}
+		rig_digest(&rig, before);
+		revision = fsm_revision(rig.fsm);
+		result = fsm_apply(rig.fsm, ++rig.index, bytes, BATCH, NULL, &error);
+	} while (result == 0);
+	assert_int_equal(result, ERROR_NO_CAPACITY);
+	assert_int_equal(error.code, ERROR_NO_CAPACITY);
+	rig_digest(&rig, after);
+	assert_memory_equal(before, after, sizeof(before));
+	assert_int_equal(fsm_revision(rig.fsm), revision);
+	assert_int_equal(fsm_applied_index(rig.fsm), rig.index - 1);
+	rig_reopen(&rig); /* with the usual limit */
+	assert_int_equal(fsm_apply(rig.fsm, rig.index, bytes, BATCH, NULL, &error), 0);
+	assert_int_equal(fsm_revision(rig.fsm), revision + BATCH);
+	rig_check(&rig);
+	for (size_t i = 0; i < BATCH; i++)
+		buffer_free(&encoded[i]);
+	rig_close(&rig);
+}
+
 /* --- reads -------------------------------------------------------------------------------------------------- */
 
 static void test_lists(void **state)
@@ -631,6 +684,7 @@ int main(void)
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_requests_expire),
+		cmocka_unit_test(test_full_store),
 		cmocka_unit_test(test_lists),
 	};
 

@@ -351,19 +351,43 @@ static void test_attempts_are_undone(void **state)
 	uint64_t block = layout_thin_block_bytes(9 * GIB), half = 0, third = 0;
 
 	(void)state;
-	rack_make(&rack, 3, 100000);
+	rack_make(&rack, 4, 100000);
 	assert_int_equal(layout_ld_extents(9 * GIB / 2, block, EXTENT, &half, NULL), 0);
 	assert_int_equal(layout_ld_extents(3 * GIB, block, EXTENT, &third, NULL), 0);
 	rack.request.size_bytes = 9 * GIB;
-	rack.request.copies = 1;
-	/* The first of two halves fits, the second does not. */
-	rack.disks[0].extents_free = half + 1;
-	rack.disks[1].extents_free = rack.disks[2].extents_free = half - 1;
-	assert_true(half - 1 >= third);
+	/* Node 2 has three disks: the first of two halves fits on them, the second does not, and three thirds do. */
+	rack.disks[2].node = rack.disks[3].node = rack.disks[1].node;
+	rack.disks[0].extents_free = 3 * half;
+	rack.disks[1].extents_free = half;
+	rack.disks[2].extents_free = rack.disks[3].extents_free = third;
 	command = plan(&rack);
 	assert_int_equal(command.legs.items[0].groups.count, 3);
-	for (size_t g = 0; g < 3; g++)
-		assert_int_equal(disk_of(&command, 0, g, 0), g + 1);
+	for (size_t g = 0; g < 3; g++) {
+		assert_int_equal(disk_of(&command, 0, g, 0), g == 0 ? 1 : g + 2);
+		assert_int_equal(disk_of(&command, 0, g, 1), g == 0 ? 2 : 1);
+	}
+	arena_free(&rack.arena);
+}
+
+/* The second group prefers a disk that the leg does not use yet, even if the first one's is emptier. */
+static void test_groups_on_other_disks(void **state)
+{
+	struct rack rack = { 0 };
+	struct command_volume_create command;
+	uint64_t block = layout_thin_block_bytes(9 * GIB), whole = 0, half = 0;
+
+	(void)state;
+	rack_make(&rack, 2, 100000);
+	assert_int_equal(layout_ld_extents(9 * GIB, block, EXTENT, &whole, NULL), 0);
+	assert_int_equal(layout_ld_extents(9 * GIB / 2, block, EXTENT, &half, NULL), 0);
+	rack.request.size_bytes = 9 * GIB;
+	rack.request.copies = 1;
+	rack.disks[0].extents_free = rack.disks[0].extents_total = whole - 1;
+	rack.disks[1].extents_free = half;
+	command = plan(&rack);
+	assert_int_equal(command.legs.items[0].groups.count, 2);
+	assert_int_equal(disk_of(&command, 0, 0, 0), 1);
+	assert_int_equal(disk_of(&command, 0, 1, 0), 2);
 	arena_free(&rack.arena);
 }
 
@@ -483,6 +507,7 @@ int main(void)
 		cmocka_unit_test(test_space_explained),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_attempts_are_undone),
+		cmocka_unit_test(test_groups_on_other_disks),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_out_of_memory),

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* dnvme cluster init|status */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/cli/cli.h"
+#include "client/cli/size.h"
+
+#define INFO_TIMEOUT_MS 5000u
+
+enum { KEY_NAME = 0x2000, KEY_EXTENT };
+
+/* --- status ---------------------------------------------------------------------------------------------- */
+
+static int print_servers(const struct cluster_status *status, struct error *error)
+{
+	struct libscols_table *table = table_new("<SERVER,ROLE,CLIENTS,RAFT,<TERM,<APPLIED,VERSION");
+	bool failed = table == NULL;
+
+	for (size_t i = 0; !failed && i < status->servers.count; i++) {
+		const struct server_info *server = &status->servers.items[i];
+		struct libscols_line *line = table_line(table);
+		const char *role = server->reachable ? ENUM_NAME(server_role, server->role) : "unreachable";
+
+		failed = line == NULL || table_cell(line, 0, "%" PRIu64, server->id) != 0 ||
+			 table_cell(line, 1, "%s", role) != 0 || table_cell(line, 2, "%s", server->api_address) != 0 ||
+			 table_cell(line, 3, "%s", server->raft_address) != 0;
+		if (!failed && server->reachable)
+			failed = table_cell(line, 4, "%" PRIu64, server->term) != 0 ||
+				 table_cell(line, 5, "%" PRIu64, server->applied_index) != 0 ||
+				 table_cell(line, 6, "%s", server->version) != 0;
+	}
+	if (failed)
+		return error_set_nomem(error);
+	return table_print(table, error);
+}
+
+static int print_status(const struct cli *cli, const struct cluster_status *status, struct error *error)
+{
+	char total[SIZE_TEXT_SIZE], available[SIZE_TEXT_SIZE];
+	uint64_t used = status->bytes_total > status->bytes_free ? status->bytes_total - status->bytes_free : 0;
+
+	if (cli->json)
+		return cli_print_json(schema_cluster_status(), status, error);
+	size_format(status->bytes_total, total);
+	size_format(status->bytes_free, available);
+	printf("cluster %s  %s  revision %" PRIu64 "\n", status->name, status->id, status->revision);
+	if (status->leader != 0)
+		printf("  leader    server %" PRIu64 "\n", status->leader);
+	else
+		printf("  leader    none\n");
+	printf("  objects   %" PRIu64 " nodes, %" PRIu64 " disks, %" PRIu64 " volumes\n", status->nodes, status->disks,
+	       status->volumes);
+	printf("  capacity  %s free of %s raw (%.0f %% used)\n", available, total,
+	       status->bytes_total > 0 ? 100.0 * (double)used / (double)status->bytes_total : 0.0);
+	return print_servers(status, error);
+}
+
+static int status_run(struct cli *cli, struct error *error)
+{
+	struct server_info_request request = { 0 };
+	struct cluster_status status = { 0 };
+	int rc = cli_call(cli, NULL, METHOD_ID_CLUSTER_STATUS, &request, &status, error);
+
+	if (rc != 0)
+		return cli_prefix(error, "cannot get the cluster's status");
+	return print_status(cli, &status, error);
+}
+
+/* --- init ------------------------------------------------------------------------------------------------ */
+
+struct candidate {
+	const char *address; /* as the operator wrote it */
+	struct server_info info;
+};
+
+static int candidates_ask(struct cli *cli, struct candidate *candidates, size_t *ret_count, struct error *error)
+{
+	char *list = arena_strdup(&cli->arena, cli->servers), *save = NULL;
+	struct server_info_request request = { 0 };
+	size_t count = 0;
+
+	if (list == NULL)
+		return error_set_nomem(error);
+	for (char *one = strtok_r(list, ", ", &save); one != NULL; one = strtok_r(NULL, ", ", &save)) {
+		struct dnvme *dnvme = NULL;
+		int rc;
+
+		if (count == LIMIT_SERVERS)
+			return error_set(error, ERROR_INVALID_ARGUMENT, "more than %u servers are given",
+					 LIMIT_SERVERS);
+		rc = cli_open(cli, one, &dnvme, error);
+		if (rc != 0)
+			return rc;
+		candidates[count].address = one;
+		/* A server answers this by itself, at once: one that keeps silent is no dnvmed. */
+		cli->call_max_ms = INFO_TIMEOUT_MS;
+		rc = cli_call(cli, dnvme, METHOD_ID_SERVER_INFO, &request, &candidates[count].info, error);
+		cli->call_max_ms = 0;
+		dnvme_close(dnvme);
+		if (rc != 0) {
+			cli_prefix(error, "server %s", one);
+			return error_hint(error, "every server of --server must run, with an empty data folder or as "
+						 "a member of this cluster");
+		}
+		count++;
+	}
+	*ret_count = count;
+	return 0;
+}
+
+static bool is_member(const struct candidate *candidate)
+{
+	return candidate->info.cluster != NULL && candidate->info.cluster[0] != '\0';
+}
+
+/* All that are members of a cluster must be members of one. *ret_first: the one to ask. */
+static int candidates_check(struct candidate *candidates, size_t count, size_t *ret_first, struct error *error)
+{
+	const struct candidate *member = NULL;
+
+	*ret_first = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct candidate *one = &candidates[i];
+
+		if (one->info.id == 0)
+			one->info.id = i + 1;
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(candidates[j].info.raft_address, one->info.raft_address) == 0)
+				return error_set(error, ERROR_INVALID_ARGUMENT, "%s and %s are the same server (%s)",
+						 candidates[j].address, one->address, one->info.raft_address);
+			if (candidates[j].info.id == one->info.id)
+				return error_set(error, ERROR_FAILED_PRECONDITION,
+						 "%s and %s both have the server number %" PRIu64,
+						 candidates[j].address, one->address, one->info.id);
+		}
+		if (!is_member(one))
+			continue;
+		if (member != NULL && strcmp(member->info.cluster, one->info.cluster) != 0) {
+			error_set(error, ERROR_FAILED_PRECONDITION,
+				  "server %s belongs to cluster %s, server %s to cluster %s", member->address,
+				  member->info.cluster, one->address, one->info.cluster);
+			return error_hint(error, "a server can be a member of one cluster only");
+		}
+		if (member == NULL) {
+			member = one;
+			*ret_first = i;
+		}
+	}
+	return 0;
+}
+
+/* Wait for a leader, then print. */
+static int init_finish(struct cli *cli, struct error *error)
+{
+	struct server_info_request request = { 0 };
+	struct cluster_status status = { 0 };
+	int rc = cli_call(cli, NULL, METHOD_ID_CLUSTER_STATUS, &request, &status, error);
+
+	if (rc != 0)
+		return cli_prefix(error, "the cluster was formed, but has not answered yet");
+	return print_status(cli, &status, error);
+}
+
+static int init_run(struct cli *cli, struct error *error)
+{
+	struct candidate candidates[LIMIT_SERVERS];
+	struct server servers[LIMIT_SERVERS];
+	struct cluster_init_request request = { .name = cli->name, .extent_bytes = cli->extent_bytes };
+	struct mutation_reply reply = { 0 };
+	struct dnvme *dnvme = NULL;
+	size_t count = 0, first = 0;
+	int rc;
+
+	if (cli->name == NULL) {
+		cli->bad_usage = true;
+		error_set(error, ERROR_INVALID_ARGUMENT, "cluster init needs --name");
+		return ERROR_INVALID_ARGUMENT;
+	}
+	memset(candidates, 0, sizeof(candidates));
+	rc = candidates_ask(cli, candidates, &count, error);
+	if (rc == 0)
+		rc = candidates_check(candidates, count, &first, error);
+	if (rc != 0)
+		return cli_prefix(error, "cannot form cluster \"%s\"", cli->name);
+	for (size_t i = 0; i < count; i++) {
+		servers[i] = (struct server){
+			.id = candidates[i].info.id,
+			.raft_address = candidates[i].info.raft_address,
+			.api_address = candidates[i].info.api_address,
+		};
+	}
+	request.servers = (struct server_list){ count, servers };
+	rc = cli_open(cli, candidates[first].address, &dnvme, error);
+	if (rc == 0)
+		rc = cli_call(cli, dnvme, METHOD_ID_CLUSTER_INIT, &request, &reply, error);
+	dnvme_close(dnvme);
+	if (rc != 0)
+		return cli_prefix(error, "cannot form cluster \"%s\"", cli->name);
+	if (!cli->no_wait)
+		return init_finish(cli, error);
+	if (cli->json)
+		return cli_print_json(schema_mutation_reply(), &reply, error);
+	printf("cluster %s is formed of %zu %s\n", cli->name, count, count == 1 ? "server" : "servers");
+	return 0;
+}
+
+static int init_option(struct cli *cli, int key, const char *value, struct error *error)
+{
+	switch (key) {
+	case KEY_NAME:
+		cli->name = value;
+		return 0;
+	case KEY_EXTENT:
+		return size_parse("--extent", value, &cli->extent_bytes, error);
+	default:
+		return error_set(error, ERROR_INTERNAL, "unknown option");
+	}
+}
+
+static const struct argp_option init_options[] = {
+	{ "name", KEY_NAME, "NAME", 0, "name of the cluster, for people", 0 },
+	{ "extent", KEY_EXTENT, "SIZE", 0, "unit of placement; 4MiB if not given", 0 },
+	{ 0 },
+};
+
+const struct cli_command cluster_commands[] = {
+	{ .noun = "cluster",
+	  .verb = "init",
+	  .arguments = "",
+	  .summary = "form a cluster of the servers in --server",
+	  .text = "Asks every server of --server for its number and addresses and makes them one Raft group. It is "
+		  "safe "
+		  "to repeat. --name is required.",
+	  .options = init_options,
+	  .option = init_option,
+	  .run = init_run,
+	  .waits = true },
+	{ .noun = "cluster",
+	  .verb = "status",
+	  .arguments = "",
+	  .summary = "servers, leader, capacity",
+	  .run = status_run },
+	{ 0 },
+};

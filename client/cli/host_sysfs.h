@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What this machine's kernel shows of NVMe in sysfs. `sysfs` is "/sys", or a copy in tests. */
+#ifndef DNVME_CLIENT_CLI_HOST_SYSFS_H
+#define DNVME_CLIENT_CLI_HOST_SYSFS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/error.h"
+#include "lib/base/limits.h"
+
+#define HOST_SYSFS "/sys"
+#define HOST_CONTROLLERS 64
+#define HOST_NAME_SIZE 64
+
+struct host_controller {
+	char name[HOST_NAME_SIZE]; /* "nvme3" */
+	char state[HOST_NAME_SIZE];
+	char address[LIMIT_ADDRESS + 1]; /* traddr */
+	char port[HOST_NAME_SIZE];	 /* trsvcid */
+	char host_nqn[LIMIT_NQN + 1];	 /* empty when the kernel does not tell */
+};
+
+/* Controllers of a subsystem, at most HOST_CONTROLLERS. NOT_FOUND never: no NVMe at all means none. */
+int host_controllers_find(const char *sysfs, const char *nqn, struct host_controller ret_list[HOST_CONTROLLERS],
+			  size_t *ret_count, struct error *error);
+
+/* The block device with a namespace UUID ("nvme0n1"), never one of the hidden paths ("nvme0c1n1"). */
+bool host_device_find(const char *sysfs, const uint8_t uuid[16], char ret_name[HOST_NAME_SIZE]);
+
+/* The block device of a subsystem. */
+bool host_device_of_subsystem(const char *sysfs, const char *nqn, char ret_name[HOST_NAME_SIZE]);
+
+/* Choose how the kernel spreads I/O over the paths of a subsystem. NOT_FOUND when it has none (yet). */
+int host_io_policy_set(const char *sysfs, const char *nqn, const char *policy, struct error *error);
+
+/* Write an attribute of a controller: ("nvme3", "delete_controller", "1"). May block. */
+int host_controller_write(const char *sysfs, const char *controller, const char *attribute, const char *value,
+			  struct error *error);
+
+#endif

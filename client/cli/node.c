@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* dnvme node list|get|cordon|uncordon|forget */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "client/cli/cli.h"
+#include "client/cli/page.h"
+#include "client/cli/size.h"
+
+static const char *node_after(struct arena *arena, const void *item)
+{
+	(void)arena;
+	return ((const struct node_status *)item)->node->name;
+}
+
+static const struct page_kind node_pages = { METHOD_ID_NODE_LIST, sizeof(struct node_status), node_after };
+
+static const char *labels_text(struct cli *cli, const struct label_list *labels)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < labels->count && text != NULL; i++)
+		text = arena_printf(&cli->arena, "%s%s%s=%s", text, i > 0 ? "," : "", labels->items[i].key,
+				    labels->items[i].value);
+	return text != NULL ? text : "";
+}
+
+static const char *placement_text(const struct node *node)
+{
+	if (node->cordoned)
+		return "cordoned";
+	return node->storage_only ? "storage only" : "open";
+}
+
+static int list_run(struct cli *cli, struct error *error)
+{
+	struct node_page page = { 0 };
+	struct libscols_table *table;
+	int rc = page_fetch_all(cli, &node_pages, NULL, &page, error);
+	bool failed;
+
+	if (rc != 0)
+		return cli_prefix(error, "cannot list nodes");
+	if (cli->json)
+		return cli_print_json(schema_node_page(), &page, error);
+	table = table_new("NAME,ADDRESS,HEALTH,PLACEMENT,<CONTROLLERS,<PROBLEMS,LABELS,AGENT");
+	failed = table == NULL;
+	for (size_t i = 0; !failed && i < page.nodes.count; i++) {
+		const struct node_status *status = &page.nodes.items[i];
+		const struct node *node = status->node;
+		struct libscols_line *line = table_line(table);
+
+		failed = line == NULL || table_cell(line, 0, "%s", node->name) != 0 ||
+			 table_cell(line, 1, "%s:%" PRIu64, node->address, node->port) != 0 ||
+			 table_cell(line, 2, "%s", ENUM_NAME(health, status->health)) != 0 ||
+			 table_cell(line, 3, "%s", placement_text(node)) != 0 ||
+			 table_cell(line, 4, "%" PRIu64, node->controllers) != 0 ||
+			 table_cell(line, 5, "%zu", status->problems.count) != 0 ||
+			 table_cell(line, 6, "%s", labels_text(cli, &node->labels)) != 0 ||
+			 table_cell(line, 7, "%s", node->version != NULL ? node->version : "") != 0;
+	}
+	return failed ? error_set_nomem(error) : table_print(table, error);
+}
+
+static int print_inventory(const struct inventory_disk_list *inventory, struct error *error)
+{
+	struct libscols_table *table = table_new("DEVICE,<SIZE,SERIAL,STATE");
+	bool failed = table == NULL;
+
+	for (size_t i = 0; !failed && i < inventory->count; i++) {
+		const struct inventory_disk *disk = &inventory->items[i];
+		struct libscols_line *line = table_line(table);
+		char size[SIZE_TEXT_SIZE];
+
+		size_format(disk->size_bytes, size);
+		failed = line == NULL || table_cell(line, 0, "%s", disk->path) != 0 ||
+			 table_cell(line, 1, "%s", size) != 0 ||
+			 table_cell(line, 2, "%s", disk->serial != NULL ? disk->serial : "") != 0 ||
+			 table_cell(line, 3, "%s", disk->in_use ? "in use by others" : "free or ours") != 0;
+	}
+	return failed ? error_set_nomem(error) : table_print(table, error);
+}
+
+static int get_run(struct cli *cli, struct error *error)
+{
+	struct name_request request = { .name = cli->arguments[0] };
+	struct node_status status = { 0 };
+	const struct node *node;
+	int rc = cli_call(cli, NULL, METHOD_ID_NODE_GET, &request, &status, error);
+
+	if (rc != 0)
+		return cli_prefix(error, "cannot get node \"%s\"", request.name);
+	if (cli->json)
+		return cli_print_json(schema_node_status(), &status, error);
+	node = status.node;
+	printf("node %s  %s  %s\n", node->name, ENUM_NAME(health, status.health), placement_text(node));
+	printf("  address      %s:%" PRIu64 "\n", node->address, node->port);
+	printf("  labels       %s\n", node->labels.count > 0 ? labels_text(cli, &node->labels) : "none");
+	printf("  controllers  %" PRIu64 "\n", node->controllers);
+	printf("  agent        %s, last heard of %" PRIu64 " ms ago\n",
+	       node->version != NULL ? node->version : "unknown", status.heartbeat_age_ms);
+	if (status.inventory.count > 0) {
+		rc = print_inventory(&status.inventory, error);
+		if (rc != 0)
+			return rc;
+	}
+	if (status.problems.count > 0)
+		printf("problems:\n");
+	for (size_t i = 0; i < status.problems.count; i++) {
+		const struct object_status *problem = &status.problems.items[i];
+
+		printf("  %s %s is %s%s%s\n", ENUM_NAME(object_kind, problem->kind), problem->id,
+		       ENUM_NAME(object_state, problem->state), problem->message != NULL ? ": " : "",
+		       problem->message != NULL ? problem->message : "");
+	}
+	return 0;
+}
+
+static int change(struct cli *cli, enum method_id method, const char *verb, const char *done, struct error *error)
+{
+	struct name_request request = { .name = cli->arguments[0] };
+	struct mutation_reply reply = { 0 };
+	int rc = cli_call(cli, NULL, method, &request, &reply, error);
+
+	if (rc != 0)
+		return cli_prefix(error, "cannot %s node \"%s\"", verb, request.name);
+	if (cli->json)
+		return cli_print_json(schema_mutation_reply(), &reply, error);
+	printf("node %s is %s\n", request.name, done);
+	return 0;
+}
+
+static int cordon_run(struct cli *cli, struct error *error)
+{
+	return change(cli, METHOD_ID_NODE_CORDON, "cordon", "cordoned: nothing new is placed there", error);
+}
+
+static int uncordon_run(struct cli *cli, struct error *error)
+{
+	return change(cli, METHOD_ID_NODE_UNCORDON, "uncordon", "open for placement", error);
+}
+
+static int forget_run(struct cli *cli, struct error *error)
+{
+	return change(cli, METHOD_ID_NODE_FORGET, "forget", "forgotten", error);
+}
+
+const struct cli_command node_commands[] = {
+	{ .noun = "node", .verb = "list", .arguments = "", .summary = "nodes and their health", .run = list_run },
+	{ .noun = "node",
+	  .verb = "get",
+	  .arguments = "NODE",
+	  .argument_count = 1,
+	  .summary = "one node, its block devices and problems",
+	  .run = get_run },
+	{ .noun = "node",
+	  .verb = "cordon",
+	  .arguments = "NODE",
+	  .argument_count = 1,
+	  .summary = "place nothing new on a node",
+	  .run = cordon_run },
+	{ .noun = "node",
+	  .verb = "uncordon",
+	  .arguments = "NODE",
+	  .argument_count = 1,
+	  .summary = "place on a node again",
+	  .run = uncordon_run },
+	{ .noun = "node",
+	  .verb = "forget",
+	  .arguments = "NODE",
+	  .argument_count = 1,
+	  .summary = "drop a node that holds nothing",
+	  .run = forget_run },
+	{ 0 },
+};

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libdnvme: the C client library of dnvme.
+ *
+ *     struct dnvme *dnvme;
+ *     struct dnvme_result *result;
+ *     struct dnvme_error error;
+ *
+ *     if (dnvme_open("10.0.0.1:4400,10.0.0.2:4400", &dnvme, &error) != DNVME_OK)
+ *             return fail(&error);
+ *     if (dnvme_volume_get(dnvme, "db1", NULL, &result, &error) == DNVME_OK)
+ *             printf("%llu bytes\n", (unsigned long long)dnvme_result_volume(result, 0)->size_bytes);
+ *     dnvme_result_free(result);
+ *     dnvme_close(dnvme);
+ *
+ * Calls. Every call has a deadline and ends by then, never later. Until then the library retries by itself: when a
+ * connection breaks, a server stays silent or answers UNAVAILABLE, the call goes to the next server after a short
+ * pause. That is safe for calls that change something too, because each carries a random request id under which the
+ * cluster remembers the outcome.
+ *
+ * Errors. Functions that can fail return DNVME_OK or a code, and fill `error` (which may be NULL). Outputs named
+ * ret_x are untouched on failure. The library never prints, never installs signal handlers and raises no SIGPIPE.
+ *
+ * Threads. A handle and what was made from it belong to one thread at a time; the caller locks if it shares them.
+ * Different handles are independent. Results belong to no handle: they may be used after dnvme_close(), and read by
+ * several threads at once, except for dnvme_result_json(). Functions that take no handle may be called anywhere.
+ *
+ * ABI. The structs that the library returns are only ever allocated by it and reached through pointers, so that fields
+ * may be appended; do not copy them by value. Structs that the caller fills begin with their size: use the _INIT
+ * macros.
+ */
+#ifndef DNVME_H
+#define DNVME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DNVME_VERSION_MAJOR 0
+#define DNVME_VERSION_MINOR 1
+#define DNVME_VERSION_PATCH 0
+
+/* Port of a server when its address names none. */
+#define DNVME_DEFAULT_PORT 4400
+
+#define DNVME_REQUEST_ID_SIZE 16
+
+/* Version of the library that is linked at run time, "0.1.0". */
+const char *dnvme_version(void);
+
+/* --- errors ---------------------------------------------------------------------------------------------- */
+
+enum dnvme_code {
+	DNVME_OK = 0,
+	DNVME_INVALID_ARGUMENT = 1,
+	DNVME_NOT_FOUND = 2,
+	DNVME_ALREADY_EXISTS = 3,
+	DNVME_CONFLICT = 4,
+	DNVME_FAILED_PRECONDITION = 5,
+	DNVME_NO_CAPACITY = 6,
+	DNVME_UNAVAILABLE = 7,	     /* no server reached, or the cluster has no leader */
+	DNVME_DEADLINE_EXCEEDED = 8, /* no answer in time; whether a change happened is unknown */
+	DNVME_CANCELLED = 9,
+	DNVME_COMPACTED = 10,
+	DNVME_TOO_LARGE = 11,
+	DNVME_UNSUPPORTED = 12,
+	DNVME_UNAUTHENTICATED = 13,
+	DNVME_PERMISSION_DENIED = 14,
+	DNVME_INTERNAL = 15, /* out of memory, or a bug of either side */
+};
+
+struct dnvme_error {
+	enum dnvme_code code;
+	char message[512];  /* one sentence, without a newline */
+	char hint[256];	    /* what to do; may be empty */
+	char details[1024]; /* more lines, separated by newlines; may be empty */
+};
+
+/* "NOT_FOUND" for DNVME_NOT_FOUND; "INTERNAL" for what is no code. Static text. */
+const char *dnvme_code_name(enum dnvme_code code);
+
+/* --- handle ---------------------------------------------------------------------------------------------- */
+
+struct dnvme;
+
+/*
+ * Make a handle for the servers of one cluster: "HOST:PORT,[IPV6]:PORT,HOST,unix:PATH". Nothing is connected yet.
+ * Host names are looked up here, and this may block; numeric addresses never do. A name that cannot be looked up is
+ * an error only if no other server is left.
+ *
+ * Errors: INVALID_ARGUMENT (naming the entry), UNAVAILABLE (no name can be looked up), INTERNAL.
+ */
+int dnvme_open(const char *servers, struct dnvme **ret_dnvme, struct dnvme_error *error);
+
+/* Cancel what is under way, without calling back, and free the handle. NULL is allowed. Not from a callback. */
+void dnvme_close(struct dnvme *dnvme);
+
+/* Deadline of calls that name none, in milliseconds; 30000 at first. 0 is INVALID_ARGUMENT. */
+int dnvme_set_timeout_ms(struct dnvme *dnvme, unsigned timeout_ms, struct dnvme_error *error);
+
+/* How long a call goes on trying while no server can be reached at all; it then fails as UNAVAILABLE before its
+ * deadline. 3000 at first; 0 gives up after each server was tried once. */
+void dnvme_set_connect_timeout_ms(struct dnvme *dnvme, unsigned timeout_ms);
+
+/* --- calls ----------------------------------------------------------------------------------------------- */
+
+struct dnvme_call_options {
+	size_t size;		   /* sizeof(struct dnvme_call_options) */
+	const uint8_t *request_id; /* DNVME_REQUEST_ID_SIZE bytes, copied; NULL: the library chooses */
+	unsigned timeout_ms;	   /* 0: the handle's */
+};
+
+#define DNVME_CALL_OPTIONS_INIT                                                                                        \
+	{                                                                                                              \
+		sizeof(struct dnvme_call_options), NULL, 0                                                             \
+	}
+
+struct dnvme_result;
+
+/*
+ * Call any method of docs/PROTOCOL.md and wait: dnvme_call(dnvme, "volume.get", "{\"name\":\"db1\"}", NULL, …).
+ * `params` is a JSON object or NULL; `options` may be NULL. Blocks until the call's deadline at most, and serves
+ * asynchronous calls of the same handle meanwhile. The result is freed with dnvme_result_free().
+ *
+ * Errors: what the method returns, and INVALID_ARGUMENT (unknown method, params that are not of its form),
+ * UNAVAILABLE, DEADLINE_EXCEEDED, TOO_LARGE, FAILED_PRECONDITION (called from a callback), INTERNAL.
+ */
+int dnvme_call(struct dnvme *dnvme, const char *method, const char *params, const struct dnvme_call_options *options,
+	       struct dnvme_result **ret_result, struct dnvme_error *error);
+
+/* --- calls without waiting ------------------------------------------------------------------------------- */
+
+struct dnvme_pending;
+
+/*
+ * A call ended. `error` is NULL on success; `result` is NULL on failure, else taken over by the callee
+ * (dnvme_result_free). Called from dnvme_process() or from a blocking call of the same handle, once per call. It may
+ * start and cancel calls, but must neither block nor close the handle.
+ */
+typedef void (*dnvme_done)(struct dnvme *dnvme, const struct dnvme_error *error, struct dnvme_result *result,
+			   void *data);
+
+/* Begin a call; arguments as for dnvme_call(), all copied. `ret_pending` may be NULL; it is valid until `done` is
+ * called. Never blocks. On failure `done` is not called. TOO_LARGE: 1024 calls are already under way. */
+int dnvme_start(struct dnvme *dnvme, const char *method, const char *params, const struct dnvme_call_options *options,
+		dnvme_done done, void *data, struct dnvme_pending **ret_pending, struct dnvme_error *error);
+
+/* Forget a call; `done` is not called. A change that was already sent may still happen. Never blocks. */
+void dnvme_cancel(struct dnvme *dnvme, struct dnvme_pending *pending);
+
+/* What to wait for in a poll loop. The descriptor stays the same for the life of the handle (it stands for all
+ * connections); do nothing with it but wait. The events are those of poll(2). */
+int dnvme_poll_fd(const struct dnvme *dnvme);
+short dnvme_poll_events(const struct dnvme *dnvme);
+
+/* How long to wait at most, in milliseconds, before dnvme_process() must be called; -1: for ever. */
+int dnvme_poll_timeout_ms(const struct dnvme *dnvme);
+
+/* Read, write, retry, give up, and call back what ended. Call it when the descriptor is ready, when the timeout is
+ * over, and whenever else one likes. Never blocks. Does nothing when it is called from a callback. */
+void dnvme_process(struct dnvme *dnvme);
+
+/* Number of calls that have not called back yet. */
+size_t dnvme_pending_count(const struct dnvme *dnvme);
+
+/* --- results --------------------------------------------------------------------------------------------- */
+
+struct dnvme_server {
+	unsigned id;		  /* number in the Raft group; 0 before cluster.init */
+	const char *raft_address; /* "IPv4:port" for other servers */
+	const char *api_address;  /* "IPv4:port" for clients */
+	const char *role;	  /* "leader", "follower", "candidate", "uninitialized" */
+	const char *version;
+	const char *cluster_id; /* NULL before cluster.init */
+	uint64_t term;
+	uint64_t applied_index;
+	unsigned leader; /* as this server sees it; 0 unknown */
+	int reachable;	 /* in cluster.status: it answered */
+};
+
+struct dnvme_cluster {
+	const char *id;
+	const char *name;
+	uint64_t revision;
+	unsigned leader; /* 0: none */
+	uint64_t nodes;
+	uint64_t disks;
+	uint64_t volumes;
+	uint64_t bytes_total;
+	uint64_t bytes_free;
+};
+
+struct dnvme_problem {
+	const char *kind; /* "disk", "export", "volume" */
+	const char *id;
+	const char *state;   /* "pending", "failed" … */
+	const char *message; /* NULL if none */
+};
+
+struct dnvme_node {
+	const char *name;
+	const char *address;
+	unsigned port;
+	const char *health; /* "online", "suspect", "offline", "unknown" */
+	const char *version;
+	int cordoned;
+	int storage_only;
+	uint64_t controllers;
+	uint64_t heartbeat_age_ms;
+	size_t problem_count;
+	const struct dnvme_problem *const *problems;
+};
+
+struct dnvme_disk {
+	const char *id; /* "d1" */
+	const char *node;
+	const char *path;
+	unsigned port;
+	uint64_t size_bytes;
+	uint64_t extents_total;
+	uint64_t extents_free;
+	uint64_t lds;
+	int cordoned;
+	const char *serial; /* NULL if unknown */
+};
+
+struct dnvme_member {
+	const char *id;	   /* "ld1" */
+	const char *disk;  /* "d1" */
+	const char *state; /* "in-sync", "stale", "freed" */
+};
+
+struct dnvme_group {
+	size_t member_count;
+	const struct dnvme_member *const *members;
+};
+
+struct dnvme_leg {
+	unsigned slot;
+	const char *state; /* "new", "ready" */
+	uint64_t size_bytes;
+	size_t group_count;
+	const struct dnvme_group *const *groups;
+};
+
+struct dnvme_controller {
+	const char *node;
+	const char *role; /* "active", "standby" */
+	unsigned slot;	  /* of an active one */
+	uint64_t epoch;	  /* of its slot; 0 for a standby */
+};
+
+struct dnvme_path {
+	const char *node;
+	const char *address;
+	unsigned port;
+	const char *role;
+};
+
+struct dnvme_volume {
+	const char *id; /* "v1" */
+	const char *name;
+	const char *uuid; /* namespace UUID that hosts see */
+	const char *phase;
+	uint64_t size_bytes;
+	unsigned copies;
+	unsigned standbys; /* wanted */
+	unsigned legs_per_controller;
+	const char *spread;
+	const char *provision;
+	uint64_t revision;
+	size_t host_count;
+	const char *const *hosts; /* host NQNs */
+	size_t controller_count;
+	const struct dnvme_controller *const *controllers;
+	size_t leg_count;
+	const struct dnvme_leg *const *legs; /* in stripe order */
+	/* Only from volume.get, else NULL or 0: */
+	const char *nqn; /* subsystem NQN */
+	size_t path_count;
+	const struct dnvme_path *const *paths;
+	size_t problem_count;
+	const struct dnvme_problem *const *problems;
+	const char *waits_for;
+};
+
+struct dnvme_host {
+	const char *nqn;
+	size_t volume_count;
+	const char *const *volumes; /* names */
+};
+
+/* Objects of a result, borrowed from it. `index` counts from 0; NULL behind the last, and for a result of another
+ * kind. A `get` has one object, a `list` one page of them. server: of server.info and cluster.status. */
+const struct dnvme_cluster *dnvme_result_cluster(const struct dnvme_result *result);
+const struct dnvme_server *dnvme_result_server(const struct dnvme_result *result, size_t index);
+const struct dnvme_node *dnvme_result_node(const struct dnvme_result *result, size_t index);
+const struct dnvme_disk *dnvme_result_disk(const struct dnvme_result *result, size_t index);
+const struct dnvme_volume *dnvme_result_volume(const struct dnvme_result *result, size_t index);
+const struct dnvme_host *dnvme_result_host(const struct dnvme_result *result, size_t index);
+
+/* Of a list: whether there are more behind this page (ask again with `after` set to the last name or id). */
+int dnvme_result_more(const struct dnvme_result *result);
+
+/* Of a call that changed something: the revision at which it took effect, and the id of the object that it made
+ * (NULL if none). 0 and NULL for other results. */
+uint64_t dnvme_result_revision(const struct dnvme_result *result);
+const char *dnvme_result_id(const struct dnvme_result *result);
+
+/* The whole answer as JSON text, and as the MessagePack value that came, both borrowed from the result. The JSON is
+ * made at the first call; NULL when memory is exhausted. */
+const char *dnvme_result_json(struct dnvme_result *result);
+const void *dnvme_result_msgpack(const struct dnvme_result *result, size_t *ret_size);
+
+/* NULL is allowed. */
+void dnvme_result_free(struct dnvme_result *result);
+
+/* --- methods --------------------------------------------------------------------------------------------- */
+
+/*
+ * Each of these calls one method and waits, as dnvme_call() does, with the same errors. `options` and `ret_result` may
+ * be NULL, the latter where the caller wants nothing of the answer. Strings are copied.
+ */
+
+struct dnvme_server_spec {
+	unsigned id; /* 1, 2, 3 … */
+	const char *raft_address;
+	const char *api_address;
+};
+
+struct dnvme_list_options {
+	size_t size;	    /* sizeof(struct dnvme_list_options) */
+	const char *after;  /* only what follows this name or id; NULL: from the beginning */
+	const char *filter; /* disks: of this node; volumes: in this phase; NULL: all */
+	uint64_t limit;	    /* objects in the page; 0: as many as one page may hold */
+};
+
+#define DNVME_LIST_OPTIONS_INIT                                                                                        \
+	{                                                                                                              \
+		sizeof(struct dnvme_list_options), NULL, NULL, 0                                                       \
+	}
+
+struct dnvme_volume_spec {
+	size_t size; /* sizeof(struct dnvme_volume_spec) */
+	const char *name;
+	uint64_t size_bytes;   /* a multiple of 4096 */
+	unsigned copies;       /* 0: 2 */
+	unsigned controllers;  /* active ones; 0: 1 */
+	unsigned standbys;     /* */
+	unsigned legs;	       /* per active controller; 0: 1 */
+	const char *spread;    /* "node", "rack", "zone"; NULL: node */
+	const char *provision; /* "thin", "thick"; NULL: thin */
+};
+
+#define DNVME_VOLUME_SPEC_INIT                                                                                         \
+	{                                                                                                              \
+		sizeof(struct dnvme_volume_spec), NULL, 0, 0, 0, 0, 0, NULL, NULL                                      \
+	}
+
+/* What the server that is asked says of itself; answered without a leader. */
+int dnvme_server_info(struct dnvme *dnvme, const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		      struct dnvme_error *error);
+
+/* Form the Raft group and the cluster; safe to repeat. The servers include the one that is asked; none: it alone. */
+int dnvme_cluster_init(struct dnvme *dnvme, const char *name, const struct dnvme_server_spec *servers,
+		       size_t server_count, const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		       struct dnvme_error *error);
+int dnvme_cluster_status(struct dnvme *dnvme, const struct dnvme_call_options *options,
+			 struct dnvme_result **ret_result, struct dnvme_error *error);
+
+int dnvme_node_list(struct dnvme *dnvme, const struct dnvme_list_options *list,
+		    const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		    struct dnvme_error *error);
+int dnvme_node_get(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+		   struct dnvme_result **ret_result, struct dnvme_error *error);
+/* Place nothing new on a node; place on it again; drop one that holds nothing (else FAILED_PRECONDITION). */
+int dnvme_node_cordon(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+		      struct dnvme_result **ret_result, struct dnvme_error *error);
+int dnvme_node_uncordon(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+			struct dnvme_result **ret_result, struct dnvme_error *error);
+int dnvme_node_forget(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+		      struct dnvme_result **ret_result, struct dnvme_error *error);
+
+int dnvme_disk_add(struct dnvme *dnvme, const char *node, const char *path, const struct dnvme_call_options *options,
+		   struct dnvme_result **ret_result, struct dnvme_error *error);
+int dnvme_disk_list(struct dnvme *dnvme, const struct dnvme_list_options *list,
+		    const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		    struct dnvme_error *error);
+int dnvme_disk_get(struct dnvme *dnvme, const char *id, const struct dnvme_call_options *options,
+		   struct dnvme_result **ret_result, struct dnvme_error *error);
+int dnvme_disk_remove(struct dnvme *dnvme, const char *id, const struct dnvme_call_options *options,
+		      struct dnvme_result **ret_result, struct dnvme_error *error);
+
+/* Returns when the volume is placed and committed; it can be used in phase "online" (dnvme_volume_get). */
+int dnvme_volume_create(struct dnvme *dnvme, const struct dnvme_volume_spec *spec,
+			const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			struct dnvme_error *error);
+int dnvme_volume_list(struct dnvme *dnvme, const struct dnvme_list_options *list,
+		      const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		      struct dnvme_error *error);
+int dnvme_volume_get(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+		     struct dnvme_result **ret_result, struct dnvme_error *error);
+/* Begins the removal; it is over when dnvme_volume_get() says NOT_FOUND. */
+int dnvme_volume_delete(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+			struct dnvme_result **ret_result, struct dnvme_error *error);
+int dnvme_volume_attach(struct dnvme *dnvme, const char *volume, const char *host_nqn,
+			const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			struct dnvme_error *error);
+/* Returns when every controller dropped the host's connections. */
+int dnvme_volume_detach(struct dnvme *dnvme, const char *volume, const char *host_nqn,
+			const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			struct dnvme_error *error);
+
+int dnvme_host_list(struct dnvme *dnvme, const struct dnvme_list_options *list,
+		    const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		    struct dnvme_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

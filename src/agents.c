@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/agents.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/model/names.h"
+#include "lib/wire/codec.h"
+#include "lib/wire/methods.h"
+#include "src/dnvmed.h"
+#include "src/driver.h"
+#include "src/push.h"
+#include "src/request.h"
+#include "src/session.h"
+
+#define STEP_MS 100u
+#define NODE_PAGE 256u
+/* Projections take a while; the loop must get back to consensus in time. */
+#define PUSH_BUDGET_NS 20000000u
+
+static const struct health_limits limits = { .heartbeat_ms = LIMIT_HEARTBEAT_MS, .lease_ms = LIMIT_LEASE_MS };
+
+struct agents *agents_make(void)
+{
+	struct agents *agents = calloc(1, sizeof(*agents));
+
+	if (agents != NULL)
+		list_init(&agents->dirty);
+	return agents;
+}
+
+void agents_free(struct agents *agents)
+{
+	if (agents == NULL)
+		return;
+	table_free(&agents->nodes);
+	free(agents);
+}
+
+struct agent *agents_get(const struct dnvmed *dnvmed, const char *name)
+{
+	return table_get(&dnvmed->agents->nodes, name);
+}
+
+uint64_t agents_age_ms(const struct agent *agent)
+{
+	uint64_t now = clock_boot_ms();
+
+	return agent->health.heard && now > agent->health.heard_ms ? now - agent->health.heard_ms : 0;
+}
+
+/* --- the nodes of a leader ------------------------------------------------------------------------------------ */
+
+static void header_set(struct agent *agent, const struct node *node)
+{
+	snprintf(agent->address, sizeof(agent->address), "%s", node->address);
+	agent->port = node->port;
+	agent->colour = node->colour;
+}
+
+static struct agent *agent_add(struct dnvmed *dnvmed, const struct node *node)
+{
+	struct agent *agent = calloc(1, sizeof(*agent));
+
+	if (agent == NULL)
+		return NULL;
+	snprintf(agent->name, sizeof(agent->name), "%s", node->name);
+	list_init(&agent->dirty_link);
+	health_node_init(&agent->health);
+	header_set(agent, node);
+	if (table_put(&dnvmed->agents->nodes, agent->name, agent) != 0) {
+		free(agent);
+		return NULL;
+	}
+	return agent;
+}
+
+static void agent_drop(struct dnvmed *dnvmed, struct agent *agent, const char *reason)
+{
+	table_remove(&dnvmed->agents->nodes, agent->name);
+	list_remove(&agent->dirty_link);
+	if (agent->session != NULL)
+		session_finish(agent->session, reason);
+	reported_clear(&agent->reported);
+	arena_free(&agent->inventory_arena);
+	table_free(&agent->push_volumes);
+	table_free(&agent->removed_disks);
+	free(agent);
+}
+
+int agents_leader_begin(struct dnvmed *dnvmed, struct error *error)
+{
+	char after[LIMIT_NAME + 1] = "";
+	bool more = true;
+
+	while (more) {
+		struct arena arena = ARENA_INIT;
+		struct node_list nodes;
+		int rv = fsm_node_list(dnvmed->fsm, after[0] != '\0' ? after : NULL, NODE_PAGE, &arena, &nodes, &more,
+				       error);
+
+		for (size_t i = 0; rv == 0 && i < nodes.count; i++) {
+			if (agent_add(dnvmed, &nodes.items[i]) == NULL)
+				rv = error_set_nomem(error);
+			snprintf(after, sizeof(after), "%s", nodes.items[i].name);
+		}
+		more = more && rv == 0 && nodes.count > 0;
+		arena_free(&arena);
+		if (rv != 0) {
+			agents_leader_end(dnvmed);
+			return rv;
+		}
+	}
+	return 0;
+}
+
+void agents_leader_end(struct dnvmed *dnvmed)
+{
+	struct table_entry *entry;
+
+	while ((entry = table_any(&dnvmed->agents->nodes)) != NULL)
+		agent_drop(dnvmed, entry->value, "this server does not lead any more");
+}
+
+/* --- sessions ------------------------------------------------------------------------------------------------- */
+
+static bool text_equal(const char *a, const char *b)
+{
+	return strcmp(a != NULL ? a : "", b != NULL ? b : "") == 0;
+}
+
+static bool node_is_as_said(const struct node *node, const struct agent_hello *hello)
+{
+	if (!text_equal(node->address, hello->address) || node->port != hello->port ||
+	    memcmp(node->boot_id, hello->boot_id, sizeof(node->boot_id)) != 0 ||
+	    !text_equal(node->version, hello->version) || node->storage_only != hello->storage_only ||
+	    node->labels.count != hello->labels.count)
+		return false;
+	for (size_t i = 0; i < hello->labels.count; i++) {
+		if (!text_equal(node->labels.items[i].key, hello->labels.items[i].key) ||
+		    !text_equal(node->labels.items[i].value, hello->labels.items[i].value))
+			return false;
+	}
+	return true;
+}
+
+/* A deep copy by way of the codec. */
+static int inventory_set(struct agent *agent, const struct inventory_disk_list *inventory, struct error *error)
+{
+	struct agent_report report = { .inventory = *inventory };
+	struct buffer bytes = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+	int rv = codec_encode(schema_agent_report(), &report, CODEC_TAGGED, &bytes, error);
+
+	if (rv == 0)
+		rv = codec_decode(schema_agent_report(), buffer_bytes(&bytes), &arena, &report, error);
+	buffer_free(&bytes);
+	if (rv != 0) {
+		arena_free(&arena);
+		return rv;
+	}
+	arena_free(&agent->inventory_arena);
+	agent->inventory_arena = arena;
+	agent->inventory = report.inventory;
+	return 0;
+}
+
+static void mark_dirty(struct dnvmed *dnvmed, struct agent *agent)
+{
+	if (agent->session != NULL && list_is_empty(&agent->dirty_link))
+		list_append(&dnvmed->agents->dirty, &agent->dirty_link);
+}
+
+static void welcome(struct request *request)
+{
+	struct dnvmed *dnvmed = request->dnvmed;
+	const struct agent_hello *hello = request->params;
+	struct session *session = request->session;
+	struct agent *agent = agents_get(dnvmed, hello->node);
+	struct agent_welcome answer = {
+		.cluster = dnvmed->cluster.id,
+		.term = consensus_term(dnvmed->consensus),
+		.heartbeat_ms = LIMIT_HEARTBEAT_MS,
+		.lease_ms = LIMIT_LEASE_MS,
+	};
+	struct error error;
+
+	if (session == NULL || agent == NULL || !dnvmed->leader_ready) {
+		error_set(&error, ERROR_UNAVAILABLE, "the leader changed during agent.hello");
+		request_fail(request, &error);
+		return;
+	}
+	if (inventory_set(agent, &hello->inventory, &error) != 0) {
+		request_fail(request, &error);
+		return;
+	}
+	if (agent->session != NULL && agent->session != session)
+		session_close(agent->session, "replaced by another session of the same node");
+	/* A new session reports everything again; what the one before said may be out of date. */
+	reported_clear(&agent->reported);
+	agent->session = session;
+	session->agent = agent;
+	session_kind_set(session, SESSION_AGENT);
+	health_node_heard(&agent->health, clock_boot_ms());
+	table_free(&agent->push_volumes);
+	table_free(&agent->removed_disks);
+	agent->push_disks = false;
+	agent->push_whole = true;
+	log_info("agent connected", "node=%s peer=%s version=%s", agent->name, session->name, hello->version);
+	request_reply(request, &answer);
+	mark_dirty(dnvmed, agent);
+}
+
+int agents_hello(struct request *request, struct error *error)
+{
+	const struct agent_hello *hello = request->params;
+	struct dnvmed *dnvmed = request->dnvmed;
+	struct command_node_register *record;
+	struct command *command;
+	struct node node;
+	int rv;
+
+	if (hello->protocol != PROTOCOL_VERSION) {
+		error_set(error, ERROR_UNSUPPORTED, "protocol: the agent speaks version %llu, this server %u",
+			  (unsigned long long)hello->protocol, PROTOCOL_VERSION);
+		return error_hint(error, "bring dnvme-agent and dnvmed to the same release");
+	}
+	if (request->session->agent != NULL && strcmp(request->session->agent->name, hello->node) != 0)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "this session belongs to node %s already",
+				 request->session->agent->name);
+	if (request->session->kind == SESSION_PEER)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "agent.hello is not for servers");
+	rv = fsm_node_get(dnvmed->fsm, hello->node, &request->arena, &node, error);
+	if (rv == 0 && node_is_as_said(&node, hello)) {
+		welcome(request);
+		return 0;
+	}
+	if (rv != 0 && rv != ERROR_NOT_FOUND)
+		return rv;
+	command = arena_alloc(&request->arena, sizeof(*command));
+	record = arena_alloc(&request->arena, sizeof(*record));
+	if (command == NULL || record == NULL)
+		return error_set_nomem(error);
+	*record = (struct command_node_register){ .name = hello->node,
+						  .address = hello->address,
+						  .port = hello->port,
+						  .labels = hello->labels,
+						  .version = hello->version,
+						  .storage_only = hello->storage_only };
+	memcpy(record->boot_id, hello->boot_id, sizeof(record->boot_id));
+	command->time_ms = clock_wall_ms();
+	command->node_register = record;
+	request_propose(request, command);
+	return 0;
+}
+
+void agents_hello_committed(struct request *request, const struct outcome *outcome)
+{
+	(void)outcome;
+	welcome(request);
+}
+
+int agents_heartbeat(struct request *request, struct error *error)
+{
+	const struct agent_heartbeat *heartbeat = request->params;
+	struct agent_heartbeat_reply reply = { .sequence = heartbeat->sequence,
+					       .term = consensus_term(request->dnvmed->consensus) };
+
+	if (request->session->kind != SESSION_AGENT)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "agent.heartbeat before agent.hello");
+	request_reply(request, &reply);
+	return 0;
+}
+
+void agents_heard(struct session *session)
+{
+	if (session->agent != NULL)
+		health_node_heard(&session->agent->health, clock_boot_ms());
+}
+
+void agents_report(struct session *session, const struct agent_report *report)
+{
+	struct agent *agent = session->agent;
+	struct error error;
+
+	if (agent == NULL)
+		return;
+	for (size_t i = 0; i < report->objects.count; i++) {
+		const struct object_status *status = &report->objects.items[i];
+
+		if (reported_update(&agent->reported, status, &error) != 0)
+			log_failure(LOG_LEVEL_WARNING, "ignored a status that an agent reported", &error);
+		else if (reported_volume_of(status->kind, status->id) != 0)
+			driver_volume_dirty(session->dnvmed, reported_volume_of(status->kind, status->id));
+	}
+	if (report->inventory.count > 0 && inventory_set(agent, &report->inventory, &error) != 0)
+		log_failure(LOG_LEVEL_WARNING, "ignored an inventory that an agent reported", &error);
+}
+
+void agents_session_ended(struct session *session)
+{
+	struct agent *agent = session->agent;
+
+	session->agent = NULL;
+	if (agent->session != session)
+		return;
+	agent->session = NULL;
+	list_remove(&agent->dirty_link);
+}
+
+/* --- what changed --------------------------------------------------------------------------------------------- */
+
+static void push_later(struct dnvmed *dnvmed, const char *name, struct table *(*which)(struct agent *agent),
+		       const char *prefix, uint64_t id)
+{
+	struct agent *agent = agents_get(dnvmed, name);
+	char key[NAMES_ID_SIZE];
+
+	if (agent == NULL || agent->session == NULL || agent->push_whole)
+		return;
+	names_id_format(prefix, id, key);
+	/* Without memory for the details the whole is pushed. */
+	if (table_put(which(agent), key, agent) != 0)
+		agent->push_whole = true;
+	mark_dirty(dnvmed, agent);
+}
+
+static struct table *volumes_of(struct agent *agent)
+{
+	return &agent->push_volumes;
+}
+
+static struct table *removed_disks_of(struct agent *agent)
+{
+	return &agent->removed_disks;
+}
+
+static void node_changed(struct dnvmed *dnvmed, const struct fsm_change *change)
+{
+	struct agent *agent = agents_get(dnvmed, change->node);
+	struct arena arena = ARENA_INIT;
+	struct node node;
+	struct error error;
+
+	if (change->removed) {
+		if (agent != NULL)
+			agent_drop(dnvmed, agent, "the node was forgotten");
+		return;
+	}
+	if (fsm_node_get(dnvmed->fsm, change->node, &arena, &node, &error) != 0) {
+		log_failure(LOG_LEVEL_ERROR, "cannot read a node that changed", &error);
+	} else if (agent == NULL) {
+		if (agent_add(dnvmed, &node) == NULL)
+			log_error("out of memory: a new node is not looked after until the leader changes", "node=%s",
+				  change->node);
+	} else if (strcmp(agent->address, node.address) != 0 || agent->port != node.port ||
+		   agent->colour != node.colour) {
+		header_set(agent, &node);
+		agent->push_whole = true;
+		mark_dirty(dnvmed, agent);
+	}
+	arena_free(&arena);
+}
+
+void agents_change(struct dnvmed *dnvmed, const struct fsm_change *change)
+{
+	struct agent *agent;
+
+	switch (change->kind) {
+	case FSM_CHANGE_NODE:
+		node_changed(dnvmed, change);
+		break;
+	case FSM_CHANGE_DISK:
+		agent = agents_get(dnvmed, change->node);
+		if (agent == NULL)
+			break;
+		if (change->removed)
+			push_later(dnvmed, change->node, removed_disks_of, "d", change->id);
+		agent->push_disks = true;
+		mark_dirty(dnvmed, agent);
+		break;
+	case FSM_CHANGE_VOLUME:
+		for (size_t i = 0; i < change->node_count; i++)
+			push_later(dnvmed, change->nodes[i], volumes_of, "v", change->id);
+		break;
+	case FSM_CHANGE_CLUSTER:
+		break;
+	}
+}
+
+void agents_volume_forget(struct dnvmed *dnvmed, uint64_t volume)
+{
+	for (struct table_entry *entry = table_next(&dnvmed->agents->nodes, NULL); entry != NULL;
+	     entry = table_next(&dnvmed->agents->nodes, entry))
+		reported_forget(&((struct agent *)entry->value)->reported, volume);
+}
+
+void agents_tick(struct dnvmed *dnvmed)
+{
+	uint64_t loop_now = uv_now(&dnvmed->loop), now = clock_boot_ms();
+	bool changed = false;
+
+	if (!dnvmed->leader_ready || loop_now - dnvmed->agents->stepped_ms < STEP_MS)
+		return;
+	dnvmed->agents->stepped_ms = loop_now;
+	for (struct table_entry *entry = table_next(&dnvmed->agents->nodes, NULL); entry != NULL;
+	     entry = table_next(&dnvmed->agents->nodes, entry)) {
+		struct agent *agent = entry->value;
+
+		if (!health_node_step(&agent->health, dnvmed->leader_since_ms, now, &limits))
+			continue;
+		changed = true;
+		log_notice("node changed health", "node=%s health=%s", agent->name,
+			   ENUM_NAME(health, agent->health.state));
+	}
+	if (changed)
+		driver_health_changed(dnvmed);
+}
+
+/* --- pushing -------------------------------------------------------------------------------------------------- */
+
+static int push_agent(struct dnvmed *dnvmed, struct agent *agent, struct error *error)
+{
+	struct push push = { .fsm = dnvmed->fsm,
+			     .node = agent->name,
+			     .term = consensus_term(dnvmed->consensus),
+			     .output = session_output(agent->session) };
+	struct table_entry *entry;
+	uint64_t volume;
+	int rv;
+
+	if (agent->push_whole) {
+		agent->push_whole = agent->push_disks = false;
+		table_free(&agent->push_volumes);
+		table_free(&agent->removed_disks);
+		return push_whole(&push, error);
+	}
+	if (agent->push_disks) {
+		agent->push_disks = false;
+		rv = push_disks(&push, &agent->removed_disks, error);
+		table_free(&agent->removed_disks);
+		if (rv != 0)
+			return rv;
+	}
+	while ((entry = table_any(&agent->push_volumes)) != NULL) {
+		rv = names_id_parse("v", entry->key, &volume) != 0 ? 0 : push_volume(&push, volume, error);
+		if (rv != 0)
+			return rv;
+		table_remove(&agent->push_volumes, entry->key);
+	}
+	return 0;
+}
+
+void agents_prepare(struct dnvmed *dnvmed)
+{
+	uint64_t begin = uv_hrtime();
+	struct list dirty;
+
+	if (!dnvmed->leader_ready)
+		return;
+	list_take(&dirty, &dnvmed->agents->dirty);
+	while (!list_is_empty(&dirty)) {
+		struct agent *agent = list_entry(dirty.next, struct agent, dirty_link);
+		struct error error;
+
+		list_remove(&agent->dirty_link);
+		if (agent->session == NULL)
+			continue;
+		if (uv_hrtime() - begin > PUSH_BUDGET_NS) {
+			list_append(&dnvmed->agents->dirty, &agent->dirty_link);
+			continue;
+		}
+		session_touch(agent->session);
+		if (push_agent(dnvmed, agent, &error) == 0)
+			continue;
+		/* The agent comes back and gets the whole. */
+		log_failure(LOG_LEVEL_ERROR, "cannot tell an agent what to make", &error);
+		session_close(agent->session, "its desired state could not be sent");
+	}
+}

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/dnvmed.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/wire/codec.h"
+#include "src/agents.h"
+#include "src/bootstrap.h"
+#include "src/driver.h"
+#include "src/exit_status.h"
+#include "src/file.h"
+#include "src/request.h"
+#include "src/session.h"
+
+#define STOP_MS 3000u  /* for handing over and for what waits */
+#define FLUSH_MS 1000u /* for the last answers */
+#define SESSION_TICKS 8u
+
+static void closing_begin(struct dnvmed *dnvmed);
+
+bool dnvmed_is_stopping(const struct dnvmed *dnvmed)
+{
+	return dnvmed->stage > DNVMED_RUNNING;
+}
+
+const struct server *dnvmed_member(const struct dnvmed *dnvmed, uint64_t id)
+{
+	for (size_t i = 0; dnvmed->has_group && i < dnvmed->cluster.servers.count; i++) {
+		if (dnvmed->cluster.servers.items[i].id == id)
+			return &dnvmed->cluster.servers.items[i];
+	}
+	return NULL;
+}
+
+const char *dnvmed_leader_address(const struct dnvmed *dnvmed)
+{
+	const struct server *leader = NULL;
+
+	if (dnvmed->consensus != NULL && dnvmed->stage <= DNVMED_HANDING_OVER)
+		leader = dnvmed_member(dnvmed, consensus_leader_id(dnvmed->consensus));
+	return leader != NULL ? leader->api_address : NULL;
+}
+
+/* --- what consensus asks of the state machine ----------------------------------------------------------------- */
+
+static uint64_t machine_applied_index(void *data)
+{
+	const struct dnvmed *dnvmed = data;
+
+	return fsm_applied_index(dnvmed->fsm);
+}
+
+static int machine_apply(void *data, uint64_t index, const struct bytes *commands, size_t count,
+			 struct buffer *outcomes, struct error *error)
+{
+	struct dnvmed *dnvmed = data;
+
+	return fsm_apply(dnvmed->fsm, index, commands, count, outcomes, error);
+}
+
+static int machine_skip(void *data, uint64_t index, struct error *error)
+{
+	struct dnvmed *dnvmed = data;
+
+	return fsm_skip(dnvmed->fsm, index, error);
+}
+
+static int machine_dump(void *data, struct buffer *output, struct error *error)
+{
+	struct dnvmed *dnvmed = data;
+
+	/* Consensus may cut the log behind this dump: what the log no longer has must be on the medium. */
+	if (store_sync(dnvmed->store, error) != 0)
+		return error->code;
+	return fsm_dump(dnvmed->fsm, output, error);
+}
+
+static int machine_load(void *data, uint64_t index, struct bytes dump, struct error *error)
+{
+	struct dnvmed *dnvmed = data;
+
+	return fsm_load(dnvmed->fsm, index, dump, error);
+}
+
+static void on_change(void *data, const struct fsm_change *change)
+{
+	struct dnvmed *dnvmed = data;
+
+	if (!dnvmed->leader_ready)
+		return;
+	agents_change(dnvmed, change);
+	if (change->kind == FSM_CHANGE_VOLUME)
+		driver_volume_dirty(dnvmed, change->id);
+}
+
+/* --- leading ---------------------------------------------------------------------------------------------------- */
+
+static void leader_lost(struct dnvmed *dnvmed)
+{
+	if (!dnvmed->leading)
+		return;
+	dnvmed->leading = false;
+	log_notice("this server does not lead any more", "term=%llu", (unsigned long long)dnvmed->leader_term);
+	if (!dnvmed->leader_ready)
+		return;
+	dnvmed->leader_ready = false;
+	driver_leader_end(dnvmed);
+	agents_leader_end(dnvmed);
+	request_leadership_changed(dnvmed);
+}
+
+void dnvmed_leadership_check(struct dnvmed *dnvmed)
+{
+	if (dnvmed->leading && (dnvmed->consensus == NULL || !consensus_is_leader(dnvmed->consensus)))
+		leader_lost(dnvmed);
+}
+
+static void on_leader_barrier(void *data, const struct error *failure)
+{
+	struct dnvmed *dnvmed = data;
+	struct error error;
+
+	dnvmed->barrier_under_way = false;
+	if (failure != NULL || !dnvmed->leading || dnvmed->leader_ready || dnvmed_is_stopping(dnvmed))
+		return; /* the tick asks again if this server still leads */
+	if (agents_leader_begin(dnvmed, &error) != 0) {
+		log_failure(LOG_LEVEL_ERROR, "cannot begin to lead", &error);
+		return;
+	}
+	dnvmed->leader_ready = true;
+	log_notice("this server leads", "term=%llu", (unsigned long long)dnvmed->leader_term);
+	driver_leader_begin(dnvmed);
+	request_leadership_changed(dnvmed);
+}
+
+static void leader_tick(struct dnvmed *dnvmed)
+{
+	if (dnvmed->consensus == NULL)
+		return;
+	dnvmed_leadership_check(dnvmed);
+	if (dnvmed->leading && !dnvmed->leader_ready && !dnvmed->barrier_under_way && !dnvmed_is_stopping(dnvmed))
+		dnvmed->barrier_under_way = consensus_barrier(dnvmed->consensus, on_leader_barrier, dnvmed, NULL) == 0;
+}
+
+static void on_leadership(void *data, bool leader, uint64_t term)
+{
+	struct dnvmed *dnvmed = data;
+
+	leader_lost(dnvmed);
+	if (!leader)
+		return;
+	dnvmed->leading = true;
+	dnvmed->leader_term = term;
+	dnvmed->leader_since_ms = clock_boot_ms();
+	leader_tick(dnvmed);
+}
+
+static void on_created(void *data, struct bytes bytes, bool unknown, const struct error *failure)
+{
+	struct dnvmed *dnvmed = data;
+	struct arena arena = ARENA_INIT;
+	struct outcome outcome;
+	struct error error;
+
+	(void)unknown; /* whoever leads looks whether it is there */
+	dnvmed->create_under_way = false;
+	if (failure == NULL && codec_decode(schema_outcome(), bytes, &arena, &outcome, &error) == 0) {
+		if (outcome.code != 0)
+			log_error("the cluster cannot be made", "reason=\"%s\"", outcome.message);
+		else
+			log_notice("the cluster is made", "cluster=%s", dnvmed->cluster.id);
+	}
+	arena_free(&arena);
+}
+
+/* The first leader of a new group makes the cluster's record from the file that all members have. */
+static void create_tick(struct dnvmed *dnvmed)
+{
+	struct command command = { .cluster_create = &dnvmed->cluster };
+	struct arena arena = ARENA_INIT;
+	struct buffer bytes = BUFFER_INIT;
+	struct cluster cluster;
+	struct error error;
+
+	if (!dnvmed->leader_ready || dnvmed->create_under_way || fsm_revision(dnvmed->fsm) > 0)
+		return;
+	command.time_ms = clock_wall_ms();
+	if (fsm_cluster_get(dnvmed->fsm, &arena, &cluster, &error) == ERROR_FAILED_PRECONDITION &&
+	    codec_encode(schema_command(), &command, CODEC_TAGGED, &bytes, &error) == 0)
+		dnvmed->create_under_way =
+			consensus_propose(dnvmed->consensus, buffer_bytes(&bytes), on_created, dnvmed, &error) == 0;
+	buffer_free(&bytes);
+	arena_free(&arena);
+}
+
+static void on_failure(void *data, const struct error *failure)
+{
+	struct dnvmed *dnvmed = data;
+
+	log_failure(LOG_LEVEL_ERROR, "this server cannot go on", failure);
+	dnvmed->exit_status = EXIT_STATUS_FAILED;
+	dnvmed->failing = true; /* closed by the tick: not inside a call of consensus */
+}
+
+int dnvmed_join(struct dnvmed *dnvmed, struct error *error)
+{
+	char directory[FILE_PATH_SIZE];
+	struct consensus_server servers[LIMIT_SERVERS];
+	const struct consensus_options options = {
+		.loop = &dnvmed->loop,
+		.id = dnvmed->options->id,
+		.address = dnvmed->options->raft,
+		.directory = directory,
+		.machine = { .data = dnvmed,
+			     .applied_index = machine_applied_index,
+			     .apply = machine_apply,
+			     .skip = machine_skip,
+			     .dump = machine_dump,
+			     .load = machine_load },
+		.heartbeat_ms = (unsigned)dnvmed->options->heartbeat_ms,
+		.election_timeout_ms = (unsigned)dnvmed->options->election_timeout_ms,
+		.snapshot_threshold = (unsigned)dnvmed->options->snapshot_threshold,
+		.snapshot_trailing = (unsigned)dnvmed->options->snapshot_trailing,
+		.data = dnvmed,
+		.on_leadership = on_leadership,
+		.on_failure = on_failure,
+	};
+
+	snprintf(directory, sizeof(directory), "%s/raft", dnvmed->options->data);
+	for (size_t i = 0; i < dnvmed->cluster.servers.count; i++)
+		servers[i] = (struct consensus_server){ .id = dnvmed->cluster.servers.items[i].id,
+							.address = dnvmed->cluster.servers.items[i].raft_address };
+	return consensus_start(&options, servers, dnvmed->cluster.servers.count, &dnvmed->consensus, error);
+}
+
+static enum server_role role_of(const struct dnvmed *dnvmed)
+{
+	const char *state;
+
+	if (dnvmed->consensus == NULL)
+		return SERVER_ROLE_UNINITIALIZED;
+	state = consensus_state_name(dnvmed->consensus);
+	if (strcmp(state, "leader") == 0)
+		return SERVER_ROLE_LEADER;
+	return strcmp(state, "candidate") == 0 ? SERVER_ROLE_CANDIDATE : SERVER_ROLE_FOLLOWER;
+}
+
+int dnvmed_info(struct dnvmed *dnvmed, bool digest, struct arena *arena, struct server_info *ret_info,
+		struct error *error)
+{
+	struct server_info info = { .id = dnvmed->options->id,
+				    .raft_address = dnvmed->options->raft,
+				    .api_address = dnvmed->options->listen,
+				    .role = role_of(dnvmed),
+				    .applied_index = fsm_applied_index(dnvmed->fsm),
+				    .version = DNVME_VERSION,
+				    .cluster = dnvmed->has_group ? dnvmed->cluster.id : NULL };
+	struct consensus_statistics statistics;
+	uint8_t value[16];
+	char *text;
+
+	if (dnvmed->consensus != NULL) {
+		consensus_statistics_get(dnvmed->consensus, &statistics);
+		info.term = consensus_term(dnvmed->consensus);
+		info.leader = consensus_leader_id(dnvmed->consensus);
+		info.snapshot_index = statistics.snapshot_index;
+		info.snapshots_installed = statistics.snapshots_installed;
+	}
+	if (digest) {
+		text = arena_alloc(arena, sizeof(value) * 2 + 1);
+		if (text == NULL)
+			return error_set_nomem(error);
+		if (fsm_digest(dnvmed->fsm, value, error) != 0)
+			return error->code;
+		for (size_t i = 0; i < sizeof(value); i++)
+			snprintf(text + 2 * i, 3, "%02x", value[i]);
+		info.digest = text;
+	}
+	*ret_info = info;
+	return 0;
+}
+
+/* --- stopping --------------------------------------------------------------------------------------------------- */
+
+static void on_transferred(void *data, const struct error *failure)
+{
+	struct dnvmed *dnvmed = data;
+
+	dnvmed->transfer_under_way = false;
+	if (failure != NULL)
+		log_failure(LOG_LEVEL_NOTICE, "could not hand leadership over", failure);
+}
+
+/* To one server after the other; a dead one only costs its turn. */
+static void transfer_next(struct dnvmed *dnvmed)
+{
+	const struct server_list *servers = &dnvmed->cluster.servers;
+	struct error error;
+
+	while (dnvmed->transfer_next < servers->count && !dnvmed->transfer_under_way) {
+		uint64_t id = servers->items[dnvmed->transfer_next++].id;
+
+		if (id == dnvmed->options->id)
+			continue;
+		if (consensus_transfer(dnvmed->consensus, id, on_transferred, dnvmed, &error) == 0)
+			dnvmed->transfer_under_way = true;
+		else
+			log_failure(LOG_LEVEL_NOTICE, "could not hand leadership over", &error);
+	}
+}
+
+static void hand_over_tick(struct dnvmed *dnvmed)
+{
+	bool leads = dnvmed->consensus != NULL && consensus_is_leader(dnvmed->consensus);
+
+	if (leads && !dnvmed->transfer_under_way)
+		transfer_next(dnvmed);
+	if (uv_now(&dnvmed->loop) < dnvmed->stop_deadline_ms &&
+	    (dnvmed->transfer_under_way || !list_is_empty(&dnvmed->client_requests) ||
+	     !list_is_empty(&dnvmed->peer_requests)))
+		return;
+	closing_begin(dnvmed);
+}
+
+void dnvmed_stop(struct dnvmed *dnvmed, const char *reason)
+{
+	switch (dnvmed->stage) {
+	case DNVMED_STARTING:
+	case DNVMED_HANDING_OVER:
+		closing_begin(dnvmed);
+		break;
+	case DNVMED_RUNNING:
+		log_notice("stopping", "reason=%s", reason);
+		dnvmed->stage = DNVMED_HANDING_OVER;
+		dnvmed->stop_deadline_ms = uv_now(&dnvmed->loop) + STOP_MS;
+		session_listen_stop(dnvmed);
+		hand_over_tick(dnvmed);
+		break;
+	case DNVMED_CLOSING:
+	case DNVMED_CLOSED:
+		break;
+	}
+}
+
+static void on_consensus_closed(void *data)
+{
+	struct dnvmed *dnvmed = data;
+
+	dnvmed->consensus = NULL;
+	dnvmed->consensus_closed = true;
+}
+
+static void closing_begin(struct dnvmed *dnvmed)
+{
+	dnvmed->stage = DNVMED_CLOSING;
+	dnvmed->stop_deadline_ms = uv_now(&dnvmed->loop) + FLUSH_MS;
+	session_listen_stop(dnvmed);
+	bootstrap_stop(dnvmed);
+	leader_lost(dnvmed);
+	request_stop(dnvmed);
+	list_for_each(node, next, &dnvmed->sessions) session_finish(list_entry(node, struct session, link), NULL);
+	if (dnvmed->consensus != NULL)
+		consensus_close(dnvmed->consensus, on_consensus_closed, dnvmed);
+	else
+		dnvmed->consensus_closed = true;
+}
+
+static void closing_tick(struct dnvmed *dnvmed)
+{
+	if (uv_now(&dnvmed->loop) > dnvmed->stop_deadline_ms) {
+		list_for_each(node, next, &dnvmed->sessions)
+			session_close(list_entry(node, struct session, link), NULL);
+	}
+	if (!dnvmed->consensus_closed || !list_is_empty(&dnvmed->sessions))
+		return;
+	dnvmed->stage = DNVMED_CLOSED;
+	peers_close(dnvmed->peers);
+	dnvmed->peers = NULL;
+	uv_close((uv_handle_t *)&dnvmed->tick, NULL);
+	uv_close((uv_handle_t *)&dnvmed->prepare, NULL);
+	uv_close((uv_handle_t *)&dnvmed->sigterm, NULL);
+	uv_close((uv_handle_t *)&dnvmed->sigint, NULL);
+}
+
+/* --- the loop --------------------------------------------------------------------------------------------------- */
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct dnvmed *dnvmed = timer->data;
+
+	if (dnvmed->failing && dnvmed->stage < DNVMED_CLOSING)
+		closing_begin(dnvmed);
+	if (dnvmed->stage == DNVMED_CLOSING) {
+		closing_tick(dnvmed);
+		return;
+	}
+	if (dnvmed->stage == DNVMED_HANDING_OVER) {
+		hand_over_tick(dnvmed);
+		if (dnvmed->stage != DNVMED_HANDING_OVER)
+			return;
+	}
+	leader_tick(dnvmed);
+	create_tick(dnvmed);
+	bootstrap_tick(dnvmed);
+	peers_tick(dnvmed->peers);
+	request_tick(dnvmed);
+	agents_tick(dnvmed);
+	driver_tick(dnvmed);
+	if (dnvmed->ticks++ % SESSION_TICKS == 0)
+		session_tick(dnvmed);
+}
+
+/* Everything that happened in this turn of the loop is worked off before it sleeps. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct dnvmed *dnvmed = prepare->data;
+
+	driver_prepare(dnvmed);
+	agents_prepare(dnvmed);
+	session_prepare(dnvmed);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	dnvmed_stop(handle->data, number == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+/* Thousands of agents need thousands of descriptors. */
+static void descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		log_warning("cannot raise the limit of open files", NULL);
+}
+
+static int loop_make(struct dnvmed *dnvmed, struct error *error)
+{
+	int rv = uv_loop_init(&dnvmed->loop);
+
+	if (rv != 0)
+		return error_set_errno(error, -rv, "cannot make the event loop");
+	dnvmed->loop_open = true;
+	uv_timer_init(&dnvmed->loop, &dnvmed->tick);
+	uv_prepare_init(&dnvmed->loop, &dnvmed->prepare);
+	uv_signal_init(&dnvmed->loop, &dnvmed->sigterm);
+	uv_signal_init(&dnvmed->loop, &dnvmed->sigint);
+	dnvmed->tick.data = dnvmed->prepare.data = dnvmed->sigterm.data = dnvmed->sigint.data = dnvmed;
+	rv = uv_timer_start(&dnvmed->tick, on_tick, DNVMED_TICK_MS, DNVMED_TICK_MS);
+	if (rv == 0)
+		rv = uv_prepare_start(&dnvmed->prepare, on_prepare);
+	if (rv == 0)
+		rv = uv_signal_start(&dnvmed->sigterm, on_signal, SIGTERM);
+	if (rv == 0)
+		rv = uv_signal_start(&dnvmed->sigint, on_signal, SIGINT);
+	return rv == 0 ? 0 : error_set_errno(error, -rv, "cannot set up the event loop");
+}
+
+static int parts_make(struct dnvmed *dnvmed, struct error *error)
+{
+	dnvmed->peers = peers_make(&dnvmed->loop, dnvmed->scratch);
+	dnvmed->agents = agents_make();
+	dnvmed->driver = driver_make();
+	dnvmed->bootstrap = bootstrap_make();
+	if (dnvmed->peers == NULL || dnvmed->agents == NULL || dnvmed->driver == NULL || dnvmed->bootstrap == NULL)
+		return error_set_nomem(error);
+	return 0;
+}
+
+static int state_open(struct dnvmed *dnvmed, struct error *error)
+{
+	char directory[FILE_PATH_SIZE];
+	const struct store_options options = { .directory = directory };
+	bool rebuilt;
+
+	if (file_directory_make(dnvmed->options->data, error) != 0)
+		return error->code;
+	snprintf(directory, sizeof(directory), "%s/state", dnvmed->options->data);
+	if (store_open(&options, &dnvmed->store, &rebuilt, error) != 0)
+		return error->code;
+	if (rebuilt)
+		log_notice("the machine stopped unclean: the state is rebuilt from snapshot and log", NULL);
+	return fsm_open(dnvmed->store, on_change, dnvmed, &dnvmed->fsm, error);
+}
+
+int dnvmed_start(struct dnvmed *dnvmed, const struct options *options, struct error *error)
+{
+	*dnvmed = (struct dnvmed){ .options = options, .stage = DNVMED_STARTING };
+	list_init(&dnvmed->sessions);
+	list_init(&dnvmed->touched);
+	list_init(&dnvmed->client_requests);
+	list_init(&dnvmed->peer_requests);
+	list_init(&dnvmed->waiting);
+	list_init(&dnvmed->forwarded);
+	list_init(&dnvmed->detaching);
+	list_init(&dnvmed->creating);
+	descriptors_raise();
+	if (loop_make(dnvmed, error) != 0 || parts_make(dnvmed, error) != 0 || state_open(dnvmed, error) != 0 ||
+	    session_listen(dnvmed, error) != 0 || bootstrap_start(dnvmed, error) != 0)
+		return error->code;
+	dnvmed->stage = DNVMED_RUNNING;
+	log_notice("ready", "id=%llu listen=%s raft=%s version=%s", (unsigned long long)options->id, options->listen,
+		   options->raft, DNVME_VERSION);
+	return 0;
+}
+
+int dnvmed_run(struct dnvmed *dnvmed)
+{
+	if (dnvmed->stage == DNVMED_STARTING) {
+		dnvmed->exit_status = EXIT_STATUS_FAILED;
+		if (dnvmed->loop_open && dnvmed->bootstrap != NULL && dnvmed->agents != NULL &&
+		    dnvmed->driver != NULL && dnvmed->peers != NULL)
+			closing_begin(dnvmed);
+		else
+			return dnvmed
+				->exit_status; /* not even memory: nothing is open that the kernel does not close */
+	}
+	uv_run(&dnvmed->loop, UV_RUN_DEFAULT);
+	driver_free(dnvmed->driver);
+	agents_free(dnvmed->agents);
+	bootstrap_free(dnvmed->bootstrap);
+	fsm_close(dnvmed->fsm);
+	store_close(dnvmed->store);
+	arena_free(&dnvmed->cluster_arena);
+	uv_loop_close(&dnvmed->loop);
+	if (dnvmed->exit_status == EXIT_STATUS_STOPPED)
+		log_notice("stopped", NULL);
+	return dnvmed->exit_status;
+}

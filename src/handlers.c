@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which function serves which method, and what a server says of itself. */
+#include "src/handlers.h"
+
+#include "src/agents.h"
+#include "src/bootstrap.h"
+#include "src/dnvmed.h"
+#include "src/handlers_mutate.h"
+#include "src/handlers_read.h"
+#include "src/request.h"
+
+static int server_info_answer(struct request *request, struct error *error)
+{
+	const struct server_info_request *params = request->params;
+	struct server_info info;
+	int rv = dnvmed_info(request->dnvmed, params->digest, &request->arena, &info, error);
+
+	if (rv == 0)
+		request_reply(request, &info);
+	return rv;
+}
+
+static const struct handler handlers[METHOD_ID_COUNT] = {
+	[METHOD_ID_SERVER_INFO] = { .answer = server_info_answer },
+	[METHOD_ID_SERVER_JOIN] = { .answer = bootstrap_join_answer },
+	[METHOD_ID_CLUSTER_INIT] = { .answer = bootstrap_init_answer },
+	[METHOD_ID_CLUSTER_STATUS] = { .answer = cluster_status_answer },
+	[METHOD_ID_NODE_LIST] = { .answer = node_list_answer },
+	[METHOD_ID_NODE_GET] = { .answer = node_get_answer },
+	[METHOD_ID_NODE_CORDON] = { .prepare = node_cordon_prepare },
+	[METHOD_ID_NODE_UNCORDON] = { .prepare = node_uncordon_prepare },
+	[METHOD_ID_NODE_FORGET] = { .prepare = node_forget_prepare },
+	[METHOD_ID_DISK_ADD] = { .prepare = disk_add_prepare },
+	[METHOD_ID_DISK_LIST] = { .answer = disk_list_answer },
+	[METHOD_ID_DISK_GET] = { .answer = disk_get_answer },
+	[METHOD_ID_DISK_REMOVE] = { .prepare = disk_remove_prepare },
+	[METHOD_ID_VOLUME_CREATE] = { .prepare = volume_create_prepare, .plan_again = true },
+	[METHOD_ID_VOLUME_LIST] = { .answer = volume_list_answer },
+	[METHOD_ID_VOLUME_GET] = { .answer = volume_get_answer },
+	[METHOD_ID_VOLUME_DELETE] = { .prepare = volume_delete_prepare },
+	[METHOD_ID_VOLUME_ATTACH] = { .prepare = volume_attach_prepare },
+	[METHOD_ID_VOLUME_DETACH] = { .prepare = volume_detach_prepare, .committed = volume_detach_committed },
+	[METHOD_ID_HOST_LIST] = { .answer = host_list_answer },
+	[METHOD_ID_AGENT_HELLO] = { .answer = agents_hello, .committed = agents_hello_committed },
+	[METHOD_ID_AGENT_HEARTBEAT] = { .answer = agents_heartbeat },
+};
+
+const struct handler *handler_of(enum method_id id)
+{
+	return &handlers[id];
+}

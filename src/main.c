@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "lib/base/log.h"
+#include "src/dnvmed.h"
+#include "src/exit_status.h"
+#include "src/options.h"
+
+static void complain(const struct error *error)
+{
+	fprintf(stderr, "dnvmed: %s\n", error->message);
+	if (error->hint[0] != '\0')
+		fprintf(stderr, "hint: %s\n", error->hint);
+}
+
+int main(int argument_count, char **arguments)
+{
+	struct options options;
+	struct dnvmed *dnvmed;
+	struct error error;
+	int status;
+
+	error_clear(&error);
+	if (options_parse(argument_count, arguments, &options, &error) != 0) {
+		complain(&error);
+		return EXIT_STATUS_USAGE;
+	}
+	if (options.check_only)
+		return EXIT_STATUS_STOPPED;
+	signal(SIGPIPE, SIG_IGN);
+	log_open("dnvmed", LOG_TARGET_AUTO, options.log_level);
+	dnvmed = malloc(sizeof(*dnvmed));
+	if (dnvmed == NULL) {
+		error_set_nomem(&error);
+		complain(&error);
+		return EXIT_STATUS_FAILED;
+	}
+	if (dnvmed_start(dnvmed, &options, &error) != 0)
+		log_failure(LOG_LEVEL_ERROR, "cannot start", &error);
+	status = dnvmed_run(dnvmed);
+	free(dnvmed);
+	return status;
+}
