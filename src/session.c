@@ -234,7 +234,9 @@ static int unix_stale_remove(const char *path, struct error *error)
 		return errno == ENOENT ? 0 : error_set_errno(error, errno, "cannot look at %s", path);
 	if (!S_ISSOCK(status.st_mode))
 		return error_set(error, ERROR_FAILED_PRECONDITION, "%s exists and is not a socket", path);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set(error, ERROR_INVALID_ARGUMENT, "%s is too long for a socket", path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot make a socket");
