@@ -33,7 +33,8 @@ struct consensus_machine {
 	int (*apply)(void *data, uint64_t index, const struct bytes *commands, size_t count, struct buffer *outcomes,
 		     struct error *error);
 
-	/* An entry without commands (barrier, configuration): remember the index. */
+	/* The entries up to `index` without commands (barriers, configurations) are behind us: remember the index.
+	 * Called before a dump only. */
 	int (*skip)(void *data, uint64_t index, struct error *error);
 
 	/* The whole state, applied index included. */
@@ -69,11 +70,15 @@ struct consensus_options {
 int consensus_directory_check(const char *directory, bool *ret_initialized, struct error *error);
 
 /* Open log and snapshot and take part. With `bootstrap_count` > 0 and an empty directory, first writes that
- * configuration (durable before this returns); with a directory that is not empty, `bootstrap` is ignored. */
+ * configuration (durable before this returns); with a directory that is not empty, `bootstrap` is ignored.
+ * The machine may be called before this returns: it loads the snapshot and, alone in its group, applies the log.
+ * After a failure the loop must turn until nothing is left in it. FAILED_PRECONDITION (damaged log), NO_CAPACITY,
+ * INVALID_ARGUMENT, INTERNAL. */
 int consensus_start(const struct consensus_options *options, const struct consensus_server *bootstrap,
 		    size_t bootstrap_count, struct consensus **ret_consensus, struct error *error);
 
-/* Fail what waits with CANCELLED, close everything; `closed` runs when the memory is gone. */
+/* Fail what waits with CANCELLED, close everything, in turns of the loop; `closed` (may be NULL) runs when the memory
+ * is gone. From this call on the machine applies nothing, but it must stay until `closed`. */
 void consensus_close(struct consensus *consensus, void (*closed)(void *data), void *data);
 
 bool consensus_is_leader(const struct consensus *consensus);
@@ -88,7 +93,8 @@ struct consensus_statistics {
 void consensus_statistics_get(const struct consensus *consensus, struct consensus_statistics *ret_statistics);
 
 /* Called once. failure is NULL on success, and `outcome` is borrowed during the call. Codes: UNAVAILABLE with
- * *unknown* false: not appended, safe to repeat elsewhere; UNAVAILABLE with unknown true: leadership was lost, only
+ * *unknown* false: not appended, safe to repeat elsewhere; NO_CAPACITY: not appended, the disks of most servers are
+ * full; UNAVAILABLE with unknown true: leadership was lost, only
  * the request id tells whether it was committed; CANCELLED: closing (outcome unknown as well). */
 typedef void (*consensus_propose_callback)(void *data, struct bytes outcome, bool unknown, const struct error *failure);
 

@@ -56,7 +56,7 @@ struct consensus {
 	void (*on_failure)(void *data, const struct error *failure);
 	void (*closed)(void *data);
 	void *closed_data;
-	int (*uv_start)(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv);
+	struct raft_io uv; /* the functions behind the guards */
 	raft_io_recv_cb uv_recv;
 
 	struct proposal *queue, **queue_end;   /* not yet in the log */
@@ -66,6 +66,7 @@ struct consensus {
 	struct barrier_wait *barrier_queue;  /* wait for the next barrier */
 	struct barrier_wait *barrier_active; /* wait for the one under way */
 	bool barrier_busy;
+	struct held_request *held; /* guard.c: to be completed as failed */
 	struct transfer_wait transfer;
 	bool transferring;
 
@@ -77,8 +78,30 @@ struct consensus {
 	struct error failure;
 	bool started; /* raft_start() returned */
 	bool closing;
+	bool raft_closing;
+	uint64_t no_space_since;      /* loop time of the first refusal in a row; 0: none */
+	uint64_t snapshot_not_before; /* loop time; after one failed */
 	unsigned handles_open;
 };
+
+/* From a libraft code: "<what>: <reason>". */
+int error_set_raft(struct error *error, int code, const char *what, const char *message);
+
+/* guard.c: what stands in front of libraft's I/O, and the end of a member that cannot go on (the first reason counts;
+ * the program is told in the next turn of the loop). */
+void guard_init(struct consensus *consensus);
+void guard_tick(struct consensus *consensus); /* completes what the guards held back */
+void member_fail(struct consensus *consensus, const struct error *failure);
+void member_fail_raft(struct consensus *consensus, int code, const char *what);
+
+/* propose.c: send what waits; fail what was not handed to libraft; whether to wait for room in the log. */
+void proposals_tick(struct consensus *consensus);
+void proposals_fail(struct consensus *consensus, const struct error *failure);
+bool space_may_come(struct consensus *consensus);
+
+/* directory.c */
+int directory_make(const char *directory, struct error *error);
+int directory_reset(const char *directory, struct error *error);
 
 /* machine.c: the callbacks of libraft's state machine. */
 void machine_init(struct consensus *consensus);

@@ -7,11 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/log.h"
 #include "raft/entry.h"
 #include "raft/internal.h"
 
 /* A snapshot: size of the dump, Raft index, the dump, padding to a multiple of 8. */
 #define SNAPSHOT_HEADER_BYTES 16u
+#define SNAPSHOT_MAX_BYTES (INT32_MAX - 4096) /* libraft's bound on a buffer */
+#define SNAPSHOT_RETRY_MS 5000
 
 static void put_u64(uint8_t *at, uint64_t value)
 {
@@ -27,15 +30,11 @@ static uint64_t get_u64(const uint8_t *at)
 	return le64toh(value);
 }
 
-static void fail(struct consensus *consensus, const struct error *error)
-{
-	if (!consensus->failed)
-		consensus->failure = *error;
-	consensus->failed = true;
-}
-
 static struct flight *find_flight(struct consensus *consensus, raft_index index)
 {
+	/* What a deposed leader still has in flight at this index is not this entry. */
+	if (raft_state(&consensus->raft) != RAFT_LEADER)
+		return NULL;
 	for (struct flight *flight = consensus->flights; flight != NULL; flight = flight->next) {
 		if (flight->request.index == index)
 			return flight;
@@ -54,7 +53,8 @@ static int on_apply(struct raft_fsm *fsm, const struct raft_buffer *buffer, void
 	int rv;
 
 	*result = NULL;
-	if (consensus->failed || index <= consensus->machine.applied_index(consensus->machine.data))
+	if (consensus->failed || consensus->closing ||
+	    index <= consensus->machine.applied_index(consensus->machine.data))
 		return 0;
 	rv = entry_unpack(entry, &commands, &count, &error);
 	if (rv == 0 && flight != NULL && flight->count != count)
@@ -65,7 +65,7 @@ static int on_apply(struct raft_fsm *fsm, const struct raft_buffer *buffer, void
 	free(commands);
 	if (rv != 0) {
 		error_prefix(&error, "cannot apply the Raft entry %llu", index);
-		fail(consensus, &error);
+		member_fail(consensus, &error);
 	}
 	return 0;
 }
@@ -80,15 +80,23 @@ static int on_snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers[], unsi
 	struct error error = { 0 };
 	int rv = RAFT_IOERR;
 
-	if (consensus->failed)
+	if (consensus->failed || consensus->closing || uv_now(consensus->prepare.loop) < consensus->snapshot_not_before)
 		return RAFT_IOERR;
 	/* Barriers at the end of the log never reached the machine. */
 	if (machine->applied_index(machine->data) < index && machine->skip(machine->data, index, &error) != 0) {
-		fail(consensus, &error);
+		member_fail(consensus, &error);
 		return RAFT_IOERR;
 	}
-	if (machine->dump(machine->data, &dump, &error) != 0)
-		return RAFT_NOMEM;
+	/* libraft asks again with every event. */
+	consensus->snapshot_not_before = uv_now(consensus->prepare.loop) + SNAPSHOT_RETRY_MS;
+	if (machine->dump(machine->data, &dump, &error) != 0) {
+		log_failure(LOG_LEVEL_WARNING, "cannot take a Raft snapshot", &error);
+		goto out;
+	}
+	if (dump.size > SNAPSHOT_MAX_BYTES) {
+		log_warning("the state is too large for a Raft snapshot", "bytes=%zu", dump.size);
+		goto out;
+	}
 	list = raft_malloc(sizeof(*list));
 	if (list == NULL)
 		goto out;
@@ -96,7 +104,7 @@ static int on_snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers[], unsi
 	list->base = raft_malloc(list->len);
 	if (list->base == NULL)
 		goto out;
-	memset(list->base, 0, list->len);
+	memset((uint8_t *)list->base + list->len - 8, 0, 8);
 	put_u64(list->base, dump.size);
 	put_u64((uint8_t *)list->base + 8, index);
 	memcpy((uint8_t *)list->base + SNAPSHOT_HEADER_BYTES, dump.data, dump.size);
@@ -104,6 +112,7 @@ static int on_snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers[], unsi
 	*buffer_count = 1;
 	list = NULL;
 	consensus->snapshot_open = true;
+	consensus->snapshot_not_before = 0;
 	consensus->statistics.snapshots_taken++;
 	consensus->statistics.snapshot_index = index;
 	rv = 0;
@@ -147,8 +156,11 @@ static int on_restore(struct raft_fsm *fsm, struct raft_buffer *buffer)
 					     (struct bytes){ data + SNAPSHOT_HEADER_BYTES, size }, &error);
 	if (rv != 0) {
 		error_prefix(&error, "cannot load a Raft snapshot");
-		fail(consensus, &error);
-		return RAFT_CORRUPT;
+		member_fail(consensus, &error);
+		if (!consensus->started)
+			return RAFT_CORRUPT; /* raft_start() frees the buffer and fails */
+		raft_free(buffer->base);
+		return 0;
 	}
 	if (consensus->started && index > before)
 		consensus->statistics.snapshots_installed++;

@@ -37,9 +37,13 @@ wait_until() { # SECONDS WHAT COMMAND…
 
 server_start() { # NUMBER
 	mkdir -p "$LAB_STATE/cp$1"
-	# The namespace's commands are this machine's: redirect, so that nobody waits for the daemon's output.
-	rack exec "cp$1" setsid "$BIN/dnvmed" --id "$1" --listen "10.77.0.$1:7420" --raft "10.77.0.$1:7421" \
-		--data "$LAB_STATE/cp$1" $SERVER_OPTIONS </dev/null >>"$LAB_STATE/cp$1.log" 2>&1 &
+	# Nothing of this shell's output stays with the daemon: who reads it would wait for ever.
+	(
+		exec </dev/null >>"$LAB_STATE/cp$1.log" 2>&1
+		# shellcheck disable=SC2086 # a list of words
+		rack exec "cp$1" setsid "$BIN/dnvmed" --id "$1" --listen "10.77.0.$1:7420" --raft "10.77.0.$1:7421" \
+			--data "$LAB_STATE/cp$1" $SERVER_OPTIONS
+	) &
 }
 
 node_address() {

@@ -234,7 +234,7 @@ static bool play(enum double_step step, int fd, const struct rpc_message *reques
 		send_all(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
 		break;
 	case STEP_OVERSIZE:
-		send_all(fd, "\x94\x01\x01\xc0\xc6\xff\xff\xff\xff", 9);
+		send_all(fd, "\x94\x01\x01\xc0\xc6\x01\x00\x00\x00", 9);
 		break;
 	default:
 		send_all(fd, output.data, output.size);

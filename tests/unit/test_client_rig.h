@@ -21,7 +21,7 @@ enum double_step {
 	STEP_SILENT,	  /* nothing */
 	STEP_GARBAGE,	  /* bytes that are no MessagePack */
 	STEP_HTTP,	  /* another protocol */
-	STEP_OVERSIZE,	  /* a frame that announces 4 GiB */
+	STEP_OVERSIZE,	  /* a frame that announces just more than 16 MiB */
 	STEP_WRONG,	  /* a frame that is no answer of this method */
 	STEP_UNAVAILABLE,
 	STEP_NOT_FOUND, /* with hint and details */

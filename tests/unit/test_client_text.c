@@ -329,6 +329,7 @@ static void read_back(const char *path, const char *expected)
 
 static void test_sysfs(void **state)
 {
+	static const uint8_t hidden[16] = { 0xab, 0xcd, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 3 };
 	static const uint8_t uuid[16] = { 0xab, 0xcd, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 1 };
 	struct host_controller found[HOST_CONTROLLERS];
 	char name[HOST_NAME_SIZE] = "";
@@ -356,6 +357,7 @@ static void test_sysfs(void **state)
 	make("block/nvme0n1/uuid", "ABCD0000-0000-4000-8000-000000000001\n");
 	make("block/nvme0n1/device/subsysnqn", "nqn.a\n");
 	make("block/nvme0n2/uuid", "abcd0000-0000-4000-8000-000000000002\n");
+	make("block/nvme0c1n3/uuid", "abcd0000-0000-4000-8000-000000000003\n");
 	make("block/sda/uuid", "abcd0000-0000-4000-8000-000000000001\n");
 
 	assert_int_equal(host_controllers_find(tree, "nqn.a", found, &count, &error), 0);
@@ -367,6 +369,7 @@ static void test_sysfs(void **state)
 	assert_string_equal(found[0].host_nqn, "nqn.host");
 	assert_true(host_device_find(tree, uuid, name));
 	assert_string_equal(name, "nvme0n1");
+	assert_false(host_device_find(tree, hidden, name));
 	name[0] = '\0';
 	assert_true(host_device_of_subsystem(tree, "nqn.a", name));
 	assert_string_equal(name, "nvme0n1");

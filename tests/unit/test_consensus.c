@@ -36,6 +36,8 @@ struct member {
 	char directory[96];
 	char address[32];
 	bool failed;
+	struct error failure;
+	void (*on_failure)(void *data, const struct error *failure);
 	unsigned won, lost;
 };
 
@@ -43,6 +45,7 @@ struct cluster {
 	uv_loop_t loop;
 	struct member members[MEMBERS];
 	char directory[64];
+	size_t size; /* members of the group */
 	size_t confirmed, refused, unknown, barriers, closed;
 };
 
@@ -124,8 +127,11 @@ static void on_leadership(void *data, bool leader, uint64_t term)
 
 static void on_failure(void *data, const struct error *failure)
 {
-	assert_int_equal(failure->code, ERROR_NO_CAPACITY);
-	((struct member *)data)->failed = true;
+	struct member *member = data;
+
+	assert_false(member->failed);
+	member->failed = true;
+	member->failure = *failure;
 }
 
 static unsigned free_port(void)
@@ -155,13 +161,13 @@ static void member_start(struct cluster *cluster, size_t i, unsigned threshold)
 		.snapshot_trailing = threshold,
 		.data = member,
 		.on_leadership = on_leadership,
-		.on_failure = on_failure,
+		.on_failure = member->on_failure != NULL ? member->on_failure : on_failure,
 	};
 	struct error error = { 0 };
 
-	for (size_t k = 0; k < MEMBERS; k++)
+	for (size_t k = 0; k < cluster->size; k++)
 		servers[k] = (struct consensus_server){ k + 1, cluster->members[k].address };
-	if (consensus_start(&options, servers, MEMBERS, &member->consensus, &error) != 0)
+	if (consensus_start(&options, servers, cluster->size, &member->consensus, &error) != 0)
 		fail_msg("%s", error.message);
 }
 
@@ -251,6 +257,7 @@ static int setup(void **state)
 {
 	struct cluster *cluster = calloc(1, sizeof(*cluster));
 
+	cluster->size = MEMBERS;
 	assert_int_equal(uv_loop_init(&cluster->loop), 0);
 	snprintf(cluster->directory, sizeof(cluster->directory), "/tmp/dnvme-consensus-XXXXXX");
 	assert_non_null(mkdtemp(cluster->directory));
@@ -374,7 +381,7 @@ static void a_follower_far_behind_gets_a_snapshot(void **state)
 {
 	struct cluster *cluster = *state;
 	struct consensus_statistics statistics;
-	size_t victim;
+	size_t victim, proposed = 0;
 
 	for (size_t i = 0; i < MEMBERS; i++)
 		member_start(cluster, i, 16);
@@ -382,15 +389,26 @@ static void a_follower_far_behind_gets_a_snapshot(void **state)
 	for (victim = 0; &cluster->members[victim] == leader_of(cluster); victim++)
 		;
 	member_stop(cluster, victim);
-	for (uint64_t value = 0; value < 200; value++) {
-		propose(cluster, value);
-		RUN_UNTIL(cluster, cluster->confirmed == value + 1);
+	/* The third one begins when the second has cut the log. */
+	do {
+		propose(cluster, cluster->confirmed);
+		proposed++;
+		RUN_UNTIL(cluster, cluster->confirmed == proposed);
+		consensus_statistics_get(leader_of(cluster)->consensus, &statistics);
+	} while (statistics.snapshots_taken < 3);
+	/* The others start again: libraft keeps what it once began to send, cut from the log or not. */
+	for (size_t i = 0; i < MEMBERS; i++) {
+		if (i != victim)
+			member_stop(cluster, i);
 	}
-	consensus_statistics_get(leader_of(cluster)->consensus, &statistics);
-	assert_true(statistics.snapshots_taken >= 1);
+	for (size_t i = 0; i < MEMBERS; i++) {
+		if (i != victim)
+			member_start(cluster, i, 16);
+	}
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL);
 	member_start(cluster, victim, 16);
-	RUN_UNTIL(cluster, all_have(cluster, 200));
-	same_everywhere(cluster, 200);
+	RUN_UNTIL(cluster, all_have(cluster, proposed));
+	same_everywhere(cluster, proposed);
 	assert_true(cluster->members[victim].machine.loads >= 1);
 	consensus_statistics_get(cluster->members[victim].consensus, &statistics);
 	assert_true(statistics.snapshots_installed >= 1);
@@ -439,6 +457,7 @@ static void a_machine_that_fails_stops_its_member(void **state)
 	propose(cluster, 1);
 	propose(cluster, UINT64_MAX);
 	RUN_UNTIL(cluster, leader->failed && cluster->unknown == 2);
+	assert_int_equal(leader->failure.code, ERROR_NO_CAPACITY);
 	assert_int_equal(cluster->confirmed, 0);
 	assert_false(consensus_is_leader(leader->consensus));
 }
@@ -461,6 +480,175 @@ static void closing_ends_what_waits(void **state)
 	assert_int_equal(cluster->confirmed + cluster->refused + cluster->unknown, 20);
 }
 
+struct closing {
+	struct cluster *cluster;
+	struct consensus *consensus;
+	bool inside; /* consensus_close() */
+	size_t cancelled;
+};
+
+static void on_cancelled(void *data, struct bytes outcome, bool unknown, const struct error *failure)
+{
+	struct closing *closing = data;
+
+	(void)outcome;
+	(void)unknown;
+	assert_false(closing->inside);
+	assert_non_null(failure);
+	assert_int_equal(failure->code, ERROR_CANCELLED);
+	closing->cancelled++;
+}
+
+static void on_barrier_cancelled(void *data, const struct error *failure)
+{
+	on_cancelled(data, (struct bytes){ 0 }, false, failure);
+}
+
+static void closing_tells_nobody_inside_the_call(void **state)
+{
+	struct cluster *cluster = *state;
+	struct closing closing = { .cluster = cluster };
+	struct bytes command = { (const uint8_t *)"12345678", 8 };
+	struct member *leader;
+
+	for (size_t i = 0; i < MEMBERS; i++)
+		member_start(cluster, i, 0);
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL);
+	leader = leader_of(cluster);
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(consensus_propose(leader->consensus, command, on_cancelled, &closing, NULL), 0);
+	assert_int_equal(consensus_barrier(leader->consensus, on_barrier_cancelled, &closing, NULL), 0);
+	closing.inside = true;
+	consensus_close(leader->consensus, on_closed, cluster);
+	closing.inside = false;
+	assert_int_equal(closing.cancelled, 0);
+	assert_int_equal(consensus_propose(leader->consensus, command, on_cancelled, &closing, NULL),
+			 ERROR_UNAVAILABLE);
+	RUN_UNTIL(cluster, cluster->closed == 1);
+	leader->consensus = NULL;
+	assert_int_equal(closing.cancelled, 6);
+}
+
+/* The program's callback for the failure closes the member, as dnvmed does. */
+static void on_failure_close(void *data, const struct error *failure)
+{
+	struct member *member = data;
+
+	on_failure(data, failure);
+	consensus_close(member->consensus, NULL, NULL);
+	member->consensus = NULL;
+}
+
+static void a_failed_member_may_be_closed_at_once(void **state)
+{
+	struct cluster *cluster = *state;
+	struct member *leader;
+
+	for (size_t i = 0; i < MEMBERS; i++) {
+		cluster->members[i].on_failure = on_failure_close;
+		member_start(cluster, i, 0);
+	}
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL);
+	leader = leader_of(cluster);
+	propose(cluster, UINT64_MAX);
+	RUN_UNTIL(cluster, leader->failed && cluster->unknown == 1);
+	assert_null(leader->consensus);
+}
+
+/* A vote that cannot be stored must not be given: the member ends. */
+static void a_vote_that_is_not_stored_ends_the_member(void **state)
+{
+	struct cluster *cluster = *state;
+	struct member *follower;
+	char hidden[128];
+	size_t leader;
+
+	for (size_t i = 0; i < MEMBERS; i++)
+		member_start(cluster, i, 0);
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL);
+	propose(cluster, 1);
+	RUN_UNTIL(cluster, all_have(cluster, 1));
+	leader = (size_t)(leader_of(cluster) - cluster->members);
+	follower = &cluster->members[(leader + 1) % MEMBERS];
+	snprintf(hidden, sizeof(hidden), "%s.hidden", follower->directory);
+	assert_int_equal(rename(follower->directory, hidden), 0);
+	member_stop(cluster, leader);
+	RUN_UNTIL(cluster, follower->failed);
+	assert_non_null(strstr(follower->failure.message, "cannot store the Raft"));
+	assert_false(consensus_is_leader(follower->consensus));
+	assert_null(leader_of(cluster));
+}
+
+/* A group of one leads at once, before its log has room prepared: the first proposals wait for that. */
+static void a_group_of_one(void **state)
+{
+	struct cluster *cluster = *state;
+	bool initialized = true;
+
+	cluster->size = 1;
+	assert_int_equal(consensus_directory_check(cluster->members[0].directory, &initialized, NULL), 0);
+	assert_false(initialized);
+	member_start(cluster, 0, 0);
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL);
+	for (uint64_t value = 0; value < 10; value++)
+		propose(cluster, value);
+	assert_int_equal(consensus_barrier(leader_of(cluster)->consensus, on_barrier, cluster, NULL), 0);
+	RUN_UNTIL(cluster, cluster->confirmed == 10 && cluster->barriers == 1);
+	member_stop(cluster, 0);
+	assert_int_equal(consensus_directory_check(cluster->members[0].directory, &initialized, NULL), 0);
+	assert_true(initialized);
+
+	/* The log is applied again to a machine that lost everything, and not to one that did not. */
+	member_start(cluster, 0, 0);
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL);
+	assert_int_equal(cluster->members[0].machine.count, 10);
+	member_stop(cluster, 0);
+	cluster->members[0].machine.count = 0;
+	cluster->members[0].machine.applied = 0;
+	member_start(cluster, 0, 0);
+	RUN_UNTIL(cluster, cluster->members[0].machine.count == 10);
+}
+
+/* What a start cannot do it says, and a turn of the loop frees all of it. */
+static void a_start_that_fails(void **state)
+{
+	struct cluster *cluster = *state;
+	struct member *member = &cluster->members[0];
+	struct consensus_server server = { 1, member->address };
+	struct consensus_options options = {
+		.loop = &cluster->loop,
+		.id = 1,
+		.address = member->address,
+		.directory = member->directory,
+		.machine = { &member->machine, machine_applied, machine_apply, machine_skip, machine_dump,
+			     machine_load },
+		.data = member,
+		.on_leadership = on_leadership,
+		.on_failure = on_failure,
+	};
+	struct consensus *consensus = NULL;
+	struct sockaddr_in taken;
+	struct error error = { 0 };
+	int descriptor;
+
+	/* The port is in use. */
+	descriptor = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(uv_ip4_addr("127.0.0.1", atoi(strchr(member->address, ':') + 1), &taken), 0);
+	assert_int_equal(bind(descriptor, (struct sockaddr *)&taken, sizeof(taken)), 0);
+	assert_int_equal(listen(descriptor, 1), 0);
+	assert_int_not_equal(consensus_start(&options, &server, 1, &consensus, &error), 0);
+	assert_null(consensus);
+	assert_true(error.message[0] != '\0');
+	close(descriptor);
+	uv_run(&cluster->loop, UV_RUN_DEFAULT);
+
+	options.directory = "/proc/none/such";
+	assert_int_not_equal(consensus_start(&options, &server, 1, &consensus, &error), 0);
+	assert_null(consensus);
+	assert_non_null(strstr(error.message, "/proc/none/such"));
+	uv_run(&cluster->loop, UV_RUN_DEFAULT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -471,6 +659,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(leadership_moves_under_load, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_machine_that_fails_stops_its_member, setup, teardown),
 		cmocka_unit_test_setup_teardown(closing_ends_what_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(closing_tells_nobody_inside_the_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_failed_member_may_be_closed_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_vote_that_is_not_stored_ends_the_member, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_group_of_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_start_that_fails, setup, teardown),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -293,9 +293,9 @@ static void test_bad_commands(void **state)
 	both.request_id = (struct bytes){ (const uint8_t *)"short", 5 };
 	rig_refused(rig_apply(&rig, both), ERROR_INVALID_ARGUMENT, "request id has 5 bytes");
 	assert_false(node_of(&rig, "n1").cordoned);
-	/* Only the index moved. */
+	/* Only the index moved, and it is no part of the digest. */
 	rig_digest(&rig, after);
-	assert_memory_not_equal(before, after, sizeof(before));
+	assert_memory_equal(before, after, sizeof(before));
 	rig_check(&rig);
 	rig_compare_replay(&rig);
 	rig_close(&rig);

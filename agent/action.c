@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/action.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/label.h"
+#include "lib/base/uuid.h"
+#include "lib/model/names.h"
+
+static int print_table(const struct observed_target_list *table, struct buffer *output)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const struct observed_target *line = &table->items[i];
+
+		if (buffer_printf(output, "%s%" PRIu64 " %" PRIu64 " %s%s%s", i > 0 ? ", " : "  ", line->start,
+				  line->length, line->type, line->params[0] != '\0' ? " " : "", line->params) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int print_create(const struct action *action, struct buffer *output)
+{
+	for (size_t i = 0; i < action->zeros.count; i++) {
+		if (buffer_printf(output, "%s%s", i == 0 ? "  after clearing " : ",", action->zeros.items[i].device) !=
+		    0)
+			return -1;
+	}
+	if (action->message != NULL &&
+	    buffer_printf(output, "  after message \"%s\" to %s", action->message, action->message_device) != 0)
+		return -1;
+	return print_table(&action->table, output);
+}
+
+static int print_namespace(const struct action *action, struct buffer *output)
+{
+	char uuid[UUID_TEXT_SIZE];
+
+	uuid_text_format(action->ns.uuid, uuid);
+	return buffer_printf(output, "nvmet   namespace  %s %" PRIu32 "  %s uuid %s group %" PRIu32, action->nqn,
+			     action->ns.nsid, action->ns.device, uuid, action->ns.group);
+}
+
+int action_print(const struct action *a, struct buffer *output)
+{
+	switch (a->kind) {
+	case ACTION_DM_CREATE:
+		return buffer_printf(output, "dm      create     %s", a->name) == 0 ? print_create(a, output) : -1;
+	case ACTION_DM_REMOVE:
+		return buffer_printf(output, "dm      remove     %s", a->name);
+	case ACTION_DM_RELOAD:
+		return buffer_printf(output, "dm      reload     %s", a->name) == 0 ? print_table(&a->table, output) :
+										      -1;
+	case ACTION_DM_RESUME:
+		return buffer_printf(output, "dm      resume     %s", a->name);
+	case ACTION_LABEL_READ:
+		return buffer_printf(output, "label   read       %s", a->name);
+	case ACTION_LABEL_WRITE:
+		return buffer_printf(output, "label   write      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64,
+				     a->name, a->label.ld, a->label.volume, a->label.leg, a->label.group);
+	case ACTION_PORT_CREATE:
+		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
+				     a->port);
+	case ACTION_PORT_REMOVE:
+		return buffer_printf(output, "nvmet   rmport     %" PRIu64, a->port);
+	case ACTION_SUBSYSTEM_CREATE:
+		return buffer_printf(output, "nvmet   subsystem  %s  cntlid %" PRIu32 "-%" PRIu32, a->nqn,
+				     a->cntlid_min, a->cntlid_max);
+	case ACTION_SUBSYSTEM_REMOVE:
+		return buffer_printf(output, "nvmet   remove     %s", a->nqn);
+	case ACTION_NAMESPACE_CREATE:
+		return print_namespace(a, output);
+	case ACTION_NAMESPACE_GROUP:
+		return buffer_printf(output, "nvmet   group      %s %" PRIu32 "  to %" PRIu32, a->nqn, a->ns.nsid,
+				     a->ns.group);
+	case ACTION_NAMESPACE_REMOVE:
+		return buffer_printf(output, "nvmet   disable    %s %" PRIu32, a->nqn, a->ns.nsid);
+	case ACTION_HOST_ALLOW:
+		return buffer_printf(output, "nvmet   allow      %s  %s", a->nqn, a->host);
+	case ACTION_HOST_DENY:
+		return buffer_printf(output, "nvmet   deny       %s  %s", a->nqn, a->host);
+	case ACTION_LINK:
+		return buffer_printf(output, "nvmet   link       %s to port %" PRIu64, a->nqn, a->port);
+	case ACTION_UNLINK:
+		return buffer_printf(output, "nvmet   unlink     %s from port %" PRIu64, a->nqn, a->port);
+	case ACTION_CONNECT:
+		return buffer_printf(output, "nvme    connect    %s at %s:%" PRIu64, a->import.nqn, a->import.address,
+				     a->import.port);
+	case ACTION_DISCONNECT:
+		return buffer_printf(output, "nvme    disconnect %s at %s:%" PRIu64, a->import.nqn, a->import.address,
+				     a->import.port);
+	}
+	return -1;
+}
+
+static int label_read(const struct action *action, struct kernel *kernel, struct arena *arena,
+		      struct observed_label *ret_label, struct error *error)
+{
+	uint8_t block[LABEL_BLOCK_BYTES];
+	struct observed_label result = { .device = action->name, .uuid = action->uuid };
+	struct ld_label *label;
+	struct error reason;
+	int code;
+
+	code = kernel->operations->block_read(kernel, action->name, 0, block, sizeof(block), error);
+	if (code != 0)
+		return code;
+	label = arena_alloc(arena, sizeof(*label));
+	if (label == NULL)
+		return error_set_nomem(error);
+	code = label_decode(block, arena, label, &reason);
+	if (code == ERROR_INTERNAL)
+		return error_set_nomem(error);
+	if (code == 0)
+		result.label = label;
+	else if ((result.problem = arena_strdup(arena, reason.message)) == NULL)
+		return error_set_nomem(error);
+	*ret_label = result;
+	return 0;
+}
+
+static int dm_create(const struct action *action, struct kernel *kernel, struct error *error)
+{
+	const struct kernel_operations *operations = kernel->operations;
+	int code = 0;
+
+	for (size_t i = 0; i < action->zeros.count && code == 0; i++) {
+		const struct target_zero *zero = &action->zeros.items[i];
+
+		code = operations->block_zero(kernel, zero->device, zero->start, zero->length, error);
+	}
+	if (code == 0 && action->message != NULL)
+		code = operations->dm_message(kernel, action->message_device, action->message, error);
+	return code != 0 ? code : operations->dm_create(kernel, action->name, action->uuid, &action->table, error);
+}
+
+int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
+		   struct observed_label *ret_label, struct error *error)
+{
+	const struct kernel_operations *operations = kernel->operations;
+	uint8_t block[LABEL_BLOCK_BYTES];
+
+	switch (action->kind) {
+	case ACTION_DM_CREATE:
+		return dm_create(action, kernel, error);
+	case ACTION_DM_REMOVE:
+		return operations->dm_remove(kernel, action->name, error);
+	case ACTION_DM_RELOAD:
+		return operations->dm_reload(kernel, action->name, &action->table, error);
+	case ACTION_DM_RESUME:
+		return operations->dm_resume(kernel, action->name, error);
+	case ACTION_LABEL_READ:
+		return label_read(action, kernel, arena, ret_label, error);
+	case ACTION_LABEL_WRITE:
+		label_encode(&action->label, block);
+		return operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
+	case ACTION_PORT_CREATE:
+		return operations->port_create(kernel, action->mark, action->port, action->address, error);
+	case ACTION_PORT_REMOVE:
+		return operations->port_remove(kernel, action->mark, action->port, error);
+	case ACTION_SUBSYSTEM_CREATE:
+		return operations->subsystem_create(kernel, action->nqn, action->cntlid_min, action->cntlid_max,
+						    error);
+	case ACTION_SUBSYSTEM_REMOVE:
+		return operations->subsystem_remove(kernel, action->nqn, error);
+	case ACTION_NAMESPACE_CREATE:
+		return operations->namespace_create(kernel, action->nqn, &action->ns, error);
+	case ACTION_NAMESPACE_GROUP:
+		return operations->namespace_set_group(kernel, action->nqn, action->ns.nsid, action->ns.group, error);
+	case ACTION_NAMESPACE_REMOVE:
+		return operations->namespace_remove(kernel, action->nqn, action->ns.nsid, error);
+	case ACTION_HOST_ALLOW:
+		return operations->host_allow(kernel, action->nqn, action->host, error);
+	case ACTION_HOST_DENY:
+		return operations->host_deny(kernel, action->nqn, action->host, error);
+	case ACTION_LINK:
+		return operations->port_link(kernel, action->port, action->nqn, error);
+	case ACTION_UNLINK:
+		return operations->port_unlink(kernel, action->port, action->nqn, error);
+	case ACTION_CONNECT:
+		return operations->import_connect(kernel, &action->import, error);
+	case ACTION_DISCONNECT:
+		return operations->import_disconnect(kernel, &action->import, error);
+	}
+	return error_set(error, ERROR_INTERNAL, "unknown action %d", (int)action->kind);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One step that changes (or reads a label from) the kernel. */
+#ifndef DNVME_AGENT_ACTION_H
+#define DNVME_AGENT_ACTION_H
+
+#include "agent/backend/kernel.h"
+#include "agent/owner.h"
+#include "agent/target.h"
+
+enum action_kind {
+	ACTION_DM_CREATE,
+	ACTION_DM_REMOVE,
+	ACTION_DM_RELOAD,
+	ACTION_DM_RESUME,
+	ACTION_LABEL_READ,
+	ACTION_LABEL_WRITE,
+	ACTION_PORT_CREATE,
+	ACTION_PORT_REMOVE,
+	ACTION_SUBSYSTEM_CREATE,
+	ACTION_SUBSYSTEM_REMOVE,
+	ACTION_NAMESPACE_CREATE,
+	ACTION_NAMESPACE_GROUP,
+	ACTION_NAMESPACE_REMOVE,
+	ACTION_HOST_ALLOW,
+	ACTION_HOST_DENY,
+	ACTION_LINK,
+	ACTION_UNLINK,
+	ACTION_CONNECT,
+	ACTION_DISCONNECT,
+};
+
+/* Which members count depends on the kind; all memory belongs to the plan. */
+struct action {
+	enum action_kind kind;
+	struct owner owner;
+	const char *name; /* dm device */
+	const char *uuid;
+	struct observed_target_list table;
+	struct target_zero_list zeros; /* DM_CREATE: clear these first, */
+	const char *message_device;    /* then send this message, then create */
+	const char *message;
+	struct ld_label label;
+	const char *nqn;
+	const char *host;
+	const char *mark;
+	uint64_t port;
+	const char *address;
+	uint32_t cntlid_min, cntlid_max;
+	struct kernel_namespace ns;
+	struct kernel_import import;
+};
+
+/* Append one line of text without a newline. Returns 0 or -1 when memory is exhausted. */
+int action_print(const struct action *action, struct buffer *output);
+
+/* Do it; blocks. LABEL_READ fills *ret_label, whose memory is in `arena`; the others leave both alone. */
+int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
+		   struct observed_label *ret_label, struct error *error);
+
+#endif

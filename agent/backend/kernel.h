@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel as the agent sees it: the one place where it is touched.
+ *
+ * Two implementations stand behind this table: agent/backend/linux and agent/backend/sim. Every operation is
+ * idempotent: to make what is there as asked, or to remove what is gone, succeeds. Every operation may block for long
+ * and may be called from any thread; two operations on the same object never run at once (the reconciler's lanes see
+ * to that). On failure `error` names the object and what the kernel said.
+ *
+ * A device in a table is written as "major:minor", or as "@name" for a device-mapper device by name, which the
+ * implementation resolves when it loads the table.
+ */
+#ifndef DNVME_AGENT_BACKEND_KERNEL_H
+#define DNVME_AGENT_BACKEND_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/error.h"
+#include "lib/model/records.h"
+
+#define KERNEL_ANA_OPTIMIZED 1    /* nvmet makes group 1 with every port */
+#define KERNEL_ANA_INACCESSIBLE 2 /* never a group in state "change": it arms a timer in every host of the port */
+
+/* nvmet ports have no name of their own: a disabled referral whose name begins so says whose a port is. */
+#define KERNEL_PORT_MARK_PREFIX "dnvme-"
+
+/* What the other side exports when all is well. A real kernel finds out; a simulated one shows just this. */
+struct kernel_expected {
+	uint8_t uuid[16];
+	uint64_t size_bytes;
+};
+
+struct kernel_expected_list {
+	size_t count;
+	struct kernel_expected *items;
+};
+
+struct kernel_import {
+	const char *nqn;
+	const char *address;
+	uint64_t port;
+	const char *host_nqn;
+	uint8_t host_id[16];
+	struct kernel_expected_list expected;
+};
+
+struct kernel_namespace {
+	uint32_t nsid;
+	const char *device; /* name of a device-mapper device */
+	uint8_t uuid[16];   /* NGUID too */
+	uint32_t group;
+};
+
+struct kernel {
+	const struct kernel_operations *operations;
+};
+
+struct kernel_operations {
+	/* Everything that carries our prefix (of any cluster), all nvmet ports and hosts, all disks. What it points
+	 * to lives in `arena`. Does not wait for I/O that is frozen. */
+	int (*observe)(struct kernel *kernel, struct arena *arena, struct observed *ret_observed, struct error *error);
+
+	/* Create, load and start. FAILED_PRECONDITION when a device of that name or uuid exists. */
+	int (*dm_create)(struct kernel *kernel, const char *name, const char *uuid,
+			 const struct observed_target_list *table, struct error *error);
+	int (*dm_remove)(struct kernel *kernel, const char *name, struct error *error);
+	/* Load another table and switch to it, without waiting for I/O of the old one to be flushed. */
+	int (*dm_reload)(struct kernel *kernel, const char *name, const struct observed_target_list *table,
+			 struct error *error);
+	int (*dm_suspend)(struct kernel *kernel, const char *name, struct error *error);
+	int (*dm_resume)(struct kernel *kernel, const char *name, struct error *error);
+	/* A message to the first target. "File exists" counts as done. */
+	int (*dm_message)(struct kernel *kernel, const char *name, const char *message, struct error *error);
+
+	/* Regions of a device-mapper device; durable when they return. `start` and `length` are multiples of 4096. */
+	int (*block_zero)(struct kernel *kernel, const char *name, uint64_t start, uint64_t length,
+			  struct error *error);
+	int (*block_read)(struct kernel *kernel, const char *name, uint64_t start, void *ret_data, size_t length,
+			  struct error *error);
+	int (*block_write)(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
+			   struct error *error);
+
+	/* A marked port with its two ANA groups. FAILED_PRECONDITION when a port of that number is somebody else's. */
+	int (*port_create)(struct kernel *kernel, const char *mark, uint64_t id, const char *address,
+			   struct error *error);
+	int (*port_remove)(struct kernel *kernel, const char *mark, uint64_t id, struct error *error);
+	int (*subsystem_create)(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
+				struct error *error);
+	int (*subsystem_remove)(struct kernel *kernel, const char *nqn, struct error *error);
+	/* Create and enable. */
+	int (*namespace_create)(struct kernel *kernel, const char *nqn, const struct kernel_namespace *ns,
+				struct error *error);
+	int (*namespace_set_group)(struct kernel *kernel, const char *nqn, uint32_t nsid, uint32_t group,
+				   struct error *error);
+	/* Disable, which waits for what is in flight, and remove. */
+	int (*namespace_remove)(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
+	int (*host_allow)(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
+	/* Also removes the host itself when no subsystem admits it any more. Live connections stay: unlink first. */
+	int (*host_deny)(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
+	int (*port_link)(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
+	/* Drops the connections to the subsystem through this port. */
+	int (*port_unlink)(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
+
+	/* Frozen, never failed: no I/O timeout, endless reconnecting. */
+	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+	int (*import_disconnect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
+	/* Accepts NULL. No operation may be under way. */
+	void (*close)(struct kernel *kernel);
+};
+
+/* The kernel of this machine. `error` tells what is missing (device-mapper control, configfs, NVMe fabrics). */
+int kernel_linux_open(struct kernel **ret_kernel, struct error *error);
+
+/* A kernel in memory; see agent/backend/sim/sim.h for what it knows. */
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The NVMe initiator: connecting through libnvme, observing through sysfs.
+ *
+ * libnvme's tree is not used to observe, because it asks each namespace to identify itself, and that waits for ever
+ * when the import is frozen.
+ */
+#include "agent/backend/linux/linux.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libnvme.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "agent/list.h"
+#include "lib/base/uuid.h"
+#include "lib/model/names.h"
+
+#define SYS_NVME "/sys/class/nvme"
+#define SYS_BLOCK "/sys/block"
+
+/* A path that is lost queues its I/O and reconnects for ever: an LD is dropped by decision, never by a timer. */
+#define CTRL_LOSS_NEVER (-1)
+#define FAST_IO_FAIL_OFF 0 /* libnvme leaves the option out, and the kernel's own default is never */
+#define KEEP_ALIVE_S 2
+#define RECONNECT_DELAY_S 1
+/* Few, and not the kernel's default of one for each processor: a node has many imports. */
+#define IO_QUEUES 2
+
+/* "traddr=10.0.0.1,trsvcid=4421,src_addr=…": the value of a key. */
+static bool address_part(const char *text, const char *key, char *ret_value, size_t size)
+{
+	size_t length = strlen(key);
+
+	for (const char *at = text; at != NULL; at = strchr(at, ',') != NULL ? strchr(at, ',') + 1 : NULL) {
+		if (strncmp(at, key, length) == 0 && at[length] == '=') {
+			snprintf(ret_value, size, "%.*s", (int)strcspn(at + length + 1, ","), at + length + 1);
+			return true;
+		}
+	}
+	return false;
+}
+
+struct fabrics_controller {
+	char nqn[NAMES_NQN_SIZE], address[LIMIT_ADDRESS + 1], trsvcid[16], host_nqn[NAMES_NQN_SIZE], state[32];
+};
+
+/* false when the controller is none of ours, or gone. */
+static bool controller_read(const char *name, struct fabrics_controller *ret)
+{
+	char text[256];
+
+	memset(ret, 0, sizeof(*ret));
+	if (!file_read(ret->nqn, sizeof(ret->nqn), SYS_NVME "/%s/subsysnqn", name) ||
+	    strncmp(ret->nqn, NAMES_NQN_PREFIX, strlen(NAMES_NQN_PREFIX)) != 0 ||
+	    !file_read(text, sizeof(text), SYS_NVME "/%s/address", name) ||
+	    !address_part(text, "traddr", ret->address, sizeof(ret->address)) ||
+	    !address_part(text, "trsvcid", ret->trsvcid, sizeof(ret->trsvcid)))
+		return false;
+	file_read(ret->host_nqn, sizeof(ret->host_nqn), SYS_NVME "/%s/hostnqn", name);
+	return file_read(ret->state, sizeof(ret->state), SYS_NVME "/%s/state", name);
+}
+
+static int controller_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
+{
+	struct observed_import *import;
+	struct fabrics_controller controller;
+
+	if (!controller_read(name, &controller))
+		return 0;
+	import = LIST_PUSH(arena, &observed->imports);
+	if (import == NULL)
+		return error_set_nomem(error);
+	import->instance = strtoull(name + strlen("nvme"), NULL, 10);
+	import->nqn = arena_strdup(arena, controller.nqn);
+	import->address = arena_strdup(arena, controller.address);
+	import->trsvcid = arena_strdup(arena, controller.trsvcid);
+	import->host_nqn = arena_strdup(arena, controller.host_nqn);
+	import->state = arena_strdup(arena, controller.state);
+	if (import->nqn == NULL || import->address == NULL || import->trsvcid == NULL || import->host_nqn == NULL ||
+	    import->state == NULL)
+		return error_set_nomem(error);
+	return 0;
+}
+
+/* nvme0n1 is a namespace, nvme0c1n1 one of its paths. */
+static bool is_namespace(const char *name)
+{
+	unsigned subsystem, nsid;
+	int end = 0;
+
+	return sscanf(name, "nvme%un%u%n", &subsystem, &nsid, &end) == 2 && name[end] == '\0';
+}
+
+static int namespace_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
+{
+	struct observed_import_namespace ns = { 0 }, *added;
+	char nqn[NAMES_NQN_SIZE], text[64], path[64];
+	unsigned major_number, minor_number;
+
+	if (!is_namespace(name) || !file_read(nqn, sizeof(nqn), SYS_BLOCK "/%s/device/subsysnqn", name) ||
+	    strncmp(nqn, NAMES_NQN_PREFIX, strlen(NAMES_NQN_PREFIX)) != 0 ||
+	    !file_read(text, sizeof(text), SYS_BLOCK "/%s/dev", name) ||
+	    sscanf(text, "%u:%u", &major_number, &minor_number) != 2 ||
+	    !file_read(text, sizeof(text), SYS_BLOCK "/%s/uuid", name) || uuid_text_parse(text, ns.uuid) != 0 ||
+	    __builtin_mul_overflow(file_read_number(SYS_BLOCK "/%s/size", name), UINT64_C(512), &ns.size_bytes))
+		return 0;
+	snprintf(path, sizeof(path), "/dev/%.48s", name);
+	ns.major = major_number;
+	ns.minor = minor_number;
+	ns.nsid = file_read_number(SYS_BLOCK "/%s/nsid", name);
+	ns.nqn = arena_strdup(arena, nqn);
+	ns.path = arena_strdup(arena, path);
+	added = LIST_PUSH(arena, &observed->import_namespaces);
+	if (ns.nqn == NULL || ns.path == NULL || added == NULL)
+		return error_set_nomem(error);
+	*added = ns;
+	return 0;
+}
+
+int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error)
+{
+	struct string_list names;
+	int code = directory_list(arena, SYS_NVME, &names, error);
+
+	for (size_t i = 0; code == 0 && i < names.count; i++)
+		code = controller_observe(arena, names.items[i], observed, error);
+	if (code == 0)
+		code = directory_list(arena, SYS_BLOCK, &names, error);
+	for (size_t i = 0; code == 0 && i < names.count; i++)
+		code = namespace_observe(arena, names.items[i], observed, error);
+	return code;
+}
+
+/* The name of the controller ("nvme3") of an import, in the arena; NULL when there is none. */
+static const char *controller_find(struct arena *arena, const struct kernel_import *import)
+{
+	struct fabrics_controller controller;
+	struct string_list names;
+	char trsvcid[16];
+
+	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, import->port);
+	if (directory_list(arena, SYS_NVME, &names, NULL) != 0)
+		return NULL;
+	for (size_t i = 0; i < names.count; i++) {
+		if (controller_read(names.items[i], &controller) && strcmp(controller.nqn, import->nqn) == 0 &&
+		    strcmp(controller.address, import->address) == 0 && strcmp(controller.trsvcid, trsvcid) == 0 &&
+		    strcmp(controller.host_nqn, import->host_nqn) == 0)
+			return names.items[i];
+	}
+	return NULL;
+}
+
+int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	struct nvme_fabrics_config config;
+	struct arena arena = ARENA_INIT;
+	char trsvcid[16], host_id[UUID_TEXT_SIZE];
+	nvme_root_t root;
+	nvme_host_t host;
+	nvme_ctrl_t controller = NULL;
+	int code = 0, problem;
+
+	(void)kernel;
+	if (controller_find(&arena, import) != NULL)
+		goto cleanup_arena;
+	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, import->port);
+	uuid_text_format(import->host_id, host_id);
+	nvmf_default_config(&config);
+	config.ctrl_loss_tmo = CTRL_LOSS_NEVER;
+	config.fast_io_fail_tmo = FAST_IO_FAIL_OFF;
+	config.keep_alive_tmo = KEEP_ALIVE_S;
+	config.reconnect_delay = RECONNECT_DELAY_S;
+	config.nr_io_queues = IO_QUEUES;
+	/* A root of its own for each call: libnvme's tree is not safe between threads. */
+	root = nvme_create_root(NULL, LOG_CRIT);
+	host = root != NULL ? nvme_lookup_host(root, import->host_nqn, host_id) : NULL;
+	if (host != NULL)
+		controller = nvme_create_ctrl(root, import->nqn, "tcp", import->address, NULL, NULL, trsvcid);
+	if (controller == NULL) {
+		code = error_set_nomem(error);
+		goto cleanup;
+	}
+	/* It also fails when the connection stands but its namespaces could not be read: then all is well. */
+	if (nvmf_add_ctrl(host, controller, &config) != 0) {
+		problem = errno;
+		if (controller_find(&arena, import) == NULL) {
+			code = error_set(error, ERROR_UNAVAILABLE, "cannot connect to %s at %s:%s: %s", import->nqn,
+					 import->address, trsvcid, nvme_errno_to_string(problem));
+			error_hint(error, "the kernel log says more; the other node may not export it yet");
+		}
+		nvme_free_ctrl(controller); /* it did not get into the tree */
+	}
+cleanup:
+	if (root != NULL)
+		nvme_free_tree(root);
+cleanup_arena:
+	arena_free(&arena);
+	return code;
+}
+
+int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	struct arena arena = ARENA_INIT;
+	const char *name = controller_find(&arena, import);
+	int code = 0;
+
+	(void)kernel;
+	if (name != NULL)
+		code = file_write("1", error, SYS_NVME "/%s/delete_controller", name);
+	/* Gone meanwhile, or being deleted already. */
+	if (code != 0 && controller_find(&arena, import) == NULL) {
+		error_clear(error);
+		code = 0;
+	}
+	arena_free(&arena);
+	return code;
+}

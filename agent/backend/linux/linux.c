@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/backend/linux/linux.h"
+
+#include <errno.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int observe(struct kernel *kernel, struct arena *arena, struct observed *ret_observed, struct error *error)
+{
+	struct observed observed = { 0 };
+	int code;
+
+	(void)kernel;
+	code = dm_observe(arena, &observed, error);
+	if (code == 0)
+		code = nvmet_observe(arena, &observed, error);
+	if (code == 0)
+		code = fabrics_observe(arena, &observed, error);
+	if (code == 0)
+		code = disks_observe(arena, &observed, error);
+	if (code != 0)
+		return error_prefix(error, "cannot observe the kernel");
+	*ret_observed = observed;
+	return 0;
+}
+
+static void linux_close(struct kernel *kernel)
+{
+	struct linux_kernel *this = (struct linux_kernel *)kernel;
+
+	if (this == NULL)
+		return;
+	dm_close();
+	pthread_mutex_destroy(&this->hosts_lock);
+	free(this);
+}
+
+static const struct kernel_operations linux_operations = {
+	.observe = observe,
+	.dm_create = dm_create,
+	.dm_remove = dm_remove,
+	.dm_reload = dm_reload,
+	.dm_suspend = dm_suspend,
+	.dm_resume = dm_resume,
+	.dm_message = dm_message,
+	.block_zero = block_zero,
+	.block_read = block_read,
+	.block_write = block_write,
+	.port_create = nvmet_port_create,
+	.port_remove = nvmet_port_remove,
+	.subsystem_create = nvmet_subsystem_create,
+	.subsystem_remove = nvmet_subsystem_remove,
+	.namespace_create = nvmet_namespace_create,
+	.namespace_set_group = nvmet_namespace_set_group,
+	.namespace_remove = nvmet_namespace_remove,
+	.host_allow = nvmet_host_allow,
+	.host_deny = nvmet_host_deny,
+	.port_link = nvmet_port_link,
+	.port_unlink = nvmet_port_unlink,
+	.import_connect = fabrics_connect,
+	.import_disconnect = fabrics_disconnect,
+	.close = linux_close,
+};
+
+/* Best effort: a kernel without modules has it built in or not at all, and what is missing is named when it is used. */
+static void module_load(const char *module)
+{
+	char *arguments[] = { (char *)"modprobe", (char *)"-q", (char *)module, NULL };
+	pid_t pid;
+
+	if (posix_spawnp(&pid, arguments[0], NULL, NULL, arguments, environ) == 0)
+		waitpid(pid, NULL, 0);
+}
+
+int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
+{
+	struct linux_kernel *this;
+	int code;
+
+	if (access("/dev/mapper/control", F_OK) != 0)
+		module_load("dm-mod");
+	if (access("/sys/kernel/config", F_OK) != 0)
+		module_load("configfs");
+	if (access(LINUX_NVMET_ROOT, F_OK) != 0) {
+		mount("configfs", "/sys/kernel/config", "configfs", 0, NULL);
+		module_load("nvmet");
+	}
+	if (access(LINUX_FABRICS_DEVICE, F_OK) != 0)
+		module_load("nvme-fabrics");
+	code = dm_open(error);
+	if (code != 0)
+		return code;
+	this = calloc(1, sizeof(*this));
+	if (this == NULL) {
+		dm_close();
+		return error_set_nomem(error);
+	}
+	this->base.operations = &linux_operations;
+	pthread_mutex_init(&this->hosts_lock, NULL);
+	*ret_kernel = &this->base;
+	return 0;
+}

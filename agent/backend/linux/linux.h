@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The parts of the Linux back end. Nothing outside this folder includes this header. */
+#ifndef DNVME_AGENT_BACKEND_LINUX_LINUX_H
+#define DNVME_AGENT_BACKEND_LINUX_LINUX_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "agent/backend/kernel.h"
+
+#define LINUX_MAPPER_DIRECTORY "/dev/mapper/"
+#define LINUX_NVMET_ROOT "/sys/kernel/config/nvmet"
+#define LINUX_FABRICS_DEVICE "/dev/nvme-fabrics"
+
+struct linux_kernel {
+	struct kernel base;
+	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
+};
+
+/* --- text files of sysfs, configfs and procfs (files.c) --- */
+
+/* The first line; false when the file cannot be read. */
+bool file_read(char *ret_text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* 0 when the file cannot be read or holds no number. */
+uint64_t file_read_number(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* `error` names the file and the value. */
+int file_write(const char *value, struct error *error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The entries of a directory, sorted, without those that begin with a dot. A directory that is not there has none.
+ * INTERNAL when memory is exhausted. */
+int directory_list(struct arena *arena, const char *path, struct string_list *ret_names, struct error *error);
+
+/* --- device-mapper (dm.c) --- */
+
+int dm_open(struct error *error);
+void dm_close(void);
+int dm_observe(struct arena *arena, struct observed *observed, struct error *error);
+int dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
+	      struct error *error);
+int dm_remove(struct kernel *kernel, const char *name, struct error *error);
+int dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table, struct error *error);
+int dm_suspend(struct kernel *kernel, const char *name, struct error *error);
+int dm_resume(struct kernel *kernel, const char *name, struct error *error);
+int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
+
+/* --- block devices (block.c, disks.c) --- */
+
+int block_zero(struct kernel *kernel, const char *name, uint64_t start, uint64_t length, struct error *error);
+int block_read(struct kernel *kernel, const char *name, uint64_t start, void *ret_data, size_t length,
+	       struct error *error);
+int block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
+		struct error *error);
+int disks_observe(struct arena *arena, struct observed *observed, struct error *error);
+
+/* --- the NVMe target (nvmet.c) --- */
+
+int nvmet_observe(struct arena *arena, struct observed *observed, struct error *error);
+int nvmet_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address,
+		      struct error *error);
+int nvmet_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error);
+int nvmet_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
+			   struct error *error);
+int nvmet_subsystem_remove(struct kernel *kernel, const char *nqn, struct error *error);
+int nvmet_namespace_create(struct kernel *kernel, const char *nqn, const struct kernel_namespace *ns,
+			   struct error *error);
+int nvmet_namespace_set_group(struct kernel *kernel, const char *nqn, uint32_t nsid, uint32_t group,
+			      struct error *error);
+int nvmet_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
+int nvmet_host_allow(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
+int nvmet_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
+int nvmet_port_link(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
+int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
+
+/* --- the NVMe initiator (fabrics.c) --- */
+
+int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error);
+int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A kernel in memory.
+ *
+ * It checks what a real one checks: a device that is open cannot be removed, a table must name devices that exist
+ * and are large enough, a thin device needs its id in the pool, an import under a device cannot go. It holds the
+ * blocks that were written (labels), and nothing else of the data.
+ *
+ * Imports always succeed at once and show exactly the namespaces that the desired state expects, whether or not
+ * another simulated node exports them: a simulated node knows nothing of other nodes.
+ */
+#ifndef DNVME_AGENT_BACKEND_SIM_SIM_H
+#define DNVME_AGENT_BACKEND_SIM_SIM_H
+
+#include "agent/backend/kernel.h"
+
+/* `state_path` NULL: it begins empty and is forgotten. Otherwise it is read from that file if there is one, and
+ * written after each change. */
+int kernel_sim_open(const char *state_path, struct kernel **ret_kernel, struct error *error);
+
+/* A disk as "PATH=SIZE", SIZE in bytes or with KiB, MiB, GiB, TiB. INVALID_ARGUMENT. A known path is not changed. */
+int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *error);
+
+/* A device that is not ours: nothing may touch it. For tests. */
+int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *uuid, const char *nqn,
+			   struct error *error);
+
+/* Called before each operation, on the thread that runs it. Non-zero makes the operation fail with that code. It may
+ * block, as a kernel call may. For tests. */
+typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);
+void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data);
+
+/* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
+int kernel_sim_reboot(struct kernel *kernel, struct error *error);
+
+/* Operations that changed something so far. */
+uint64_t kernel_sim_changes(struct kernel *kernel);
+
+#endif

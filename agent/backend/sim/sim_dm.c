@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* device-mapper and the blocks on it. */
+#include "agent/backend/sim/sim_state.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/list.h"
+
+#define SECTOR_BYTES LIMIT_SECTOR_BYTES
+#define BLOCK_BYTES 4096
+
+struct device {
+	uint64_t major, minor, sectors;
+	struct observed_dm *dm; /* NULL: a disk or an imported namespace */
+	const char *identity;	/* what stays the same when it is made again */
+};
+
+struct observed_dm *sim_dm_find(struct sim_kernel *this, const char *name)
+{
+	for (size_t i = 0; i < this->observed.dms.count; i++) {
+		if (strcmp(this->observed.dms.items[i].name, name) == 0)
+			return &this->observed.dms.items[i];
+	}
+	return NULL;
+}
+
+static uint64_t table_sectors(const struct observed_target_list *table)
+{
+	return table->count == 0 ? 0 :
+				   table->items[table->count - 1].start + table->items[table->count - 1].length;
+}
+
+/* By "major:minor". */
+static bool device_find(struct sim_kernel *this, const char *number, struct device *ret_device)
+{
+	struct observed *observed = &this->observed;
+	uint64_t major, minor;
+
+	if (sscanf(number, "%" SCNu64 ":%" SCNu64, &major, &minor) != 2)
+		return false;
+	*ret_device = (struct device){ .major = major, .minor = minor };
+	for (size_t i = 0; i < observed->dms.count; i++) {
+		if (observed->dms.items[i].major == major && observed->dms.items[i].minor == minor) {
+			ret_device->dm = &observed->dms.items[i];
+			ret_device->sectors = table_sectors(&ret_device->dm->targets);
+			ret_device->identity = ret_device->dm->uuid;
+			return true;
+		}
+	}
+	for (size_t i = 0; i < observed->disks.count; i++) {
+		if (observed->disks.items[i].major == major && observed->disks.items[i].minor == minor) {
+			ret_device->sectors = observed->disks.items[i].size_bytes / SECTOR_BYTES;
+			ret_device->identity = observed->disks.items[i].path;
+			return true;
+		}
+	}
+	for (size_t i = 0; i < observed->import_namespaces.count; i++) {
+		const struct observed_import_namespace *ns = &observed->import_namespaces.items[i];
+
+		if (ns->major == major && ns->minor == minor) {
+			ret_device->sectors = ns->size_bytes / SECTOR_BYTES;
+			/* One LD is one namespace of its subsystem at its place. */
+			ret_device->identity = (const char *)ns->uuid;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The words of params; references become numbers. Each device must exist. */
+struct words {
+	char text[LIMIT_DM_PARAMS + 1], copy[LIMIT_DM_PARAMS + 1];
+	char *word[2 * LIMIT_LEGS + 16];
+	size_t count;
+};
+
+static int words_split(struct sim_kernel *this, const char *params, struct words *words, struct error *error)
+{
+	char *rest = NULL;
+	size_t used = 0;
+
+	words->count = 0;
+	words->text[0] = '\0';
+	snprintf(words->copy, sizeof(words->copy), "%s", params != NULL ? params : "");
+	for (char *word = strtok_r(words->copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+		char *at = words->text + used;
+
+		if (word[0] == '@') {
+			const struct observed_dm *dm = sim_dm_find(this, word + 1);
+
+			if (dm == NULL)
+				return error_set(error, ERROR_NOT_FOUND, "there is no device %s", word + 1);
+			used += (size_t)snprintf(at, sizeof(words->text) - used, "%" PRIu64 ":%" PRIu64 " ", dm->major,
+						 dm->minor);
+		} else {
+			used += (size_t)snprintf(at, sizeof(words->text) - used, "%s ", word);
+		}
+		if (used >= sizeof(words->text) || words->count == sizeof(words->word) / sizeof(words->word[0]))
+			return error_set(error, ERROR_TOO_LARGE, "a table line is too long");
+	}
+	if (used > 0)
+		words->text[used - 1] = '\0';
+	snprintf(words->copy, sizeof(words->copy), "%s", words->text);
+	for (char *word = strtok_r(words->copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
+		words->word[words->count++] = word;
+	return 0;
+}
+
+static bool is_device(const char *word)
+{
+	return isdigit((unsigned char)word[0]) && strchr(word, ':') != NULL;
+}
+
+static bool thin_exists(struct sim_kernel *this, const char *identity)
+{
+	for (size_t i = 0; i < this->state.thins.count; i++) {
+		if (strcmp(this->state.thins.items[i], identity) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A line as the kernel prints it, after the checks that its target makes. */
+static int line_check(struct sim_kernel *this, const struct observed_target *line, char *ret_params, size_t size,
+		      struct error *error)
+{
+	struct words *words = malloc(sizeof(*words));
+	struct device device;
+	int code;
+
+	if (words == NULL)
+		return error_set_nomem(error);
+	code = words_split(this, line->params, words, error);
+	for (size_t i = 0; i < words->count && code == 0; i++) {
+		if (!is_device(words->word[i]))
+			continue;
+		if (!device_find(this, words->word[i], &device))
+			code = error_set(error, ERROR_NOT_FOUND, "there is no device %s", words->word[i]);
+		else if (strcmp(line->type, "linear") == 0 &&
+			 strtoull(words->word[i + 1], NULL, 10) + line->length > device.sectors)
+			code = error_set(error, ERROR_INVALID_ARGUMENT, "%s is too small for \"%s\"", words->word[i],
+					 line->params);
+		else if (strcmp(line->type, "thin") == 0 && i == 0 &&
+			 (device.dm == NULL || !thin_exists(this, device.identity)))
+			code = error_set(error, ERROR_NOT_FOUND, "the pool has no thin device 0");
+	}
+	if (code == 0 && strcmp(line->type, "linear") == 0 && words->count != 2)
+		code = error_set(error, ERROR_INVALID_ARGUMENT, "a linear needs two parameters");
+	/* The raid target prints its parameters as it counts them, a pool ends in a blank. */
+	if (code == 0)
+		snprintf(ret_params, size, "%s%s", words->text, strcmp(line->type, "thin-pool") == 0 ? " " : "");
+	free(words);
+	return code;
+}
+
+static int table_copy(struct sim_kernel *this, const struct observed_target_list *table,
+		      struct observed_target_list *ret_table, struct error *error)
+{
+	struct observed_target_list copy = { 0 };
+	char params[LIMIT_DM_PARAMS + 2];
+
+	for (size_t i = 0; i < table->count; i++) {
+		struct observed_target *line = LIST_PUSH(&this->arena, &copy);
+		int code;
+
+		if (line == NULL)
+			return error_set_nomem(error);
+		code = line_check(this, &table->items[i], params, sizeof(params), error);
+		if (code != 0)
+			return code;
+		*line = table->items[i];
+		line->type = arena_strdup(&this->arena, table->items[i].type);
+		line->params = arena_strdup(&this->arena, params);
+		if (line->type == NULL || line->params == NULL)
+			return error_set_nomem(error);
+	}
+	*ret_table = copy;
+	return 0;
+}
+
+/* Count a table's devices as opened (+1) or closed (-1), each once. */
+static void table_hold(struct sim_kernel *this, const struct observed_target_list *table, int change)
+{
+	for (size_t d = 0; d < this->observed.dms.count; d++) {
+		struct observed_dm *dm = &this->observed.dms.items[d];
+		char number[48];
+		size_t length;
+		bool used = false;
+
+		length = (size_t)snprintf(number, sizeof(number), "%" PRIu64 ":%" PRIu64, dm->major, dm->minor);
+		for (size_t i = 0; i < table->count && !used; i++) {
+			const char *params = table->items[i].params, *at = params;
+
+			while (!used && (at = strstr(at, number)) != NULL) {
+				used = (at == params || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0');
+				at += length;
+			}
+		}
+		if (used)
+			dm->open_count += (uint64_t)(int64_t)change;
+	}
+}
+
+int sim_dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
+		  struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_target_list copy;
+	struct observed_dm *dm;
+	int code = sim_begin(this, "dm_create", name, error);
+
+	if (code != 0)
+		return code;
+	for (size_t i = 0; i < this->observed.dms.count && code == 0; i++) {
+		if (strcmp(this->observed.dms.items[i].name, name) == 0 ||
+		    strcmp(this->observed.dms.items[i].uuid, uuid) == 0)
+			code = error_set(error, ERROR_FAILED_PRECONDITION, "cannot create %s: it exists", name);
+	}
+	if (code == 0)
+		code = table_copy(this, table, &copy, error);
+	if (code != 0)
+		return sim_end(this, error_prefix(error, "cannot create %s", name), error);
+	dm = LIST_PUSH(&this->arena, &this->observed.dms);
+	if (dm == NULL || (dm->name = arena_strdup(&this->arena, name)) == NULL ||
+	    (dm->uuid = arena_strdup(&this->arena, uuid)) == NULL)
+		return sim_end(this, error_set_nomem(error), error);
+	dm->major = SIM_DM_MAJOR;
+	dm->minor = this->state.next_minor++;
+	dm->targets = copy;
+	table_hold(this, &copy, 1);
+	return sim_end(this, 0, error);
+}
+
+int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_dm *dm;
+	int code = sim_begin(this, "dm_remove", name, error);
+
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	if (dm == NULL)
+		return sim_end(this, 0, error);
+	if (dm->open_count > 0)
+		return sim_end(this,
+			       error_set(error, ERROR_FAILED_PRECONDITION, "cannot remove %s: it is in use", name),
+			       error);
+	table_hold(this, &dm->targets, -1);
+	sim_list_remove(&this->observed.dms, (size_t)(dm - this->observed.dms.items), sizeof(*dm));
+	return sim_end(this, 0, error);
+}
+
+int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table,
+		  struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_target_list copy;
+	struct observed_dm *dm;
+	int code = sim_begin(this, "dm_reload", name, error);
+
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	code = dm == NULL ? error_set(error, ERROR_NOT_FOUND, "there is no device %s", name) :
+			    table_copy(this, table, &copy, error);
+	if (code == 0) {
+		table_hold(this, &dm->targets, -1);
+		dm->targets = copy;
+		dm->event++;
+		dm->suspended = false;
+		table_hold(this, &copy, 1);
+	}
+	return sim_end(this, code, error);
+}
+
+static int suspended_set(struct kernel *kernel, const char *name, bool suspended, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_dm *dm;
+	int code = sim_begin(this, suspended ? "dm_suspend" : "dm_resume", name, error);
+
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	if (dm == NULL)
+		return sim_end(this, error_set(error, ERROR_NOT_FOUND, "there is no device %s", name), error);
+	dm->suspended = suspended;
+	return sim_end(this, 0, error);
+}
+
+int sim_dm_suspend(struct kernel *kernel, const char *name, struct error *error)
+{
+	return suspended_set(kernel, name, true, error);
+}
+
+int sim_dm_resume(struct kernel *kernel, const char *name, struct error *error)
+{
+	return suspended_set(kernel, name, false, error);
+}
+
+int sim_dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_dm *dm;
+	int code = sim_begin(this, "dm_message", name, error);
+
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	if (dm == NULL || strcmp(message, "create_thin 0") != 0)
+		code = error_set(error, ERROR_INVALID_ARGUMENT, "%s does not know the message \"%s\"", name, message);
+	else if (!thin_exists(this, dm->uuid) && list_push_string(&this->arena, &this->state.thins, dm->uuid) != 0)
+		code = error_set_nomem(error);
+	return sim_end(this, code, error);
+}
+
+/* --- blocks --- */
+
+/* Where a byte of a device lies: down through linears to what is at the bottom. */
+static int block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
+		       uint64_t *ret_start, struct error *error)
+{
+	struct observed_dm *dm = sim_dm_find(this, name);
+
+	if (dm == NULL)
+		return error_set(error, ERROR_NOT_FOUND, "there is no device %s", name);
+	while (dm->targets.count > 0 && strcmp(dm->targets.items[0].type, "linear") == 0 &&
+	       start / SECTOR_BYTES < dm->targets.items[0].length) {
+		const char *params = dm->targets.items[0].params, *offset = strchr(params, ' ');
+		struct device device;
+
+		if (!device_find(this, params, &device) || offset == NULL)
+			return error_set(error, ERROR_INTERNAL, "%s lies on nothing", dm->name);
+		start += strtoull(offset, NULL, 10) * SECTOR_BYTES;
+		if (device.dm == NULL) {
+			const uint8_t *uuid = (const uint8_t *)device.identity;
+
+			*ret_start = start;
+			if (device.major == SIM_DISK_MAJOR) {
+				snprintf(ret_key, size, "%s", device.identity);
+				return 0;
+			}
+			for (int i = 0; i < 16; i++)
+				snprintf(ret_key + 2 * i, size - 2 * (size_t)i, "%02x", uuid[i]);
+			return 0;
+		}
+		dm = device.dm;
+	}
+	snprintf(ret_key, size, "%s", dm->uuid);
+	*ret_start = start;
+	return 0;
+}
+
+static struct sim_block *block_find(struct sim_kernel *this, const char *key, uint64_t start)
+{
+	for (size_t i = 0; i < this->state.blocks.count; i++) {
+		struct sim_block *block = &this->state.blocks.items[i];
+
+		if (block->start == start && strcmp(block->device, key) == 0)
+			return block;
+	}
+	return NULL;
+}
+
+int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint64_t length, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	char key[160];
+	uint64_t place;
+	int code = sim_begin(this, "block_zero", name, error);
+
+	if (code != 0)
+		return code;
+	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	for (size_t i = this->state.blocks.count; i-- > 0 && code == 0;) {
+		const struct sim_block *block = &this->state.blocks.items[i];
+
+		if (strcmp(block->device, key) == 0 && block->start >= place && block->start < place + length)
+			sim_list_remove(&this->state.blocks, i, sizeof(*block));
+	}
+	return sim_end(this, code, error);
+}
+
+int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void *ret_data, size_t length,
+		   struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	char key[160];
+	uint64_t place;
+	int code = sim_begin(this, "block_read", name, error);
+
+	if (code != 0)
+		return code;
+	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	if (code == 0)
+		memset(ret_data, 0, length);
+	for (size_t at = 0; at < length && code == 0; at += BLOCK_BYTES) {
+		const struct sim_block *block = block_find(this, key, place + at);
+
+		if (block != NULL)
+			memcpy((char *)ret_data + at, block->data.data, block->data.size);
+	}
+	pthread_mutex_unlock(&this->lock);
+	return code;
+}
+
+int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
+		    struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	char key[160];
+	uint64_t place;
+	int code = sim_begin(this, "block_write", name, error);
+
+	if (code != 0)
+		return code;
+	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	for (size_t at = 0; at < length && code == 0; at += BLOCK_BYTES) {
+		struct sim_block *block = block_find(this, key, place + at);
+
+		if (block == NULL) {
+			block = LIST_PUSH(&this->arena, &this->state.blocks);
+			if (block == NULL || (block->device = arena_strdup(&this->arena, key)) == NULL)
+				return sim_end(this, error_set_nomem(error), error);
+			block->start = place + at;
+		}
+		block->data.data = arena_memdup(&this->arena, (const char *)data + at, BLOCK_BYTES);
+		block->data.size = BLOCK_BYTES;
+		if (block->data.data == NULL)
+			code = error_set_nomem(error);
+	}
+	return sim_end(this, code, error);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside of the simulated kernel. Nothing outside this folder includes this header. */
+#ifndef DNVME_AGENT_BACKEND_SIM_SIM_STATE_H
+#define DNVME_AGENT_BACKEND_SIM_SIM_STATE_H
+
+#include <pthread.h>
+
+#include "agent/backend/sim/sim.h"
+
+#define SIM_DM_MAJOR 253
+#define SIM_NVME_MAJOR 259
+#define SIM_DISK_MAJOR 8
+
+struct sim_kernel {
+	struct kernel base;
+	pthread_mutex_t lock;
+	struct arena arena; /* holds `state`; made new from time to time, see sim_changed() */
+	struct sim_state state;
+	struct observed observed;
+	char *path;
+	uint64_t changes, compacted;
+	kernel_sim_fault fault;
+	void *fault_data;
+};
+
+/* Every operation begins and ends with these. sim_begin() returns what the fault says, without the lock then. */
+int sim_begin(struct sim_kernel *this, const char *operation, const char *name, struct error *error);
+/* `code` 0: something may have changed. Keeps the file, gives the lock back, returns the code to return. */
+int sim_end(struct sim_kernel *this, int code, struct error *error);
+
+void sim_list_remove(void *list, size_t index, size_t item_size);
+
+struct observed_dm *sim_dm_find(struct sim_kernel *this, const char *name);
+int sim_dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
+		  struct error *error);
+int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error);
+int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table,
+		  struct error *error);
+int sim_dm_suspend(struct kernel *kernel, const char *name, struct error *error);
+int sim_dm_resume(struct kernel *kernel, const char *name, struct error *error);
+int sim_dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
+int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint64_t length, struct error *error);
+int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void *ret_data, size_t length,
+		   struct error *error);
+int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
+		    struct error *error);
+
+#endif

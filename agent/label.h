@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The label of an LD: one block of 4096 bytes at its start, little-endian, with a checksum.
+ * It is written last, when a leg was formatted, and tells from then on that there is something of value.
+ */
+#ifndef DNVME_AGENT_LABEL_H
+#define DNVME_AGENT_LABEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/error.h"
+#include "lib/model/records.h"
+
+#define LABEL_BLOCK_BYTES 4096
+
+/* Fill a whole block. The label must satisfy its schema. */
+void label_encode(const struct ld_label *label, uint8_t ret_block[LABEL_BLOCK_BYTES]);
+
+/* NOT_FOUND when the block holds no label of ours, UNSUPPORTED for a version that this agent does not know,
+ * INVALID_ARGUMENT when it is damaged. Strings live in `arena`. */
+int label_decode(const uint8_t block[LABEL_BLOCK_BYTES], struct arena *arena, struct ld_label *ret_label,
+		 struct error *error);
+
+/* Whether both name the same LD at the same place. Epoch and `formatted` are not compared. */
+bool label_is_same(const struct ld_label *a, const struct ld_label *b);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/lane.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/list.h"
+#include "lib/base/log.h"
+
+struct plan_box *plan_box_make(void)
+{
+	struct plan_box *box = calloc(1, sizeof(*box));
+
+	if (box != NULL)
+		box->references = 1;
+	return box;
+}
+
+void plan_box_release(struct plan_box *box)
+{
+	if (box == NULL || --box->references > 0)
+		return;
+	arena_free(&box->arena);
+	free(box);
+}
+
+struct lane_job *lane_job_make(struct plan_box *box, struct kernel *kernel, const char *lane)
+{
+	struct lane_job *job = calloc(1, sizeof(*job));
+	const struct action_list *actions = &box->plan.actions;
+
+	if (job == NULL)
+		return NULL;
+	job->actions = calloc(actions->count, sizeof(*job->actions));
+	if (job->actions == NULL) {
+		free(job);
+		return NULL;
+	}
+	for (size_t i = 0; i < actions->count; i++) {
+		if (strcmp(actions->items[i].owner.lane, lane) != 0)
+			continue;
+		job->actions[job->action_count++] = i;
+		job->object = actions->items[i].owner;
+	}
+	job->box = box;
+	job->lane = lane;
+	job->kernel = kernel;
+	box->references++;
+	return job;
+}
+
+void lane_job_free(struct lane_job *lane)
+{
+	if (lane == NULL)
+		return;
+	plan_box_release(lane->box);
+	arena_free(&lane->arena);
+	free(lane->actions);
+	free(lane);
+}
+
+/* What a label device is known to hold changes with these, even if they fail half-way. */
+static int note_rewritten(struct lane_job *lane, const struct action *action)
+{
+	if (action->kind == ACTION_LABEL_WRITE)
+		return list_push_string(&lane->arena, &lane->rewritten, action->name);
+	for (size_t i = 0; i < action->zeros.count; i++) {
+		if (list_push_string(&lane->arena, &lane->rewritten, action->zeros.items[i].device) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+void lane_job_run(struct worker_job *job)
+{
+	struct lane_job *lane = (struct lane_job *)job;
+
+	for (size_t i = 0; i < lane->action_count && lane->error.code == 0 && !worker_is_stopping(job); i++) {
+		const struct action *action = &lane->box->plan.actions.items[lane->actions[i]];
+		struct observed_label label = { 0 }, *added;
+		struct buffer text = BUFFER_INIT;
+
+		if (action_print(action, &text) != 0 || buffer_append(&text, "", 1) != 0 ||
+		    note_rewritten(lane, action) != 0) {
+			buffer_free(&text);
+			error_set_nomem(&lane->error);
+			return;
+		}
+		worker_step(job, (const char *)text.data);
+		log_info("doing", "what=\"%s\"", (const char *)text.data);
+		if (action_execute(action, lane->kernel, &lane->arena, &label, &lane->error) != 0)
+			log_failure(LOG_LEVEL_WARNING, (const char *)text.data, &lane->error);
+		buffer_free(&text);
+		if (label.device == NULL)
+			continue;
+		added = LIST_PUSH(&lane->arena, &lane->labels);
+		if (added == NULL)
+			error_set_nomem(&lane->error);
+		else
+			*added = label;
+	}
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The actions of one lane of a plan, on their way through a thread. */
+#ifndef DNVME_AGENT_LANE_H
+#define DNVME_AGENT_LANE_H
+
+#include "agent/plan.h"
+#include "agent/worker.h"
+
+/* A plan with its memory, shared by the lanes that run it. */
+struct plan_box {
+	size_t references;
+	struct arena arena;
+	struct target target;
+	struct plan plan;
+};
+
+struct plan_box *plan_box_make(void);
+void plan_box_release(struct plan_box *box);
+
+struct lane_job {
+	struct worker_job job;
+	void *owner; /* for `done` */
+	struct lane_job *next;
+	struct plan_box *box;
+	struct kernel *kernel;
+	const char *lane; /* in the box */
+	struct owner object;
+	size_t *actions; /* indexes into the plan */
+	size_t action_count;
+	bool finished; /* the loop's: ended while an observation was under way */
+	/* Results, valid after the end. */
+	struct error error; /* code 0: all went well */
+	struct arena arena;
+	struct observed_label_list labels; /* that were read */
+	struct string_list rewritten;	   /* labels that were written or cleared: what was read of them is void */
+};
+
+/* The actions of the plan in that lane. NULL when memory is exhausted. Takes a reference to the box. */
+struct lane_job *lane_job_make(struct plan_box *box, struct kernel *kernel, const char *lane);
+void lane_job_free(struct lane_job *lane);
+
+/* The function for the thread: stops at the first failure. */
+void lane_job_run(struct worker_job *job);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/owner.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/backend/kernel.h"
+#include "lib/model/names.h"
+
+/* The first `parts` dot-separated parts of the text, which ends at `end`; false when there are fewer, or no room. */
+static bool head(const char *text, const char *end, int parts, char *ret_head, size_t size)
+{
+	const char *at = text;
+
+	for (; at < end; at++) {
+		if (*at == '.' && --parts == 0)
+			break;
+	}
+	if (parts > 1 || at == text || (size_t)(at - text) >= size)
+		return false;
+	memcpy(ret_head, text, (size_t)(at - text));
+	ret_head[at - text] = '\0';
+	return true;
+}
+
+/* "-e<digits>" at the end of a uuid, ":e<digits>" at the end of an NQN. */
+static const char *epoch_begin(const char *text, char separator)
+{
+	const char *at = strrchr(text, separator);
+
+	if (at == NULL || at[1] != 'e' || at[2] == '\0' || at[2 + strspn(at + 2, "0123456789")] != '\0')
+		return NULL;
+	return at;
+}
+
+static bool starts_with(const char *text, const char *prefix, const char **ret_rest)
+{
+	size_t length = strlen(prefix);
+
+	if (strncmp(text, prefix, length) != 0)
+		return false;
+	*ret_rest = text + length;
+	return true;
+}
+
+static const char *const leg_kinds[] = { "label-",    "raidmeta-", "raiddata-", "raid-", "thinmeta-",
+					 "thindata-", "pool-",	   "thin-",	"leg-" };
+
+bool owner_of_dm(const char *cluster, const char *uuid, struct owner *ret_owner)
+{
+	struct owner owner = { 0 };
+	const char *kind, *id, *end = epoch_begin(uuid, '-');
+	bool ok = false;
+
+	if (!names_dm_uuid_is_ours(cluster, uuid) || end == NULL)
+		return false;
+	kind = uuid + strlen(NAMES_DM_UUID_PREFIX) + strlen(cluster) + 1;
+	if (starts_with(kind, "ld-", &id)) {
+		owner.kind = OBJECT_KIND_EXPORT;
+		ok = head(id, end, 3, owner.id, sizeof(owner.id)) && head(id, end, 3, owner.lane, sizeof(owner.lane));
+	} else if (starts_with(kind, "volume-", &id)) {
+		owner.kind = OBJECT_KIND_VOLUME;
+		ok = head(id, end, 1, owner.id, sizeof(owner.id)) && head(id, end, 1, owner.lane, sizeof(owner.lane));
+	}
+	for (size_t i = 0; !ok && i < sizeof(leg_kinds) / sizeof(leg_kinds[0]); i++) {
+		if (!starts_with(kind, leg_kinds[i], &id))
+			continue;
+		owner.kind = OBJECT_KIND_VOLUME;
+		ok = head(id, end, 1, owner.id, sizeof(owner.id)) && head(id, end, 2, owner.lane, sizeof(owner.lane));
+	}
+	if (ok)
+		*ret_owner = owner;
+	return ok;
+}
+
+static bool nqn_parse(const char *cluster, const char *nqn, bool import, struct owner *ret_owner)
+{
+	struct owner owner = { 0 };
+	const char *kind, *id, *end;
+	char lane[OWNER_LANE_SIZE - 8], export[OWNER_ID_SIZE];
+	bool ok = false;
+
+	if (!names_nqn_is_ours(cluster, nqn))
+		return false;
+	kind = nqn + strlen(NAMES_NQN_PREFIX) + strlen(cluster) + 1;
+	end = kind + strlen(kind);
+	if (starts_with(kind, "slot:", &id)) {
+		const char *volume;
+
+		end = epoch_begin(id, ':');
+		ok = end != NULL && head(id, end, 3, lane, sizeof(lane)) && head(id, end, 3, export, sizeof(export));
+		volume = ok ? strchr(id, '.') : NULL;
+		if (ok && import) {
+			owner.kind = OBJECT_KIND_VOLUME;
+			ok = head(volume + 1, end, 1, owner.id, sizeof(owner.id));
+		} else if (ok) {
+			owner.kind = OBJECT_KIND_EXPORT;
+			memcpy(owner.id, export, sizeof(export));
+		}
+	} else if (starts_with(kind, "leg:", &id)) {
+		owner.kind = OBJECT_KIND_VOLUME;
+		ok = head(id, end, 1, owner.id, sizeof(owner.id)) && head(id, end, 3, lane, sizeof(lane));
+	} else if (!import && starts_with(kind, "volume:", &id)) {
+		/* An import of a volume is a host's business, even on a node of ours. */
+		owner.kind = OBJECT_KIND_VOLUME;
+		ok = head(id, end, 1, owner.id, sizeof(owner.id)) && head(id, end, 1, lane, sizeof(lane));
+	}
+	if (!ok)
+		return false;
+	snprintf(owner.lane, sizeof(owner.lane), "%s%s", import ? "import " : "", lane);
+	*ret_owner = owner;
+	return true;
+}
+
+bool owner_of_subsystem(const char *cluster, const char *nqn, struct owner *ret_owner)
+{
+	return nqn_parse(cluster, nqn, false, ret_owner);
+}
+
+bool owner_of_import(const char *cluster, const char *nqn, struct owner *ret_owner)
+{
+	return nqn_parse(cluster, nqn, true, ret_owner);
+}
+
+void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner)
+{
+	*ret_owner = (struct owner){ 0 };
+	if (disk != 0) {
+		ret_owner->kind = OBJECT_KIND_DISK;
+		names_id_format("d", disk, ret_owner->id);
+	}
+	snprintf(ret_owner->lane, sizeof(ret_owner->lane), "port %" PRIu64, port);
+}
+
+void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE])
+{
+	snprintf(ret_mark, OWNER_ID_SIZE, KERNEL_PORT_MARK_PREFIX "%s-%.40s", cluster,
+		 owner->kind == OBJECT_KIND_DISK ? owner->id : "cn");
+}
+
+bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct owner *ret_owner)
+{
+	char ours[OWNER_ID_SIZE];
+	uint64_t disk = 0;
+	const char *id;
+
+	snprintf(ours, sizeof(ours), KERNEL_PORT_MARK_PREFIX "%s-", cluster);
+	if (mark == NULL || !starts_with(mark, ours, &id))
+		return false;
+	if (strcmp(id, "cn") != 0 && names_id_parse("d", id, &disk) != 0)
+		return false;
+	owner_port_make(disk, port, ret_owner);
+	return true;
+}
+
+bool owner_is(const struct owner *owner, enum object_kind kind, const char *id)
+{
+	return owner->kind == kind && strcmp(owner->id, id) == 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Whose a thing in the kernel is. Names carry object id and epoch, so that an agent without memory can tell.
+ *
+ * The lane of a thing is the queue in which its actions run: one after the other within a lane, lanes side by side.
+ *
+ *   thing                                             object         lane
+ *   dm ld, uuid …-ld-d1.v2.s0.ld7-e1                  export         d1.v2.s0
+ *   nvmet …:slot:d1.v2.s0:e1                          export         d1.v2.s0
+ *   import of …:slot:d1.v2.s0:e1                      volume v2      import d1.v2.s0
+ *   dm label, raidmeta, raiddata, raid, thinmeta,
+ *      thindata, pool, thin, leg, id v2.l0[…]         volume v2      v2.l0
+ *   nvmet …:leg:v2.s0.nodeb                           volume v2      v2.s0.nodeb
+ *   import of …:leg:v2.s1.nodea                       volume v2      import v2.s1.nodea
+ *   dm volume, nvmet …:volume:v2                      volume v2      v2
+ *   nvmet port marked dnvme-<cluster>-d1              disk d1        port 4421
+ *   nvmet port marked dnvme-<cluster>-cn              the node       port 4420
+ */
+#ifndef DNVME_AGENT_OWNER_H
+#define DNVME_AGENT_OWNER_H
+
+#include <stdbool.h>
+
+#include "lib/model/records.h"
+
+#define OWNER_ID_SIZE 96
+#define OWNER_LANE_SIZE 288
+
+struct owner {
+	enum object_kind kind; /* 0: the node itself */
+	char id[OWNER_ID_SIZE];
+	char lane[OWNER_LANE_SIZE];
+};
+
+/* false when the name is not ours or not of a form that this agent makes: then it must not be touched. */
+bool owner_of_dm(const char *cluster, const char *uuid, struct owner *ret_owner);
+bool owner_of_subsystem(const char *cluster, const char *nqn, struct owner *ret_owner);
+bool owner_of_import(const char *cluster, const char *nqn, struct owner *ret_owner);
+bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct owner *ret_owner);
+
+/* The owner of a port that is wanted: of disk `disk`, or of the node when `disk` is 0; and its mark. */
+void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner);
+void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE]);
+
+bool owner_is(const struct owner *owner, enum object_kind kind, const char *id);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is wanted and not there is made: imports, then device-mapper devices from the bottom. */
+#include "agent/planner.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "agent/label.h"
+#include "lib/model/names.h"
+
+int planner_build_imports(struct planner *planner)
+{
+	for (size_t i = 0; i < planner->target->imports.count; i++) {
+		const struct target_import *wanted = &planner->target->imports.items[i];
+		const struct observed_import *there = planner_import_find(planner, &wanted->import);
+
+		if (there == NULL) {
+			struct action *action = planner_action(planner, ACTION_CONNECT, &wanted->owner);
+
+			if (action == NULL)
+				return -1;
+			action->import = wanted->import;
+		} else if (strcmp(there->state, "live") != 0) {
+			/* The kernel reconnects for ever; what is above stays frozen and complete. */
+			if (planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, NULL,
+					 "the import of %s from %s:%" PRIu64 " is %s", wanted->import.nqn,
+					 wanted->import.address, wanted->import.port, there->state) != 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+enum leg_decision {
+	LEG_UNKNOWN,   /* labels are not read yet */
+	LEG_FORMATTED, /* all labels say so */
+	LEG_NEW,       /* it may be wiped, and must be */
+	LEG_REFUSED,   /* it must not be wiped, and cannot be assembled */
+	LEG_NOMEM,
+};
+
+struct dm_builder {
+	struct planner *planner;
+	const struct target_leg *leg; /* that the decision below is about */
+	enum leg_decision decision;
+};
+
+static const struct observed_label *label_find(const struct planner *planner, const struct target_label *wanted)
+{
+	for (size_t i = 0; i < planner->observed->labels.count; i++) {
+		const struct observed_label *label = &planner->observed->labels.items[i];
+
+		if (strcmp(label->device, wanted->device) == 0 && strcmp(label->uuid, wanted->uuid) == 0)
+			return label;
+	}
+	return NULL;
+}
+
+/* Whether the slice exists now or is made earlier in this lane. */
+static bool device_will_be_there(struct planner *planner, const char *name)
+{
+	const struct target_dm *wanted = planner_wanted_find(planner, name);
+	struct planner_dm *dm = planner_dm_find(planner, name);
+
+	return (dm != NULL && dm->ready) ||
+	       (wanted != NULL && planner->created[wanted - planner->target->dms.items]);
+}
+
+static int labels_read(struct planner *planner, const struct target_leg *leg)
+{
+	for (size_t i = 0; i < leg->labels.count; i++) {
+		const struct target_label *wanted = &leg->labels.items[i];
+		struct action *action;
+
+		if (label_find(planner, wanted) != NULL || !device_will_be_there(planner, wanted->device))
+			continue;
+		action = planner_action(planner, ACTION_LABEL_READ, &leg->owner);
+		if (action == NULL)
+			return -1;
+		action->name = wanted->device;
+		action->uuid = wanted->uuid;
+	}
+	return 0;
+}
+
+/* What may be done with a leg, from its labels. Once all of them say "formatted", nothing is ever wiped again, even
+ * when the desired state (which may be old) still says that it shall be formatted. */
+static enum leg_decision leg_decide(struct planner *planner, const struct target_leg *leg)
+{
+	bool formatted = true;
+
+	for (size_t i = 0; i < leg->labels.count; i++) {
+		const struct target_label *wanted = &leg->labels.items[i];
+		const struct observed_label *found = label_find(planner, wanted);
+		const char *reason = NULL;
+
+		if (found == NULL)
+			return LEG_UNKNOWN;
+		if (found->label == NULL)
+			reason = found->problem != NULL ? found->problem : "there is no label";
+		else if (!label_is_same(found->label, &wanted->label))
+			reason = "its label is that of another LD";
+		else if (!found->label->formatted)
+			reason = "its label says that it was not formatted";
+		else if (found->label->epoch > wanted->label.epoch)
+			reason = "its label has a later epoch";
+		if (reason == NULL)
+			continue;
+		formatted = false;
+		if (leg->format && !(found->label != NULL && found->label->epoch > wanted->label.epoch &&
+				     label_is_same(found->label, &wanted->label)))
+			continue;
+		if (planner_note(planner, PLAN_NOTE_FAILS, &leg->owner, NULL,
+				 "ld%" PRIu64 " cannot be assembled as member %" PRIu64 " of group %" PRIu64
+				 " of leg %" PRIu64 ": %s",
+				 wanted->label.ld, wanted->label.member, wanted->label.group, wanted->label.leg,
+				 reason) != 0)
+			return LEG_NOMEM;
+		return LEG_REFUSED;
+	}
+	return formatted ? LEG_FORMATTED : LEG_NEW;
+}
+
+static enum leg_decision leg_decision(struct dm_builder *this, const struct target_leg *leg)
+{
+	if (this->leg == leg)
+		return this->decision;
+	this->leg = leg;
+	this->decision = leg_decide(this->planner, leg);
+	if (this->decision == LEG_UNKNOWN) {
+		if (labels_read(this->planner, leg) != 0 ||
+		    planner_note(this->planner, PLAN_NOTE_WAITS, &leg->owner, leg->owner.lane,
+				 "leg %s waits for the labels of its LDs", leg->owner.lane) != 0)
+			this->decision = LEG_NOMEM;
+	}
+	return this->decision;
+}
+
+static int create(struct dm_builder *this, const struct target_dm *wanted)
+{
+	struct planner *planner = this->planner;
+	const struct observed_target_list *table = &wanted->table;
+	struct observed_target_list resolved;
+	enum leg_decision decision = LEG_FORMATTED;
+	struct action *action;
+
+	/* What it lies on comes first, so that the labels are asked for only when there is something to read. */
+	switch (planner_table_resolve(planner, &wanted->owner, wanted->name, table, &resolved)) {
+	case PLANNER_NOMEM:
+		return -1;
+	case PLANNER_WAITS:
+		return 0;
+	case PLANNER_READY:
+	case PLANNER_PLANNED:
+		break;
+	}
+	if (wanted->role == TARGET_DM_STORE)
+		decision = leg_decision(this, wanted->leg);
+	if (decision == LEG_NOMEM)
+		return -1;
+	if (decision == LEG_UNKNOWN || decision == LEG_REFUSED)
+		return 0;
+	if (decision == LEG_NEW && wanted->format_table.count > 0 &&
+	    planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->format_table, &resolved) ==
+		    PLANNER_NOMEM)
+		return -1;
+	action = planner_action(planner, ACTION_DM_CREATE, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->name = wanted->name;
+	action->uuid = wanted->uuid;
+	action->table = resolved;
+	if (decision == LEG_NEW) {
+		action->zeros = wanted->zeros;
+		action->message_device = wanted->message_device;
+		action->message = wanted->message;
+	}
+	planner->created[wanted - planner->target->dms.items] = true;
+	return 0;
+}
+
+static int adjust(struct dm_builder *this, const struct target_dm *wanted, struct planner_dm *dm)
+{
+	struct planner *planner = this->planner;
+	struct observed_target_list resolved;
+	struct action *action;
+	bool same;
+
+	if (dm->observed->targets.count == 0) {
+		/* Somebody died between making it and loading its table. */
+		action = planner_action(planner, ACTION_DM_REMOVE, &wanted->owner);
+		if (action == NULL)
+			return -1;
+		action->name = wanted->name;
+		return create(this, wanted);
+	}
+	switch (planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->table, &resolved)) {
+	case PLANNER_NOMEM:
+		return -1;
+	case PLANNER_WAITS:
+		return 0;
+	case PLANNER_PLANNED: /* it lies on a device of the same name that was made again */
+	case PLANNER_READY:
+		break;
+	}
+	same = planner_table_is_same(&resolved, &dm->observed->targets);
+	if (same && !dm->observed->suspended) {
+		dm->ready = true;
+		return 0;
+	}
+	if (!same && wanted->role != TARGET_DM_VOLUME)
+		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
+				    "%s has another table than wanted, and it is not changed while it may be in use",
+				    wanted->name);
+	action = planner_action(planner, same ? ACTION_DM_RESUME : ACTION_DM_RELOAD, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->name = wanted->name;
+	action->table = resolved;
+	return 0;
+}
+
+/* The labels of a leg are written when everything else of it was made, in the same lane. */
+static int labels_write(struct dm_builder *this, const struct target_dm *thin, bool ready)
+{
+	struct planner *planner = this->planner;
+	enum leg_decision decision = leg_decision(this, thin->leg);
+
+	if (decision == LEG_NOMEM)
+		return -1;
+	if (decision != LEG_NEW || (!ready && !planner->created[thin - planner->target->dms.items]))
+		return 0;
+	for (size_t i = 0; i < thin->leg->labels.count; i++) {
+		const struct target_label *wanted = &thin->leg->labels.items[i];
+		struct action *action = planner_action(planner, ACTION_LABEL_WRITE, &thin->owner);
+
+		if (action == NULL)
+			return -1;
+		action->name = wanted->device;
+		action->uuid = wanted->uuid;
+		action->label = wanted->label;
+	}
+	return 0;
+}
+
+static int build(struct dm_builder *this, const struct target_dm *wanted)
+{
+	struct planner_dm *dm = planner_dm_find(this->planner, wanted->name);
+	int result;
+
+	if (dm == NULL)
+		result = create(this, wanted);
+	else if (dm->wanted == wanted)
+		result = adjust(this, wanted, dm);
+	else if (dm->observed->uuid != NULL && names_dm_uuid_is_ours(this->planner->target->cluster, dm->observed->uuid))
+		result = planner_note(this->planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
+				      "%s waits until %s is gone", wanted->name, dm->observed->uuid);
+	else
+		result = planner_note(this->planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
+				      "a device %s exists that is not ours", wanted->name);
+	if (result == 0 && wanted->leg != NULL && wanted->leg->format && wanted->name == wanted->leg->thin)
+		result = labels_write(this, wanted, dm != NULL && dm->ready);
+	return result;
+}
+
+int planner_build_dms(struct planner *planner)
+{
+	struct dm_builder this = { .planner = planner };
+
+	for (size_t i = 0; i < planner->target->dms.count; i++) {
+		const struct target_dm *wanted = &planner->target->dms.items[i];
+
+		/* A table that the builder could not make is named by a problem. */
+		if (wanted->table.count > 0 && build(&this, wanted) != 0)
+			return -1;
+	}
+	return 0;
+}

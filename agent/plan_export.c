@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* nvmet: ports, subsystems with namespaces and hosts, and last the link that makes them reachable. */
+#include "agent/planner.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct observed_port *port_find(const struct planner *planner, uint64_t id)
+{
+	for (size_t i = 0; i < planner->observed->ports.count; i++) {
+		if (planner->observed->ports.items[i].id == id)
+			return &planner->observed->ports.items[i];
+	}
+	return NULL;
+}
+
+static bool port_has_group(const struct observed_port *port, uint64_t group, const char *state)
+{
+	for (size_t i = 0; i < port->groups.count; i++) {
+		if (port->groups.items[i].id == group)
+			return strcmp(port->groups.items[i].state, state) == 0;
+	}
+	return false;
+}
+
+static bool port_is_complete(const struct observed_port *port, const char *address, const char *trsvcid)
+{
+	return port->address != NULL && strcmp(port->address, address) == 0 && port->trsvcid != NULL &&
+	       strcmp(port->trsvcid, trsvcid) == 0 && port_has_group(port, KERNEL_ANA_OPTIMIZED, "optimized") &&
+	       port_has_group(port, KERNEL_ANA_INACCESSIBLE, "inaccessible");
+}
+
+/* Whether a port is there as wanted, or a note or action for it. */
+static int port_build(struct planner *planner, const struct target_port *wanted, bool *ret_ready)
+{
+	const struct observed_port *port = port_find(planner, wanted->id);
+	char mark[OWNER_ID_SIZE], trsvcid[24];
+	struct action *action;
+	bool unmarked, ours;
+
+	*ret_ready = false;
+	owner_port_mark(planner->target->cluster, &wanted->owner, mark);
+	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, wanted->id);
+	ours = port != NULL && port->mark != NULL && strcmp(port->mark, mark) == 0;
+	/* Made, but not yet marked when the agent died: nothing else of it is set then. */
+	unmarked = port != NULL && port->mark == NULL && port->subsystems.count == 0 &&
+		   (port->address == NULL || port->address[0] == '\0');
+	if (port != NULL && !ours && !unmarked)
+		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
+				    "nvmet port %" PRIu64 " exists and is not ours", wanted->id);
+	if (ours && port_is_complete(port, wanted->address, trsvcid)) {
+		*ret_ready = true;
+		return 0;
+	}
+	if (ours && port->subsystems.count > 0)
+		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
+				    "nvmet port %" PRIu64 " is at %s:%s instead of %s:%s and in use", wanted->id,
+				    port->address != NULL ? port->address : "", port->trsvcid != NULL ? port->trsvcid : "",
+				    wanted->address, trsvcid);
+	action = planner_action(planner, ACTION_PORT_CREATE, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->port = wanted->id;
+	action->address = wanted->address;
+	action->mark = arena_strdup(planner->arena, mark);
+	return action->mark != NULL ? 0 : -1;
+}
+
+static const struct observed_namespace *namespace_find(const struct observed_subsystem *subsystem, uint32_t nsid)
+{
+	for (size_t i = 0; subsystem != NULL && i < subsystem->namespaces.count; i++) {
+		if (subsystem->namespaces.items[i].nsid == nsid)
+			return &subsystem->namespaces.items[i];
+	}
+	return NULL;
+}
+
+/* Where a device of a namespace stands: 1 it will be there in this lane, 0 not yet (a note was added), -1 no memory. */
+static int device_is_usable(struct planner *planner, const struct target_subsystem *wanted, const char *name)
+{
+	const struct target_dm *device = planner_wanted_find(planner, name);
+	struct planner_dm *dm = planner_dm_find(planner, name);
+
+	if (dm != NULL && dm->ready)
+		return 1;
+	if (device != NULL && planner->created[device - planner->target->dms.items] &&
+	    strcmp(device->owner.lane, wanted->owner.lane) == 0)
+		return 1;
+	return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, device != NULL ? device->owner.lane : NULL,
+			    "%s waits for %s", wanted->nqn, name);
+}
+
+static int namespace_build(struct planner *planner, const struct target_subsystem *wanted,
+			   const struct observed_subsystem *there, const struct kernel_namespace *ns, bool *complete)
+{
+	const struct observed_namespace *found = namespace_find(there, ns->nsid);
+	struct action *action;
+	int usable;
+
+	if (found != NULL && planner_namespace_is_wanted(wanted, found)) {
+		if (found->group == ns->group)
+			return 0;
+		action = planner_action(planner, ACTION_NAMESPACE_GROUP, &wanted->owner);
+	} else {
+		usable = device_is_usable(planner, wanted, ns->device);
+		*complete = *complete && usable == 1;
+		if (usable != 1)
+			return usable;
+		action = planner_action(planner, ACTION_NAMESPACE_CREATE, &wanted->owner);
+	}
+	if (action == NULL)
+		return -1;
+	action->nqn = wanted->nqn;
+	action->ns = *ns;
+	return 0;
+}
+
+static bool host_is_there(const struct observed_subsystem *there, const char *host)
+{
+	for (size_t i = 0; there != NULL && i < there->hosts.count; i++) {
+		if (strcmp(there->hosts.items[i], host) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_linked(const struct observed_port *port, const char *nqn)
+{
+	for (size_t i = 0; port != NULL && i < port->subsystems.count; i++) {
+		if (strcmp(port->subsystems.items[i], nqn) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int subsystem_build(struct planner *planner, const struct target_subsystem *wanted, bool port_ready)
+{
+	const struct observed_subsystem *there = planner_subsystem_find(planner, wanted->nqn);
+	bool complete = true, linked;
+	struct action *action;
+
+	if (there == NULL || there->any_host || there->cntlid_min != wanted->cntlid_min ||
+	    there->cntlid_max != wanted->cntlid_max) {
+		action = planner_action(planner, ACTION_SUBSYSTEM_CREATE, &wanted->owner);
+		if (action == NULL)
+			return -1;
+		action->nqn = wanted->nqn;
+		action->cntlid_min = wanted->cntlid_min;
+		action->cntlid_max = wanted->cntlid_max;
+	}
+	for (size_t i = 0; i < wanted->namespaces.count; i++) {
+		if (namespace_build(planner, wanted, there, &wanted->namespaces.items[i], &complete) != 0)
+			return -1;
+	}
+	for (size_t i = 0; i < wanted->hosts.count; i++) {
+		if (host_is_there(there, wanted->hosts.items[i]))
+			continue;
+		action = planner_action(planner, ACTION_HOST_ALLOW, &wanted->owner);
+		if (action == NULL)
+			return -1;
+		action->nqn = wanted->nqn;
+		action->host = wanted->hosts.items[i];
+	}
+	linked = there != NULL && is_linked(port_find(planner, wanted->port), wanted->nqn) &&
+		 !planner->unlinked[there - planner->observed->subsystems.items];
+	/* Reachable only when all of it is there: an importer that misses a namespace would have to look again. */
+	if (linked || !complete)
+		return 0;
+	if (!port_ready) {
+		struct owner port;
+
+		owner_port_make(0, wanted->port, &port);
+		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, port.lane,
+				    "%s waits for nvmet port %" PRIu64, wanted->nqn, wanted->port);
+	}
+	action = planner_action(planner, ACTION_LINK, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->nqn = wanted->nqn;
+	action->port = wanted->port;
+	return 0;
+}
+
+int planner_build_exports(struct planner *planner)
+{
+	const struct target *target = planner->target;
+	bool *ready = arena_alloc_array(planner->arena, target->ports.count, sizeof(*ready));
+
+	if (ready == NULL)
+		return -1;
+	for (size_t i = 0; i < target->disks.count; i++) {
+		bool there = false;
+
+		for (size_t j = 0; j < planner->observed->disks.count && !there; j++)
+			there = strcmp(planner->observed->disks.items[j].path, target->disks.items[i].path) == 0;
+		if (!there && planner_note(planner, PLAN_NOTE_FAILS, &target->disks.items[i].owner, NULL,
+					   "%s is not there", target->disks.items[i].path) != 0)
+			return -1;
+	}
+	for (size_t i = 0; i < target->ports.count; i++) {
+		if (port_build(planner, &target->ports.items[i], &ready[i]) != 0)
+			return -1;
+	}
+	for (size_t i = 0; i < target->subsystems.count; i++) {
+		bool port_ready = false;
+
+		for (size_t j = 0; j < target->ports.count; j++) {
+			if (target->ports.items[j].id == target->subsystems.items[i].port)
+				port_ready = ready[j];
+		}
+		if (subsystem_build(planner, &target->subsystems.items[i], port_ready) != 0)
+			return -1;
+	}
+	return 0;
+}

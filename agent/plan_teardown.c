@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is there, is ours, and is not wanted goes: from the top. An export is taken away before anything under it can
+ * fail, since an error under nvmet is final for the host.
+ */
+#include "agent/planner.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static bool is_linked(const struct observed_port *port, const char *nqn)
+{
+	for (size_t i = 0; i < port->subsystems.count; i++) {
+		if (strcmp(port->subsystems.items[i], nqn) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int unlink_everywhere(struct planner *planner, const struct observed_subsystem *subsystem,
+			     const struct owner *owner)
+{
+	for (size_t i = 0; i < planner->observed->ports.count; i++) {
+		const struct observed_port *port = &planner->observed->ports.items[i];
+		struct action *action;
+
+		if (!is_linked(port, subsystem->nqn))
+			continue;
+		action = planner_action(planner, ACTION_UNLINK, owner);
+		if (action == NULL)
+			return -1;
+		action->port = port->id;
+		action->nqn = arena_strdup(planner->arena, subsystem->nqn);
+		if (action->nqn == NULL)
+			return -1;
+	}
+	planner->unlinked[subsystem - planner->observed->subsystems.items] = true;
+	return 0;
+}
+
+static bool host_is_wanted(const struct target_subsystem *wanted, const char *host)
+{
+	for (size_t i = 0; wanted != NULL && i < wanted->hosts.count; i++) {
+		if (strcmp(wanted->hosts.items[i], host) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* `wanted` NULL: all of it goes. Otherwise only namespaces and hosts that are no longer wanted. Unlinking comes first
+ * in either case: it is what drops live connections, and should the agent die behind it, the next one sees the
+ * missing link and goes on. */
+static int subsystem_reduce(struct planner *planner, const struct observed_subsystem *subsystem,
+			    const struct target_subsystem *wanted, const struct owner *owner)
+{
+	size_t first = planner->plan->actions.count;
+	struct action *action;
+	bool reduces = wanted == NULL;
+
+	for (size_t i = 0; i < subsystem->namespaces.count && !reduces; i++)
+		reduces = !planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[i]);
+	for (size_t i = 0; i < subsystem->hosts.count && !reduces; i++)
+		reduces = !host_is_wanted(wanted, subsystem->hosts.items[i]);
+	if (!reduces)
+		return 0;
+	if (unlink_everywhere(planner, subsystem, owner) != 0)
+		return -1;
+	for (size_t i = 0; i < subsystem->namespaces.count; i++) {
+		if (wanted != NULL && planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[i]))
+			continue;
+		action = planner_action(planner, ACTION_NAMESPACE_REMOVE, owner);
+		if (action == NULL)
+			return -1;
+		action->ns.nsid = (uint32_t)subsystem->namespaces.items[i].nsid;
+	}
+	for (size_t i = 0; i < subsystem->hosts.count; i++) {
+		if (host_is_wanted(wanted, subsystem->hosts.items[i]))
+			continue;
+		action = planner_action(planner, ACTION_HOST_DENY, owner);
+		if (action == NULL || (action->host = arena_strdup(planner->arena, subsystem->hosts.items[i])) == NULL)
+			return -1;
+	}
+	if (wanted == NULL && planner_action(planner, ACTION_SUBSYSTEM_REMOVE, owner) == NULL)
+		return -1;
+	for (size_t i = first; i < planner->plan->actions.count; i++) {
+		planner->plan->actions.items[i].nqn = arena_strdup(planner->arena, subsystem->nqn);
+		if (planner->plan->actions.items[i].nqn == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+static int subsystems_teardown(struct planner *planner)
+{
+	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
+		const struct observed_subsystem *subsystem = &planner->observed->subsystems.items[i];
+		const struct target_subsystem *wanted = planner_wanted_subsystem_find(planner, subsystem->nqn);
+		struct owner owner;
+
+		if (!owner_of_subsystem(planner->target->cluster, subsystem->nqn, &owner) ||
+		    planner_owner_has_problem(planner, &owner))
+			continue;
+		if (subsystem_reduce(planner, subsystem, wanted, &owner) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Whether the namespace of an export still stands on the device once this lane's actions are done. */
+static bool export_holds(const struct planner *planner, const struct observed_dm *dm, const struct owner *owner,
+			 const char **ret_lane, size_t *ret_count)
+{
+	bool holds = false;
+
+	*ret_count = 0;
+	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
+		const struct observed_subsystem *subsystem = &planner->observed->subsystems.items[i];
+
+		for (size_t j = 0; j < subsystem->namespaces.count; j++) {
+			const struct target_subsystem *wanted;
+			struct owner holder;
+
+			if (strcmp(planner_path_device(subsystem->namespaces.items[j].path), dm->name) != 0)
+				continue;
+			*ret_count += 1;
+			wanted = planner_wanted_subsystem_find(planner, subsystem->nqn);
+			/* The reduction above takes it away in its own lane: in this one it is then gone. */
+			if (owner_of_subsystem(planner->target->cluster, subsystem->nqn, &holder) &&
+			    !planner_owner_has_problem(planner, &holder) && strcmp(holder.lane, owner->lane) == 0 &&
+			    (wanted == NULL ||
+			     !planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[j])))
+				continue;
+			holds = true;
+			*ret_lane = subsystem->nqn;
+		}
+	}
+	return holds;
+}
+
+static size_t edge_first(const struct planner *planner, uint64_t device)
+{
+	size_t low = 0, high = planner->edge_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (planner->edges[middle].device < device)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Plan the removal of a device after those above it. Recursion is as deep as the stack of devices. */
+static int dm_remove(struct planner *planner, struct planner_dm *dm)
+{
+	uint64_t device = PLANNER_DEVICE(dm->observed->major, dm->observed->minor);
+	const char *name = dm->observed->name, *export_nqn = NULL;
+	size_t known = 0, last_holder = SIZE_MAX, exports;
+	struct owner owner, holder_owner;
+	struct action *action;
+
+	if (dm->removed || dm->wanted != NULL || dm->observed->uuid == NULL ||
+	    !owner_of_dm(planner->target->cluster, dm->observed->uuid, &owner) ||
+	    planner_owner_has_problem(planner, &owner))
+		return 0;
+	for (size_t i = edge_first(planner, device); i < planner->edge_count && planner->edges[i].device == device;
+	     i++) {
+		struct planner_dm *holder = &planner->dms[planner->edges[i].holder];
+
+		if (planner->edges[i].holder != last_holder)
+			known++;
+		last_holder = planner->edges[i].holder;
+		if (dm_remove(planner, holder) != 0)
+			return -1;
+		if (!holder->removed || holder->observed->uuid == NULL ||
+		    !owner_of_dm(planner->target->cluster, holder->observed->uuid, &holder_owner) ||
+		    strcmp(holder_owner.lane, owner.lane) != 0)
+			return planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL, "%s is under %s", name,
+					    holder->observed->name);
+	}
+	if (export_holds(planner, dm->observed, &owner, &export_nqn, &exports))
+		return planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL, "%s is exported as %s", name, export_nqn);
+	if (dm->observed->open_count > known + exports)
+		return planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL, "%s is open by something that is not ours",
+				    name);
+	action = planner_action(planner, ACTION_DM_REMOVE, &owner);
+	if (action == NULL || (action->name = arena_strdup(planner->arena, name)) == NULL)
+		return -1;
+	dm->removed = true;
+	return 0;
+}
+
+static bool import_is_wanted(const struct planner *planner, const struct observed_import *import)
+{
+	for (size_t i = 0; i < planner->target->imports.count; i++) {
+		if (planner_import_find(planner, &planner->target->imports.items[i].import) == import)
+			return true;
+	}
+	return false;
+}
+
+/* A device that lies on a namespace of the subsystem, by name; NULL when there is none. */
+static const char *import_user(const struct planner *planner, const char *nqn)
+{
+	for (size_t i = 0; i < planner->observed->import_namespaces.count; i++) {
+		const struct observed_import_namespace *ns = &planner->observed->import_namespaces.items[i];
+		uint64_t device = PLANNER_DEVICE(ns->major, ns->minor);
+		size_t edge = edge_first(planner, device);
+
+		if (strcmp(ns->nqn, nqn) == 0 && edge < planner->edge_count && planner->edges[edge].device == device)
+			return planner->dms[planner->edges[edge].holder].observed->name;
+	}
+	return NULL;
+}
+
+static int parse_port(const char *text, uint64_t *ret_port)
+{
+	uint64_t port = 0;
+
+	for (; *text >= '0' && *text <= '9' && port <= 65535; text++)
+		port = port * 10 + (uint64_t)(*text - '0');
+	if (*text != '\0' || port == 0 || port > 65535)
+		return -1;
+	*ret_port = port;
+	return 0;
+}
+
+static int imports_teardown(struct planner *planner)
+{
+	const struct observed *observed = planner->observed;
+
+	for (size_t i = 0; i < observed->imports.count; i++) {
+		const struct observed_import *import = &observed->imports.items[i];
+		struct owner owner;
+		struct action *action;
+		const char *user;
+		uint64_t port;
+
+		/* The same machine may be somebody's host, under another host NQN. */
+		if (import->host_nqn == NULL || strcmp(import->host_nqn, planner->target->host_nqn) != 0 ||
+		    !owner_of_import(planner->target->cluster, import->nqn, &owner) ||
+		    planner_owner_has_problem(planner, &owner) || import_is_wanted(planner, import) ||
+		    parse_port(import->trsvcid, &port) != 0)
+			continue;
+		user = import_user(planner, import->nqn);
+		if (user != NULL) {
+			if (planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL, "the import of %s is under %s",
+					 import->nqn, user) != 0)
+				return -1;
+			continue;
+		}
+		action = planner_action(planner, ACTION_DISCONNECT, &owner);
+		if (action == NULL)
+			return -1;
+		action->import.port = port;
+		action->import.nqn = arena_strdup(planner->arena, import->nqn);
+		action->import.address = arena_strdup(planner->arena, import->address);
+		action->import.host_nqn = arena_strdup(planner->arena, import->host_nqn);
+		if (action->import.nqn == NULL || action->import.address == NULL || action->import.host_nqn == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+static int ports_teardown(struct planner *planner)
+{
+	for (size_t i = 0; i < planner->observed->ports.count; i++) {
+		const struct observed_port *port = &planner->observed->ports.items[i];
+		struct owner owner;
+		struct action *action;
+		bool wanted = false;
+
+		if (!owner_of_port(planner->target->cluster, port->mark, port->id, &owner) ||
+		    planner_owner_has_problem(planner, &owner))
+			continue;
+		for (size_t j = 0; j < planner->target->ports.count; j++)
+			wanted = wanted || planner->target->ports.items[j].id == port->id;
+		if (wanted)
+			continue;
+		if (port->subsystems.count > 0) {
+			if (planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL,
+					 "port %" PRIu64 " still has %zu subsystems", port->id,
+					 port->subsystems.count) != 0)
+				return -1;
+			continue;
+		}
+		action = planner_action(planner, ACTION_PORT_REMOVE, &owner);
+		if (action == NULL)
+			return -1;
+		action->port = port->id;
+		action->mark = arena_strdup(planner->arena, port->mark);
+		if (action->mark == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+int planner_teardown(struct planner *planner)
+{
+	if (subsystems_teardown(planner) != 0)
+		return -1;
+	for (size_t i = 0; i < planner->observed->dms.count; i++) {
+		if (dm_remove(planner, &planner->dms[i]) != 0)
+			return -1;
+	}
+	return imports_teardown(planner) != 0 || ports_teardown(planner) != 0 ? -1 : 0;
+}

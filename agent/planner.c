@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/planner.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/list.h"
+#include "lib/base/uuid.h"
+#include "lib/model/names.h"
+
+#define MAPPER_DIRECTORY "/dev/mapper/"
+
+struct action *planner_action(struct planner *planner, enum action_kind kind, const struct owner *owner)
+{
+	struct action *action = LIST_PUSH(planner->arena, &planner->plan->actions);
+
+	if (action == NULL)
+		return NULL;
+	action->kind = kind;
+	action->owner = *owner;
+	return action;
+}
+
+int planner_note(struct planner *planner, enum plan_note_kind kind, const struct owner *owner, const char *lane,
+		 const char *format, ...)
+{
+	struct plan_note *note = LIST_PUSH(planner->arena, &planner->plan->notes);
+	char text[ERROR_MESSAGE_SIZE];
+	va_list arguments;
+
+	if (note == NULL)
+		return -1;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	note->kind = kind;
+	note->owner = *owner;
+	snprintf(note->lane, sizeof(note->lane), "%s", lane != NULL ? lane : "");
+	note->text = arena_strdup(planner->arena, text);
+	return note->text != NULL ? 0 : -1;
+}
+
+static int compare_dm_names(const void *a, const void *b, void *dms)
+{
+	const struct planner_dm *list = dms;
+
+	return strcmp(list[*(const size_t *)a].observed->name, list[*(const size_t *)b].observed->name);
+}
+
+static int compare_wanted_names(const void *a, const void *b, void *wanted)
+{
+	const struct target_dm *list = wanted;
+
+	return strcmp(list[*(const size_t *)a].name, list[*(const size_t *)b].name);
+}
+
+static int compare_edges(const void *a, const void *b)
+{
+	uint64_t x = ((const struct planner_edge *)a)->device, y = ((const struct planner_edge *)b)->device;
+
+	return x < y ? -1 : x > y;
+}
+
+static size_t *indexes_make(struct arena *arena, size_t count)
+{
+	size_t *indexes = arena_alloc_array(arena, count, sizeof(*indexes));
+
+	for (size_t i = 0; indexes != NULL && i < count; i++)
+		indexes[i] = i;
+	return indexes;
+}
+
+struct planner_dm *planner_dm_find(struct planner *planner, const char *name)
+{
+	size_t low = 0, high = planner->observed->dms.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		struct planner_dm *dm = &planner->dms[planner->dms_by_name[middle]];
+		int order = strcmp(name, dm->observed->name);
+
+		if (order == 0)
+			return dm;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+const struct target_dm *planner_wanted_find(const struct planner *planner, const char *name)
+{
+	size_t low = 0, high = planner->target->dms.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct target_dm *dm = &planner->target->dms.items[planner->wanted_by_name[middle]];
+		int order = strcmp(name, dm->name);
+
+		if (order == 0)
+			return dm;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
+}
+
+const struct observed_subsystem *planner_subsystem_find(const struct planner *planner, const char *nqn)
+{
+	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
+		if (strcmp(planner->observed->subsystems.items[i].nqn, nqn) == 0)
+			return &planner->observed->subsystems.items[i];
+	}
+	return NULL;
+}
+
+const struct observed_import *planner_import_find(const struct planner *planner, const struct kernel_import *import)
+{
+	char port[24];
+
+	snprintf(port, sizeof(port), "%" PRIu64, import->port);
+	for (size_t i = 0; i < planner->observed->imports.count; i++) {
+		const struct observed_import *there = &planner->observed->imports.items[i];
+
+		if (strcmp(there->nqn, import->nqn) == 0 && strcmp(there->address, import->address) == 0 &&
+		    strcmp(there->trsvcid, port) == 0 && there->host_nqn != NULL &&
+		    strcmp(there->host_nqn, import->host_nqn) == 0)
+			return there;
+	}
+	return NULL;
+}
+
+const struct target_subsystem *planner_wanted_subsystem_find(const struct planner *planner, const char *nqn)
+{
+	for (size_t i = 0; i < planner->target->subsystems.count; i++) {
+		if (strcmp(planner->target->subsystems.items[i].nqn, nqn) == 0)
+			return &planner->target->subsystems.items[i];
+	}
+	return NULL;
+}
+
+bool planner_namespace_is_wanted(const struct target_subsystem *wanted, const struct observed_namespace *ns)
+{
+	for (size_t i = 0; i < wanted->namespaces.count; i++) {
+		const struct kernel_namespace *same = &wanted->namespaces.items[i];
+
+		if (same->nsid == ns->nsid)
+			return strcmp(planner_path_device(ns->path), same->device) == 0 &&
+			       memcmp(ns->uuid, same->uuid, sizeof(ns->uuid)) == 0 &&
+			       memcmp(ns->nguid, same->uuid, sizeof(ns->nguid)) == 0 && ns->enabled;
+	}
+	return false;
+}
+
+const char *planner_path_device(const char *path)
+{
+	size_t length = strlen(MAPPER_DIRECTORY);
+
+	return path != NULL && strncmp(path, MAPPER_DIRECTORY, length) == 0 ? path + length : "";
+}
+
+bool planner_owner_has_problem(const struct planner *planner, const struct owner *owner)
+{
+	for (size_t i = 0; i < planner->target->problems.count; i++) {
+		const struct owner *other = &planner->target->problems.items[i].owner;
+
+		if (owner_is(owner, other->kind, other->id))
+			return true;
+	}
+	return false;
+}
+
+/* One reference of a table. `ret_text` has room for a device-mapper name. */
+static enum planner_state reference_resolve(struct planner *planner, const struct owner *owner, const char *what,
+					    const char *reference, char *ret_text, size_t size)
+{
+	const struct observed *observed = planner->observed;
+	const char *name = reference + 1;
+	const struct target_dm *wanted;
+	struct planner_dm *dm;
+	uint8_t uuid[16];
+	int result;
+
+	if (reference[0] == '=') {
+		for (size_t i = 0; i < observed->disks.count; i++) {
+			const struct observed_disk *disk = &observed->disks.items[i];
+
+			if (strcmp(disk->path, name) != 0)
+				continue;
+			snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, disk->major, disk->minor);
+			return PLANNER_READY;
+		}
+		result = planner_note(planner, PLAN_NOTE_FAILS, owner, NULL, "%s needs %s, which is not there", what,
+				      name);
+		return result == 0 ? PLANNER_WAITS : PLANNER_NOMEM;
+	}
+	if (reference[0] == '%') {
+		if (uuid_text_parse(name, uuid) != 0)
+			memset(uuid, 0, sizeof(uuid));
+		for (size_t i = 0; i < observed->import_namespaces.count; i++) {
+			const struct observed_import_namespace *ns = &observed->import_namespaces.items[i];
+
+			if (memcmp(ns->uuid, uuid, sizeof(uuid)) != 0)
+				continue;
+			snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, ns->major, ns->minor);
+			return PLANNER_READY;
+		}
+		result = planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "%s waits for the import of namespace %s",
+				      what, name);
+		return result == 0 ? PLANNER_WAITS : PLANNER_NOMEM;
+	}
+	dm = planner_dm_find(planner, name);
+	wanted = planner_wanted_find(planner, name);
+	if (dm != NULL && dm->ready) {
+		snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, dm->observed->major, dm->observed->minor);
+		return PLANNER_READY;
+	}
+	if (wanted != NULL && planner->created[wanted - planner->target->dms.items] &&
+	    strcmp(wanted->owner.lane, owner->lane) == 0) {
+		snprintf(ret_text, size, "%s", reference);
+		return PLANNER_PLANNED;
+	}
+	result = planner_note(planner, PLAN_NOTE_WAITS, owner, wanted != NULL ? wanted->owner.lane : NULL,
+			      "%s waits for %s", what, name);
+	return result == 0 ? PLANNER_WAITS : PLANNER_NOMEM;
+}
+
+enum planner_state planner_table_resolve(struct planner *planner, const struct owner *owner, const char *what,
+					 const struct observed_target_list *wanted,
+					 struct observed_target_list *ret_table)
+{
+	enum planner_state result = PLANNER_READY;
+	struct observed_target_list table = { 0 };
+
+	for (size_t i = 0; i < wanted->count; i++) {
+		struct observed_target *line = LIST_PUSH(planner->arena, &table);
+		char params[LIMIT_DM_PARAMS + 1], *rest = NULL, *copy, *token;
+		size_t used = 0;
+
+		copy = arena_strdup(planner->arena, wanted->items[i].params);
+		if (line == NULL || copy == NULL)
+			return PLANNER_NOMEM;
+		params[0] = '\0';
+		for (token = strtok_r(copy, " ", &rest); token != NULL; token = strtok_r(NULL, " ", &rest)) {
+			char text[LIMIT_PATH + 2];
+			enum planner_state state;
+
+			if (strchr("@%=", token[0]) != NULL) {
+				state = reference_resolve(planner, owner, what, token, text, sizeof(text));
+				if (state == PLANNER_WAITS || state == PLANNER_NOMEM)
+					return state;
+				if (state == PLANNER_PLANNED)
+					result = PLANNER_PLANNED;
+				token = text;
+			}
+			/* Resolved text is never longer than the bound of the schema: LIMIT_LEGS names at most. */
+			used += (size_t)snprintf(params + used, sizeof(params) - used, "%s%s", used > 0 ? " " : "",
+						 token);
+			if (used >= sizeof(params))
+				return PLANNER_NOMEM;
+		}
+		*line = wanted->items[i];
+		line->params = arena_strdup(planner->arena, params);
+		if (line->params == NULL)
+			return PLANNER_NOMEM;
+	}
+	*ret_table = table;
+	return result;
+}
+
+/* The next word that counts in a comparison, "" at the end. */
+static size_t next_word(const char **text, const char **ret_word)
+{
+	size_t length;
+
+	*text += strspn(*text, " ");
+	length = strcspn(*text, " ");
+	*ret_word = *text;
+	*text += length;
+	return length;
+}
+
+static bool word_is(const char *word, size_t length, const char *text)
+{
+	return strlen(text) == length && strncmp(word, text, length) == 0;
+}
+
+/* The raid target prints how it was once told to begin (sync, nosync, rebuild N, and their number), which says nothing
+ * about how it is now. */
+static bool raid_params_are_same(const char *a, const char *b)
+{
+	for (int word_number = 0;; word_number++) {
+		const char *words[2], **texts[2] = { &a, &b };
+		size_t lengths[2];
+
+		for (int side = 0; side < 2; side++) {
+			lengths[side] = next_word(texts[side], &words[side]);
+			while (word_is(words[side], lengths[side], "sync") ||
+			       word_is(words[side], lengths[side], "nosync") ||
+			       word_is(words[side], lengths[side], "rebuild")) {
+				if (word_is(words[side], lengths[side], "rebuild"))
+					next_word(texts[side], &words[side]);
+				lengths[side] = next_word(texts[side], &words[side]);
+			}
+		}
+		if (word_number == 1) /* the number of raid parameters */
+			continue;
+		if (lengths[0] != lengths[1] || strncmp(words[0], words[1], lengths[0]) != 0)
+			return false;
+		if (lengths[0] == 0)
+			return true;
+	}
+}
+
+static bool params_are_same(const char *a, const char *b)
+{
+	const char *word_a, *word_b;
+	size_t length;
+
+	do {
+		length = next_word(&a, &word_a);
+		if (next_word(&b, &word_b) != length || strncmp(word_a, word_b, length) != 0)
+			return false;
+	} while (length > 0);
+	return true;
+}
+
+bool planner_table_is_same(const struct observed_target_list *a, const struct observed_target_list *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		const struct observed_target *x = &a->items[i], *y = &b->items[i];
+		const char *x_params = x->params != NULL ? x->params : "", *y_params = y->params != NULL ? y->params : "";
+
+		if (x->start != y->start || x->length != y->length || strcmp(x->type, y->type) != 0)
+			return false;
+		if (strcmp(x->type, "raid") == 0 ? !raid_params_are_same(x_params, y_params) :
+						   !params_are_same(x_params, y_params))
+			return false;
+	}
+	return true;
+}
+
+/* Every word of a table that reads "number:number" is a device. */
+static int edges_add(struct planner *planner, size_t holder, const char *params, struct any_list *edges)
+{
+	const char *word;
+	size_t length;
+
+	while ((length = next_word(&params, &word)) > 0) {
+		struct planner_edge *edge;
+		unsigned long major, minor;
+		char *end;
+
+		if (!isdigit((unsigned char)word[0]))
+			continue;
+		major = strtoul(word, &end, 10);
+		if (*end != ':' || !isdigit((unsigned char)end[1]))
+			continue;
+		minor = strtoul(end + 1, &end, 10);
+		if (end != word + length)
+			continue;
+		edge = list_push(planner->arena, edges, sizeof(*edge));
+		if (edge == NULL)
+			return -1;
+		edge->device = PLANNER_DEVICE(major, minor);
+		edge->holder = holder;
+	}
+	return 0;
+}
+
+static int prepare(struct planner *planner)
+{
+	const struct observed_dm_list *dms = &planner->observed->dms;
+	const struct target_dm_list *wanted = &planner->target->dms;
+	struct any_list edges = { 0 };
+	size_t *by_name = indexes_make(planner->arena, dms->count);
+
+	planner->dms = arena_alloc_array(planner->arena, dms->count, sizeof(*planner->dms));
+	planner->wanted_by_name = indexes_make(planner->arena, wanted->count);
+	planner->created = arena_alloc_array(planner->arena, wanted->count, sizeof(*planner->created));
+	planner->unlinked = arena_alloc_array(planner->arena, planner->observed->subsystems.count,
+					      sizeof(*planner->unlinked));
+	if (by_name == NULL || planner->dms == NULL || planner->unlinked == NULL || planner->wanted_by_name == NULL || planner->created == NULL)
+		return -1;
+	qsort_r(planner->wanted_by_name, wanted->count, sizeof(size_t), compare_wanted_names, wanted->items);
+	for (size_t i = 0; i < dms->count; i++) {
+		const struct observed_dm *dm = &dms->items[i];
+		const struct target_dm *same = planner_wanted_find(planner, dm->name);
+
+		planner->dms[i].observed = dm;
+		if (same != NULL && dm->uuid != NULL && strcmp(same->uuid, dm->uuid) == 0)
+			planner->dms[i].wanted = same;
+		for (size_t j = 0; j < dm->targets.count; j++) {
+			const char *params = dm->targets.items[j].params;
+
+			if (params != NULL && edges_add(planner, i, params, &edges) != 0)
+				return -1;
+		}
+	}
+	qsort_r(by_name, dms->count, sizeof(size_t), compare_dm_names, planner->dms);
+	planner->dms_by_name = by_name;
+	planner->edges = edges.items;
+	planner->edge_count = edges.count;
+	if (edges.count > 0)
+		qsort(edges.items, edges.count, sizeof(struct planner_edge), compare_edges);
+	return 0;
+}
+
+int plan_make(const struct observed *observed, const struct target *target, struct arena *arena, struct plan *ret_plan,
+	      struct error *error)
+{
+	struct plan plan = { 0 };
+	struct planner planner = { .observed = observed, .target = target, .arena = arena, .plan = &plan };
+
+	if (prepare(&planner) != 0)
+		return error_set_nomem(error);
+	for (size_t i = 0; i < target->problems.count; i++) {
+		const struct target_problem *problem = &target->problems.items[i];
+
+		if (planner_note(&planner, PLAN_NOTE_FAILS, &problem->owner, NULL, "%s", problem->text) != 0)
+			return error_set_nomem(error);
+	}
+	if (planner_teardown(&planner) != 0 || planner_build_imports(&planner) != 0 ||
+	    planner_build_dms(&planner) != 0 || planner_build_exports(&planner) != 0)
+		return error_set_nomem(error);
+	*ret_plan = plan;
+	return 0;
+}
+
+int plan_print(const struct plan *plan, struct buffer *output)
+{
+	for (size_t i = 0; i < plan->actions.count; i++) {
+		if (action_print(&plan->actions.items[i], output) != 0 || buffer_printf(output, "\n") != 0)
+			return -1;
+	}
+	for (size_t i = 0; i < plan->notes.count; i++) {
+		const struct plan_note *note = &plan->notes.items[i];
+
+		if (buffer_printf(output, "%-7s %s  %s\n", note->kind == PLAN_NOTE_FAILS ? "fails" : "waits",
+				  note->owner.id[0] != '\0' ? note->owner.id : "node", note->text) != 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/reconcile.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/lane.h"
+#include "agent/list.h"
+#include "agent/status.h"
+#include "lib/base/log.h"
+#include "lib/wire/codec.h"
+
+#define IDLE_INTERVAL_MS 5000 /* inventory, and what somebody else changed */
+#define WAIT_FIRST_MS 50      /* for namespaces and connections that appear by themselves */
+#define WAIT_MAX_MS 1000
+#define RETRY_FIRST_MS 250
+#define RETRY_MAX_MS 5000
+
+/* A lane whose last attempt failed. */
+struct lane_failure {
+	struct lane_failure *next;
+	char lane[OWNER_LANE_SIZE];
+	struct owner object;
+	char message[ERROR_MESSAGE_SIZE + 64];
+	uint64_t delay_ms, retry_ms; /* loop time */
+};
+
+struct observation {
+	struct worker_job job;
+	struct reconciler *reconciler;
+	struct kernel *kernel;
+	struct arena arena;
+	struct observed observed;
+	struct error error;
+};
+
+/* A label that was read. It is part of what was observed, but read once and not in every pass. */
+struct known_label {
+	struct known_label *next;
+	struct arena arena;
+	struct observed_label label;
+};
+
+struct reconciler {
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	struct worker_pool *pool;
+	struct kernel *kernel;
+	struct desired_store *store;
+	struct reconciler_events events;
+	struct observation *observing; /* NULL: none is under way */
+	struct observation *last;
+	bool again;   /* something changed since the observation began */
+	bool closing, timer_closed;
+	struct lane_job *lanes; /* running, or ended during an observation */
+	struct lane_failure *failures;
+	struct known_label *labels;
+	uint64_t wait_ms;
+	bool converged;
+	struct arena status_arena;
+	struct object_status_list statuses;
+	struct buffer plan_text;
+};
+
+static void observe(struct reconciler *this);
+
+/* --- small lists --- */
+
+static struct lane_job *lane_find(const struct reconciler *this, const char *lane)
+{
+	struct lane_job *job = this->lanes;
+
+	while (job != NULL && strcmp(job->lane, lane) != 0)
+		job = job->next;
+	return job;
+}
+
+static void lane_remove(struct reconciler *this, struct lane_job *lane)
+{
+	struct lane_job **at = &this->lanes;
+
+	while (*at != lane)
+		at = &(*at)->next;
+	*at = lane->next;
+	lane_job_free(lane);
+}
+
+static struct lane_failure **failure_find(struct reconciler *this, const char *lane)
+{
+	struct lane_failure **at = &this->failures;
+
+	while (*at != NULL && strcmp((*at)->lane, lane) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+static void failure_remove(struct lane_failure **at)
+{
+	struct lane_failure *failure = *at;
+
+	*at = failure->next;
+	free(failure);
+}
+
+static void failure_note(struct reconciler *this, const struct lane_job *lane)
+{
+	struct lane_failure **at = failure_find(this, lane->lane), *failure = *at;
+
+	if (lane->error.code == 0) {
+		if (failure != NULL)
+			failure_remove(at);
+		return;
+	}
+	if (failure == NULL) {
+		failure = calloc(1, sizeof(*failure));
+		if (failure == NULL)
+			return; /* it is tried again at once */
+		failure->next = this->failures;
+		this->failures = failure;
+		failure->delay_ms = RETRY_FIRST_MS / 2;
+		snprintf(failure->lane, sizeof(failure->lane), "%s", lane->lane);
+	}
+	failure->object = lane->object;
+	failure->delay_ms = failure->delay_ms * 2 < RETRY_MAX_MS ? failure->delay_ms * 2 : RETRY_MAX_MS;
+	failure->retry_ms = uv_now(this->loop) + failure->delay_ms;
+	snprintf(failure->message, sizeof(failure->message), "%s", lane->error.message);
+}
+
+static void label_free(struct known_label *label)
+{
+	arena_free(&label->arena);
+	free(label);
+}
+
+static void label_forget(struct reconciler *this, const char *device)
+{
+	struct known_label **at = &this->labels;
+
+	while (*at != NULL) {
+		struct known_label *label = *at;
+
+		if (strcmp(label->label.device, device) != 0) {
+			at = &label->next;
+			continue;
+		}
+		*at = label->next;
+		label_free(label);
+	}
+}
+
+static void label_keep(struct reconciler *this, const struct observed_label *label)
+{
+	struct known_label *known = calloc(1, sizeof(*known));
+	struct buffer bytes = BUFFER_INIT;
+	struct error error;
+
+	label_forget(this, label->device);
+	if (known == NULL)
+		return; /* it is read again */
+	if (codec_encode(schema_observed_label(), label, CODEC_TAGGED, &bytes, &error) != 0 ||
+	    codec_decode(schema_observed_label(), buffer_bytes(&bytes), &known->arena, &known->label, &error) != 0) {
+		log_failure(LOG_LEVEL_WARNING, "cannot keep a label", &error);
+		label_free(known);
+	} else {
+		known->next = this->labels;
+		this->labels = known;
+	}
+	buffer_free(&bytes);
+}
+
+/* Add what is known of labels; forget those whose device is gone or was made again. */
+static int labels_merge(struct reconciler *this, struct observation *observation)
+{
+	struct known_label **at = &this->labels;
+
+	while (*at != NULL) {
+		struct known_label *known = *at;
+		struct observed_label *label;
+		bool there = false;
+
+		for (size_t i = 0; i < observation->observed.dms.count && !there; i++) {
+			const struct observed_dm *dm = &observation->observed.dms.items[i];
+
+			there = strcmp(dm->name, known->label.device) == 0 && dm->uuid != NULL &&
+				strcmp(dm->uuid, known->label.uuid) == 0;
+		}
+		if (!there) {
+			*at = known->next;
+			label_free(known);
+			continue;
+		}
+		label = LIST_PUSH(&observation->arena, &observation->observed.labels);
+		if (label == NULL)
+			return -1;
+		*label = known->label;
+		at = &known->next;
+	}
+	return 0;
+}
+
+/* --- a pass --- */
+
+static void observation_free(struct observation *observation)
+{
+	if (observation == NULL)
+		return;
+	arena_free(&observation->arena);
+	free(observation);
+}
+
+static void observation_run(struct worker_job *job)
+{
+	struct observation *observation = (struct observation *)job;
+
+	worker_step(job, "observe the kernel");
+	observation->kernel->operations->observe(observation->kernel, &observation->arena, &observation->observed,
+						 &observation->error);
+}
+
+static void on_lane_done(struct worker_job *job)
+{
+	struct lane_job *lane = (struct lane_job *)job;
+	struct reconciler *this = lane->owner;
+
+	failure_note(this, lane);
+	for (size_t i = 0; i < lane->rewritten.count; i++)
+		label_forget(this, lane->rewritten.items[i]);
+	for (size_t i = 0; i < lane->labels.count; i++)
+		label_keep(this, &lane->labels.items[i]);
+	if (this->observing != NULL) {
+		/* That observation may have seen the lane half-done: it must not be planned from it. */
+		lane->finished = true;
+		this->again = true;
+		return;
+	}
+	lane_remove(this, lane);
+	observe(this);
+}
+
+/* Start each lane of the plan that is free to run. Returns how many run. */
+static size_t lanes_start(struct reconciler *this, struct plan_box *box, uint64_t *ret_retry_ms)
+{
+	const struct action_list *actions = &box->plan.actions;
+	uint64_t now = uv_now(this->loop);
+	size_t started = 0;
+
+	for (size_t i = 0; i < actions->count; i++) {
+		const char *name = actions->items[i].owner.lane;
+		struct lane_failure *failure = *failure_find(this, name);
+		struct lane_job *lane;
+		struct error error = { 0 };
+
+		if (lane_find(this, name) != NULL)
+			continue;
+		if (failure != NULL && failure->retry_ms > now) {
+			if (failure->retry_ms - now < *ret_retry_ms)
+				*ret_retry_ms = failure->retry_ms - now;
+			continue;
+		}
+		lane = lane_job_make(box, this->kernel, name);
+		if (lane == NULL)
+			break;
+		lane->owner = this;
+		lane->job.run = lane_job_run;
+		lane->job.done = on_lane_done;
+		if (worker_start(this->pool, &lane->job, &error) != 0) {
+			log_failure(LOG_LEVEL_ERROR, "cannot start work", &error);
+			lane_job_free(lane);
+			break;
+		}
+		lane->next = this->lanes;
+		this->lanes = lane;
+		started++;
+	}
+	return started;
+}
+
+static int lanes_describe(struct reconciler *this, struct arena *arena, struct status_lane_list *ret_lanes)
+{
+	struct status_lane *lane;
+
+	for (struct lane_failure *failure = this->failures; failure != NULL; failure = failure->next) {
+		lane = LIST_PUSH(arena, ret_lanes);
+		if (lane == NULL)
+			return -1;
+		*lane = (struct status_lane){ .lane = failure->lane, .failure = failure->message, .owner = failure->object };
+	}
+	for (struct lane_job *job = this->lanes; job != NULL; job = job->next) {
+		char step[WORKER_STEP_SIZE];
+		uint64_t ms;
+
+		if (job->finished)
+			continue;
+		lane = LIST_PUSH(arena, ret_lanes);
+		if (lane == NULL)
+			return -1;
+		*lane = (struct status_lane){ .lane = job->lane, .busy = true, .owner = job->object };
+		if (worker_is_stuck(&job->job, step, &ms))
+			lane->stuck = arena_printf(arena, "%s (for %llu s)", step, (unsigned long long)ms / 1000);
+	}
+	return 0;
+}
+
+/* A failure of a lane that has nothing to do any more is history. */
+static void failures_prune(struct reconciler *this, const struct plan *plan)
+{
+	struct lane_failure **at = &this->failures;
+
+	while (*at != NULL) {
+		bool planned = lane_find(this, (*at)->lane) != NULL;
+
+		for (size_t i = 0; i < plan->actions.count && !planned; i++)
+			planned = strcmp(plan->actions.items[i].owner.lane, (*at)->lane) == 0;
+		if (planned)
+			at = &(*at)->next;
+		else
+			failure_remove(at);
+	}
+}
+
+static void text_keep(struct reconciler *this, const struct plan *plan)
+{
+	buffer_clear(&this->plan_text);
+	if (plan_print(plan, &this->plan_text) != 0 || buffer_append(&this->plan_text, "", 1) != 0)
+		buffer_clear(&this->plan_text);
+}
+
+/* Plan from the last observation and act. Returns in how many milliseconds to look again. */
+static uint64_t pass(struct reconciler *this, struct error *error)
+{
+	const struct observed *observed = &this->last->observed;
+	struct status_lane_list lanes = { 0 };
+	struct plan_box *box = NULL;
+	struct desired desired;
+	uint64_t retry_ms = IDLE_INTERVAL_MS;
+	size_t started;
+	bool busy = false;
+
+	arena_free(&this->status_arena);
+	this->statuses = (struct object_status_list){ 0 };
+	this->converged = false;
+	if (!desired_store_is_complete(this->store))
+		return retry_ms;
+	box = plan_box_make();
+	if (box == NULL) {
+		error_set_nomem(error);
+		goto cleanup;
+	}
+	if (desired_store_get(this->store, &box->arena, &desired, error) != 0 ||
+	    target_build(&desired, &box->arena, &box->target, error) != 0 ||
+	    plan_make(observed, &box->target, &box->arena, &box->plan, error) != 0)
+		goto cleanup;
+	failures_prune(this, &box->plan);
+	started = lanes_start(this, box, &retry_ms);
+	for (struct lane_job *job = this->lanes; job != NULL; job = job->next)
+		busy = busy || !job->finished;
+	if (lanes_describe(this, &this->status_arena, &lanes) != 0) {
+		error_set_nomem(error);
+		goto cleanup;
+	}
+	if (status_make(&desired, observed, &box->plan, &lanes, &this->status_arena, &this->statuses, error) != 0)
+		goto cleanup;
+	text_keep(this, &box->plan);
+	this->converged = box->plan.actions.count == 0 && box->plan.notes.count == 0 && !busy;
+	if (this->converged || started > 0) {
+		this->wait_ms = WAIT_FIRST_MS;
+	} else if (box->plan.notes.count > 0) {
+		if (this->wait_ms < retry_ms)
+			retry_ms = this->wait_ms;
+		this->wait_ms = this->wait_ms * 2 < WAIT_MAX_MS ? this->wait_ms * 2 : WAIT_MAX_MS;
+	}
+cleanup:
+	plan_box_release(box);
+	return error->code != 0 ? WAIT_MAX_MS : retry_ms;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	observe(timer->data);
+}
+
+static void free_if_closed(struct reconciler *this)
+{
+	if (!this->timer_closed || this->observing != NULL || this->lanes != NULL)
+		return;
+	while (this->failures != NULL)
+		failure_remove(&this->failures);
+	while (this->labels != NULL) {
+		struct known_label *label = this->labels;
+
+		this->labels = label->next;
+		label_free(label);
+	}
+	observation_free(this->last);
+	arena_free(&this->status_arena);
+	buffer_free(&this->plan_text);
+	free(this);
+}
+
+static void on_observed(struct worker_job *job)
+{
+	struct observation *observation = (struct observation *)job;
+	struct reconciler *this = observation->reconciler;
+	struct error error = { 0 };
+	uint64_t next_ms;
+
+	this->observing = NULL;
+	if (this->closing) {
+		observation_free(observation);
+		free_if_closed(this);
+		return;
+	}
+	if (observation->error.code == 0 && labels_merge(this, observation) != 0)
+		error_set_nomem(&observation->error);
+	observation_free(this->last);
+	this->last = observation;
+	if (observation->error.code == 0) {
+		next_ms = pass(this, &error);
+		if (error.code != 0)
+			log_failure(LOG_LEVEL_ERROR, "cannot plan", &error);
+	} else {
+		log_failure(LOG_LEVEL_ERROR, "cannot observe", &observation->error);
+		next_ms = WAIT_MAX_MS;
+	}
+	/* Lanes that ended meanwhile were kept out of this pass. */
+	for (struct lane_job *lane = this->lanes, *next; lane != NULL; lane = next) {
+		next = lane->next;
+		if (lane->finished)
+			lane_remove(this, lane);
+	}
+	if (this->events.passed != NULL)
+		this->events.passed(this->events.data);
+	if (this->closing) {
+		free_if_closed(this);
+		return;
+	}
+	if (this->again)
+		observe(this);
+	else
+		uv_timer_start(&this->timer, on_timer, next_ms, 0);
+}
+
+static void observe(struct reconciler *this)
+{
+	struct observation *observation;
+	struct error error = { 0 };
+
+	if (this->closing) {
+		free_if_closed(this);
+		return;
+	}
+	if (this->observing != NULL) {
+		this->again = true;
+		return;
+	}
+	this->again = false;
+	uv_timer_stop(&this->timer);
+	observation = calloc(1, sizeof(*observation));
+	if (observation != NULL) {
+		observation->reconciler = this;
+		observation->kernel = this->kernel;
+		observation->job.run = observation_run;
+		observation->job.done = on_observed;
+		if (worker_start(this->pool, &observation->job, &error) == 0) {
+			this->observing = observation;
+			return;
+		}
+		free(observation);
+	}
+	uv_timer_start(&this->timer, on_timer, WAIT_MAX_MS, 0);
+}
+
+/* --- the door --- */
+
+struct reconciler *reconciler_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
+				   struct desired_store *store, const struct reconciler_events *events)
+{
+	struct reconciler *this = calloc(1, sizeof(*this));
+
+	if (this == NULL)
+		return NULL;
+	this->loop = loop;
+	this->pool = pool;
+	this->kernel = kernel;
+	this->store = store;
+	this->events = *events;
+	this->wait_ms = WAIT_FIRST_MS;
+	uv_timer_init(loop, &this->timer);
+	this->timer.data = this;
+	observe(this);
+	return this;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct reconciler *this = handle->data;
+
+	this->timer_closed = true;
+	free_if_closed(this);
+}
+
+void reconciler_close(struct reconciler *this)
+{
+	if (this == NULL || this->closing)
+		return;
+	this->closing = true;
+	uv_close((uv_handle_t *)&this->timer, on_timer_closed);
+}
+
+void reconciler_kick(struct reconciler *this)
+{
+	this->converged = false;
+	this->wait_ms = WAIT_FIRST_MS;
+	observe(this);
+}
+
+const struct object_status_list *reconciler_statuses(const struct reconciler *this)
+{
+	return &this->statuses;
+}
+
+const struct observed *reconciler_observed(const struct reconciler *this)
+{
+	return this->last != NULL && this->last->error.code == 0 ? &this->last->observed : NULL;
+}
+
+bool reconciler_is_converged(const struct reconciler *this)
+{
+	return this->converged;
+}
+
+const char *reconciler_plan_text(const struct reconciler *this)
+{
+	return this->plan_text.size > 0 ? (const char *)this->plan_text.data : "";
+}
+
+const struct error *reconciler_failure(const struct reconciler *this)
+{
+	static const struct error none;
+
+	return this->last != NULL ? &this->last->error : &none;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * observe → plan → execute, in waves, until the plan is empty.
+ *
+ *            desired changed, a lane ended, time to retry, or every few seconds
+ *                 │
+ *   IDLE ──► OBSERVING (on a thread) ──► plan (pure) ──► lanes run on threads ──► IDLE
+ *
+ * Nothing is changed before a complete desired state is there. Everything here is on the loop's thread.
+ */
+#ifndef DNVME_AGENT_RECONCILE_H
+#define DNVME_AGENT_RECONCILE_H
+
+#include <uv.h>
+
+#include "agent/backend/kernel.h"
+#include "agent/desired_store.h"
+#include "agent/worker.h"
+
+struct reconciler;
+
+struct reconciler_events {
+	/* A pass ended: statuses and observation are new. */
+	void (*passed)(void *data);
+	void *data;
+};
+
+/* NULL when memory is exhausted. Kernel, store and pool are borrowed. Begins with an observation. */
+struct reconciler *reconciler_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
+				   struct desired_store *store, const struct reconciler_events *events);
+
+/* Close the timer; the memory goes when the loop has closed it and no job runs. Accepts NULL. */
+void reconciler_close(struct reconciler *reconciler);
+
+/* The desired state changed. */
+void reconciler_kick(struct reconciler *reconciler);
+
+/* Of the last pass; borrowed until the next. NULL observation: there was none yet. */
+const struct object_status_list *reconciler_statuses(const struct reconciler *reconciler);
+const struct observed *reconciler_observed(const struct reconciler *reconciler);
+
+/* Whether the last plan for the present desired state was empty and nothing is under way. */
+bool reconciler_is_converged(const struct reconciler *reconciler);
+
+/* What the last plan said, for people; "" before the first. Borrowed until the next pass. */
+const char *reconciler_plan_text(const struct reconciler *reconciler);
+
+/* The error of the last observation; code 0 when it went well. */
+const struct error *reconciler_failure(const struct reconciler *reconciler);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/reported.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/list.h"
+
+static int compare(const void *a, const void *b)
+{
+	const struct object_status *x = a, *y = b;
+
+	return x->kind != y->kind ? (x->kind < y->kind ? -1 : 1) : strcmp(x->id, y->id);
+}
+
+static const char *or_empty(const char *text)
+{
+	return text != NULL ? text : "";
+}
+
+static bool is_reported(const struct reported *reported, const struct object_status *status)
+{
+	const struct object_status *last = NULL;
+
+	if (reported->statuses.count > 0)
+		last = bsearch(status, reported->statuses.items, reported->statuses.count, sizeof(*status), compare);
+	return last != NULL && last->revision == status->revision && last->state == status->state &&
+	       strcmp(or_empty(last->message), or_empty(status->message)) == 0;
+}
+
+static bool inventory_is_same(const struct inventory_disk_list *a, const struct inventory_disk_list *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		const struct inventory_disk *x = &a->items[i], *y = &b->items[i];
+
+		if (strcmp(x->path, y->path) != 0 || x->size_bytes != y->size_bytes || x->in_use != y->in_use ||
+		    strcmp(or_empty(x->serial), or_empty(y->serial)) != 0)
+			return false;
+	}
+	return true;
+}
+
+int reported_inventory_make(const struct observed_disk_list *disks, struct arena *arena,
+			    struct inventory_disk_list *ret_inventory)
+{
+	struct inventory_disk_list inventory = { 0 };
+
+	for (size_t i = 0; i < disks->count && i < LIMIT_DISKS_PER_NODE; i++) {
+		struct inventory_disk *disk = LIST_PUSH(arena, &inventory);
+
+		if (disk == NULL)
+			return -1;
+		disk->path = arena_strdup(arena, disks->items[i].path);
+		disk->serial = arena_strdup(arena, or_empty(disks->items[i].serial));
+		disk->size_bytes = disks->items[i].size_bytes;
+		disk->in_use = disks->items[i].in_use;
+		if (disk->path == NULL || disk->serial == NULL)
+			return -1;
+	}
+	*ret_inventory = inventory;
+	return 0;
+}
+
+void reported_reset(struct reported *reported)
+{
+	arena_free(&reported->arena);
+	*reported = (struct reported){ 0 };
+}
+
+static int copy(const struct object_status_list *statuses, const struct observed_disk_list *disks,
+		struct reported *ret_copy)
+{
+	for (size_t i = 0; i < statuses->count; i++) {
+		struct object_status *status = LIST_PUSH(&ret_copy->arena, &ret_copy->statuses);
+
+		if (status == NULL)
+			return -1;
+		*status = statuses->items[i];
+		status->id = arena_strdup(&ret_copy->arena, status->id);
+		status->message = arena_strdup(&ret_copy->arena, or_empty(status->message));
+		if (status->id == NULL || status->message == NULL)
+			return -1;
+	}
+	if (statuses->count > 0)
+		qsort(ret_copy->statuses.items, ret_copy->statuses.count, sizeof(ret_copy->statuses.items[0]), compare);
+	return reported_inventory_make(disks, &ret_copy->arena, &ret_copy->inventory);
+}
+
+int reported_update(struct reported *reported, const struct object_status_list *statuses,
+		    const struct observed_disk_list *disks, struct arena *arena, struct agent_report *ret_report,
+		    struct error *error)
+{
+	struct agent_report report = { 0 };
+	struct reported now = { 0 };
+
+	for (size_t i = 0; i < statuses->count; i++) {
+		struct object_status *status;
+
+		if (is_reported(reported, &statuses->items[i]))
+			continue;
+		status = LIST_PUSH(arena, &report.objects);
+		if (status == NULL)
+			return error_set_nomem(error);
+		*status = statuses->items[i];
+	}
+	if (copy(statuses, disks, &now) != 0) {
+		arena_free(&now.arena);
+		return error_set_nomem(error);
+	}
+	if (!inventory_is_same(&now.inventory, &reported->inventory) &&
+	    reported_inventory_make(disks, arena, &report.inventory) != 0) {
+		arena_free(&now.arena);
+		return error_set_nomem(error);
+	}
+	reported_reset(reported);
+	*reported = now;
+	*ret_report = report;
+	return 0;
+}

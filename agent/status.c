@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/status.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/list.h"
+#include "lib/model/names.h"
+
+struct maker {
+	const struct desired *desired;
+	const struct observed *observed;
+	const struct plan *plan;
+	const struct status_lane_list *lanes;
+	struct arena *arena;
+	struct object_status_list *statuses;
+};
+
+static const struct status_lane *lane_find(const struct maker *maker, const char *lane)
+{
+	for (size_t i = 0; i < maker->lanes->count; i++) {
+		if (strcmp(maker->lanes->items[i].lane, lane) == 0)
+			return &maker->lanes->items[i];
+	}
+	return NULL;
+}
+
+/* The worst wins: a failure is told before what merely waits. */
+static void take(struct object_status *status, enum object_state state, const char *message)
+{
+	if (status->state == OBJECT_STATE_FAILED ||
+	    (status->state == state && status->message != NULL && status->message[0] != '\0'))
+		return;
+	status->state = state;
+	status->message = message;
+}
+
+/* A thing that somebody sees in a kernel although its object is no longer wanted. */
+static const char *remains(const struct maker *maker, enum object_kind kind, const char *id)
+{
+	const struct observed *observed = maker->observed;
+	const char *cluster = maker->desired->cluster;
+	struct owner owner;
+
+	for (size_t i = 0; i < observed->subsystems.count; i++) {
+		if (owner_of_subsystem(cluster, observed->subsystems.items[i].nqn, &owner) && owner_is(&owner, kind, id))
+			return observed->subsystems.items[i].nqn;
+	}
+	for (size_t i = 0; i < observed->dms.count; i++) {
+		const struct observed_dm *dm = &observed->dms.items[i];
+
+		if (dm->uuid != NULL && owner_of_dm(cluster, dm->uuid, &owner) && owner_is(&owner, kind, id))
+			return dm->name;
+	}
+	for (size_t i = 0; i < observed->imports.count; i++) {
+		const struct observed_import *import = &observed->imports.items[i];
+
+		if (import->host_nqn != NULL && strcmp(import->host_nqn, maker->desired->host_nqn) == 0 &&
+		    owner_of_import(cluster, import->nqn, &owner) && owner_is(&owner, kind, id))
+			return import->nqn;
+	}
+	for (size_t i = 0; i < observed->ports.count; i++) {
+		const struct observed_port *port = &observed->ports.items[i];
+
+		if (owner_of_port(cluster, port->mark, port->id, &owner) && owner_is(&owner, kind, id))
+			return port->mark;
+	}
+	return NULL;
+}
+
+static int add(struct maker *maker, enum object_kind kind, const char *id, uint64_t revision, bool removed)
+{
+	struct object_status *status = LIST_PUSH(maker->arena, maker->statuses);
+	const char *rest = removed ? remains(maker, kind, id) : NULL;
+	struct buffer text = BUFFER_INIT;
+
+	if (status == NULL)
+		return -1;
+	status->kind = kind;
+	status->id = arena_strdup(maker->arena, id);
+	status->revision = revision;
+	status->state = removed ? OBJECT_STATE_ABSENT : OBJECT_STATE_CONVERGED;
+	status->message = "";
+	if (status->id == NULL)
+		return -1;
+	if (rest != NULL) {
+		status->message = arena_printf(maker->arena, "%s is still there", rest);
+		status->state = OBJECT_STATE_PENDING;
+		if (status->message == NULL)
+			return -1;
+	}
+	/* Calls that are under way, or failed, or do not return. */
+	for (size_t i = 0; i < maker->lanes->count; i++) {
+		const struct status_lane *lane = &maker->lanes->items[i];
+
+		if (!owner_is(&lane->owner, kind, id))
+			continue;
+		if (lane->stuck != NULL)
+			take(status, OBJECT_STATE_FAILED,
+			     arena_printf(maker->arena, "a kernel call does not return: %s", lane->stuck));
+		else if (lane->failure != NULL)
+			take(status, OBJECT_STATE_FAILED, arena_strdup(maker->arena, lane->failure));
+		else if (lane->busy)
+			take(status, OBJECT_STATE_PENDING, "work is under way");
+		if (status->message == NULL)
+			return -1;
+	}
+	for (size_t i = 0; i < maker->plan->notes.count; i++) {
+		const struct plan_note *note = &maker->plan->notes.items[i];
+		const struct status_lane *lane = note->lane[0] != '\0' ? lane_find(maker, note->lane) : NULL;
+
+		if (!owner_is(&note->owner, kind, id))
+			continue;
+		if (lane != NULL && lane->failure != NULL)
+			take(status, OBJECT_STATE_FAILED, arena_strdup(maker->arena, lane->failure));
+		else
+			take(status, note->kind == PLAN_NOTE_FAILS ? OBJECT_STATE_FAILED : OBJECT_STATE_PENDING,
+			     arena_strdup(maker->arena, note->text));
+		if (status->message == NULL)
+			return -1;
+	}
+	for (size_t i = 0; i < maker->plan->actions.count && status->state != OBJECT_STATE_FAILED; i++) {
+		const struct action *action = &maker->plan->actions.items[i];
+
+		if (!owner_is(&action->owner, kind, id))
+			continue;
+		if (action_print(action, &text) != 0 ||
+		    (status->message = arena_strndup(maker->arena, (const char *)text.data,
+						     text.size < LIMIT_TEXT ? text.size : LIMIT_TEXT)) == NULL) {
+			buffer_free(&text);
+			return -1;
+		}
+		status->state = OBJECT_STATE_PENDING;
+		buffer_free(&text);
+		break;
+	}
+	return 0;
+}
+
+int status_make(const struct desired *desired, const struct observed *observed, const struct plan *plan,
+		const struct status_lane_list *lanes, struct arena *arena, struct object_status_list *ret_statuses,
+		struct error *error)
+{
+	struct object_status_list statuses = { 0 };
+	struct maker maker = { desired, observed, plan, lanes, arena, &statuses };
+	char id[NAMES_ID_SIZE];
+	int code = 0;
+
+	for (size_t i = 0; i < desired->disks.count && code == 0; i++) {
+		names_id_format("d", desired->disks.items[i].id, id);
+		code = add(&maker, OBJECT_KIND_DISK, id, desired->disks.items[i].revision, false);
+	}
+	for (size_t i = 0; i < desired->exports.count && code == 0; i++)
+		code = add(&maker, OBJECT_KIND_EXPORT, desired->exports.items[i].id, desired->exports.items[i].revision,
+			   false);
+	for (size_t i = 0; i < desired->volumes.count && code == 0; i++) {
+		names_id_format("v", desired->volumes.items[i].id, id);
+		code = add(&maker, OBJECT_KIND_VOLUME, id, desired->volumes.items[i].revision, false);
+	}
+	for (size_t i = 0; i < desired->removed.count && code == 0; i++)
+		code = add(&maker, desired->removed.items[i].kind, desired->removed.items[i].id,
+			   desired->removed.items[i].revision, true);
+	if (code != 0)
+		return error_set_nomem(error);
+	*ret_statuses = statuses;
+	return 0;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the kernel shall hold, derived from the desired state: a pure function.
+ *
+ * Devices in tables are references that the plan resolves: "@name" a device-mapper device, "%uuid" an imported
+ * namespace, "=path" a disk.
+ */
+#ifndef DNVME_AGENT_TARGET_H
+#define DNVME_AGENT_TARGET_H
+
+#include "agent/backend/kernel.h"
+#include "agent/owner.h"
+
+struct target_label {
+	const char *device; /* dm name of the slice */
+	const char *uuid;   /* and its uuid */
+	struct ld_label label;
+};
+
+struct target_label_list {
+	size_t count;
+	struct target_label *items;
+};
+
+/* A leg that this node assembles. */
+struct target_leg {
+	bool format; /* wipe and format unless all labels say that this was done */
+	struct owner owner;
+	const char *thin; /* dm name of the thin device, which is made last */
+	struct target_label_list labels;
+};
+
+struct target_zero {
+	const char *device;
+	uint64_t start, length;
+};
+
+struct target_zero_list {
+	size_t count;
+	struct target_zero *items;
+};
+
+enum target_dm_role {
+	TARGET_DM_PLAIN,
+	TARGET_DM_STORE,  /* group, pool or thin device of a leg: made only when the leg's labels are known */
+	TARGET_DM_VOLUME, /* top of a volume: its table may be replaced while it is in use */
+};
+
+struct target_dm {
+	const char *name;
+	const char *uuid;
+	enum target_dm_role role;
+	struct owner owner;
+	struct observed_target_list table;
+	/* Of TARGET_DM_STORE, used only when the leg is being formatted: */
+	const struct target_leg *leg;
+	struct observed_target_list format_table; /* instead of `table`, when not empty */
+	struct target_zero_list zeros;            /* regions to clear before */
+	const char *message_device, *message;     /* message to send before */
+};
+
+struct target_dm_list {
+	size_t count;
+	struct target_dm *items;
+};
+
+struct target_import {
+	struct owner owner;
+	struct kernel_import import;
+};
+
+struct target_import_list {
+	size_t count;
+	struct target_import *items;
+};
+
+struct target_port {
+	struct owner owner;
+	uint64_t id;
+	const char *address;
+};
+
+struct target_port_list {
+	size_t count;
+	struct target_port *items;
+};
+
+struct kernel_namespace_list {
+	size_t count;
+	struct kernel_namespace *items;
+};
+
+struct target_subsystem {
+	struct owner owner;
+	const char *nqn;
+	uint32_t cntlid_min, cntlid_max;
+	uint64_t port;
+	struct string_list hosts;
+	struct kernel_namespace_list namespaces;
+};
+
+struct target_subsystem_list {
+	size_t count;
+	struct target_subsystem *items;
+};
+
+struct target_disk {
+	struct owner owner;
+	const char *path;
+};
+
+struct target_disk_list {
+	size_t count;
+	struct target_disk *items;
+};
+
+/* What cannot be made because the desired state contradicts itself. */
+struct target_problem {
+	struct owner owner;
+	const char *text;
+};
+
+struct target_problem_list {
+	size_t count;
+	struct target_problem *items;
+};
+
+struct target {
+	const char *cluster;
+	const char *host_nqn; /* only imports made as this host are ours */
+	struct target_disk_list disks;
+	struct target_port_list ports;
+	struct target_import_list imports;
+	struct target_dm_list dms; /* each behind those that it lies on */
+	struct target_subsystem_list subsystems;
+	struct target_problem_list problems;
+};
+
+/* Everything lives in `arena`; nothing points into `desired` afterwards. INTERNAL when memory is exhausted. */
+int target_build(const struct desired *desired, struct arena *arena, struct target *ret_target, struct error *error);
+
+/* Shared by the parts of the builder; each returns 0 or -1 when memory is exhausted. */
+struct target_builder {
+	const struct desired *desired;
+	struct arena *arena;
+	struct target *target;
+};
+int target_table_add(struct arena *arena, struct observed_target_list *table, uint64_t length, const char *type,
+		     const char *format, ...) __attribute__((format(printf, 5, 6)));
+struct target_dm *target_dm_add(struct target_builder *builder, const struct owner *owner, const char *kind,
+				const char *name_id, const char *uuid_id, uint64_t epoch);
+int target_import_add(struct target_builder *builder, const char *nqn, const char *address, uint64_t port,
+		      const uint8_t uuid[16], uint64_t size_bytes);
+int target_problem_add(struct target_builder *builder, const struct owner *owner, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The groups, pool and thin device of a local leg, and its exports to consumers. */
+int target_leg_add(struct target_builder *builder, const struct desired_volume *volume, const struct desired_leg *leg);
+
+#endif

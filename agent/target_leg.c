@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A leg from its LDs up to the thin device.
+ *
+ *   LD a        | label | raid metadata | raid data |         LD b  | label | raid metadata | raid data |
+ *   group       raid1 over (metadata, data) of each member, or a plain linear when there is one copy
+ *   thin meta   linear over the heads of all groups           thin data   linear over what is behind them
+ *   pool, thin device 0, one linear for each consumer
+ */
+#include "agent/target.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/list.h"
+#include "lib/base/uuid.h"
+#include "lib/model/layout.h"
+#include "lib/model/names.h"
+
+#define SECTORS(bytes) ((bytes) / LIMIT_SECTOR_BYTES)
+
+/* A region of the write-intent bitmap: small enough that a resync after a crash is short, large enough that the
+ * bitmap stays far below the metadata device and dm-raid's limit of 2^21 regions. */
+#define REGION_MIN_SECTORS UINT64_C(1024)
+#define REGION_MAX_SECTORS (UINT64_C(1) << 30) /* dm-raid reads it as an int */
+#define REGIONS_MAX (UINT64_C(1) << 20)
+
+/* Only the first block of the thin metadata must be clear for dm-thin to make a new pool. */
+#define THIN_SUPERBLOCK_BYTES 4096
+#define LOW_WATER_DIVISOR 20 /* an event when 5 % of the pool are left */
+
+struct leg_builder {
+	struct target_builder *builder;
+	const struct desired_volume *volume;
+	const struct desired_leg *leg;
+	struct target_leg *target;
+	char id[NAMES_ID_SIZE * 2]; /* v1.l0 */
+	uint64_t thin_block_bytes;
+};
+
+static int slice_add(struct leg_builder *this, size_t group, const struct desired_member *member, const char *kind,
+		     uint64_t start_bytes, uint64_t length_bytes, struct target_dm **ret_dm)
+{
+	char ld[NAMES_ID_SIZE], id[NAMES_ID_SIZE * 4], uuid[UUID_TEXT_SIZE];
+	struct target_dm *dm;
+
+	names_id_format("ld", member->ld, ld);
+	snprintf(id, sizeof(id), "%s.g%zu.%s", this->id, group, ld);
+	uuid_text_format(member->uuid, uuid);
+	dm = target_dm_add(this->builder, &this->target->owner, kind, ld, id, this->leg->epoch);
+	if (dm == NULL)
+		return -1;
+	*ret_dm = dm;
+	return target_table_add(this->builder->arena, &dm->table, SECTORS(length_bytes), "linear", "%%%s %" PRIu64,
+				uuid, SECTORS(start_bytes));
+}
+
+static int zero_add(struct leg_builder *this, struct target_zero_list *zeros, const char *device, uint64_t length)
+{
+	struct target_zero *zero = LIST_PUSH(this->builder->arena, zeros);
+
+	if (zero == NULL)
+		return -1;
+	*zero = (struct target_zero){ .device = device, .start = 0, .length = length };
+	return 0;
+}
+
+/* The three slices of a member; what a format has to clear goes to `zeros`, its part of the raid table to `params`. */
+static int member_add(struct leg_builder *this, size_t group, size_t index, const struct layout_group *layout,
+		      struct target_zero_list *zeros, char *params, size_t params_size)
+{
+	const struct desired_member *member = &this->leg->groups.items[group].members.items[index];
+	struct arena *arena = this->builder->arena;
+	struct target_label *label;
+	struct target_dm *dm;
+	const char *metadata, *data;
+
+	/* A member that missed a write is not assembled; its place stays empty until a rebuild. */
+	if (member->state != LD_STATE_IN_SYNC) {
+		strncat(params, " - -", params_size - strlen(params) - 1);
+		return 0;
+	}
+	if (target_import_add(this->builder, member->nqn, member->address, member->port, member->uuid,
+			      member->size_bytes) != 0 ||
+	    slice_add(this, group, member, "label", layout->label_start, layout->label_bytes, &dm) != 0 ||
+	    zero_add(this, zeros, dm->name, layout->label_bytes) != 0)
+		return -1;
+	label = LIST_PUSH(arena, &this->target->labels);
+	if (label == NULL)
+		return -1;
+	*label = (struct target_label){
+		.device = dm->name,
+		.uuid = dm->uuid,
+		.label = { .cluster = this->builder->target->cluster,
+			   .volume = this->volume->id,
+			   .leg = this->leg->index,
+			   .group = group,
+			   .member = index,
+			   .ld = member->ld,
+			   .epoch = this->leg->epoch,
+			   .size_bytes = member->size_bytes,
+			   .formatted = true },
+	};
+	if (slice_add(this, group, member, "raidmeta", layout->raid_metadata_start, layout->raid_metadata_bytes,
+		      &dm) != 0 ||
+	    zero_add(this, zeros, dm->name, layout->raid_metadata_bytes) != 0)
+		return -1;
+	metadata = dm->name;
+	if (slice_add(this, group, member, "raiddata", layout->raid_data_start, layout->raid_data_bytes, &dm) != 0)
+		return -1;
+	data = dm->name;
+	snprintf(params + strlen(params), params_size - strlen(params), " @%s @%s", metadata, data);
+	return 0;
+}
+
+static int group_table(struct leg_builder *this, size_t group, const struct layout_group *layout, const char *members,
+		       struct target_dm *dm)
+{
+	const struct desired_group *desired = &this->leg->groups.items[group];
+	struct arena *arena = this->builder->arena;
+	uint64_t sectors = SECTORS(layout->raid_data_bytes), region = REGION_MIN_SECTORS;
+	char ld[NAMES_ID_SIZE];
+
+	/* One copy has nothing to mirror: a raid1 of one member would only add a bitmap write to every write. Should
+	 * it get a second copy, this linear is what a raid1 takes the place of. */
+	if (desired->members.count == 1) {
+		names_id_format("ld", desired->members.items[0].ld, ld);
+		return target_table_add(arena, &dm->table, sectors, "linear", "@" NAMES_DM_PREFIX "raiddata-%s 0", ld);
+	}
+	while (sectors / region > REGIONS_MAX)
+		region *= 2;
+	if (region > REGION_MAX_SECTORS)
+		return target_problem_add(this->builder, &this->target->owner,
+					  "group %zu is too large for a write-intent bitmap", group);
+	if (target_table_add(arena, &dm->table, sectors, "raid", "raid1 3 0 region_size %" PRIu64 " %zu%s", region,
+			     desired->members.count, members) != 0)
+		return -1;
+	/* On a new leg the members need not be equal: the pool clears each block before its first use. */
+	return target_table_add(arena, &dm->format_table, sectors, "raid",
+				"raid1 4 0 nosync region_size %" PRIu64 " %zu%s", region, desired->members.count,
+				members);
+}
+
+static int group_add(struct leg_builder *this, size_t group, struct layout_group *ret_layout, const char **ret_name)
+{
+	const struct desired_group *desired = &this->leg->groups.items[group];
+	struct target_zero_list zeros = { 0 };
+	struct target_dm *dm;
+	struct error error;
+	char members[LIMIT_COPIES * 80] = "", id[NAMES_ID_SIZE * 3];
+	size_t in_sync = 0;
+
+	for (size_t i = 0; i < desired->members.count; i++) {
+		if (desired->members.items[i].size_bytes != desired->members.items[0].size_bytes)
+			return target_problem_add(this->builder, &this->target->owner,
+						  "the members of group %zu differ in size", group);
+		in_sync += desired->members.items[i].state == LD_STATE_IN_SYNC;
+	}
+	if (in_sync == 0)
+		return target_problem_add(this->builder, &this->target->owner, "group %zu has no member in sync",
+					  group);
+	if (layout_group_compute(desired->members.items[0].size_bytes, this->thin_block_bytes, ret_layout, &error) !=
+	    0)
+		return target_problem_add(this->builder, &this->target->owner, "%s", error.message);
+	for (size_t i = 0; i < desired->members.count; i++) {
+		if (member_add(this, group, i, ret_layout, &zeros, members, sizeof(members)) != 0)
+			return -1;
+	}
+	snprintf(id, sizeof(id), "%s.g%zu", this->id, group);
+	dm = target_dm_add(this->builder, &this->target->owner, "raid", id, id, this->leg->epoch);
+	if (dm == NULL)
+		return -1;
+	dm->role = TARGET_DM_STORE;
+	dm->leg = this->target;
+	dm->zeros = zeros;
+	*ret_name = dm->name;
+	return group_table(this, group, ret_layout, members, dm);
+}
+
+/* The linears over all groups: the pool cannot change its devices, but these can grow under it. */
+static int concatenation_add(struct leg_builder *this, const char *kind, bool metadata,
+			     const struct layout_group *layouts, const char *const *groups, const char **ret_name,
+			     uint64_t *ret_bytes)
+{
+	struct target_dm *dm = target_dm_add(this->builder, &this->target->owner, kind, this->id, this->id,
+					     this->leg->epoch);
+
+	if (dm == NULL)
+		return -1;
+	*ret_name = dm->name;
+	*ret_bytes = 0;
+	for (size_t i = 0; i < this->leg->groups.count; i++) {
+		uint64_t start = metadata ? 0 : layouts[i].thin_metadata_bytes;
+		uint64_t length = metadata ? layouts[i].thin_metadata_bytes : layouts[i].thin_data_bytes;
+
+		if (__builtin_add_overflow(*ret_bytes, length, ret_bytes))
+			return target_problem_add(this->builder, &this->target->owner,
+						  "the groups exceed 64 bits together");
+		if (target_table_add(this->builder->arena, &dm->table, SECTORS(length), "linear", "@%s %" PRIu64,
+				     groups[i], SECTORS(start)) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int pool_add(struct leg_builder *this, const char *metadata, const char *data, uint64_t data_bytes)
+{
+	struct target_builder *builder = this->builder;
+	uint64_t blocks = data_bytes / this->thin_block_bytes;
+	struct target_dm *dm;
+	const char *pool;
+
+	dm = target_dm_add(builder, &this->target->owner, "pool", this->id, this->id, this->leg->epoch);
+	if (dm == NULL)
+		return -1;
+	pool = dm->name;
+	dm->role = TARGET_DM_STORE;
+	dm->leg = this->target;
+	/* No features: new blocks are cleared (nobody sees old bytes), a full pool queues writes (an error would be
+	 * final for the host), and discards reach the LDs, as there are no snapshots yet that they could harm. */
+	if (zero_add(this, &dm->zeros, metadata, THIN_SUPERBLOCK_BYTES) != 0 ||
+	    target_table_add(builder->arena, &dm->table, SECTORS(data_bytes), "thin-pool",
+			     "@%s @%s %" PRIu64 " %" PRIu64 " 0", metadata, data, SECTORS(this->thin_block_bytes),
+			     blocks / LOW_WATER_DIVISOR + 1) != 0)
+		return -1;
+	dm = target_dm_add(builder, &this->target->owner, "thin", this->id, this->id, this->leg->epoch);
+	if (dm == NULL)
+		return -1;
+	dm->role = TARGET_DM_STORE;
+	dm->leg = this->target;
+	dm->message_device = pool;
+	dm->message = "create_thin 0";
+	this->target->thin = dm->name;
+	return target_table_add(builder->arena, &dm->table, SECTORS(this->leg->size_bytes), "thin", "@%s 0", pool);
+}
+
+static int consumers_add(struct leg_builder *this)
+{
+	char id[OWNER_LANE_SIZE];
+
+	for (size_t i = 0; i < this->volume->consumers.count; i++) {
+		struct target_dm *dm;
+
+		snprintf(id, sizeof(id), "%s.%s", this->id, this->volume->consumers.items[i].node);
+		dm = target_dm_add(this->builder, &this->target->owner, "leg", id, id, this->leg->epoch);
+		if (dm == NULL || target_table_add(this->builder->arena, &dm->table, SECTORS(this->leg->size_bytes),
+						   "linear", "@%s 0", this->target->thin) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int target_leg_add(struct target_builder *builder, const struct desired_volume *volume, const struct desired_leg *leg)
+{
+	struct leg_builder this = { .builder = builder, .volume = volume, .leg = leg };
+	size_t problems = builder->target->problems.count;
+	struct layout_group layouts[LIMIT_GROUPS_PER_LEG];
+	const char *groups[LIMIT_GROUPS_PER_LEG], *metadata, *data;
+	uint64_t metadata_bytes, data_bytes;
+
+	this.target = arena_alloc(builder->arena, sizeof(*this.target));
+	if (this.target == NULL)
+		return -1;
+	snprintf(this.id, sizeof(this.id), "v%" PRIu64 ".l%" PRIu64, volume->id, leg->index);
+	this.target->owner.kind = OBJECT_KIND_VOLUME;
+	names_id_format("v", volume->id, this.target->owner.id);
+	snprintf(this.target->owner.lane, sizeof(this.target->owner.lane), "%s", this.id);
+	this.target->format = leg->format;
+	this.thin_block_bytes = layout_thin_block_bytes(leg->size_bytes);
+	if (leg->size_bytes % LIMIT_SECTOR_BYTES != 0 || leg->groups.count == 0)
+		return target_problem_add(builder, &this.target->owner, "leg %" PRIu64 " has no groups or an odd size",
+					  leg->index);
+	for (size_t i = 0; i < leg->groups.count; i++) {
+		if (group_add(&this, i, &layouts[i], &groups[i]) != 0)
+			return -1;
+		if (builder->target->problems.count > problems)
+			return 0; /* the rest would lie on nothing */
+	}
+	if (concatenation_add(&this, "thinmeta", true, layouts, groups, &metadata, &metadata_bytes) != 0 ||
+	    concatenation_add(&this, "thindata", false, layouts, groups, &data, &data_bytes) != 0 ||
+	    pool_add(&this, metadata, data, data_bytes) != 0)
+		return -1;
+	return consumers_add(&this);
+}

@@ -1,0 +1,555 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs real dnvmed processes on loopback addresses of their own, and talks MessagePack-RPC to them.
+
+A test names a scenario and looks at what is there afterwards. Nothing waits for a fixed time: wait_until() polls and
+fails loudly when its deadline passes.
+"""
+
+import itertools
+import os
+import random
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import uuid
+
+import msgpack_small
+
+BIN = os.environ.get("DNVME_BIN", "")
+# Sanitized and loaded machines are slower; one factor stretches every deadline.
+SLOW = float(os.environ.get("DNVME_TEST_SLOW", "1"))
+API_PORT = 7400
+RAFT_PORT = 7401
+GIB = 1 << 30
+
+
+def wait_until(what, condition, timeout_s=20.0):
+    """The first true value of condition(); an RpcError or OSError in it counts as not yet."""
+    deadline = time.monotonic() + timeout_s * SLOW
+    last = None
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except (RpcError, OSError) as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s * SLOW:.0f} s in vain: {what}; last: {last!r}")
+        time.sleep(0.02)
+
+
+class RpcError(Exception):
+    def __init__(self, failure):
+        self.code = failure.get("code")
+        self.message = failure.get("message", "")
+        self.hint = failure.get("hint", "")
+        self.details = failure.get("details", "")
+        super().__init__(f"{self.code}: {self.message} ({self.hint}) {self.details!r}")
+
+
+class Connection:
+    """One MessagePack-RPC connection; not for several threads at once."""
+
+    def __init__(self, address, timeout_s=5.0):
+        if address.startswith("/"):
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.socket.settimeout(timeout_s * SLOW)
+            self.socket.connect(address)
+        else:
+            host, port = address.rsplit(":", 1)
+            self.socket = socket.create_connection((host, int(port)), timeout_s * SLOW)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.received = b""
+        self.msgids = itertools.count(1)
+
+    def close(self):
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def request(self, method, params=None):
+        msgid = next(self.msgids)
+        self.send(msgpack_small.pack([0, msgid, method, [params or {}]]))
+        return msgid
+
+    def notify(self, method, params=None):
+        self.send(msgpack_small.pack([2, method, [params or {}]]))
+
+    def receive(self, timeout_s=40.0):
+        """The next message; ConnectionError when the other side ended."""
+        deadline = time.monotonic() + timeout_s * SLOW
+        while True:
+            if self.received:
+                try:
+                    message, used = msgpack_small.unpack_from(self.received)
+                    self.received = self.received[used:]
+                    return message
+                except msgpack_small.Incomplete:
+                    pass
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+                raise TimeoutError("no message in time")
+            data = self.socket.recv(1 << 20)
+            if not data:
+                raise ConnectionError("the other side ended the connection")
+            self.received += data
+
+    def response(self, msgid, timeout_s=40.0):
+        while True:
+            message = self.receive(timeout_s)
+            if message[0] == 1 and message[1] == msgid:
+                if message[2] is not None:
+                    raise RpcError(message[2])
+                return message[3]
+
+    def call(self, method, params=None, timeout_s=40.0):
+        return self.response(self.request(method, params), timeout_s)
+
+
+class Server:
+    def __init__(self, cluster, number):
+        self.cluster = cluster
+        self.number = number
+        self.host = f"{cluster.network}.{number}"
+        self.api = f"{self.host}:{API_PORT}"
+        self.raft = f"{self.host}:{RAFT_PORT}"
+        self.directory = os.path.join(cluster.directory, f"server{number}")
+        self.log_path = os.path.join(cluster.directory, f"server{number}.log")
+        self.process = None
+
+    def record(self):
+        return {"id": self.number, "raft_address": self.raft, "api_address": self.api}
+
+    def arguments(self):
+        return [
+            os.path.join(BIN, "dnvmed"),
+            f"--id={self.number}",
+            f"--listen={self.api}",
+            f"--raft={self.raft}",
+            f"--data={self.directory}",
+            "--log-level=debug",
+        ] + self.cluster.options
+
+    def start(self):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.ready()
+
+    def ready(self):
+        def answers():
+            if self.process.poll() is not None:
+                raise AssertionError(f"server {self.number} ended with {self.process.returncode}\n{self.log()}")
+            return self.info()
+
+        wait_until(f"server {self.number} answers", answers)
+
+    def kill(self):
+        """As a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def stop(self, timeout_s=15.0):
+        """As an operator would; returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout_s * SLOW)
+        self.process = None
+        return status
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def log(self):
+        with open(self.log_path, errors="replace") as log:
+            return log.read()
+
+    def connect(self):
+        return Connection(self.api)
+
+    def call(self, method, params=None, timeout_s=40.0):
+        with self.connect() as connection:
+            return connection.call(method, params, timeout_s)
+
+    def info(self, digest=False):
+        with Connection(self.api, 1.0) as connection:
+            return connection.call("server.info", {"digest": digest}, 5.0)
+
+
+class Cluster:
+    """A group of servers in a directory and a /24 of 127.0.0.0/8 of their own."""
+
+    def __init__(self, count=3, options=()):
+        self.directory = tempfile.mkdtemp(prefix="dnvme-cluster-")
+        self.network = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}"
+        self.options = list(options)
+        self.servers = [Server(self, number) for number in range(1, count + 1)]
+        self.agents = []
+
+    def start(self):
+        for server in self.servers:
+            server.start()
+        return self
+
+    def init(self, name="test", server=0):
+        servers = [server.record() for server in self.servers]
+        reply = self.servers[server].call("cluster.init", {"name": name, "servers": servers})
+        self.leader()
+        return reply
+
+    def leader(self, servers=None):
+        """The server that leads and answers as such."""
+
+        def find():
+            for server in servers or self.alive():
+                info = server.info()
+                if info["role"] == "leader":
+                    with server.connect() as connection:
+                        connection.call("node.list", {"limit": 1})
+                    return server
+            return None
+
+        return wait_until("a leader", find)
+
+    def followers(self):
+        leader = self.leader()
+        return [server for server in self.alive() if server is not leader]
+
+    def alive(self):
+        return [server for server in self.servers if server.process is not None]
+
+    def call(self, method, params=None, timeout_s=40.0):
+        return self.leader().call(method, params, timeout_s)
+
+    def retry(self, method, params, timeout_s=60.0):
+        """Repeat until some server answers with an outcome, as a client with a request id does."""
+        deadline = time.monotonic() + timeout_s * SLOW
+        for server in itertools.cycle(self.servers):
+            try:
+                return server.call(method, params)
+            except RpcError as error:
+                if error.code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                    raise
+                last = error
+            except OSError as error:
+                last = error
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{method} found no server that answers: {last!r}")
+            time.sleep(0.02)
+
+    def check_replicas(self):
+        """Every living server comes to the same digest; it covers the state, not the Raft index."""
+
+        def same():
+            infos = [server.info(digest=True) for server in self.alive()]
+            seen[:] = [(info["id"], info["applied_index"], info["digest"]) for info in infos]
+            return len({info["digest"] for info in infos}) == 1 and infos[0]["digest"]
+
+        seen = []
+        try:
+            return wait_until("all servers have the same digest", same)
+        except AssertionError:
+            raise AssertionError(f"replicas differ: {seen}") from None
+
+    def state(self):
+        """The replicated state as the API shows it; the digest also covers the Raft index."""
+        leader = self.leader()
+        with leader.connect() as connection:
+            status = connection.call("cluster.status")
+            return {
+                "revision": status["revision"],
+                "free": status.get("bytes_free"),
+                "nodes": [item["node"] for item in connection.call("node.list").get("nodes", [])],
+                "disks": connection.call("disk.list").get("disks", []),
+                "volumes": connection.call("volume.list").get("volumes", []),
+                "hosts": connection.call("host.list").get("hosts", []),
+            }
+
+    def agent(self, name, **options):
+        agent = FakeAgent(self, name, **options)
+        self.agents.append(agent)
+        return agent
+
+    def stop(self):
+        """Stop everything as an operator would, all at once; returns what did not end as it should."""
+        for agent in self.agents:
+            agent.stop()
+        for server in self.alive():
+            server.resume()
+            server.process.send_signal(signal.SIGTERM)
+        wrong = []
+        for server in self.alive():
+            try:
+                status = server.process.wait(15 * SLOW)
+            except subprocess.TimeoutExpired:
+                status = "no end"
+            if status != 0:
+                wrong.append(f"server {server.number}: {status}")
+            server.kill()
+        return wrong
+
+    def remove(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class SimAgent:
+    """The real dnvme-agent over a kernel that is only in its memory; the kernel outlives the agent in a file."""
+
+    def __init__(self, cluster, name, disks=1, disk_bytes=64 * GIB):
+        self.cluster = cluster
+        self.name_ = name
+        self.failure = None
+        self.log_path = os.path.join(cluster.directory, f"{name}.log")
+        self.state_path = os.path.join(cluster.directory, f"{name}.sim")
+        self.paths = [f"/dev/sim{number}" for number in range(disks)]
+        self.disk_bytes = disk_bytes
+        self.process = None
+        cluster.agents.append(self)
+        self.start()
+
+    def start(self):
+        arguments = [
+            os.path.join(BIN, "dnvme-agent"),
+            f"--node={self.name_}",
+            "--address=127.0.0.1",
+            "--backend=sim",
+            f"--sim-state={self.state_path}",
+            "--server=" + ",".join(server.api for server in self.cluster.servers),
+            "--log-level=debug",
+        ] + [f"--sim-disk={path}={self.disk_bytes}" for path in self.paths]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def stop(self):
+        if self.process is None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(15 * SLOW)
+        except subprocess.TimeoutExpired:
+            status = "no end"
+        if status != 0:
+            self.failure = f"{self.name_}: {status}\n{self.log()[-4000:]}"
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def log(self):
+        with open(self.log_path, errors="replace") as log:
+            return log.read()
+
+    def observe(self):
+        """What is in its kernel, as the agent prints it."""
+        return subprocess.run(
+            [os.path.join(BIN, "dnvme-agent"), "observe", "--json", "--backend=sim", f"--sim-state={self.state_path}"]
+            + [f"--sim-disk={path}={self.disk_bytes}" for path in self.paths],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        ).stdout
+
+
+class FakeAgent(threading.Thread):
+    """Says what an agent says and makes nothing: each object is reported as done at once.
+
+    It follows the leader, heartbeats, and remembers every desired state that it was sent.
+    """
+
+    def __init__(self, cluster, name, disks=1, disk_bytes=64 * GIB, hold=()):
+        super().__init__(daemon=True)
+        self.cluster = cluster
+        self.name_ = name
+        self.hello = {
+            "node": name,
+            "address": "127.0.0.1",
+            "port": 4420,
+            "boot_id": str(uuid.uuid4()),
+            "version": "fake",
+            "protocol": 1,
+            "inventory": [
+                {"path": f"/dev/fake{number}", "size_bytes": disk_bytes, "serial": f"{name}-{number}"}
+                for number in range(disks)
+            ]
+            + [{"path": "/dev/used", "size_bytes": disk_bytes, "in_use": True}],
+        }
+        self.hold = set(hold)  # ids that stay pending
+        self.objects = {}
+        self.lock = threading.RLock()
+        self.ending = threading.Event()
+        self.silent = threading.Event()
+        self.sessions = 0
+        self.connected = threading.Event()
+        self.parts = []
+        self.failure = None
+        self.connection = None
+        self.start()
+
+    def stop(self):
+        self.ending.set()
+        self.join(10)
+
+    def release(self, *ids):
+        """Let ids that were held become done."""
+        with self.lock:
+            self.hold -= set(ids)
+            self.report(self.connection, list(self.objects.values()))
+
+    def run(self):
+        servers = itertools.cycle(self.cluster.servers)
+        target = next(servers).api
+        while not self.ending.is_set():
+            try:
+                with Connection(target, 1.0) as connection:
+                    welcome = connection.call("agent.hello", self.hello, 5.0)
+                    self.serve(connection, welcome)
+            except RpcError as error:
+                lines = dict(line.split("=", 1) for line in error.details.split("\n") if "=" in line)
+                target = lines.get("leader") or next(servers).api
+            except OSError:
+                target = next(servers).api
+            except Exception as error:  # shown by the test
+                self.failure = error
+                raise
+            self.connected.clear()
+            self.ending.wait(0.05)
+
+    def serve(self, connection, welcome):
+        self.sessions += 1
+        self.connection = connection
+        period = welcome["heartbeat_ms"] / 1000
+        sequence = 0
+        due = heard = time.monotonic()
+        while not self.ending.is_set():
+            now = time.monotonic()
+            if now - heard > welcome["lease_ms"] / 1000 * SLOW and not self.silent.is_set():
+                raise OSError("the leader is silent")
+            if now >= due and not self.silent.is_set():
+                sequence += 1
+                connection.request("agent.heartbeat", {"sequence": sequence, "sent_ms": int(now * 1000)})
+                due = now + period
+            try:
+                message = connection.receive(0.05 / SLOW)
+            except TimeoutError:
+                continue
+            heard = time.monotonic()
+            if message[0] == 1 and message[2] is not None:
+                raise RpcError(message[2])
+            if message[0] == 2 and message[1] == "agent.desired":
+                self.desired(connection, message[2][0])
+
+    def desired(self, connection, part):
+        with self.lock:
+            self.parts.append(part)
+            if part.get("reset"):
+                self.objects = {}
+            changed = []
+            for kind, key in (("disk", "disks"), ("export", "exports"), ("volume", "volumes")):
+                for item in part.get(key, []):
+                    changed.append((kind, item["id"], item["revision"], "converged"))
+            for item in part.get("removed", []):
+                changed.append((item["kind"], item["id"], item["revision"], "absent"))
+            for item in changed:
+                self.objects[item[0], item[1]] = item
+            if part.get("complete"):
+                self.report(connection, list(self.objects.values()) if part.get("reset") else changed)
+                self.connected.set()
+
+    def report(self, connection, items):
+        objects = []
+        for kind, id, revision, state in items:
+            status = {"kind": kind, "id": id, "revision": revision, "state": state}
+            if id in self.hold:
+                status.update(state="pending", message="held by the test")
+            objects.append(status)
+        if objects:
+            connection.notify("agent.report", {"objects": objects})
+
+
+class ClusterTest(unittest.TestCase):
+    """Shows the servers' logs when a test fails."""
+
+    def make(self, count=3, options=(), init=True):
+        cluster = Cluster(count, options)
+        self.addCleanup(cluster.remove)
+        self.addCleanup(self.end, cluster)
+        cluster.start()
+        if init:
+            cluster.init()
+        return cluster
+
+    def end(self, cluster):
+        wrong = [f"server {s.number} ended by itself" for s in cluster.alive() if s.process.poll() is not None]
+        wrong += cluster.stop()
+        failed = any(problem for _, problem in getattr(self._outcome, "errors", []) if problem)
+        result = getattr(self._outcome, "result", None)
+        if result is not None:
+            failed = failed or any(test is self for test, _ in result.errors + result.failures)
+        failed = failed or sys.exc_info()[0] is not None
+        for server in cluster.servers:
+            text = server.log() if os.path.exists(server.log_path) else ""
+            if failed or wrong:
+                print(f"--- log of server {server.number}, last lines ---")
+                print("\n".join(text.split("\n")[-60:]))
+            self.assertNotIn("AddressSanitizer", text)
+            self.assertNotIn("runtime error:", text)
+        self.assertFalse(wrong)
+        for agent in cluster.agents:
+            self.assertIsNone(agent.failure)
+
+    def rack(self, cluster, nodes=3, **options):
+        """Agents with one disk each, added to the cluster."""
+        agents = [cluster.agent(f"node{number}", **options) for number in range(1, nodes + 1)]
+        for agent in agents:
+            wait_until(f"{agent.name_} is connected", agent.connected.is_set)
+            wait_until(
+                f"{agent.name_} is online",
+                lambda agent=agent: cluster.call("node.get", {"name": agent.name_})["health"] == "online",
+            )
+            for disk in agent.hello["inventory"]:
+                if not disk.get("in_use"):
+                    cluster.call("disk.add", {"node": agent.name_, "path": disk["path"]})
+        return agents
+
+    def refused(self, code, call, *words):
+        """The error of a call that must be refused; its sentence, hint or details hold all the words."""
+        with self.assertRaises(RpcError) as caught:
+            call()
+        error = caught.exception
+        self.assertEqual(error.code, code, str(error))
+        for word in words:
+            self.assertIn(word, f"{error.message}\n{error.hint}\n{error.details}")
+        return error
+
+    def online(self, cluster, name):
+        return wait_until(
+            f"volume {name} is online",
+            lambda: cluster.call("volume.get", {"name": name})["volume"]["phase"] == "online",
+        )
+
+
+def main():
+    unittest.main(verbosity=2)

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+dnvme_unit_test(leader_health dnvme_src)
+dnvme_unit_test(leader_volumes dnvme_src)
+dnvme_unit_test(leader_reported dnvme_src)
+dnvme_unit_test(src_table dnvme_src)
+dnvme_unit_test(src_connection dnvme_src)
+dnvme_unit_test(src_strict dnvme_src)
