@@ -59,6 +59,7 @@ int fsm_apply(struct fsm *fsm, uint64_t index, const struct bytes *commands, siz
 int fsm_skip(struct fsm *fsm, uint64_t index, struct error *error);
 int fsm_dump(struct fsm *fsm, struct buffer *output, struct error *error);
 int fsm_load(struct fsm *fsm, uint64_t index, struct bytes dump, struct error *error);
+/* Of everything but the applied index: replicas that applied the same commands have the same digest. */
 int fsm_digest(struct fsm *fsm, uint8_t ret_digest[16], struct error *error);
 
 /* Revision of the last command that changed something. */
