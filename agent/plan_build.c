@@ -179,6 +179,23 @@ static int create(struct dm_builder *this, const struct target_dm *wanted)
 	return 0;
 }
 
+/* Whether hosts may still send I/O to the device. */
+static bool is_accessible(const struct planner *planner, const char *name)
+{
+	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
+		const struct observed_subsystem *subsystem = &planner->observed->subsystems.items[i];
+
+		for (size_t j = 0; j < subsystem->namespaces.count; j++) {
+			const struct observed_namespace *ns = &subsystem->namespaces.items[j];
+
+			if (ns->enabled && ns->group != KERNEL_ANA_INACCESSIBLE &&
+			    strcmp(planner_path_device(ns->path), name) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 static int adjust(struct dm_builder *this, const struct target_dm *wanted, struct planner_dm *dm)
 {
 	struct planner *planner = this->planner;
@@ -212,6 +229,10 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "%s has another table than wanted, and it is not changed while it may be in use",
 				    wanted->name);
+	/* A table of errors comes only behind an export that is inaccessible. */
+	if (!same && strcmp(resolved.items[0].type, "error") == 0 && is_accessible(planner, wanted->name))
+		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
+				    "%s waits until its export is inaccessible", wanted->name);
 	action = planner_action(planner, same ? ACTION_DM_RESUME : ACTION_DM_RELOAD, &wanted->owner);
 	if (action == NULL)
 		return -1;

@@ -101,6 +101,10 @@ static int namespace_build(struct planner *planner, const struct target_subsyste
 	if (found != NULL && planner_namespace_is_wanted(wanted, found)) {
 		if (found->group == ns->group)
 			return 0;
+		/* Never optimized before its table is the right one: an error under nvmet is final for the host. */
+		usable = ns->group == KERNEL_ANA_OPTIMIZED ? device_is_usable(planner, wanted, ns->device) : 1;
+		if (usable != 1)
+			return usable;
 		action = planner_action(planner, ACTION_NAMESPACE_GROUP, &wanted->owner);
 	} else {
 		usable = device_is_usable(planner, wanted, ns->device);

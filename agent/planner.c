@@ -177,6 +177,14 @@ bool planner_owner_has_problem(const struct planner *planner, const struct owner
 	return false;
 }
 
+/* What lies on something that waits, waits too: one note for a lane says enough. */
+static bool lane_waits_already(const struct planner *planner, const struct owner *owner)
+{
+	const struct plan_note_list *notes = &planner->plan->notes;
+
+	return notes->count > 0 && strcmp(notes->items[notes->count - 1].owner.lane, owner->lane) == 0;
+}
+
 /* One reference of a table. `ret_text` has room for a device-mapper name. */
 static enum planner_state reference_resolve(struct planner *planner, const struct owner *owner, const char *what,
 					    const char *reference, char *ret_text, size_t size)
@@ -212,6 +220,8 @@ static enum planner_state reference_resolve(struct planner *planner, const struc
 			snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, ns->major, ns->minor);
 			return PLANNER_READY;
 		}
+		if (lane_waits_already(planner, owner))
+			return PLANNER_WAITS;
 		result = planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "%s waits for the import of namespace %s",
 				      what, name);
 		return result == 0 ? PLANNER_WAITS : PLANNER_NOMEM;
@@ -227,6 +237,8 @@ static enum planner_state reference_resolve(struct planner *planner, const struc
 		snprintf(ret_text, size, "%s", reference);
 		return PLANNER_PLANNED;
 	}
+	if (lane_waits_already(planner, owner))
+		return PLANNER_WAITS;
 	result = planner_note(planner, PLAN_NOTE_WAITS, owner, wanted != NULL ? wanted->owner.lane : NULL,
 			      "%s waits for %s", what, name);
 	return result == 0 ? PLANNER_WAITS : PLANNER_NOMEM;

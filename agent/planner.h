@@ -62,7 +62,7 @@ bool planner_owner_has_problem(const struct planner *planner, const struct owner
 enum planner_state {
 	PLANNER_READY,   /* every device is there */
 	PLANNER_PLANNED, /* an earlier action of this lane makes what is missing */
-	PLANNER_WAITS,   /* a note was added */
+	PLANNER_WAITS,   /* a note says for what */
 	PLANNER_NOMEM,
 };
 

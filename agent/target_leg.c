@@ -66,10 +66,20 @@ static int zero_add(struct leg_builder *this, struct target_zero_list *zeros, co
 	return 0;
 }
 
-/* The three slices of a member; what a format has to clear goes to `zeros`, its part of the raid table to `params`. */
-static int member_add(struct leg_builder *this, size_t group, size_t index, const struct layout_group *layout,
-		      struct target_zero_list *zeros, char *params, size_t params_size)
+/* What a group's device is made of. */
+struct group_parts {
+	struct layout_group layout;
+	struct target_zero_list zeros;	 /* what a format has to clear */
+	char members[LIMIT_COPIES * 80]; /* their part of the raid table */
+	const char *name;		 /* of the device */
+};
+
+/* The three slices of a member. */
+static int member_add(struct leg_builder *this, size_t group, size_t index, struct group_parts *parts)
 {
+	const struct layout_group *layout = &parts->layout;
+	struct target_zero_list *zeros = &parts->zeros;
+	size_t used = strlen(parts->members);
 	const struct desired_member *member = &this->leg->groups.items[group].members.items[index];
 	struct arena *arena = this->builder->arena;
 	struct target_label *label;
@@ -78,7 +88,7 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, cons
 
 	/* A member that missed a write is not assembled; its place stays empty until a rebuild. */
 	if (member->state != LD_STATE_IN_SYNC) {
-		strncat(params, " - -", params_size - strlen(params) - 1);
+		snprintf(parts->members + used, sizeof(parts->members) - used, " - -");
 		return 0;
 	}
 	if (target_import_add(this->builder, member->nqn, member->address, member->port, member->uuid,
@@ -110,16 +120,15 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, cons
 	if (slice_add(this, group, member, "raiddata", layout->raid_data_start, layout->raid_data_bytes, &dm) != 0)
 		return -1;
 	data = dm->name;
-	snprintf(params + strlen(params), params_size - strlen(params), " @%s @%s", metadata, data);
+	snprintf(parts->members + used, sizeof(parts->members) - used, " @%s @%s", metadata, data);
 	return 0;
 }
 
-static int group_table(struct leg_builder *this, size_t group, const struct layout_group *layout, const char *members,
-		       struct target_dm *dm)
+static int group_table(struct leg_builder *this, size_t group, const struct group_parts *parts, struct target_dm *dm)
 {
 	const struct desired_group *desired = &this->leg->groups.items[group];
 	struct arena *arena = this->builder->arena;
-	uint64_t sectors = SECTORS(layout->raid_data_bytes), region = REGION_MIN_SECTORS;
+	uint64_t sectors = SECTORS(parts->layout.raid_data_bytes), region = REGION_MIN_SECTORS;
 	char ld[NAMES_ID_SIZE];
 
 	/* One copy has nothing to mirror: a raid1 of one member would only add a bitmap write to every write. Should
@@ -134,21 +143,19 @@ static int group_table(struct leg_builder *this, size_t group, const struct layo
 		return target_problem_add(this->builder, &this->target->owner,
 					  "group %zu is too large for a write-intent bitmap", group);
 	if (target_table_add(arena, &dm->table, sectors, "raid", "raid1 3 0 region_size %" PRIu64 " %zu%s", region,
-			     desired->members.count, members) != 0)
+			     desired->members.count, parts->members) != 0)
 		return -1;
 	/* On a new leg the members need not be equal: the pool clears each block before its first use. */
 	return target_table_add(arena, &dm->format_table, sectors, "raid",
 				"raid1 4 0 nosync region_size %" PRIu64 " %zu%s", region, desired->members.count,
-				members);
+				parts->members);
 }
 
-static int group_add(struct leg_builder *this, size_t group, struct layout_group *ret_layout, const char **ret_name)
+/* The slices of a group's members. */
+static int members_add(struct leg_builder *this, size_t group, struct group_parts *parts)
 {
 	const struct desired_group *desired = &this->leg->groups.items[group];
-	struct target_zero_list zeros = { 0 };
-	struct target_dm *dm;
 	struct error error;
-	char members[LIMIT_COPIES * 80] = "", id[NAMES_ID_SIZE * 3];
 	size_t in_sync = 0;
 
 	for (size_t i = 0; i < desired->members.count; i++) {
@@ -160,28 +167,35 @@ static int group_add(struct leg_builder *this, size_t group, struct layout_group
 	if (in_sync == 0)
 		return target_problem_add(this->builder, &this->target->owner, "group %zu has no member in sync",
 					  group);
-	if (layout_group_compute(desired->members.items[0].size_bytes, this->thin_block_bytes, ret_layout, &error) !=
-	    0)
+	if (layout_group_compute(desired->members.items[0].size_bytes, this->thin_block_bytes, &parts->layout,
+				 &error) != 0)
 		return target_problem_add(this->builder, &this->target->owner, "%s", error.message);
 	for (size_t i = 0; i < desired->members.count; i++) {
-		if (member_add(this, group, i, ret_layout, &zeros, members, sizeof(members)) != 0)
+		if (member_add(this, group, i, parts) != 0)
 			return -1;
 	}
+	return 0;
+}
+
+static int group_add(struct leg_builder *this, size_t group, struct group_parts *parts)
+{
+	char id[NAMES_ID_SIZE * 3];
+	struct target_dm *dm;
+
 	snprintf(id, sizeof(id), "%s.g%zu", this->id, group);
 	dm = target_dm_add(this->builder, &this->target->owner, "raid", id, id, this->leg->epoch);
 	if (dm == NULL)
 		return -1;
 	dm->role = TARGET_DM_STORE;
 	dm->leg = this->target;
-	dm->zeros = zeros;
-	*ret_name = dm->name;
-	return group_table(this, group, ret_layout, members, dm);
+	dm->zeros = parts->zeros;
+	parts->name = dm->name;
+	return group_table(this, group, parts, dm);
 }
 
 /* The linears over all groups: the pool cannot change its devices, but these can grow under it. */
 static int concatenation_add(struct leg_builder *this, const char *kind, bool metadata,
-			     const struct layout_group *layouts, const char *const *groups, const char **ret_name,
-			     uint64_t *ret_bytes)
+			     const struct group_parts *parts, const char **ret_name, uint64_t *ret_bytes)
 {
 	struct target_dm *dm = target_dm_add(this->builder, &this->target->owner, kind, this->id, this->id,
 					     this->leg->epoch);
@@ -191,14 +205,15 @@ static int concatenation_add(struct leg_builder *this, const char *kind, bool me
 	*ret_name = dm->name;
 	*ret_bytes = 0;
 	for (size_t i = 0; i < this->leg->groups.count; i++) {
-		uint64_t start = metadata ? 0 : layouts[i].thin_metadata_bytes;
-		uint64_t length = metadata ? layouts[i].thin_metadata_bytes : layouts[i].thin_data_bytes;
+		const struct layout_group *layout = &parts[i].layout;
+		uint64_t start = metadata ? 0 : layout->thin_metadata_bytes;
+		uint64_t length = metadata ? layout->thin_metadata_bytes : layout->thin_data_bytes;
 
 		if (__builtin_add_overflow(*ret_bytes, length, ret_bytes))
 			return target_problem_add(this->builder, &this->target->owner,
 						  "the groups exceed 64 bits together");
 		if (target_table_add(this->builder->arena, &dm->table, SECTORS(length), "linear", "@%s %" PRIu64,
-				     groups[i], SECTORS(start)) != 0)
+				     parts[i].name, SECTORS(start)) != 0)
 			return -1;
 	}
 	return 0;
@@ -255,12 +270,13 @@ int target_leg_add(struct target_builder *builder, const struct desired_volume *
 {
 	struct leg_builder this = { .builder = builder, .volume = volume, .leg = leg };
 	size_t problems = builder->target->problems.count;
-	struct layout_group layouts[LIMIT_GROUPS_PER_LEG];
-	const char *groups[LIMIT_GROUPS_PER_LEG], *metadata, *data;
+	struct group_parts *parts;
+	const char *metadata, *data;
 	uint64_t metadata_bytes, data_bytes;
 
 	this.target = arena_alloc(builder->arena, sizeof(*this.target));
-	if (this.target == NULL)
+	parts = arena_alloc_array(builder->arena, leg->groups.count, sizeof(*parts));
+	if (this.target == NULL || parts == NULL)
 		return -1;
 	snprintf(this.id, sizeof(this.id), "v%" PRIu64 ".l%" PRIu64, volume->id, leg->index);
 	this.target->owner.kind = OBJECT_KIND_VOLUME;
@@ -271,14 +287,19 @@ int target_leg_add(struct target_builder *builder, const struct desired_volume *
 	if (leg->size_bytes % LIMIT_SECTOR_BYTES != 0 || leg->groups.count == 0)
 		return target_problem_add(builder, &this.target->owner, "leg %" PRIu64 " has no groups or an odd size",
 					  leg->index);
+	/* All slices before the first group: the labels of all of them decide what may be done with any. */
 	for (size_t i = 0; i < leg->groups.count; i++) {
-		if (group_add(&this, i, &layouts[i], &groups[i]) != 0)
+		if (members_add(&this, i, &parts[i]) != 0)
 			return -1;
 		if (builder->target->problems.count > problems)
 			return 0; /* the rest would lie on nothing */
 	}
-	if (concatenation_add(&this, "thinmeta", true, layouts, groups, &metadata, &metadata_bytes) != 0 ||
-	    concatenation_add(&this, "thindata", false, layouts, groups, &data, &data_bytes) != 0 ||
+	for (size_t i = 0; i < leg->groups.count; i++) {
+		if (group_add(&this, i, &parts[i]) != 0)
+			return -1;
+	}
+	if (concatenation_add(&this, "thinmeta", true, parts, &metadata, &metadata_bytes) != 0 ||
+	    concatenation_add(&this, "thindata", false, parts, &data, &data_bytes) != 0 ||
 	    pool_add(&this, metadata, data, data_bytes) != 0)
 		return -1;
 	return consumers_add(&this);

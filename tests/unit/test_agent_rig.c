@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/unit/test_agent_rig.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/list.h"
+#include "lib/base/uuid.h"
+#include "lib/model/layout.h"
+#include "lib/model/names.h"
+#include "lib/wire/codec.h"
+
+#define WAVES_MAX 40
+#define EPOCH 1
+
+struct rig_volume rig_volume_default(void)
+{
+	return (struct rig_volume){
+		.controllers = 2,
+		.legs = 2,
+		.copies = 2,
+		.groups = 1,
+		.disks = 2,
+		.leg_bytes = UINT64_C(64) << 20,
+		.legs_wanted = true,
+		.top_wanted = true,
+		.host_count = 1,
+	};
+}
+
+static uint64_t ld_bytes(const struct rig_volume *volume)
+{
+	uint64_t extents;
+	struct error error;
+
+	assert_int_equal(layout_ld_extents(volume->leg_bytes / volume->groups,
+					   layout_thin_block_bytes(volume->leg_bytes), LIMIT_EXTENT_BYTES_DEFAULT,
+					   &extents, &error),
+			 0);
+	return extents * LIMIT_EXTENT_BYTES_DEFAULT;
+}
+
+static uint64_t ld_id(const struct rig_volume *volume, unsigned leg, unsigned group, unsigned copy)
+{
+	return (leg * volume->groups + group) * volume->copies + copy + 1;
+}
+
+static unsigned ld_disk(const struct rig_volume *volume, unsigned leg, unsigned copy)
+{
+	return (leg + copy) % volume->disks + 1;
+}
+
+static const char *nqn_copy(struct arena *arena, const char *nqn)
+{
+	return arena_strdup(arena, nqn);
+}
+
+static const char *node_nqn(struct arena *arena, const char *node)
+{
+	char nqn[NAMES_NQN_SIZE];
+
+	names_node_nqn(RIG_CLUSTER, node, nqn);
+	return nqn_copy(arena, nqn);
+}
+
+static const char *export_nqn(struct arena *arena, unsigned disk, unsigned slot)
+{
+	char nqn[NAMES_NQN_SIZE];
+
+	names_export_nqn(RIG_CLUSTER, disk, 1, slot, EPOCH, nqn);
+	return nqn_copy(arena, nqn);
+}
+
+static struct desired node_desired(struct arena *arena, const char *kind, unsigned number)
+{
+	struct desired desired = { .cluster = RIG_CLUSTER, .term = 1, .reset = true, .complete = true, .port = 4420 };
+
+	desired.node = arena_printf(arena, "%s%u", kind, number);
+	desired.address = arena_printf(arena, "10.0.%c.%u", kind[0] == 'd' ? '1' : '2', number);
+	desired.colour = number - 1;
+	desired.host_nqn = node_nqn(arena, desired.node);
+	return desired;
+}
+
+struct desired rig_desired_nothing(struct arena *arena, const char *node)
+{
+	return node_desired(arena, node[0] == 'd' ? "dn" : "cn", (unsigned)atoi(node + 2));
+}
+
+struct desired rig_desired_disk(struct arena *arena, const struct rig_volume *volume, unsigned number)
+{
+	struct desired desired = node_desired(arena, "dn", number);
+	struct desired_disk *disk = LIST_PUSH(arena, &desired.disks);
+	uint64_t next = UINT64_C(4) << 20;
+
+	*disk = (struct desired_disk){
+		.id = number, .path = "/dev/vdb", .address = desired.address, .port = 4421, .revision = 3
+	};
+	for (unsigned slot = 0; slot < volume->controllers; slot++) {
+		struct desired_export export = { .disk = number, .volume = 1, .slot = slot, .epoch = EPOCH, .revision = 5 };
+
+		for (unsigned leg = slot * volume->legs; leg < (slot + 1) * volume->legs; leg++) {
+			for (unsigned group = 0; group < volume->groups; group++) {
+				for (unsigned copy = 0; copy < volume->copies; copy++) {
+					struct desired_ld *ld;
+					struct byte_range *range;
+
+					if (ld_disk(volume, leg, copy) != number)
+						continue;
+					ld = LIST_PUSH(arena, &export.lds);
+					ld->id = ld_id(volume, leg, group, copy);
+					ld->nsid = export.lds.count;
+					names_ld_uuid(RIG_CLUSTER, ld->id, EPOCH, ld->uuid);
+					/* In two runs, as a disk that is not empty gives them. */
+					range = LIST_PUSH(arena, &ld->ranges);
+					*range = (struct byte_range){ next, LIMIT_EXTENT_BYTES_DEFAULT };
+					range = LIST_PUSH(arena, &ld->ranges);
+					*range = (struct byte_range){ next + 2 * LIMIT_EXTENT_BYTES_DEFAULT,
+								      ld_bytes(volume) - LIMIT_EXTENT_BYTES_DEFAULT };
+					next += 2 * LIMIT_EXTENT_BYTES_DEFAULT + ld_bytes(volume);
+				}
+			}
+		}
+		if (export.lds.count == 0)
+			continue;
+		export.id = arena_printf(arena, "d%u.v1.s%u", number, slot);
+		export.nqn = export_nqn(arena, number, slot);
+		export.host_nqn = node_nqn(arena, arena_printf(arena, "cn%u", slot + 1));
+		*LIST_PUSH(arena, &desired.exports) = export;
+	}
+	return desired;
+}
+
+static void leg_fill(struct arena *arena, const struct rig_volume *volume, unsigned index, unsigned me,
+		     struct desired_leg *leg)
+{
+	char nqn[NAMES_NQN_SIZE], node[16];
+
+	snprintf(node, sizeof(node), "cn%u", me);
+	leg->index = index;
+	leg->slot = index / volume->legs;
+	leg->epoch = EPOCH;
+	leg->size_bytes = volume->leg_bytes;
+	leg->nsid = index + 1;
+	leg->local = leg->slot + 1 == me;
+	names_leg_uuid(RIG_CLUSTER, 1, index, node, leg->uuid);
+	if (!leg->local) {
+		names_consumer_nqn(RIG_CLUSTER, 1, leg->slot, node, nqn);
+		leg->nqn = nqn_copy(arena, nqn);
+		leg->address = arena_printf(arena, "10.0.2.%u", (unsigned)leg->slot + 1);
+		leg->port = 4420;
+		return;
+	}
+	leg->format = volume->format;
+	for (unsigned group = 0; group < volume->groups; group++) {
+		struct desired_group *added = LIST_PUSH(arena, &leg->groups);
+
+		for (unsigned copy = 0; copy < volume->copies; copy++) {
+			struct desired_member *member = LIST_PUSH(arena, &added->members);
+			unsigned disk = ld_disk(volume, index, copy);
+
+			member->ld = ld_id(volume, index, group, copy);
+			member->state = LD_STATE_IN_SYNC;
+			member->nqn = export_nqn(arena, disk, (unsigned)leg->slot);
+			member->address = arena_printf(arena, "10.0.1.%u", disk);
+			member->port = 4421;
+			names_ld_uuid(RIG_CLUSTER, member->ld, EPOCH, member->uuid);
+			member->size_bytes = ld_bytes(volume);
+		}
+	}
+}
+
+struct desired rig_desired_controller(struct arena *arena, const struct rig_volume *volume, unsigned number)
+{
+	struct desired desired = node_desired(arena, "cn", number);
+	struct desired_volume *added = LIST_PUSH(arena, &desired.volumes);
+	char nqn[NAMES_NQN_SIZE];
+	bool standby = number > volume->controllers;
+
+	names_volume_nqn(RIG_CLUSTER, 1, nqn);
+	added->id = 1;
+	added->nqn = nqn_copy(arena, nqn);
+	uuid_from_name("the volume", added->uuid);
+	added->size_bytes = volume->leg_bytes * volume->legs * volume->controllers;
+	added->role = standby ? CONTROLLER_ROLE_STANDBY : CONTROLLER_ROLE_ACTIVE;
+	added->slot = standby ? 0 : number - 1;
+	added->stripe_bytes = LAYOUT_STRIPE_BYTES;
+	added->legs_wanted = volume->legs_wanted && !standby;
+	added->top_wanted = volume->top_wanted;
+	added->revision = 9;
+	for (unsigned i = 0; i < volume->host_count; i++)
+		assert_int_equal(list_push_string(arena, &added->hosts,
+						  i == 0 ? RIG_HOST : arena_printf(arena, RIG_HOST "-%u", i)),
+				 0);
+	for (unsigned leg = 0; !standby && leg < volume->legs * volume->controllers; leg++)
+		leg_fill(arena, volume, leg, number, LIST_PUSH(arena, &added->legs));
+	for (unsigned other = 1; !standby && other <= volume->controllers; other++) {
+		struct desired_consumer *consumer;
+		char node[16];
+
+		if (other == number)
+			continue;
+		snprintf(node, sizeof(node), "cn%u", other);
+		consumer = LIST_PUSH(arena, &added->consumers);
+		names_consumer_nqn(RIG_CLUSTER, 1, number - 1, node, nqn);
+		consumer->node = arena_strdup(arena, node);
+		consumer->nqn = nqn_copy(arena, nqn);
+		consumer->host_nqn = node_nqn(arena, node);
+	}
+	return desired;
+}
+
+/* --- the agent --- */
+
+static void labels_merge(struct rig_agent *agent, struct observed *observed, struct arena *arena)
+{
+	for (size_t i = 0; i < agent->labels.count; i++) {
+		for (size_t j = 0; j < observed->dms.count; j++) {
+			if (strcmp(observed->dms.items[j].name, agent->labels.items[i].device) == 0)
+				*LIST_PUSH(arena, &observed->labels) = agent->labels.items[i];
+		}
+	}
+}
+
+static void label_forget(struct rig_agent *agent, const char *device)
+{
+	struct observed_label_list *labels = &agent->labels;
+
+	for (size_t i = labels->count; i-- > 0;) {
+		if (strcmp(labels->items[i].device, device) != 0)
+			continue;
+		memmove(&labels->items[i], &labels->items[i + 1],
+			(labels->count - i - 1) * sizeof(labels->items[0]));
+		labels->count--;
+	}
+}
+
+struct plan rig_plan(struct rig_agent *agent, const struct desired *desired, struct arena *arena)
+{
+	struct target *target = arena_alloc(arena, sizeof(*target));
+	struct observed observed;
+	struct error error = { 0 };
+	struct plan plan;
+
+	assert_int_equal(codec_validate(schema_desired(), desired, &error), 0);
+	assert_int_equal(agent->kernel->operations->observe(agent->kernel, arena, &observed, &error), 0);
+	labels_merge(agent, &observed, arena);
+	assert_int_equal(target_build(desired, arena, target, &error), 0);
+	assert_int_equal(plan_make(&observed, target, arena, &plan, &error), 0);
+	return plan;
+}
+
+static bool lane_has_failed(const struct action_list *actions, const bool *failed, size_t index)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (failed[i] && strcmp(actions->items[i].owner.lane, actions->items[index].owner.lane) == 0)
+			return true;
+	}
+	return false;
+}
+
+size_t rig_wave(struct rig_agent *agent, const struct desired *desired)
+{
+	struct arena arena = ARENA_INIT;
+	struct plan plan = rig_plan(agent, desired, &arena);
+	bool *failed = arena_alloc_array(&arena, plan.actions.count, sizeof(*failed));
+
+	agent->error.code = 0;
+	assert_int_equal(plan_print(&plan, &agent->log), 0);
+	assert_int_equal(buffer_printf(&agent->log, "--\n"), 0);
+	for (size_t i = 0; i < plan.actions.count; i++) {
+		const struct action *action = &plan.actions.items[i];
+		struct observed_label label = { 0 };
+		struct error error = { 0 };
+
+		if (lane_has_failed(&plan.actions, failed, i))
+			continue;
+		for (size_t j = 0; j < action->zeros.count; j++)
+			label_forget(agent, action->zeros.items[j].device);
+		if (action->kind == ACTION_LABEL_WRITE)
+			label_forget(agent, action->name);
+		failed[i] = action_execute(action, agent->kernel, &agent->arena, &label, &error) != 0;
+		if (failed[i] && agent->error.code == 0)
+			agent->error = error;
+		if (label.device != NULL) {
+			label.device = arena_strdup(&agent->arena, label.device);
+			label.uuid = arena_strdup(&agent->arena, label.uuid);
+			*LIST_PUSH(&agent->arena, &agent->labels) = label;
+		}
+		if (failed[i] && agent->power_lost)
+			break;
+	}
+	arena_free(&arena);
+	return plan.actions.count;
+}
+
+void rig_converge(struct rig_agent *agent, const struct desired *desired)
+{
+	char *text;
+
+	for (int i = 0; i < WAVES_MAX; i++) {
+		if (rig_wave(agent, desired) == 0)
+			break;
+		if (agent->error.code != 0)
+			fail_msg("%s", agent->error.message);
+	}
+	text = rig_plan_text(agent, desired);
+	assert_string_equal(text, "");
+	free(text);
+}
+
+void rig_agent_restart(struct rig_agent *agent)
+{
+	agent->labels.count = 0;
+	agent->labels.items = NULL;
+	arena_free(&agent->arena);
+}
+
+void rig_agent_free(struct rig_agent *agent)
+{
+	rig_agent_restart(agent);
+	buffer_free(&agent->log);
+	agent->kernel->operations->close(agent->kernel);
+}
+
+char *rig_plan_text(struct rig_agent *agent, const struct desired *desired)
+{
+	struct arena arena = ARENA_INIT;
+	struct plan plan = rig_plan(agent, desired, &arena);
+	struct buffer text = BUFFER_INIT;
+
+	assert_int_equal(plan_print(&plan, &text), 0);
+	assert_int_equal(buffer_append(&text, "", 1), 0);
+	arena_free(&arena);
+	return (char *)text.data;
+}
+
+void rig_golden(const char *name, const char *text)
+{
+	char path[PATH_MAX], *content;
+	size_t size = 1 << 20, length;
+	FILE *stream;
+
+	snprintf(path, sizeof(path), AGENT_GOLDEN_DIRECTORY "/%s.txt", name);
+	if (getenv("DNVME_UPDATE_GOLDEN") != NULL) {
+		stream = fopen(path, "w");
+		assert_non_null(stream);
+		assert_int_equal(fwrite(text, 1, strlen(text), stream), strlen(text));
+		fclose(stream);
+		return;
+	}
+	stream = fopen(path, "r");
+	if (stream == NULL)
+		fail_msg("%s is missing; set DNVME_UPDATE_GOLDEN to write it, and read what it says", path);
+	content = malloc(size);
+	assert_non_null(content);
+	length = fread(content, 1, size - 1, stream);
+	content[length] = '\0';
+	fclose(stream);
+	assert_string_equal(text, content);
+	free(content);
+}
