@@ -52,14 +52,15 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_DM_REMOVE:
 		return buffer_printf(output, "dm      remove     %s", a->name);
 	case ACTION_DM_RELOAD:
-		return buffer_printf(output, "dm      reload     %s", a->name) == 0 ? print_table(&a->table, output) :
-										      -1;
+		return buffer_printf(output, "dm      reload     %s", a->name) == 0 ? print_table(&a->table, output)
+										    : -1;
 	case ACTION_DM_RESUME:
 		return buffer_printf(output, "dm      resume     %s", a->name);
 	case ACTION_LABEL_READ:
 		return buffer_printf(output, "label   read       %s", a->name);
 	case ACTION_LABEL_WRITE:
-		return buffer_printf(output, "label   write      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64,
+		return buffer_printf(output,
+				     "label   write      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64,
 				     a->name, a->label.ld, a->label.volume, a->label.leg, a->label.group);
 	case ACTION_PORT_CREATE:
 		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
@@ -162,8 +163,7 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_PORT_REMOVE:
 		return operations->port_remove(kernel, action->mark, action->port, error);
 	case ACTION_SUBSYSTEM_CREATE:
-		return operations->subsystem_create(kernel, action->nqn, action->cntlid_min, action->cntlid_max,
-						    error);
+		return operations->subsystem_create(kernel, action->nqn, action->cntlid_min, action->cntlid_max, error);
 	case ACTION_SUBSYSTEM_REMOVE:
 		return operations->subsystem_remove(kernel, action->nqn, error);
 	case ACTION_NAMESPACE_CREATE:

@@ -27,6 +27,7 @@ struct agent {
 	struct desired_store *store;
 	struct reconciler *reconciler;
 	struct session *session; /* NULL when applying a file */
+	struct buffer left;	 /* apply: the plan at the deadline */
 	uint64_t stop_ms;
 	bool stopping, done, abandoned;
 };
@@ -66,7 +67,13 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static void on_deadline(uv_timer_t *timer)
 {
-	stop(timer->data);
+	struct agent *agent = timer->data;
+	const char *text = reconciler_plan_text(agent->reconciler);
+
+	/* The reconciler is gone when this is told. Without memory it is not told. */
+	if (buffer_append(&agent->left, text, strlen(text) + 1) != 0)
+		buffer_clear(&agent->left);
+	stop(agent);
 }
 
 static void on_passed(void *data)
@@ -135,7 +142,8 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 	return agent->session == NULL ? error_set_nomem(error) : 0;
 }
 
-static void end(struct agent *agent)
+/* Run until stopped. */
+static void run(struct agent *agent)
 {
 	uv_run(&agent->loop, UV_RUN_DEFAULT);
 	/* An abandoned thread still uses these; the process ends in a moment. */
@@ -155,7 +163,7 @@ int agent_run(const struct options *options, struct kernel *kernel, struct error
 	if (code != 0)
 		return code;
 	log_notice("agent started", "node=%s version=%s", options->node, DNVME_VERSION);
-	end(&agent);
+	run(&agent);
 	log_notice("agent stopped", NULL);
 	return 0;
 }
@@ -189,16 +197,14 @@ int agent_apply(const struct options *options, struct kernel *kernel, struct err
 	if (code != 0)
 		return code;
 	uv_timer_start(&agent.timer, on_deadline, options->timeout_s * 1000, 0);
-	uv_run(&agent.loop, UV_RUN_NOWAIT);
-	reconciler_kick(agent.reconciler);
-	while (!agent.stopping)
-		uv_run(&agent.loop, UV_RUN_ONCE);
+	run(&agent);
 	if (!agent.done) {
 		error_set(error, ERROR_DEADLINE_EXCEEDED, "the kernel is not as desired after %llu s",
 			  (unsigned long long)options->timeout_s);
-		details_add(error, reconciler_plan_text(agent.reconciler));
+		if (agent.left.size > 0)
+			details_add(error, (const char *)agent.left.data);
 		code = error->code;
 	}
-	end(&agent);
+	buffer_free(&agent.left);
 	return code;
 }

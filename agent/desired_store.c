@@ -131,10 +131,10 @@ static int part_add(struct desired_store *store, const struct desired *part, str
 			   error);
 	for (size_t i = 0; i < part->disks.count && code == 0; i++) {
 		names_id_format("d", part->disks.items[i].id, id);
-		code = put(store,
-			   object_make(OBJECT_KIND_DISK, false, id, schema_desired_disk(), &part->disks.items[i],
-				       error),
-			   error);
+		code = put(
+			store,
+			object_make(OBJECT_KIND_DISK, false, id, schema_desired_disk(), &part->disks.items[i], error),
+			error);
 	}
 	for (size_t i = 0; i < part->exports.count && code == 0; i++)
 		code = put(store,
@@ -198,8 +198,7 @@ void desired_store_abort(struct desired_store *store)
 	store->pending = store->pending_whole = false;
 }
 
-int desired_store_take(struct desired_store *store, const struct desired *part, bool *ret_complete,
-		       struct error *error)
+int desired_store_take(struct desired_store *store, const struct desired *part, bool *ret_complete, struct error *error)
 {
 	int code;
 
@@ -314,8 +313,7 @@ int desired_store_get(const struct desired_store *store, struct arena *arena, st
 	return 0;
 }
 
-void desired_store_forget_removed(struct desired_store *store, enum object_kind kind, const char *id,
-				  uint64_t revision)
+void desired_store_forget_removed(struct desired_store *store, enum object_kind kind, const char *id, uint64_t revision)
 {
 	struct object key = { .kind = kind }, *object;
 	void *found;

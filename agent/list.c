@@ -24,7 +24,8 @@ void *list_push(struct arena *arena, void *list, size_t item_size)
 		any->items = items;
 	}
 	any->count = count + 1;
-	return (char *)any->items + count * item_size;
+	/* The room may have held an element that was removed. */
+	return memset((char *)any->items + count * item_size, 0, item_size);
 }
 
 int list_push_string(struct arena *arena, struct string_list *list, const char *text)

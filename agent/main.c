@@ -26,8 +26,8 @@ static void print_error(const struct error *error)
 static int kernel_open(const struct options *options, struct kernel **ret_kernel, struct error *error)
 {
 	struct kernel *kernel;
-	int code = options->backend == OPTIONS_BACKEND_SIM ? kernel_sim_open(options->sim_state, &kernel, error) :
-							     kernel_linux_open(&kernel, error);
+	int code = options->backend == OPTIONS_BACKEND_SIM ? kernel_sim_open(options->sim_state, &kernel, error)
+							   : kernel_linux_open(&kernel, error);
 
 	for (size_t i = 0; code == 0 && i < options->sim_disks.count; i++) {
 		code = kernel_sim_disk_add(kernel, options->sim_disks.items[i], error);

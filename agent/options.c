@@ -112,15 +112,16 @@ static int servers_parse(struct options *options, const char *field, const char 
 
 		if (colon == NULL || (size_t)(colon - server) >= sizeof(host) || colon[1] < '0' || colon[1] > '9' ||
 		    *end != '\0' || port < 1 || port > 65535)
-			return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is not of the form ADDRESS:PORT", field,
-					 server);
+			return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is not of the form ADDRESS:PORT",
+					 field, server);
 		memcpy(host, server, (size_t)(colon - server));
 		host[colon - server] = '\0';
 		if (inet_pton(AF_INET, host, &address) != 1)
-			return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is not a numeric IPv4 address", field,
-					 host);
+			return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is not a numeric IPv4 address",
+					 field, host);
 		if (options->servers.count == LIMIT_SERVERS)
-			return error_set(error, ERROR_INVALID_ARGUMENT, "%s: more than %u servers", field, LIMIT_SERVERS);
+			return error_set(error, ERROR_INVALID_ARGUMENT, "%s: more than %u servers", field,
+					 LIMIT_SERVERS);
 		if (list_push_string(&options->arena, &options->servers, server) != 0)
 			return error_set_nomem(error);
 	}
@@ -138,7 +139,8 @@ static int label_parse(struct options *options, const char *field, const char *t
 	if (equals == NULL)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is not of the form KEY=VALUE", field, text);
 	if (strlen(equals + 1) > LIMIT_NAME || equals[1] == '\0')
-		return error_set(error, ERROR_INVALID_ARGUMENT, "%s: the value must have 1 to %u bytes", field, LIMIT_NAME);
+		return error_set(error, ERROR_INVALID_ARGUMENT, "%s: the value must have 1 to %u bytes", field,
+				 LIMIT_NAME);
 	if (options->labels.count == LIMIT_LABELS)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "%s: more than %u labels", field, LIMIT_LABELS);
 	key = arena_strndup(&options->arena, text, (size_t)(equals - text));
@@ -162,8 +164,8 @@ static int number_parse(const struct setting *setting, const char *field, const 
 	number = strtoull(text, &end, 10);
 	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || number < setting->min ||
 	    number > setting->max)
-		return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is not a number from %llu to %llu", field, text,
-				 (unsigned long long)setting->min, (unsigned long long)setting->max);
+		return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is not a number from %llu to %llu", field,
+				 text, (unsigned long long)setting->min, (unsigned long long)setting->max);
 	*ret_number = number;
 	return 0;
 }
@@ -196,7 +198,8 @@ static int setting_apply(struct options *options, const struct setting *setting,
 		return list_push_string(&options->arena, member, text) != 0 ? error_set_nomem(error) : 0;
 	case KIND_BACKEND:
 		if (strcmp(text, "linux") != 0 && strcmp(text, "sim") != 0)
-			return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is neither linux nor sim", field, text);
+			return error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is neither linux nor sim", field,
+					 text);
 		options->backend = strcmp(text, "sim") == 0 ? OPTIONS_BACKEND_SIM : OPTIONS_BACKEND_LINUX;
 		return 0;
 	case KIND_LOG_LEVEL:
@@ -235,8 +238,8 @@ static int file_line(void *data, const char *section, const char *name, const ch
 	if (parser->code != 0)
 		return 0;
 	if (section[0] != '\0') {
-		parser->code =
-			error_set(parser->error, ERROR_INVALID_ARGUMENT, "section [%s]: there are no sections", section);
+		parser->code = error_set(parser->error, ERROR_INVALID_ARGUMENT, "section [%s]: there are no sections",
+					 section);
 		return 0;
 	}
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -372,8 +375,8 @@ int options_parse(int argument_count, char **arguments, struct options *ret_opti
 						      .key = KEY_CHECK,
 						      .doc = "check command line and configuration file, then exit" };
 	argp_err_exit_status = USAGE_STATUS;
-	code = argp_parse(&argp, argument_count, arguments, 0, NULL, &parser) != 0 ? error_set_nomem(error) :
-										      parser.code;
+	code = argp_parse(&argp, argument_count, arguments, 0, NULL, &parser) != 0 ? error_set_nomem(error)
+										   : parser.code;
 	if (code == 0 && parser.config != NULL)
 		code = file_read_all(&parser);
 	if (code == 0)

@@ -62,8 +62,7 @@ static bool device_will_be_there(struct planner *planner, const char *name)
 	const struct target_dm *wanted = planner_wanted_find(planner, name);
 	struct planner_dm *dm = planner_dm_find(planner, name);
 
-	return (dm != NULL && dm->ready) ||
-	       (wanted != NULL && planner->created[wanted - planner->target->dms.items]);
+	return (dm != NULL && dm->ready) || (wanted != NULL && planner->created[wanted - planner->target->dms.items]);
 }
 
 static int labels_read(struct planner *planner, const struct target_leg *leg)
@@ -273,7 +272,8 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 		result = create(this, wanted);
 	else if (dm->wanted == wanted)
 		result = adjust(this, wanted, dm);
-	else if (dm->observed->uuid != NULL && names_dm_uuid_is_ours(this->planner->target->cluster, dm->observed->uuid))
+	else if (dm->observed->uuid != NULL &&
+		 names_dm_uuid_is_ours(this->planner->target->cluster, dm->observed->uuid))
 		result = planner_note(this->planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
 				      "%s waits until %s is gone", wanted->name, dm->observed->uuid);
 	else

@@ -56,8 +56,8 @@ static int port_build(struct planner *planner, const struct target_port *wanted,
 	if (ours && port->subsystems.count > 0)
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "nvmet port %" PRIu64 " is at %s:%s instead of %s:%s and in use", wanted->id,
-				    port->address != NULL ? port->address : "", port->trsvcid != NULL ? port->trsvcid : "",
-				    wanted->address, trsvcid);
+				    port->address != NULL ? port->address : "",
+				    port->trsvcid != NULL ? port->trsvcid : "", wanted->address, trsvcid);
 	action = planner_action(planner, ACTION_PORT_CREATE, &wanted->owner);
 	if (action == NULL)
 		return -1;

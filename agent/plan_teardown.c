@@ -127,8 +127,7 @@ static bool export_holds(const struct planner *planner, const struct observed_dm
 			/* The reduction above takes it away in its own lane: in this one it is then gone. */
 			if (owner_of_subsystem(planner->target->cluster, subsystem->nqn, &holder) &&
 			    !planner_owner_has_problem(planner, &holder) && strcmp(holder.lane, owner->lane) == 0 &&
-			    (wanted == NULL ||
-			     !planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[j])))
+			    (wanted == NULL || !planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[j])))
 				continue;
 			holds = true;
 			*ret_lane = subsystem->nqn;

@@ -350,12 +350,13 @@ bool planner_table_is_same(const struct observed_target_list *a, const struct ob
 		return false;
 	for (size_t i = 0; i < a->count; i++) {
 		const struct observed_target *x = &a->items[i], *y = &b->items[i];
-		const char *x_params = x->params != NULL ? x->params : "", *y_params = y->params != NULL ? y->params : "";
+		const char *x_params = x->params != NULL ? x->params : "",
+			   *y_params = y->params != NULL ? y->params : "";
 
 		if (x->start != y->start || x->length != y->length || strcmp(x->type, y->type) != 0)
 			return false;
-		if (strcmp(x->type, "raid") == 0 ? !raid_params_are_same(x_params, y_params) :
-						   !params_are_same(x_params, y_params))
+		if (strcmp(x->type, "raid") == 0 ? !raid_params_are_same(x_params, y_params)
+						 : !params_are_same(x_params, y_params))
 			return false;
 	}
 	return true;
@@ -399,9 +400,10 @@ static int prepare(struct planner *planner)
 	planner->dms = arena_alloc_array(planner->arena, dms->count, sizeof(*planner->dms));
 	planner->wanted_by_name = indexes_make(planner->arena, wanted->count);
 	planner->created = arena_alloc_array(planner->arena, wanted->count, sizeof(*planner->created));
-	planner->unlinked = arena_alloc_array(planner->arena, planner->observed->subsystems.count,
-					      sizeof(*planner->unlinked));
-	if (by_name == NULL || planner->dms == NULL || planner->unlinked == NULL || planner->wanted_by_name == NULL || planner->created == NULL)
+	planner->unlinked =
+		arena_alloc_array(planner->arena, planner->observed->subsystems.count, sizeof(*planner->unlinked));
+	if (by_name == NULL || planner->dms == NULL || planner->unlinked == NULL || planner->wanted_by_name == NULL ||
+	    planner->created == NULL)
 		return -1;
 	qsort_r(planner->wanted_by_name, wanted->count, sizeof(size_t), compare_wanted_names, wanted->items);
 	for (size_t i = 0; i < dms->count; i++) {

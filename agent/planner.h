@@ -9,8 +9,8 @@
 struct planner_dm {
 	const struct observed_dm *observed;
 	const struct target_dm *wanted; /* NULL: it is not */
-	bool removed;                   /* planned */
-	bool ready;                     /* as wanted */
+	bool removed;			/* planned */
+	bool ready;			/* as wanted */
 };
 
 /* "device `holder` lies on major:minor". */
@@ -24,11 +24,11 @@ struct planner {
 	const struct target *target;
 	struct arena *arena;
 	struct plan *plan;
-	struct planner_dm *dms;    /* as observed->dms */
-	const size_t *dms_by_name; /* sorted indexes */
-	size_t *wanted_by_name;    /* sorted indexes into target->dms */
-	bool *created;             /* as target->dms: planned in this wave */
-	bool *unlinked;            /* as observed->subsystems: planned in this wave */
+	struct planner_dm *dms;	    /* as observed->dms */
+	const size_t *dms_by_name;  /* sorted indexes */
+	size_t *wanted_by_name;	    /* sorted indexes into target->dms */
+	bool *created;		    /* as target->dms: planned in this wave */
+	bool *unlinked;		    /* as observed->subsystems: planned in this wave */
 	struct planner_edge *edges; /* sorted by device */
 	size_t edge_count;
 };
@@ -60,9 +60,9 @@ bool planner_namespace_is_wanted(const struct target_subsystem *wanted, const st
 bool planner_owner_has_problem(const struct planner *planner, const struct owner *owner);
 
 enum planner_state {
-	PLANNER_READY,   /* every device is there */
+	PLANNER_READY,	 /* every device is there */
 	PLANNER_PLANNED, /* an earlier action of this lane makes what is missing */
-	PLANNER_WAITS,   /* a note says for what */
+	PLANNER_WAITS,	 /* a note says for what */
 	PLANNER_NOMEM,
 };
 

@@ -51,7 +51,7 @@ struct reconciler {
 	struct reconciler_events events;
 	struct observation *observing; /* NULL: none is under way */
 	struct observation *last;
-	bool again;   /* something changed since the observation began */
+	bool again; /* something changed since the observation began */
 	bool closing, timer_closed;
 	struct lane_job *lanes; /* running, or ended during an observation */
 	struct lane_failure *failures;
@@ -284,7 +284,9 @@ static int lanes_describe(struct reconciler *this, struct arena *arena, struct s
 		lane = LIST_PUSH(arena, ret_lanes);
 		if (lane == NULL)
 			return -1;
-		*lane = (struct status_lane){ .lane = failure->lane, .failure = failure->message, .owner = failure->object };
+		*lane = (struct status_lane){ .lane = failure->lane,
+					      .failure = failure->message,
+					      .owner = failure->object };
 	}
 	for (struct lane_job *job = this->lanes; job != NULL; job = job->next) {
 		char step[WORKER_STEP_SIZE];

@@ -181,7 +181,8 @@ static bool term_take(struct session *this, uint64_t term)
 		this->term = term;
 		return true;
 	}
-	snprintf(reason, sizeof(reason), "it leads in term %" PRIu64 ", but term %" PRIu64 " was seen", term, this->term);
+	snprintf(reason, sizeof(reason), "it leads in term %" PRIu64 ", but term %" PRIu64 " was seen", term,
+		 this->term);
 	leave(this, reason);
 	return false;
 }
@@ -440,8 +441,8 @@ void session_report(struct session *this, const struct object_status_list *statu
 	     at += part.objects.count) {
 		part = report;
 		part.objects.items += at;
-		part.objects.count = report.objects.count - at < REPORT_OBJECTS ? report.objects.count - at :
-										  REPORT_OBJECTS;
+		part.objects.count =
+			report.objects.count - at < REPORT_OBJECTS ? report.objects.count - at : REPORT_OBJECTS;
 		send_report(this, &part);
 		report.inventory.count = 0;
 	}

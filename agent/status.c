@@ -43,7 +43,8 @@ static const char *remains(const struct maker *maker, enum object_kind kind, con
 	struct owner owner;
 
 	for (size_t i = 0; i < observed->subsystems.count; i++) {
-		if (owner_of_subsystem(cluster, observed->subsystems.items[i].nqn, &owner) && owner_is(&owner, kind, id))
+		if (owner_of_subsystem(cluster, observed->subsystems.items[i].nqn, &owner) &&
+		    owner_is(&owner, kind, id))
 			return observed->subsystems.items[i].nqn;
 	}
 	for (size_t i = 0; i < observed->dms.count; i++) {

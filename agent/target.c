@@ -290,8 +290,7 @@ static int stripe_add(struct target_builder *builder, const struct desired_volum
 			used += (size_t)snprintf(params + used, sizeof(params) - used, " %%%s 0", uuid);
 	}
 	if (volume->legs.count == 0 || sum != volume->size_bytes)
-		return target_problem_add(builder, owner,
-					  "%zu legs hold %" PRIu64 " bytes, the volume has %" PRIu64,
+		return target_problem_add(builder, owner, "%zu legs hold %" PRIu64 " bytes, the volume has %" PRIu64,
 					  volume->legs.count, sum, volume->size_bytes);
 	return target_table_add(builder->arena, &dm->table, sectors, "striped", "%s", params);
 }
@@ -359,8 +358,7 @@ static int volume_add(struct target_builder *builder, const struct desired_volum
 					  LIMIT_SECTOR_BYTES);
 	if (volume->role == CONTROLLER_ROLE_ACTIVE && volume->legs_wanted) {
 		for (size_t i = 0; i < volume->legs.count; i++) {
-			if (volume->legs.items[i].local &&
-			    target_leg_add(builder, volume, &volume->legs.items[i]) != 0)
+			if (volume->legs.items[i].local && target_leg_add(builder, volume, &volume->legs.items[i]) != 0)
 				return -1;
 		}
 		for (size_t i = 0; i < volume->consumers.count; i++) {

@@ -55,8 +55,8 @@ struct target_dm {
 	/* Of TARGET_DM_STORE, used only when the leg is being formatted: */
 	const struct target_leg *leg;
 	struct observed_target_list format_table; /* instead of `table`, when not empty */
-	struct target_zero_list zeros;            /* regions to clear before */
-	const char *message_device, *message;     /* message to send before */
+	struct target_zero_list zeros;		  /* regions to clear before */
+	const char *message_device, *message;	  /* message to send before */
 };
 
 struct target_dm_list {

@@ -112,8 +112,8 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 			   .size_bytes = member->size_bytes,
 			   .formatted = true },
 	};
-	if (slice_add(this, group, member, "raidmeta", layout->raid_metadata_start, layout->raid_metadata_bytes,
-		      &dm) != 0 ||
+	if (slice_add(this, group, member, "raidmeta", layout->raid_metadata_start, layout->raid_metadata_bytes, &dm) !=
+		    0 ||
 	    zero_add(this, zeros, dm->name, layout->raid_metadata_bytes) != 0)
 		return -1;
 	metadata = dm->name;
@@ -194,11 +194,11 @@ static int group_add(struct leg_builder *this, size_t group, struct group_parts 
 }
 
 /* The linears over all groups: the pool cannot change its devices, but these can grow under it. */
-static int concatenation_add(struct leg_builder *this, const char *kind, bool metadata,
-			     const struct group_parts *parts, const char **ret_name, uint64_t *ret_bytes)
+static int concatenation_add(struct leg_builder *this, const char *kind, bool metadata, const struct group_parts *parts,
+			     const char **ret_name, uint64_t *ret_bytes)
 {
-	struct target_dm *dm = target_dm_add(this->builder, &this->target->owner, kind, this->id, this->id,
-					     this->leg->epoch);
+	struct target_dm *dm =
+		target_dm_add(this->builder, &this->target->owner, kind, this->id, this->id, this->leg->epoch);
 
 	if (dm == NULL)
 		return -1;

@@ -21,7 +21,8 @@ static const char *or_empty(const char *text)
 
 static int print_dm(const struct observed_dm *dm, struct buffer *output)
 {
-	if (buffer_printf(output, "dm        %s  %" PRIu64 ":%" PRIu64 "  uuid %s  open %" PRIu64 "  event %" PRIu64 "%s\n",
+	if (buffer_printf(output,
+			  "dm        %s  %" PRIu64 ":%" PRIu64 "  uuid %s  open %" PRIu64 "  event %" PRIu64 "%s\n",
 			  dm->name, dm->major, dm->minor, or_empty(dm->uuid), dm->open_count, dm->event,
 			  dm->suspended ? "  suspended" : "") != 0)
 		return -1;
@@ -67,8 +68,8 @@ static int print_subsystem(const struct observed_subsystem *subsystem, struct bu
 		const struct observed_namespace *ns = &subsystem->namespaces.items[i];
 
 		uuid_text_format(ns->uuid, uuid);
-		if (buffer_printf(output, "          namespace %" PRIu64 "  %s  uuid %s  group %" PRIu64 "%s\n", ns->nsid,
-				  or_empty(ns->path), uuid, ns->group, ns->enabled ? "" : "  disabled") != 0)
+		if (buffer_printf(output, "          namespace %" PRIu64 "  %s  uuid %s  group %" PRIu64 "%s\n",
+				  ns->nsid, or_empty(ns->path), uuid, ns->group, ns->enabled ? "" : "  disabled") != 0)
 			return -1;
 	}
 	return 0;
@@ -82,9 +83,10 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 	for (size_t i = 0; i < observed->disks.count && result == 0; i++) {
 		const struct observed_disk *disk = &observed->disks.items[i];
 
-		result = buffer_printf(output, "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s\n",
-				       disk->path, disk->major, disk->minor, disk->size_bytes, or_empty(disk->serial),
-				       disk->in_use ? "  in use" : "");
+		result =
+			buffer_printf(output, "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s\n",
+				      disk->path, disk->major, disk->minor, disk->size_bytes, or_empty(disk->serial),
+				      disk->in_use ? "  in use" : "");
 	}
 	for (size_t i = 0; i < observed->dms.count && result == 0; i++)
 		result = print_dm(&observed->dms.items[i], output);
@@ -95,9 +97,9 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 	for (size_t i = 0; i < observed->imports.count && result == 0; i++) {
 		const struct observed_import *import = &observed->imports.items[i];
 
-		result = buffer_printf(output, "import    nvme%" PRIu64 "  %s  at %s:%s  as %s  %s\n",
-				       import->instance, import->nqn, import->address, import->trsvcid,
-				       or_empty(import->host_nqn), import->state);
+		result = buffer_printf(output, "import    nvme%" PRIu64 "  %s  at %s:%s  as %s  %s\n", import->instance,
+				       import->nqn, import->address, import->trsvcid, or_empty(import->host_nqn),
+				       import->state);
 	}
 	for (size_t i = 0; i < observed->import_namespaces.count && result == 0; i++) {
 		const struct observed_import_namespace *ns = &observed->import_namespaces.items[i];
@@ -136,9 +138,9 @@ static int pack(msgpack_packer *packer, struct json_object *object, struct error
 	case json_type_null:
 		return msgpack_pack_nil(packer) != 0 ? error_set_nomem(error) : 0;
 	case json_type_boolean:
-		return (json_object_get_boolean(object) ? msgpack_pack_true(packer) : msgpack_pack_false(packer)) != 0 ?
-			       error_set_nomem(error) :
-			       0;
+		return (json_object_get_boolean(object) ? msgpack_pack_true(packer) : msgpack_pack_false(packer)) != 0
+			       ? error_set_nomem(error)
+			       : 0;
 	case json_type_double:
 		return error_set(error, ERROR_INVALID_ARGUMENT, "%s is not a whole number",
 				 json_object_get_string(object));
@@ -175,8 +177,8 @@ static int pack(msgpack_packer *packer, struct json_object *object, struct error
 	return 0;
 }
 
-int text_json_parse(const struct schema *schema, const char *text, size_t length, struct arena *arena,
-		    void *ret_record, struct error *error)
+int text_json_parse(const struct schema *schema, const char *text, size_t length, struct arena *arena, void *ret_record,
+		    struct error *error)
 {
 	struct json_tokener *tokener = json_tokener_new_ex((int)LIMIT_FRAME_DEPTH);
 	struct json_object *object = NULL;

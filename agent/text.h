@@ -20,7 +20,7 @@ int text_json_load(const struct schema *schema, const char *path, struct arena *
 		   struct error *error);
 
 /* The same from text in memory. */
-int text_json_parse(const struct schema *schema, const char *text, size_t length, struct arena *arena,
-		    void *ret_record, struct error *error);
+int text_json_parse(const struct schema *schema, const char *text, size_t length, struct arena *arena, void *ret_record,
+		    struct error *error);
 
 #endif

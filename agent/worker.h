@@ -52,7 +52,8 @@ int worker_pool_open(struct worker_pool *pool, uv_loop_t *loop, uint64_t stuck_a
 /* Close the handles. Jobs that still run are abandoned: the process must exit without freeing what they use. */
 void worker_pool_close(struct worker_pool *pool);
 
-/* The program ends: jobs that ask worker_is_stopping() end at their next step, those that wait are done without having run. */
+/* The program ends: jobs that ask worker_is_stopping() end at their next step, those that wait are done without having
+ * run. */
 void worker_pool_stop(struct worker_pool *pool);
 
 /* Whether no job runs. */

@@ -20,7 +20,7 @@
 #include "lib/base/error.h"
 #include "lib/model/records.h"
 
-#define KERNEL_ANA_OPTIMIZED 1    /* nvmet makes group 1 with every port */
+#define KERNEL_ANA_OPTIMIZED 1	  /* nvmet makes group 1 with every port */
 #define KERNEL_ANA_INACCESSIBLE 2 /* never a group in state "change": it arms a timer in every host of the port */
 
 /* nvmet ports have no name of their own: a disabled referral whose name begins so says whose a port is. */

@@ -82,9 +82,9 @@ static void assert_empty(struct fixture *fixture)
 	struct observed observed;
 	struct error error = { 0 };
 
-	assert_int_equal(fixture->agent.kernel->operations->observe(fixture->agent.kernel, &fixture->arena, &observed,
-								    &error),
-			 0);
+	assert_int_equal(
+		fixture->agent.kernel->operations->observe(fixture->agent.kernel, &fixture->arena, &observed, &error),
+		0);
 	assert_int_equal(observed.dms.count, 0);
 	assert_int_equal(observed.ports.count, 0);
 	assert_int_equal(observed.subsystems.count, 0);
@@ -211,8 +211,14 @@ static void test_one_copy_many_groups(void **state)
 	struct fixture *f = *state;
 	struct desired desired, nothing = rig_desired_nothing(&f->arena, "cn1");
 
-	f->volume = (struct rig_volume){ .controllers = 1, .legs = 1, .copies = 1, .groups = 2, .disks = 2,
-					 .leg_bytes = UINT64_C(128) << 20, .format = true, .legs_wanted = true,
+	f->volume = (struct rig_volume){ .controllers = 1,
+					 .legs = 1,
+					 .copies = 1,
+					 .groups = 2,
+					 .disks = 2,
+					 .leg_bytes = UINT64_C(128) << 20,
+					 .format = true,
+					 .legs_wanted = true,
 					 .top_wanted = true };
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
 	rig_converge(&f->agent, &desired);
@@ -304,11 +310,12 @@ static void test_raid_table_compares_by_meaning(void **state)
 				      arena_printf(&f->arena, "raid1 5 0 rebuild 1 region_size 1024%s", members)),
 			&desired),
 		"");
-	assert_string_equal(plan_of(f,
-				    observed_edit(f, &observed, "dnvme-raid-v1.l0.g0",
-						  arena_printf(&f->arena, "raid1 4 0 sync region_size 1024%s ", members)),
-				    &desired),
-			    "");
+	assert_string_equal(
+		plan_of(f,
+			observed_edit(f, &observed, "dnvme-raid-v1.l0.g0",
+				      arena_printf(&f->arena, "raid1 4 0 sync region_size 1024%s ", members)),
+			&desired),
+		"");
 	/* Another bitmap, or another member, is another array: said, and left alone. */
 	assert_contains(plan_of(f,
 				observed_edit(f, &observed, "dnvme-raid-v1.l0.g0",
@@ -389,8 +396,8 @@ static void test_foreign_things_stay(void **state)
 	while (rig_wave(&f->agent, &desired) > 0)
 		assert_int_equal(f->agent.error.code, 0);
 	assert_plan(&f->agent, &desired,
-			    "fails   v1  a device dnvme-volume-v1 exists that is not ours\n"
-			    "waits   v1  nqn.2026-11.io.dnvme:" RIG_CLUSTER ":volume:v1 waits for dnvme-volume-v1\n");
+		    "fails   v1  a device dnvme-volume-v1 exists that is not ours\n"
+		    "waits   v1  nqn.2026-11.io.dnvme:" RIG_CLUSTER ":volume:v1 waits for dnvme-volume-v1\n");
 	while (rig_wave(&f->agent, &nothing) > 0)
 		assert_int_equal(f->agent.error.code, 0);
 	assert_lacks(log_take(f), "remove     dnvme-volume-v1");
@@ -519,8 +526,9 @@ static void test_plan_from_json(void **state)
 	rig_golden("observed", (const char *)text.data);
 	assert_int_equal(text_json_parse(schema_desired(), "{\"cluster\": 1.5}", 16, &f->arena, &read_desired, &error),
 			 ERROR_INVALID_ARGUMENT);
-	assert_int_equal(text_json_parse(schema_desired(), "{\"cluster\": \"x\"}", 16, &f->arena, &read_desired, &error),
-			 ERROR_INVALID_ARGUMENT);
+	assert_int_equal(
+		text_json_parse(schema_desired(), "{\"cluster\": \"x\"}", 16, &f->arena, &read_desired, &error),
+		ERROR_INVALID_ARGUMENT);
 	assert_contains(error.message, "node");
 	assert_int_equal(text_json_parse(schema_desired(), "{", 1, &f->arena, &read_desired, &error),
 			 ERROR_INVALID_ARGUMENT);

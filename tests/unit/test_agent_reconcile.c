@@ -1,5 +1,323 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The reconciler with its threads, over the simulated kernel: convergence, failures, calls that do not return. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <uv.h>
+
+#include "agent/desired_store.h"
+#include "agent/list.h"
+#include "agent/reconcile.h"
+#include "agent/reported.h"
+#include "lib/base/log.h"
+#include "tests/unit/test_agent_rig.h"
+
+#define DEADLINE_MS 20000
+#define STUCK_AFTER_MS 200
+
+struct fixture {
+	uv_loop_t loop;
+	uv_timer_t deadline;
+	struct worker_pool pool;
+	struct kernel *kernel;
+	struct desired_store *store;
+	struct reconciler *reconciler;
+	struct arena arena;
+	struct rig_volume volume;
+	bool (*wanted)(struct fixture *fixture); /* what the loop runs for */
+	bool reached, closing;
+	unsigned passes;
+	/* The fault: */
+	pthread_mutex_t lock;
+	pthread_cond_t release;
+	const char *fail_operation, *hang_operation, *hang_name;
+	bool released, hanging;
+};
+
+static void stop_if_reached(struct fixture *fixture)
+{
+	if (fixture->wanted != NULL && fixture->wanted(fixture)) {
+		fixture->reached = true;
+		uv_stop(&fixture->loop);
+	}
+}
+
+static void on_passed(void *data)
+{
+	struct fixture *fixture = data;
+
+	fixture->passes++;
+	if (!fixture->closing)
+		stop_if_reached(fixture);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	uv_stop(timer->loop);
+}
+
+static int on_call(void *data, const char *operation, const char *name, struct error *error)
+{
+	struct fixture *fixture = data;
+	int code = 0;
+
+	pthread_mutex_lock(&fixture->lock);
+	if (fixture->fail_operation != NULL && strcmp(operation, fixture->fail_operation) == 0)
+		code = error_set(error, ERROR_UNAVAILABLE, "%s %s refused for the test", operation, name);
+	if (fixture->hang_operation != NULL && strcmp(operation, fixture->hang_operation) == 0 &&
+	    strstr(name, fixture->hang_name) != NULL) {
+		fixture->hanging = true;
+		while (!fixture->released)
+			pthread_cond_wait(&fixture->release, &fixture->lock);
+	}
+	pthread_mutex_unlock(&fixture->lock);
+	return code;
+}
+
+static int setup(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	const struct reconciler_events events = { on_passed, fixture };
+	struct error error = { 0 };
+
+	assert_non_null(fixture);
+	fixture->volume = rig_volume_default();
+	pthread_mutex_init(&fixture->lock, NULL);
+	pthread_cond_init(&fixture->release, NULL);
+	assert_int_equal(kernel_sim_open(NULL, &fixture->kernel, &error), 0);
+	assert_int_equal(kernel_sim_disk_add(fixture->kernel, "/dev/vdb=4GiB", &error), 0);
+	kernel_sim_fault_set(fixture->kernel, on_call, fixture);
+	fixture->store = desired_store_make();
+	uv_loop_init(&fixture->loop);
+	uv_timer_init(&fixture->loop, &fixture->deadline);
+	assert_int_equal(worker_pool_open(&fixture->pool, &fixture->loop, STUCK_AFTER_MS), 0);
+	fixture->reconciler = reconciler_make(&fixture->loop, &fixture->pool, fixture->kernel, fixture->store, &events);
+	assert_non_null(fixture->reconciler);
+	*state = fixture;
+	return 0;
+}
+
+static bool pool_is_idle(struct fixture *fixture)
+{
+	return worker_pool_is_idle(&fixture->pool);
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	fixture->closing = true;
+	worker_pool_stop(&fixture->pool);
+	reconciler_close(fixture->reconciler);
+	while (!pool_is_idle(fixture))
+		uv_run(&fixture->loop, UV_RUN_ONCE);
+	worker_pool_close(&fixture->pool);
+	uv_close((uv_handle_t *)&fixture->deadline, NULL);
+	uv_run(&fixture->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&fixture->loop), 0);
+	desired_store_free(fixture->store);
+	fixture->kernel->operations->close(fixture->kernel);
+	arena_free(&fixture->arena);
+	pthread_mutex_destroy(&fixture->lock);
+	pthread_cond_destroy(&fixture->release);
+	free(fixture);
+	return 0;
+}
+
+static void want(struct fixture *fixture, const struct desired *desired)
+{
+	struct error error = { 0 };
+	bool complete;
+
+	assert_int_equal(desired_store_take(fixture->store, desired, &complete, &error), 0);
+	assert_true(complete);
+	reconciler_kick(fixture->reconciler);
+}
+
+static void run_until(struct fixture *fixture, bool (*wanted)(struct fixture *fixture))
+{
+	fixture->wanted = wanted;
+	fixture->reached = false;
+	uv_timer_start(&fixture->deadline, on_deadline, DEADLINE_MS, 0);
+	uv_run(&fixture->loop, UV_RUN_DEFAULT);
+	uv_timer_stop(&fixture->deadline);
+	fixture->wanted = NULL;
+	if (!fixture->reached)
+		fail_msg("not reached; the plan is:\n%s", reconciler_plan_text(fixture->reconciler));
+}
+
+static const struct object_status *status_of(struct fixture *fixture, const char *id)
+{
+	const struct object_status_list *statuses = reconciler_statuses(fixture->reconciler);
+
+	for (size_t i = 0; i < statuses->count; i++) {
+		if (strcmp(statuses->items[i].id, id) == 0)
+			return &statuses->items[i];
+	}
+	return NULL;
+}
+
+static bool is_converged(struct fixture *fixture)
+{
+	return reconciler_is_converged(fixture->reconciler);
+}
+
+/* At least one observation that began behind the kick. */
+static bool has_passed(struct fixture *fixture)
+{
+	return fixture->passes >= 2;
+}
+
+static bool exports_have_failed(struct fixture *fixture)
+{
+	const struct object_status *export = status_of(fixture, "d1.v1.s0"), *disk = status_of(fixture, "d1");
+
+	return export != NULL && export->state == OBJECT_STATE_FAILED && disk->state == OBJECT_STATE_CONVERGED;
+}
+
+static bool one_is_stuck_and_the_other_done(struct fixture *fixture)
+{
+	const struct object_status *stuck = status_of(fixture, "d1.v1.s0"), *other = status_of(fixture, "d1.v1.s1");
+
+	return stuck != NULL && stuck->state == OBJECT_STATE_FAILED && other != NULL &&
+	       other->state == OBJECT_STATE_CONVERGED;
+}
+
+static void test_create_and_remove(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired, nothing = rig_desired_nothing(&f->arena, "cn1");
+	struct object_ref removed = { .kind = OBJECT_KIND_VOLUME, .id = "v1", .revision = 77 };
+	struct object_ref disk = { .kind = OBJECT_KIND_DISK, .id = "d8", .revision = 78 };
+	const struct object_status *status;
+
+	f->volume.format = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	want(f, &desired);
+	run_until(f, is_converged);
+	status = status_of(f, "v1");
+	assert_non_null(status);
+	assert_int_equal(status->state, OBJECT_STATE_CONVERGED);
+	assert_int_equal(status->revision, 9);
+	*LIST_PUSH(&f->arena, &nothing.removed) = removed;
+	*LIST_PUSH(&f->arena, &nothing.removed) = disk;
+	want(f, &nothing);
+	run_until(f, is_converged);
+	status = status_of(f, "v1");
+	assert_non_null(status);
+	assert_int_equal(status->state, OBJECT_STATE_ABSENT);
+	assert_int_equal(status->revision, 77);
+	assert_int_equal(status_of(f, "d8")->state, OBJECT_STATE_ABSENT);
+	assert_int_equal(reconciler_observed(f->reconciler)->dms.count, 0);
+}
+
+static void test_nothing_before_a_desired_state(void **state)
+{
+	struct fixture *f = *state;
+	struct rig_agent agent = { .kernel = f->kernel };
+	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1);
+	uint64_t changes;
+
+	/* What an agent before this one has made. */
+	while (rig_wave(&agent, &desired) > 0)
+		;
+	buffer_free(&agent.log);
+	rig_agent_restart(&agent);
+	changes = kernel_sim_changes(f->kernel);
+	f->passes = 0;
+	reconciler_kick(f->reconciler);
+	run_until(f, has_passed);
+	assert_int_equal(kernel_sim_changes(f->kernel), changes);
+	/* And with it: it is as it was, nothing is done. */
+	want(f, &desired);
+	run_until(f, is_converged);
+	assert_int_equal(kernel_sim_changes(f->kernel), changes);
+}
+
+static void test_failure_is_told_and_retried(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1);
+
+	f->fail_operation = "host_allow";
+	want(f, &desired);
+	run_until(f, exports_have_failed);
+	assert_non_null(strstr(status_of(f, "d1.v1.s0")->message, "refused for the test"));
+	pthread_mutex_lock(&f->lock);
+	f->fail_operation = NULL;
+	pthread_mutex_unlock(&f->lock);
+	run_until(f, is_converged);
+	assert_int_equal(status_of(f, "d1.v1.s0")->state, OBJECT_STATE_CONVERGED);
+}
+
+static void test_stuck_call_blocks_only_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1);
+
+	f->hang_operation = "subsystem_create";
+	f->hang_name = ":slot:d1.v1.s0:";
+	want(f, &desired);
+	run_until(f, one_is_stuck_and_the_other_done);
+	assert_non_null(strstr(status_of(f, "d1.v1.s0")->message, "does not return: nvmet   subsystem"));
+	assert_true(f->hanging);
+	pthread_mutex_lock(&f->lock);
+	f->released = true;
+	pthread_cond_broadcast(&f->release);
+	pthread_mutex_unlock(&f->lock);
+	run_until(f, is_converged);
+	assert_int_equal(status_of(f, "d1.v1.s0")->state, OBJECT_STATE_CONVERGED);
+}
+
+static void test_reported(void **state)
+{
+	struct fixture *f = *state;
+	struct object_status items[2] = {
+		{ .kind = OBJECT_KIND_DISK, .id = "d1", .revision = 1, .state = OBJECT_STATE_PENDING, .message = "x" },
+		{ .kind = OBJECT_KIND_VOLUME, .id = "v1", .revision = 1, .state = OBJECT_STATE_CONVERGED }
+	};
+	struct object_status_list statuses = { 2, items };
+	struct observed_disk disk = { .path = "/dev/vdb", .size_bytes = 5 };
+	struct observed_disk_list disks = { 1, &disk };
+	struct reported reported = { 0 };
+	struct agent_report report;
+	struct error error;
+
+	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 2);
+	assert_int_equal(report.inventory.count, 1);
+	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 0);
+	assert_int_equal(report.inventory.count, 0);
+	items[0].message = "y";
+	disk.in_use = true;
+	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 1);
+	assert_string_equal(report.objects.items[0].message, "y");
+	assert_int_equal(report.inventory.count, 1);
+	reported_reset(&reported);
+	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 2);
+	reported_reset(&reported);
+}
+
 int main(void)
 {
-	return 0;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_create_and_remove, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_before_a_desired_state, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failure_is_told_and_retried, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stuck_call_blocks_only_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reported, setup, teardown),
+	};
+
+	log_open("test_agent_reconcile", LOG_TARGET_STDERR, LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,7 +105,9 @@ struct desired rig_desired_disk(struct arena *arena, const struct rig_volume *vo
 		.id = number, .path = "/dev/vdb", .address = desired.address, .port = 4421, .revision = 3
 	};
 	for (unsigned slot = 0; slot < volume->controllers; slot++) {
-		struct desired_export export = { .disk = number, .volume = 1, .slot = slot, .epoch = EPOCH, .revision = 5 };
+		struct desired_export export = {
+			.disk = number, .volume = 1, .slot = slot, .epoch = EPOCH, .revision = 5
+		};
 
 		for (unsigned leg = slot * volume->legs; leg < (slot + 1) * volume->legs; leg++) {
 			for (unsigned group = 0; group < volume->groups; group++) {
@@ -237,8 +239,7 @@ static void label_forget(struct rig_agent *agent, const char *device)
 	for (size_t i = labels->count; i-- > 0;) {
 		if (strcmp(labels->items[i].device, device) != 0)
 			continue;
-		memmove(&labels->items[i], &labels->items[i + 1],
-			(labels->count - i - 1) * sizeof(labels->items[0]));
+		memmove(&labels->items[i], &labels->items[i + 1], (labels->count - i - 1) * sizeof(labels->items[0]));
 		labels->count--;
 	}
 }
@@ -309,8 +310,10 @@ void rig_converge(struct rig_agent *agent, const struct desired *desired)
 	for (int i = 0; i < WAVES_MAX; i++) {
 		if (rig_wave(agent, desired) == 0)
 			break;
-		if (agent->error.code != 0)
-			fail_msg("%s", agent->error.message);
+		if (agent->error.code == 0)
+			continue;
+		fwrite(agent->log.data, 1, agent->log.size, stderr);
+		fail_msg("%s; the plans are above", agent->error.message);
 	}
 	text = rig_plan_text(agent, desired);
 	assert_string_equal(text, "");

@@ -18,7 +18,7 @@
 struct rig_volume {
 	unsigned controllers, legs, copies, groups, disks;
 	uint64_t leg_bytes;
-	bool format;	     /* of every leg */
+	bool format; /* of every leg */
 	bool legs_wanted, top_wanted;
 	unsigned host_count; /* RIG_HOST, and others made from it */
 };
@@ -37,7 +37,7 @@ struct rig_agent {
 	struct kernel *kernel;
 	struct arena arena;
 	struct observed_label_list labels;
-	struct buffer log; /* every plan as text, waves divided by lines "--" */
+	struct buffer log;  /* every plan as text, waves divided by lines "--" */
 	struct error error; /* of the last wave's first failure */
 	bool power_lost;    /* end a wave at its first failure, whatever the lane */
 };

@@ -174,7 +174,8 @@ static void test_desired_store(void **state)
 	assert_int_equal(desired_store_get(store, &arena, &got, &error), 0);
 	assert_int_equal(got.disks.count, 1);
 	assert_int_equal(got.exports.count, 2);
-	assert_string_equal(got.exports.items[1].lds.items[0].ranges.count == 2 ? got.exports.items[1].id : "", "d1.v1.s1");
+	assert_string_equal(got.exports.items[1].lds.items[0].ranges.count == 2 ? got.exports.items[1].id : "",
+			    "d1.v1.s1");
 	/* A change takes one away. */
 	part.exports.count = 0;
 	part.removed.count = 1;
@@ -269,7 +270,8 @@ static void test_options(void **state)
 	assert_int_equal(options.labels.count, 2);
 	assert_string_equal(options.labels.items[0].value, "r1");
 	options_free(&options);
-	assert_int_equal(parse(&options, &error, "--node", "n1", "--address", "10.0.0.1", NULL), ERROR_INVALID_ARGUMENT);
+	assert_int_equal(parse(&options, &error, "--node", "n1", "--address", "10.0.0.1", NULL),
+			 ERROR_INVALID_ARGUMENT);
 	assert_non_null(strstr(error.message, "--server is missing"));
 	assert_int_equal(parse(&options, &error, "--node", "N1", NULL), ERROR_INVALID_ARGUMENT);
 	assert_non_null(strstr(error.message, "--node"));
@@ -335,14 +337,10 @@ static void test_options_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_label_round_trip),
-		cmocka_unit_test(test_label_damaged),
-		cmocka_unit_test(test_owner_of_dm),
-		cmocka_unit_test(test_owner_of_nqn),
-		cmocka_unit_test(test_desired_store),
-		cmocka_unit_test(test_desired_store_out_of_memory),
-		cmocka_unit_test(test_options),
-		cmocka_unit_test(test_options_file),
+		cmocka_unit_test(test_label_round_trip), cmocka_unit_test(test_label_damaged),
+		cmocka_unit_test(test_owner_of_dm),	 cmocka_unit_test(test_owner_of_nqn),
+		cmocka_unit_test(test_desired_store),	 cmocka_unit_test(test_desired_store_out_of_memory),
+		cmocka_unit_test(test_options),		 cmocka_unit_test(test_options_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

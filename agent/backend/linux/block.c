@@ -60,7 +60,8 @@ int block_read(struct kernel *kernel, const char *name, uint64_t start, void *re
 	if (got < 0)
 		code = error_set_errno(error, errno, "cannot read %s", name);
 	else if ((size_t)got != length)
-		code = error_set(error, ERROR_INTERNAL, "cannot read %s: it ends at %zd of %zu bytes", name, got, length);
+		code = error_set(error, ERROR_INTERNAL, "cannot read %s: it ends at %zd of %zu bytes", name, got,
+				 length);
 	else
 		memcpy(ret_data, aligned, length);
 	free(aligned);

@@ -122,7 +122,8 @@ static struct dm_task *task_on(int type, const struct dm_info *info)
 {
 	struct dm_task *task = dm_task_create(type);
 
-	if (task != NULL && (!dm_task_set_major(task, (int)info->major) || !dm_task_set_minor(task, (int)info->minor))) {
+	if (task != NULL &&
+	    (!dm_task_set_major(task, (int)info->major) || !dm_task_set_minor(task, (int)info->minor))) {
 		dm_task_destroy(task);
 		task = NULL;
 	}

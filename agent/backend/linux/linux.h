@@ -55,8 +55,7 @@ int disks_observe(struct arena *arena, struct observed *observed, struct error *
 /* --- the NVMe target (nvmet.c) --- */
 
 int nvmet_observe(struct arena *arena, struct observed *observed, struct error *error);
-int nvmet_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address,
-		      struct error *error);
+int nvmet_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address, struct error *error);
 int nvmet_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error);
 int nvmet_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
 			   struct error *error);

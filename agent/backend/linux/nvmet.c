@@ -53,7 +53,7 @@ __attribute__((format(printf, 2, 3))) static int take(struct error *error, const
 }
 
 __attribute__((format(printf, 3, 4))) static int link_make(const char *target, struct error *error, const char *format,
-							    ...)
+							   ...)
 {
 	char path[PATH_MAX];
 	va_list arguments;
@@ -161,8 +161,8 @@ int nvmet_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntl
 	snprintf(high, sizeof(high), "%" PRIu32, cntlid_max);
 	/* All controllers of a volume say the same. */
 	uuid_from_name(nqn, uuid);
-	snprintf(serial, sizeof(serial), "%02x%02x%02x%02x%02x%02x%02x%02x", uuid[0], uuid[1], uuid[2], uuid[3], uuid[4],
-		 uuid[5], uuid[6], uuid[7]);
+	snprintf(serial, sizeof(serial), "%02x%02x%02x%02x%02x%02x%02x%02x", uuid[0], uuid[1], uuid[2], uuid[3],
+		 uuid[4], uuid[5], uuid[6], uuid[7]);
 	code = make(error, "%s", subsystem);
 	if (code == 0)
 		code = file_write("0", error, "%s/attr_allow_any_host", subsystem);

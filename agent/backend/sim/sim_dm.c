@@ -30,8 +30,7 @@ struct observed_dm *sim_dm_find(struct sim_kernel *this, const char *name)
 
 static uint64_t table_sectors(const struct observed_target_list *table)
 {
-	return table->count == 0 ? 0 :
-				   table->items[table->count - 1].start + table->items[table->count - 1].length;
+	return table->count == 0 ? 0 : table->items[table->count - 1].start + table->items[table->count - 1].length;
 }
 
 /* By "major:minor". */
@@ -266,8 +265,8 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 	if (code != 0)
 		return code;
 	dm = sim_dm_find(this, name);
-	code = dm == NULL ? error_set(error, ERROR_NOT_FOUND, "there is no device %s", name) :
-			    table_copy(this, table, &copy, error);
+	code = dm == NULL ? error_set(error, ERROR_NOT_FOUND, "there is no device %s", name)
+			  : table_copy(this, table, &copy, error);
 	if (code == 0) {
 		table_hold(this, &dm->targets, -1);
 		dm->targets = copy;

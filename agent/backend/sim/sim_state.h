@@ -45,4 +45,20 @@ int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void
 int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		    struct error *error);
 
+int sim_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address, struct error *error);
+int sim_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error);
+int sim_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
+			 struct error *error);
+int sim_subsystem_remove(struct kernel *kernel, const char *nqn, struct error *error);
+int sim_namespace_create(struct kernel *kernel, const char *nqn, const struct kernel_namespace *wanted,
+			 struct error *error);
+int sim_namespace_set_group(struct kernel *kernel, const char *nqn, uint32_t nsid, uint32_t group, struct error *error);
+int sim_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
+int sim_host_allow(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
+int sim_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
+int sim_port_link(struct kernel *kernel, uint64_t id, const char *nqn, struct error *error);
+int sim_port_unlink(struct kernel *kernel, uint64_t id, const char *nqn, struct error *error);
+int sim_import_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
 #endif

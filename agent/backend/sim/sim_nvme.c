@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The NVMe target, and the initiator. */
+#include "agent/backend/sim/sim_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/list.h"
+
+/* --- the NVMe target --- */
+
+static struct observed_port *port_find(struct sim_kernel *this, uint64_t id)
+{
+	for (size_t i = 0; i < this->observed.ports.count; i++) {
+		if (this->observed.ports.items[i].id == id)
+			return &this->observed.ports.items[i];
+	}
+	return NULL;
+}
+
+static struct observed_subsystem *subsystem_find(struct sim_kernel *this, const char *nqn)
+{
+	for (size_t i = 0; i < this->observed.subsystems.count; i++) {
+		if (strcmp(this->observed.subsystems.items[i].nqn, nqn) == 0)
+			return &this->observed.subsystems.items[i];
+	}
+	return NULL;
+}
+
+static size_t string_find(const struct string_list *list, const char *text)
+{
+	size_t i = 0;
+
+	while (i < list->count && strcmp(list->items[i], text) != 0)
+		i++;
+	return i;
+}
+
+static int string_add(struct sim_kernel *this, struct string_list *list, const char *text)
+{
+	return string_find(list, text) < list->count ? 0 : list_push_string(&this->arena, list, text);
+}
+
+static void string_remove(struct string_list *list, const char *text)
+{
+	size_t at = string_find(list, text);
+
+	if (at < list->count)
+		sim_list_remove(list, at, sizeof(list->items[0]));
+}
+
+static int group_add(struct sim_kernel *this, struct observed_port *port, uint64_t id, const char *state)
+{
+	struct observed_ana_group *group;
+
+	for (size_t i = 0; i < port->groups.count; i++) {
+		if (port->groups.items[i].id == id)
+			return 0;
+	}
+	group = LIST_PUSH(&this->arena, &port->groups);
+	if (group == NULL)
+		return -1;
+	group->id = id;
+	group->state = state;
+	return 0;
+}
+
+int sim_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_port *port;
+	int code = sim_begin(this, "port_create", mark, error);
+
+	if (code != 0)
+		return code;
+	port = port_find(this, id);
+	if (port != NULL && (port->mark == NULL || strcmp(port->mark, mark) != 0))
+		return sim_end(this, error_set(error, ERROR_FAILED_PRECONDITION, "port %" PRIu64 " is not ours", id),
+			       error);
+	if (port == NULL)
+		port = LIST_PUSH(&this->arena, &this->observed.ports);
+	if (port == NULL)
+		return sim_end(this, error_set_nomem(error), error);
+	port->id = id;
+	port->mark = arena_strdup(&this->arena, mark);
+	port->address = arena_strdup(&this->arena, address);
+	port->trsvcid = arena_printf(&this->arena, "%" PRIu64, id);
+	if (port->mark == NULL || port->address == NULL || port->trsvcid == NULL ||
+	    group_add(this, port, KERNEL_ANA_OPTIMIZED, "optimized") != 0 ||
+	    group_add(this, port, KERNEL_ANA_INACCESSIBLE, "inaccessible") != 0)
+		code = error_set_nomem(error);
+	return sim_end(this, code, error);
+}
+
+int sim_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_port *port;
+	int code = sim_begin(this, "port_remove", mark, error);
+
+	if (code != 0)
+		return code;
+	port = port_find(this, id);
+	if (port != NULL && port->subsystems.count > 0)
+		code = error_set(error, ERROR_FAILED_PRECONDITION, "port %" PRIu64 " has subsystems", id);
+	else if (port != NULL)
+		sim_list_remove(&this->observed.ports, (size_t)(port - this->observed.ports.items), sizeof(*port));
+	return sim_end(this, code, error);
+}
+
+int sim_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
+			 struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_subsystem *subsystem;
+	int code = sim_begin(this, "subsystem_create", nqn, error);
+
+	if (code != 0)
+		return code;
+	subsystem = subsystem_find(this, nqn);
+	if (subsystem == NULL) {
+		subsystem = LIST_PUSH(&this->arena, &this->observed.subsystems);
+		if (subsystem == NULL || (subsystem->nqn = arena_strdup(&this->arena, nqn)) == NULL)
+			return sim_end(this, error_set_nomem(error), error);
+	}
+	subsystem->any_host = false;
+	subsystem->cntlid_min = cntlid_min;
+	subsystem->cntlid_max = cntlid_max;
+	return sim_end(this, 0, error);
+}
+
+int sim_subsystem_remove(struct kernel *kernel, const char *nqn, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_subsystem *subsystem;
+	int code = sim_begin(this, "subsystem_remove", nqn, error);
+
+	if (code != 0)
+		return code;
+	subsystem = subsystem_find(this, nqn);
+	for (size_t i = 0; subsystem != NULL && i < this->observed.ports.count; i++) {
+		if (string_find(&this->observed.ports.items[i].subsystems, nqn) <
+		    this->observed.ports.items[i].subsystems.count)
+			code = error_set(error, ERROR_FAILED_PRECONDITION, "%s is linked to a port", nqn);
+	}
+	if (subsystem != NULL && code == 0 && (subsystem->namespaces.count > 0 || subsystem->hosts.count > 0))
+		code = error_set(error, ERROR_FAILED_PRECONDITION, "%s is not empty", nqn);
+	if (subsystem != NULL && code == 0)
+		sim_list_remove(&this->observed.subsystems, (size_t)(subsystem - this->observed.subsystems.items),
+				sizeof(*subsystem));
+	return sim_end(this, code, error);
+}
+
+static struct observed_namespace *namespace_find(struct observed_subsystem *subsystem, uint32_t nsid)
+{
+	for (size_t i = 0; subsystem != NULL && i < subsystem->namespaces.count; i++) {
+		if (subsystem->namespaces.items[i].nsid == nsid)
+			return &subsystem->namespaces.items[i];
+	}
+	return NULL;
+}
+
+int sim_namespace_create(struct kernel *kernel, const char *nqn, const struct kernel_namespace *wanted,
+			 struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_subsystem *subsystem;
+	struct observed_namespace *ns;
+	struct observed_dm *dm;
+	int code = sim_begin(this, "namespace_create", nqn, error);
+
+	if (code != 0)
+		return code;
+	subsystem = subsystem_find(this, nqn);
+	dm = sim_dm_find(this, wanted->device);
+	if (subsystem == NULL || dm == NULL)
+		return sim_end(this,
+			       error_set(error, ERROR_NOT_FOUND, "there is no %s", dm == NULL ? wanted->device : nqn),
+			       error);
+	if (namespace_find(subsystem, wanted->nsid) != NULL)
+		return sim_end(this, error_set(error, ERROR_FAILED_PRECONDITION, "namespace exists in %s", nqn), error);
+	ns = LIST_PUSH(&this->arena, &subsystem->namespaces);
+	if (ns == NULL || (ns->path = arena_printf(&this->arena, "/dev/mapper/%s", wanted->device)) == NULL)
+		return sim_end(this, error_set_nomem(error), error);
+	ns->nsid = wanted->nsid;
+	ns->group = wanted->group;
+	memcpy(ns->uuid, wanted->uuid, sizeof(ns->uuid));
+	memcpy(ns->nguid, wanted->uuid, sizeof(ns->nguid));
+	ns->enabled = true;
+	dm->open_count++;
+	return sim_end(this, 0, error);
+}
+
+int sim_namespace_set_group(struct kernel *kernel, const char *nqn, uint32_t nsid, uint32_t group, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_namespace *ns;
+	int code = sim_begin(this, "namespace_set_group", nqn, error);
+
+	if (code != 0)
+		return code;
+	ns = namespace_find(subsystem_find(this, nqn), nsid);
+	if (ns == NULL)
+		return sim_end(this, error_set(error, ERROR_NOT_FOUND, "there is no namespace in %s", nqn), error);
+	ns->group = group;
+	return sim_end(this, 0, error);
+}
+
+int sim_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_subsystem *subsystem;
+	struct observed_namespace *ns;
+	struct observed_dm *dm;
+	int code = sim_begin(this, "namespace_remove", nqn, error);
+
+	if (code != 0)
+		return code;
+	subsystem = subsystem_find(this, nqn);
+	ns = namespace_find(subsystem, nsid);
+	if (ns != NULL) {
+		dm = sim_dm_find(this, ns->path + strlen("/dev/mapper/"));
+		if (dm != NULL)
+			dm->open_count--;
+		sim_list_remove(&subsystem->namespaces, (size_t)(ns - subsystem->namespaces.items), sizeof(*ns));
+	}
+	return sim_end(this, 0, error);
+}
+
+int sim_host_allow(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_subsystem *subsystem;
+	int code = sim_begin(this, "host_allow", nqn, error);
+
+	if (code != 0)
+		return code;
+	subsystem = subsystem_find(this, nqn);
+	if (subsystem == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no %s", nqn);
+	else if (string_add(this, &this->observed.hosts, host_nqn) != 0 ||
+		 string_add(this, &subsystem->hosts, host_nqn) != 0)
+		code = error_set_nomem(error);
+	return sim_end(this, code, error);
+}
+
+int sim_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_subsystem *subsystem;
+	bool used = false;
+	int code = sim_begin(this, "host_deny", nqn, error);
+
+	if (code != 0)
+		return code;
+	subsystem = subsystem_find(this, nqn);
+	if (subsystem != NULL)
+		string_remove(&subsystem->hosts, host_nqn);
+	for (size_t i = 0; i < this->observed.subsystems.count; i++)
+		used = used || string_find(&this->observed.subsystems.items[i].hosts, host_nqn) <
+				       this->observed.subsystems.items[i].hosts.count;
+	if (!used)
+		string_remove(&this->observed.hosts, host_nqn);
+	return sim_end(this, 0, error);
+}
+
+int sim_port_link(struct kernel *kernel, uint64_t id, const char *nqn, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_port *port;
+	int code = sim_begin(this, "port_link", nqn, error);
+
+	if (code != 0)
+		return code;
+	port = port_find(this, id);
+	if (port == NULL || subsystem_find(this, nqn) == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no port %" PRIu64 " or no %s", id, nqn);
+	else if (string_add(this, &port->subsystems, nqn) != 0)
+		code = error_set_nomem(error);
+	return sim_end(this, code, error);
+}
+
+int sim_port_unlink(struct kernel *kernel, uint64_t id, const char *nqn, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_port *port;
+	int code = sim_begin(this, "port_unlink", nqn, error);
+
+	if (code != 0)
+		return code;
+	port = port_find(this, id);
+	if (port != NULL)
+		string_remove(&port->subsystems, nqn);
+	return sim_end(this, 0, error);
+}
+
+/* --- the NVMe initiator --- */
+
+static size_t import_find(struct sim_kernel *this, const struct kernel_import *import)
+{
+	const struct observed_import_list *imports = &this->observed.imports;
+	char port[24];
+	size_t i = 0;
+
+	snprintf(port, sizeof(port), "%" PRIu64, import->port);
+	while (i < imports->count &&
+	       (strcmp(imports->items[i].nqn, import->nqn) != 0 || strcmp(imports->items[i].trsvcid, port) != 0 ||
+		strcmp(imports->items[i].address, import->address) != 0))
+		i++;
+	return i;
+}
+
+static int import_namespace_add(struct sim_kernel *this, const struct kernel_import *import, size_t index)
+{
+	const struct kernel_expected *expected = &import->expected.items[index];
+	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
+	struct observed_import_namespace *ns;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (memcmp(list->items[i].uuid, expected->uuid, sizeof(expected->uuid)) == 0)
+			return 0;
+	}
+	ns = LIST_PUSH(&this->arena, list);
+	if (ns == NULL)
+		return -1;
+	ns->nqn = arena_strdup(&this->arena, import->nqn);
+	ns->nsid = index + 1;
+	memcpy(ns->uuid, expected->uuid, sizeof(ns->uuid));
+	ns->major = SIM_NVME_MAJOR;
+	ns->minor = this->state.next_minor++;
+	ns->path = arena_printf(&this->arena, "/dev/nvme%" PRIu64 "n1", ns->minor);
+	ns->size_bytes = expected->size_bytes;
+	return ns->nqn != NULL && ns->path != NULL ? 0 : -1;
+}
+
+int sim_import_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_import *added;
+	int code = sim_begin(this, "import_connect", import->nqn, error);
+
+	if (code != 0)
+		return code;
+	if (import_find(this, import) < this->observed.imports.count)
+		return sim_end(this, 0, error);
+	added = LIST_PUSH(&this->arena, &this->observed.imports);
+	if (added == NULL)
+		return sim_end(this, error_set_nomem(error), error);
+	added->instance = this->state.next_minor++;
+	added->nqn = arena_strdup(&this->arena, import->nqn);
+	added->address = arena_strdup(&this->arena, import->address);
+	added->trsvcid = arena_printf(&this->arena, "%" PRIu64, import->port);
+	added->host_nqn = arena_strdup(&this->arena, import->host_nqn);
+	added->state = "live";
+	if (added->nqn == NULL || added->address == NULL || added->trsvcid == NULL || added->host_nqn == NULL)
+		code = error_set_nomem(error);
+	for (size_t i = 0; i < import->expected.count && code == 0; i++) {
+		if (import_namespace_add(this, import, i) != 0)
+			code = error_set_nomem(error);
+	}
+	return sim_end(this, code, error);
+}
+
+static bool device_is_used(struct sim_kernel *this, uint64_t major, uint64_t minor)
+{
+	char number[48];
+	size_t length = (size_t)snprintf(number, sizeof(number), "%" PRIu64 ":%" PRIu64, major, minor);
+
+	for (size_t i = 0; i < this->observed.dms.count; i++) {
+		const struct observed_target_list *table = &this->observed.dms.items[i].targets;
+
+		for (size_t j = 0; j < table->count; j++) {
+			const char *at = strstr(table->items[j].params, number);
+
+			if (at != NULL && (at[length] == ' ' || at[length] == '\0'))
+				return true;
+		}
+	}
+	return false;
+}
+
+int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
+	size_t at, others = 0;
+	int code = sim_begin(this, "import_disconnect", import->nqn, error);
+
+	if (code != 0)
+		return code;
+	at = import_find(this, import);
+	for (size_t i = 0; i < this->observed.imports.count; i++)
+		others += i != at && strcmp(this->observed.imports.items[i].nqn, import->nqn) == 0;
+	for (size_t i = list->count; i-- > 0 && others == 0;) {
+		if (strcmp(list->items[i].nqn, import->nqn) != 0)
+			continue;
+		if (device_is_used(this, list->items[i].major, list->items[i].minor))
+			return sim_end(this,
+				       error_set(error, ERROR_FAILED_PRECONDITION, "%s is in use", list->items[i].path),
+				       error);
+		sim_list_remove(list, i, sizeof(list->items[i]));
+	}
+	if (at < this->observed.imports.count)
+		sim_list_remove(&this->observed.imports, at, sizeof(this->observed.imports.items[0]));
+	return sim_end(this, code, error);
+}
