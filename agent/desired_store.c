@@ -287,6 +287,8 @@ static void walk_object(const void *node, VISIT visit, void *closure)
 		if (volume != NULL)
 			*volume = object->volume;
 		break;
+	case OBJECT_KIND_CONSUMER: /* part of its volume, never an object of its own here */
+		break;
 	}
 }
 

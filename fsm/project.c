@@ -359,7 +359,7 @@ static int legs_project(struct projection *projection, const struct volume *volu
 static int consumers_project(struct projection *projection, const struct volume *volume,
 			     struct desired_volume *ret_volume, struct error *error)
 {
-	char host_nqn[NAMES_NQN_SIZE], nqn[NAMES_NQN_SIZE];
+	char host_nqn[NAMES_NQN_SIZE], nqn[NAMES_NQN_SIZE], id[NAMES_CONSUMER_ID_SIZE];
 	struct desired_consumer *consumer;
 
 	for (size_t i = 0; i < volume->controllers.count; i++) {
@@ -372,9 +372,12 @@ static int consumers_project(struct projection *projection, const struct volume 
 			return state_nomem(&projection->state, error);
 		names_node_nqn(projection->cluster.id, controller->node, host_nqn);
 		names_consumer_nqn(projection->cluster.id, volume->id, ret_volume->slot, controller->node, nqn);
-		*consumer = (struct desired_consumer){ controller->node, nqn_copy(projection, host_nqn),
-						       nqn_copy(projection, nqn) };
-		if (consumer->host_nqn == NULL || consumer->nqn == NULL)
+		names_consumer_id(volume->id, ret_volume->slot, controller->node, id);
+		*consumer = (struct desired_consumer){ .node = controller->node,
+						       .host_nqn = nqn_copy(projection, host_nqn),
+						       .nqn = nqn_copy(projection, nqn),
+						       .id = nqn_copy(projection, id) };
+		if (consumer->host_nqn == NULL || consumer->nqn == NULL || consumer->id == NULL)
 			return state_nomem(&projection->state, error);
 	}
 	return 0;

@@ -187,7 +187,7 @@ static int controllers_add(struct transition *transition, const struct command_v
 
 		if (active)
 			volume->slots.items[volume->slots.count++] =
-				(struct slot){ .holder = controller.node, .epoch = 1 };
+				(struct slot){ .holder = controller.node, .epoch = 1, .phase = SLOT_PHASE_SERVING };
 		result = controller_add(transition, volume, controller.node, &controller, &colours, error);
 	}
 	return result;

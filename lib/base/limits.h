@@ -72,6 +72,11 @@
 /* Health. */
 #define LIMIT_HEARTBEAT_MS 250u
 #define LIMIT_LEASE_MS 2000u
+#define LIMIT_LEASE_CHECK_MS 250u   /* a holder without a lease looks so often whether all its members are there */
+#define LIMIT_LEASE_MARGIN_MS 250u  /* for clocks that do not run alike, and timers that come late */
+#define LIMIT_FENCE_DEADLINE_MS 5000u /* then a Disk Node counts as unreachable */
+#define LIMIT_REBUILD_AFTER_MS 600000u
+#define LIMIT_REBUILD_AFTER_MS_MAX (UINT64_C(30) * 24 * 3600 * 1000)
 
 _Static_assert(LIMIT_COMMAND_BYTES < LIMIT_ENTRY_BYTES, "a command fits into an entry");
 _Static_assert(LIMIT_FRAME_CLIENT_BYTES <= LIMIT_FRAME_PEER_BYTES, "a client's frame can be forwarded");

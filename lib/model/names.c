@@ -109,6 +109,11 @@ void names_export_id(uint64_t disk, uint64_t volume, uint64_t slot, char ret_tex
 	snprintf(ret_text, NAMES_ID_SIZE * 3, "d%" PRIu64 ".v%" PRIu64 ".s%" PRIu64, disk, volume, slot);
 }
 
+void names_consumer_id(uint64_t volume, uint64_t slot, const char *consumer, char ret_text[NAMES_CONSUMER_ID_SIZE])
+{
+	snprintf(ret_text, NAMES_CONSUMER_ID_SIZE, "v%" PRIu64 ".s%" PRIu64 ".%s", volume, slot, consumer);
+}
+
 void names_ld_uuid(const char *cluster, uint64_t ld, uint64_t epoch, uint8_t ret_uuid[16])
 {
 	char name[128];

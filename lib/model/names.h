@@ -14,6 +14,7 @@
 struct error;
 
 #define NAMES_ID_SIZE 32
+#define NAMES_CONSUMER_ID_SIZE (NAMES_ID_SIZE * 2 + LIMIT_NAME + 1)
 #define NAMES_NQN_SIZE (LIMIT_NQN + 1)
 #define NAMES_DM_SIZE 128
 #define NAMES_DM_UUID_SIZE 129
@@ -48,6 +49,9 @@ void names_node_nqn(const char *cluster, const char *node, char ret_nqn[NAMES_NQ
 
 /* "d1.v1.s0": the id of a Disk Node's export. */
 void names_export_id(uint64_t disk, uint64_t volume, uint64_t slot, char ret_text[NAMES_ID_SIZE * 3]);
+
+/* "v1.s0.<consumer>": the id of a slot's export to a consumer. */
+void names_consumer_id(uint64_t volume, uint64_t slot, const char *consumer, char ret_text[NAMES_CONSUMER_ID_SIZE]);
 
 /* Namespace UUIDs: of an LD in an epoch; of a leg on its way to one consumer. */
 void names_ld_uuid(const char *cluster, uint64_t ld, uint64_t epoch, uint8_t ret_uuid[16]);

@@ -215,6 +215,8 @@ struct desired rig_desired_controller(struct arena *arena, const struct rig_volu
 		names_consumer_nqn(RIG_CLUSTER, 1, number - 1, node, nqn);
 		consumer->node = arena_strdup(arena, node);
 		consumer->nqn = nqn_copy(arena, nqn);
+		names_consumer_id(1, number - 1, node, nqn);
+		consumer->id = nqn_copy(arena, nqn);
 		consumer->host_nqn = node_nqn(arena, node);
 	}
 	return desired;

@@ -49,11 +49,14 @@ static struct group groups[] = {
 		}                                                                                                      \
 	}
 static struct leg legs[] = { LEG(0, &groups[0]), LEG(1, &groups[1]), LEG(0, &groups[2]), LEG(1, &groups[3]) };
-static struct slot slots[] = { { "cn1", 1 }, { "cn2", 3 } };
+static struct slot slots[] = {
+	{ .holder = "cn1", .epoch = 1, .phase = SLOT_PHASE_SERVING },
+	{ .holder = "cn2", .epoch = 3, .phase = SLOT_PHASE_SERVING },
+};
 static struct controller controllers[] = {
-	{ "cn1", CONTROLLER_ROLE_ACTIVE, 0 },
-	{ "cn2", CONTROLLER_ROLE_ACTIVE, 1 },
-	{ "cn3", CONTROLLER_ROLE_STANDBY, 0 },
+	{ .node = "cn1", .role = CONTROLLER_ROLE_ACTIVE },
+	{ .node = "cn2", .role = CONTROLLER_ROLE_ACTIVE, .slot = 1 },
+	{ .node = "cn3", .role = CONTROLLER_ROLE_STANDBY },
 };
 static const char *hosts[] = { "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555" };
 static struct volume_path paths[] = {

@@ -266,8 +266,8 @@ static void test_picture_small(void **state)
 	struct ld ld = { .id = 9, .disk = 4, .state = LD_STATE_FREED };
 	struct group group = { .members = { 1, &ld } };
 	struct leg leg = { .state = LEG_STATE_NEW, .size_bytes = 1 << 20, .groups = { 1, &group } };
-	struct slot slot = { "cn1", 2 };
-	struct controller controller = { "cn1", CONTROLLER_ROLE_ACTIVE, 0 };
+	struct slot slot = { .holder = "cn1", .epoch = 2, .phase = SLOT_PHASE_SERVING };
+	struct controller controller = { .node = "cn1", .role = CONTROLLER_ROLE_ACTIVE };
 	struct volume volume = { .id = 2,
 				 .name = "a",
 				 .size_bytes = 1 << 20,

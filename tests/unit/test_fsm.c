@@ -33,7 +33,7 @@ static struct outcome remove_disk(struct rig *rig, uint64_t id)
 
 static struct outcome cordon(struct rig *rig, const char *name, bool cordoned)
 {
-	struct command_node_cordon command = { name, cordoned };
+	struct command_node_cordon command = { .name = name, .cordoned = cordoned };
 
 	return rig_apply(rig, (struct command){ .node_cordon = &command });
 }
@@ -271,7 +271,7 @@ static void test_disk_ports_wrap(void **state)
 
 static void test_bad_commands(void **state)
 {
-	struct command_node_cordon cordoned = { "n1", true };
+	struct command_node_cordon cordoned = { .name = "n1", .cordoned = true };
 	struct command_node_forget forgotten = { "n1" };
 	struct command both = { .node_cordon = &cordoned, .node_forget = &forgotten };
 	static const uint8_t garbage[] = { 0xc1, 0xff, 0x00, 0x17 };
@@ -304,7 +304,7 @@ static void test_bad_commands(void **state)
 /* Many commands in one entry: each sees what the ones before did, a refused one disturbs no other. */
 static void test_packed_entry(void **state)
 {
-	struct command_node_cordon cordoned = { "n1", true }, unknown = { "n9", true };
+	struct command_node_cordon cordoned = { .name = "n1", .cordoned = true }, unknown = { .name = "n9", .cordoned = true };
 	struct command_disk_add disk = { .node = "n1", .path = "/dev/z", .size_bytes = GIB };
 	struct command commands[] = { { .disk_add = &disk },
 				      { .disk_add = &disk },
@@ -477,7 +477,7 @@ static void test_requests(void **state)
 static void test_requests_expire(void **state)
 {
 	enum { BATCH = 1000 };
-	struct command_node_cordon cordoned = { "n1", false };
+	struct command_node_cordon cordoned = { .name = "n1", .cordoned = false };
 	struct command command = { .node_cordon = &cordoned };
 	static struct buffer encoded[BATCH];
 	static struct bytes bytes[BATCH];
@@ -522,7 +522,7 @@ static void test_requests_expire(void **state)
 static void test_full_store(void **state)
 {
 	enum { BATCH = 500 };
-	struct command_node_cordon cordoned = { "n1", false };
+	struct command_node_cordon cordoned = { .name = "n1", .cordoned = false };
 	struct command command = { .node_cordon = &cordoned };
 	static struct buffer encoded[BATCH];
 	static struct bytes bytes[BATCH];

@@ -92,7 +92,7 @@ static void step_node(struct rig *rig, struct dice *dice)
 		.version = "1",
 		.labels = { 1, labels },
 	};
-	struct command_node_cordon cordon = { node.name, roll(dice, 4) == 0 };
+	struct command_node_cordon cordon = { .name = node.name, .cordoned = roll(dice, 4) == 0 };
 	struct command_node_forget forget = { node.name };
 
 	switch (roll(dice, 3)) {

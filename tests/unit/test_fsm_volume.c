@@ -340,7 +340,7 @@ static void test_create_refused(void **state)
 		{ spoil_disk_full, ERROR_CONFLICT, "extents free, 1000000 wanted" },
 	};
 	struct command_volume_create command;
-	struct command_node_cordon cordon = { "n4", true };
+	struct command_node_cordon cordon = { .name = "n4", .cordoned = true };
 	struct command_node_register moved = { .name = "n2", .address = "10.0.0.2", .port = 4420, .version = "1" };
 	struct label labels[] = { { "rack", "r2" } };
 	struct rig_shape shape = mirror;

@@ -24,7 +24,7 @@ static struct group groups[1] = { { .members = { 2, members } } };
 static struct leg legs[1] = {
 	{ .state = LEG_STATE_NEW, .size_bytes = 1 << 20, .group_extents = 3, .groups = { 1, groups } }
 };
-static struct slot slots[1] = { { .holder = "cn1", .epoch = 4 } };
+static struct slot slots[1] = { { .holder = "cn1", .epoch = 4, .phase = SLOT_PHASE_SERVING } };
 static struct controller controllers[1] = { { .node = "cn1", .role = CONTROLLER_ROLE_ACTIVE } };
 static const char *hosts[] = { "nqn.2014-08.org.nvmexpress:uuid:1" };
 static const struct volume sample = {
