@@ -9,3 +9,4 @@ foreach(name agent_plan agent_crash agent_values agent_reconcile agent_session)
   target_compile_definitions(test_${name} PRIVATE
     AGENT_GOLDEN_DIRECTORY="${CMAKE_CURRENT_SOURCE_DIR}/test_agent_golden")
 endforeach()
+target_link_options(test_agent_reconcile PRIVATE -Wl,--wrap=tsearch)
