@@ -321,9 +321,14 @@ class SimAgent:
         self.state_path = os.path.join(cluster.directory, f"{name}.sim")
         self.paths = [f"/dev/sim{number}" for number in range(disks)]
         self.disk_bytes = disk_bytes
+        self.used_by = {}  # path: what somebody else has on it; as of the next start
         self.process = None
         cluster.agents.append(self)
         self.start()
+
+    def disk_arguments(self):
+        used = {path: f":{text}" for path, text in self.used_by.items()}
+        return [f"--sim-disk={path}={self.disk_bytes}{used.get(path, '')}" for path in self.paths]
 
     def start(self):
         arguments = [
@@ -334,7 +339,7 @@ class SimAgent:
             f"--sim-state={self.state_path}",
             "--server=" + ",".join(server.api for server in self.cluster.servers),
             "--log-level=debug",
-        ] + [f"--sim-disk={path}={self.disk_bytes}" for path in self.paths]
+        ] + self.disk_arguments()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -365,7 +370,7 @@ class SimAgent:
         """What is in its kernel, as the agent prints it."""
         return subprocess.run(
             [os.path.join(BIN, "dnvme-agent"), "observe", "--json", "--backend=sim", f"--sim-state={self.state_path}"]
-            + [f"--sim-disk={path}={self.disk_bytes}" for path in self.paths],
+            + self.disk_arguments(),
             capture_output=True,
             text=True,
             check=True,

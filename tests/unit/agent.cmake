@@ -4,6 +4,7 @@ dnvme_unit_test(agent_crash dnvme_agent)
 dnvme_unit_test(agent_values dnvme_agent)
 dnvme_unit_test(agent_reconcile dnvme_agent)
 dnvme_unit_test(agent_session dnvme_agent)
+dnvme_unit_test(agent_signatures dnvme_agent)
 foreach(name agent_plan agent_crash agent_values agent_reconcile agent_session)
   target_sources(test_${name} PRIVATE test_agent_rig.c)
   target_compile_definitions(test_${name} PRIVATE

@@ -366,6 +366,11 @@ static void test_reported(void **state)
 	assert_int_equal(report.objects.count, 1);
 	assert_string_equal(report.objects.items[0].message, "y");
 	assert_int_equal(report.inventory.count, 1);
+	disk.used_by = "filesystem ext4";
+	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 0);
+	assert_int_equal(report.inventory.count, 1);
+	assert_string_equal(report.inventory.items[0].used_by, "filesystem ext4");
 	reported_reset(&reported);
 	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
 	assert_int_equal(report.objects.count, 2);
