@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import unittest
 
 from harness import ClusterTest, main, wait_until
 
@@ -10,6 +11,7 @@ SMALL_MIB = 112  # the store's 64 MiB, three segments of the log, and some
 FULL = "the disk is full"
 
 
+@unittest.skipUnless(os.geteuid() == 0, "to mount needs root")
 class DiskFull(ClusterTest):
     def create(self, cluster, first, count):
         for number in range(first, first + count):
