@@ -261,6 +261,7 @@ static void leadership_tick(struct consensus *consensus)
 	if (leader && !consensus->leader && !consensus->closing) {
 		consensus->leader = true;
 		consensus->leader_term = term;
+		consensus->no_space_since = 0; /* of an earlier term */
 		consensus->on_leadership(consensus->data, true, term);
 	}
 }
