@@ -265,7 +265,7 @@ static int repeat_check(const struct dnvmed *dnvmed, const struct cluster_init_r
 	const struct cluster *cluster = &dnvmed->cluster;
 
 	if (strcmp(cluster->name, params->name) != 0)
-		return error_set(error, ERROR_FAILED_PRECONDITION, "name: this server is part of cluster \"%s\" (%s)",
+		return error_set(error, ERROR_FAILED_PRECONDITION, "this server is part of cluster \"%s\" (%s)",
 				 cluster->name, cluster->id);
 	if (params->servers.count > 0 && !servers_equal(&params->servers, &cluster->servers))
 		return error_set(error, ERROR_FAILED_PRECONDITION,

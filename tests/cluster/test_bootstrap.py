@@ -10,15 +10,15 @@ class Bootstrap(ClusterTest):
         cluster = self.make(init=False)
         for server in cluster.servers:
             self.assertEqual(server.info()["role"], "uninitialized")
-            self.refused("FAILED_PRECONDITION", lambda: server.call("volume.list"), "not part of a cluster")
+            error = self.refused("FAILED_PRECONDITION", lambda: server.call("volume.list"), "not part of a cluster")
+            self.assertEqual(error.hint, "run: dnvme cluster init --name NAME")
         first = cluster.init("rack")
         # The same question again, to any server, gets the same answer.
         for number in range(3):
             self.assertEqual(cluster.init("rack", number)["id"], first["id"])
         self.assertEqual(cluster.servers[1].call("cluster.init", {"name": "rack"})["id"], first["id"])
-        self.refused(
-            "FAILED_PRECONDITION", lambda: cluster.servers[0].call("cluster.init", {"name": "other"}), "name", "rack"
-        )
+        error = self.refused("FAILED_PRECONDITION", lambda: cluster.servers[0].call("cluster.init", {"name": "other"}))
+        self.assertEqual(error.message, f'cluster.init: this server is part of cluster "rack" ({first["id"]})')
         self.refused(
             "FAILED_PRECONDITION",
             lambda: cluster.servers[0].call("cluster.init", {"name": "rack", "servers": [cluster.servers[0].record()]}),
