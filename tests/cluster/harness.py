@@ -275,7 +275,7 @@ class Cluster:
 
         def same():
             infos = [server.info(digest=True) for server in self.alive()]
-            seen[:] = [(info["id"], info["applied_index"], info["digest"]) for info in infos]
+            seen[:] = [(info["id"], info.get("applied_index", 0), info["digest"]) for info in infos]
             return len({info["digest"] for info in infos}) == 1 and infos[0]["digest"]
 
         seen = []
