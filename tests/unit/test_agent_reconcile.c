@@ -94,6 +94,27 @@ static int on_call(void *data, const char *operation, const char *name, struct e
 	return code;
 }
 
+/* A worker may be in the kernel already. NULL: no fault. */
+static void fault_set(struct fixture *fixture, const char *fail_operation, const char *hang_operation,
+		      const char *hang_name)
+{
+	pthread_mutex_lock(&fixture->lock);
+	fixture->fail_operation = fail_operation;
+	fixture->hang_operation = hang_operation;
+	fixture->hang_name = hang_name;
+	pthread_mutex_unlock(&fixture->lock);
+}
+
+static bool is_hanging(struct fixture *fixture)
+{
+	bool hanging;
+
+	pthread_mutex_lock(&fixture->lock);
+	hanging = fixture->hanging;
+	pthread_mutex_unlock(&fixture->lock);
+	return hanging;
+}
+
 static int setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -310,13 +331,11 @@ static void test_failure_is_told_and_retried(void **state)
 	struct fixture *f = *state;
 	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1);
 
-	f->fail_operation = "host_allow";
+	fault_set(f, "host_allow", NULL, NULL);
 	want(f, &desired);
 	run_until(f, exports_have_failed);
 	assert_non_null(strstr(status_of(f, "d1.v1.s0")->message, "refused for the test"));
-	pthread_mutex_lock(&f->lock);
-	f->fail_operation = NULL;
-	pthread_mutex_unlock(&f->lock);
+	fault_set(f, NULL, NULL, NULL);
 	run_until(f, is_converged);
 	assert_int_equal(status_of(f, "d1.v1.s0")->state, OBJECT_STATE_CONVERGED);
 }
@@ -326,12 +345,11 @@ static void test_stuck_call_blocks_only_its_own(void **state)
 	struct fixture *f = *state;
 	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1);
 
-	f->hang_operation = "subsystem_create";
-	f->hang_name = ":slot:d1.v1.s0:";
+	fault_set(f, NULL, "subsystem_create", ":slot:d1.v1.s0:");
 	want(f, &desired);
 	run_until(f, one_is_stuck_and_the_other_done);
 	assert_non_null(strstr(status_of(f, "d1.v1.s0")->message, "does not return: nvmet   subsystem"));
-	assert_true(f->hanging);
+	assert_true(is_hanging(f));
 	pthread_mutex_lock(&f->lock);
 	f->released = true;
 	pthread_cond_broadcast(&f->release);
