@@ -30,7 +30,7 @@ enum act {
 	ACT_ADD,
 	ACT_RETIRE,
 	ACT_DROP,
-	ACT_SPOIL,
+	ACT_NODE,
 	ACTS
 };
 static unsigned acts[ACTS];
@@ -126,7 +126,7 @@ static void step_node(struct rig *rig, struct dice *dice)
 		buffer_clear(&rig->changes);
 		if (rig_apply(rig, (struct command){ .node_register = &node }).code == 0) {
 			buffer_append(&rig->changes, "", 1);
-			acts[ACT_SPOIL] += strstr((const char *)rig->changes.data, "\nvolume ") != NULL;
+			acts[ACT_NODE] += strstr((const char *)rig->changes.data, "\nvolume ") != NULL;
 		}
 		break;
 	case 1:
