@@ -246,6 +246,27 @@ static void test_replace(void **state)
 	rig_close(&rig);
 }
 
+/* The node of an LD that leaves hears of it, to the end. */
+static void test_leaving_heard(void **state)
+{
+	struct rig rig;
+	uint64_t id;
+
+	(void)state;
+	id = make(&rig);
+	assert_int_equal(rig_stale(&rig, id, 1, "ld4", STALE_REASON_MEDIUM).code, 0);
+	assert_int_equal(rig_replace(&rig, id, 1, 4, 5).code, 0);
+	buffer_clear(&rig.changes);
+	assert_int_equal(rig_in_sync(&rig, id, 1, 5).code, 0);
+	assert_int_equal(rig_free_one(&rig, id, "ld4").code, 0);
+	assert_int_equal(rig_stale(&rig, id, 1, "ld5", STALE_REASON_MEDIUM).code, 0);
+	assert_int_equal(buffer_append(&rig.changes, "", 1), 0);
+	assert_string_equal((const char *)rig.changes.data, "volume 1 r18: n1 n2 n3 n4 n5\n"
+							    "volume 1 r19: n1 n2 n3 n4 n5\n"
+							    "volume 1 r20: n1 n2 n3 n5\n");
+	rig_close(&rig);
+}
+
 /* Leaving LDs may go before the others, and last. */
 static void test_release_order(void **state)
 {
@@ -364,7 +385,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lost_and_back), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_move),	      cmocka_unit_test(test_replace),
-		cmocka_unit_test(test_release_order), cmocka_unit_test(test_reboot),
+		cmocka_unit_test(test_leaving_heard), cmocka_unit_test(test_release_order),
+		cmocka_unit_test(test_reboot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ static void test_failover(void **state)
 	assert_false(slot.unfenced);
 	assert_int_equal(volume.slots.items[1].epoch, 1);
 	controllers_are(&rig, id, "n3 active 0 e0, n2 active 1 e0, n1 retired 0 e1");
-	changes_are(&rig, "volume 1 r"); /* all of n1 to n4 */
+	changes_are(&rig, ": n1 n2 n3 n4\n");
 	assert_int_equal(rig_slot_advance(&rig, id, 0, SLOT_PHASE_ASSEMBLING).code, 0);
 	assert_int_equal(rig_volume(&rig, id).slots.items[0].since_ms, 50001);
 	assert_string_equal(rig_volume(&rig, id).slots.items[0].previous, "n1");
