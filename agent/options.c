@@ -67,7 +67,7 @@ static const struct setting settings[] = {
 	{ "storage-only", KEY_STORAGE_ONLY, KIND_FLAG, AT(storage_only), 0, 0, true, NULL, "never hold a controller" },
 	{ "backend", KEY_BACKEND, KIND_BACKEND, AT(backend), 0, 0, true, "linux|sim",
 	  "the kernel of this machine (default), or one in memory" },
-	{ "sim-disk", KEY_SIM_DISK, KIND_STRINGS, AT(sim_disks), 0, 0, true, "PATH=SIZE",
+	{ "sim-disk", KEY_SIM_DISK, KIND_STRINGS, AT(sim_disks), 0, 0, true, "PATH=SIZE[:USED-BY]",
 	  "disk of the simulated kernel; may be repeated" },
 	{ "sim-state", KEY_SIM_STATE, KIND_TEXT, AT(sim_state), 0, 0, true, "FILE",
 	  "where the simulated kernel lives on when the agent ends" },

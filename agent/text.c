@@ -83,10 +83,10 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 	for (size_t i = 0; i < observed->disks.count && result == 0; i++) {
 		const struct observed_disk *disk = &observed->disks.items[i];
 
-		result =
-			buffer_printf(output, "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s\n",
-				      disk->path, disk->major, disk->minor, disk->size_bytes, or_empty(disk->serial),
-				      disk->in_use ? "  in use" : "");
+		result = buffer_printf(output,
+				       "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s%s\n",
+				       disk->path, disk->major, disk->minor, disk->size_bytes, or_empty(disk->serial),
+				       disk->in_use ? "  in use: " : "", disk->in_use ? or_empty(disk->used_by) : "");
 	}
 	for (size_t i = 0; i < observed->dms.count && result == 0; i++)
 		result = print_dm(&observed->dms.items[i], output);

@@ -289,7 +289,7 @@ int state_cluster(struct state *state, struct cluster *ret_cluster, struct error
 
 	if (result == ERROR_NOT_FOUND && !state->broken) {
 		error_set(error, ERROR_FAILED_PRECONDITION, "there is no cluster yet");
-		error_hint(error, "run: dnvme cluster init");
+		error_hint(error, "run: dnvme cluster init --name NAME");
 		return ERROR_FAILED_PRECONDITION;
 	}
 	return result;

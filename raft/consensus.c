@@ -16,7 +16,15 @@
 #define SNAPSHOT_TRAILING_DEFAULT 2048
 #define INSTALL_SNAPSHOT_TIMEOUT_MS 10000
 #define CONNECT_RETRY_MS 100
+#define DISK_RETRY_MS 250     /* to make a segment when the disk was full */
 #define INFLIGHT_ENTRIES 1024 /* to a follower; libraft's 32 stalls a fast log */
+
+int error_set_room(struct error *error, const char *what)
+{
+	error_set(error, ERROR_NO_CAPACITY, "%s: the disks of most servers are full", what);
+	return error_hint(error, "free space in the data directories of the servers; each says in its log when its "
+				 "disk is full");
+}
 
 int error_set_raft(struct error *error, int code, const char *what, const char *message)
 {
@@ -104,7 +112,10 @@ static void barriers_tick(struct consensus *consensus)
 	}
 	consensus->barrier_active = NULL;
 	consensus->barrier_busy = false;
-	error_set_raft(&failure, rv, "cannot confirm that this server leads", raft_errmsg(&consensus->raft));
+	if (rv == RAFT_NOSPACE)
+		error_set_room(&failure, "cannot confirm that this server leads");
+	else
+		error_set_raft(&failure, rv, "cannot confirm that this server leads", raft_errmsg(&consensus->raft));
 	barriers_end(list, &failure);
 }
 
@@ -183,6 +194,7 @@ static void release(struct consensus *consensus)
 	void (*closed)(void *data) = consensus->closed;
 	void *data = consensus->closed_data;
 
+	free(consensus->directory);
 	free(consensus);
 	if (closed != NULL)
 		closed(data);
@@ -249,6 +261,7 @@ static void leadership_tick(struct consensus *consensus)
 	if (leader && !consensus->leader && !consensus->closing) {
 		consensus->leader = true;
 		consensus->leader_term = term;
+		consensus->no_space_since = 0; /* of an earlier term */
 		consensus->on_leadership(consensus->data, true, term);
 	}
 }
@@ -267,7 +280,7 @@ static void failure_tick(struct consensus *consensus)
 static void tick(struct consensus *consensus)
 {
 	static void (*const steps[])(struct consensus * consensus) = {
-		failure_tick, leadership_tick, proposals_tick, barriers_tick, transfer_tick,
+		failure_tick, leadership_tick, room_tick, proposals_tick, barriers_tick, transfer_tick,
 	};
 
 	guard_tick(consensus);
@@ -320,6 +333,7 @@ static int raft_open(struct consensus *consensus, const struct consensus_options
 	}
 	raft_uv_set_auto_recovery(&consensus->io, false);
 	raft_uv_set_connect_retry_delay(&consensus->io, CONNECT_RETRY_MS);
+	raft_uv_set_disk_retry(&consensus->io, DISK_RETRY_MS);
 	guard_init(consensus);
 	machine_init(consensus);
 	rv = raft_init(&consensus->raft, &consensus->io, &consensus->fsm, options->id, options->address);
@@ -361,6 +375,11 @@ int consensus_start(const struct consensus_options *options, const struct consen
 	consensus = calloc(1, sizeof(*consensus));
 	if (consensus == NULL)
 		return error_set_nomem(error);
+	consensus->directory = strdup(options->directory);
+	if (consensus->directory == NULL) {
+		free(consensus);
+		return error_set_nomem(error);
+	}
 	consensus->machine = options->machine;
 	consensus->data = options->data;
 	consensus->on_leadership = options->on_leadership;
@@ -369,6 +388,7 @@ int consensus_start(const struct consensus_options *options, const struct consen
 	consensus->flights_end = &consensus->flights;
 	rv = raft_open(consensus, options, error);
 	if (rv != 0) {
+		free(consensus->directory);
 		free(consensus);
 		return rv;
 	}

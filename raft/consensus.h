@@ -89,6 +89,7 @@ const char *consensus_state_name(const struct consensus *consensus); /* follower
 
 struct consensus_statistics {
 	uint64_t entries_proposed, commands_proposed, barriers, snapshots_taken, snapshots_installed, snapshot_index;
+	bool room_short; /* the log's disk is full, or too slow */
 };
 void consensus_statistics_get(const struct consensus *consensus, struct consensus_statistics *ret_statistics);
 

@@ -81,11 +81,16 @@ struct consensus {
 	bool raft_closing;
 	uint64_t no_space_since;      /* loop time of the first refusal in a row; 0: none */
 	uint64_t snapshot_not_before; /* loop time; after one failed */
+	uint64_t room_check_ms;	      /* loop time of the next look */
+	uint64_t room_short_since;    /* loop time since when there is too little; 0: there is enough */
+	char *directory;
 	unsigned handles_open;
 };
 
 /* From a libraft code: "<what>: <reason>". */
 int error_set_raft(struct error *error, int code, const char *what, const char *message);
+/* RAFT_NOSPACE of a proposal: libraft counts what the servers say of their logs, and most have no room. */
+int error_set_room(struct error *error, const char *what);
 
 /* guard.c: what stands in front of libraft's I/O, and the end of a member that cannot go on (the first reason counts;
  * the program is told in the next turn of the loop). */
@@ -98,6 +103,9 @@ void member_fail_raft(struct consensus *consensus, int code, const char *what);
 void proposals_tick(struct consensus *consensus);
 void proposals_fail(struct consensus *consensus, const struct error *failure);
 bool space_may_come(struct consensus *consensus);
+
+/* room.c: tell when the log's disk is full, and when it is not any more. */
+void room_tick(struct consensus *consensus);
 
 /* directory.c */
 int directory_make(const char *directory, struct error *error);

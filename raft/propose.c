@@ -7,7 +7,7 @@
 #include "raft/entry.h"
 #include "raft/internal.h"
 
-#define NO_SPACE_PATIENCE_MS 1000
+#define NO_SPACE_PATIENCE_MS 3000
 #define FLIGHTS_MAX 2 /* more packed entries under way only make each one smaller */
 
 static void proposal_end(struct proposal *proposal, struct bytes outcome, bool unknown, const struct error *failure)
@@ -142,7 +142,8 @@ out:
 	return rv;
 }
 
-/* libraft refuses while it has no segment prepared: on a full disk, but also right after the start. */
+/* libraft refuses while most servers have less than half a segment prepared: their disks are full, or they have just
+ * started. */
 bool space_may_come(struct consensus *consensus)
 {
 	uint64_t now = uv_now(consensus->prepare.loop);
@@ -170,6 +171,8 @@ void proposals_tick(struct consensus *consensus)
 			consensus->no_space_since = 0;
 		else if (consensus->failed)
 			failure = consensus->failure;
+		else if (rv == RAFT_NOSPACE)
+			error_set_room(&failure, "cannot propose");
 		else
 			error_set_raft(&failure, rv, "cannot propose", raft_errmsg(&consensus->raft));
 	}

@@ -122,7 +122,17 @@ static int self_check(const struct dnvmed *dnvmed, const struct server_list *ser
 			 (unsigned long long)options->id);
 }
 
-/* Durable before it returns: the file, then the log's first configuration. */
+/* The log's first configuration, and what remembers that there is a log. */
+static int log_begin(struct dnvmed *dnvmed, struct error *error)
+{
+	int rv = dnvmed->consensus == NULL ? dnvmed_join(dnvmed, error) : 0;
+
+	if (rv == 0 && !file_exists(dnvmed, "member"))
+		rv = file_make(dnvmed, "member", (struct bytes){ NULL, 0 }, error);
+	return rv;
+}
+
+/* Durable before it returns: the file, then the log. What fails half-way goes on with log_begin(). */
 static int take_part(struct dnvmed *dnvmed, const struct cluster *cluster, struct error *error)
 {
 	struct buffer bytes = BUFFER_INIT;
@@ -133,9 +143,7 @@ static int take_part(struct dnvmed *dnvmed, const struct cluster *cluster, struc
 	if (rv == 0)
 		rv = cluster_adopt(dnvmed, buffer_bytes(&bytes), error);
 	if (rv == 0)
-		rv = dnvmed_join(dnvmed, error);
-	if (rv == 0)
-		rv = file_make(dnvmed, "member", (struct bytes){ NULL, 0 }, error);
+		rv = log_begin(dnvmed, error);
 	buffer_free(&bytes);
 	return rv;
 }
@@ -265,7 +273,7 @@ static int repeat_check(const struct dnvmed *dnvmed, const struct cluster_init_r
 	const struct cluster *cluster = &dnvmed->cluster;
 
 	if (strcmp(cluster->name, params->name) != 0)
-		return error_set(error, ERROR_FAILED_PRECONDITION, "name: this server is part of cluster \"%s\" (%s)",
+		return error_set(error, ERROR_FAILED_PRECONDITION, "this server is part of cluster \"%s\" (%s)",
 				 cluster->name, cluster->id);
 	if (params->servers.count > 0 && !servers_equal(&params->servers, &cluster->servers))
 		return error_set(error, ERROR_FAILED_PRECONDITION,
@@ -477,6 +485,16 @@ static void init_tick(struct dnvmed *dnvmed, struct request *request)
 		init_fail(request, &error); /* another request was quicker */
 		return;
 	}
+	if (dnvmed->consensus == NULL) {
+		/* An earlier attempt failed behind the file. */
+		if (log_begin(dnvmed, &error) != 0) {
+			log_failure(LOG_LEVEL_ERROR, "cannot form the group", &error);
+			init_fail(request, &error);
+			return;
+		}
+		joins_begin(dnvmed);
+		return;
+	}
 	init_waits(request);
 	if (dnvmed->bootstrap->joining || fsm_cluster_get(dnvmed->fsm, &request->arena, &record, &error) != 0)
 		return;
@@ -514,6 +532,10 @@ int bootstrap_join_answer(struct request *request, struct error *error)
 			return error_prefix(error, "server.join");
 		}
 		log_notice("joined a cluster", "cluster=%s name=%s", dnvmed->cluster.id, dnvmed->cluster.name);
+	} else if (log_begin(dnvmed, error) != 0) {
+		/* Who is told yes never asks again: not before the log is there. */
+		log_failure(LOG_LEVEL_ERROR, "cannot join the group", error);
+		return error_prefix(error, "server.join");
 	}
 	if (dnvmed_info(dnvmed, false, &request->arena, &info, error) != 0)
 		return error->code;
@@ -553,9 +575,7 @@ int bootstrap_start(struct dnvmed *dnvmed, struct error *error)
 			   "do not start it with an empty log; remove the server from the group and add it anew");
 	}
 	if (rv == 0)
-		rv = dnvmed_join(dnvmed, error);
-	if (rv == 0 && !file_exists(dnvmed, "member"))
-		rv = file_make(dnvmed, "member", (struct bytes){ NULL, 0 }, error);
+		rv = log_begin(dnvmed, error);
 	if (rv == 0 && file_exists(dnvmed, "joining"))
 		joins_begin(dnvmed);
 	return rv;

@@ -196,9 +196,14 @@ static void on_proposed(void *data, struct bytes bytes, bool unknown, const stru
 	struct error error;
 
 	(void)unknown; /* the next leader works it out again */
+	/* The end of leadership frees every volume that nothing is under way for; this one is needed until the end. */
+	if (failure != NULL)
+		dnvmed_leadership_check(dnvmed);
 	volume->under_way = false;
 	if (failure != NULL) {
-		dnvmed_leadership_check(dnvmed);
+		/* Still the leader: the log had no room. Nobody else would ask again. */
+		if (dnvmed->leader_ready && list_is_empty(&volume->dirty_link))
+			list_append(&volume->driver->later, &volume->dirty_link);
 	} else if (codec_decode(schema_outcome(), bytes, &arena, &outcome, &error) != 0) {
 		log_failure(LOG_LEVEL_ERROR, "cannot read the outcome of a volume's next phase", &error);
 	} else if (outcome.code != 0 && outcome.code != ERROR_CONFLICT && outcome.code != ERROR_NOT_FOUND) {

@@ -75,6 +75,12 @@ static const struct inventory_disk *inventory_find(const struct agent *agent, co
 	return NULL;
 }
 
+/* An agent may say that a disk is in use, and not why. */
+static const char *used_by(const struct inventory_disk *disk)
+{
+	return disk->used_by != NULL ? disk->used_by : "by something that is not ours";
+}
+
 static int no_such_path(const struct agent *agent, const char *path, struct error *error)
 {
 	error_set(error, ERROR_NOT_FOUND, "path: node %s has no block device %s", agent->name, path);
@@ -82,8 +88,8 @@ static int no_such_path(const struct agent *agent, const char *path, struct erro
 	for (size_t i = 0; i < agent->inventory.count; i++) {
 		const struct inventory_disk *disk = &agent->inventory.items[i];
 
-		error_detail(error, "%s %llu bytes%s", disk->path, (unsigned long long)disk->size_bytes,
-			     disk->in_use ? ", in use" : "");
+		error_detail(error, "%s %llu bytes%s%s", disk->path, (unsigned long long)disk->size_bytes,
+			     disk->in_use ? ", in use: " : "", disk->in_use ? used_by(disk) : "");
 	}
 	return ERROR_NOT_FOUND;
 }
@@ -108,10 +114,10 @@ int disk_add_prepare(struct request *request, struct command *command, struct er
 	if (found == NULL)
 		return no_such_path(agent, params->path, error);
 	if (found->in_use) {
-		error_set(error, ERROR_FAILED_PRECONDITION, "path: %s of node %s is in use by something else",
-			  params->path, params->node);
-		return error_hint(error, "unmount it, remove its partitions and signatures: wipefs -a %s",
-				  params->path);
+		error_set(error, ERROR_FAILED_PRECONDITION, "path: %s of node %s is in use: %s", params->path,
+			  params->node, used_by(found));
+		return error_hint(error, "if nobody needs what is on it, unmount it and run on %s: wipefs -a %s",
+				  params->node, params->path);
 	}
 	if (found->size_bytes < LIMIT_DISK_BYTES_MIN || found->size_bytes > LIMIT_DISK_BYTES_MAX)
 		return error_set(error, ERROR_FAILED_PRECONDITION,

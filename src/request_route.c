@@ -313,7 +313,7 @@ void request_route(struct request *request)
 	}
 	if (dnvmed->consensus == NULL) {
 		error_set(&failure, ERROR_FAILED_PRECONDITION, "this server is not part of a cluster yet");
-		error_hint(&failure, "run: dnvme cluster init NAME");
+		error_hint(&failure, "run: dnvme cluster init --name NAME");
 		request_fail(request, &failure);
 		return;
 	}

@@ -76,7 +76,8 @@ static int print_inventory(const struct inventory_disk_list *inventory, struct e
 		failed = line == NULL || table_cell(line, 0, "%s", disk->path) != 0 ||
 			 table_cell(line, 1, "%s", size) != 0 ||
 			 table_cell(line, 2, "%s", disk->serial != NULL ? disk->serial : "") != 0 ||
-			 table_cell(line, 3, "%s", disk->in_use ? "in use by others" : "free or ours") != 0;
+			 table_cell(line, 3, "%s%s%s", disk->in_use ? "in use by others" : "free or ours",
+				    disk->used_by != NULL ? ": " : "", disk->used_by != NULL ? disk->used_by : "") != 0;
 	}
 	return failed ? error_set_nomem(error) : table_print(table, error);
 }

@@ -33,6 +33,7 @@
 #define LIMIT_NQN 223u	  /* NVMe Base Specification 2.0, 4.5 */
 #define LIMIT_TEXT 1023u  /* messages, hints */
 #define LIMIT_SERIAL 127u
+#define LIMIT_USED_BY 127u /* what else uses a disk */
 #define LIMIT_REQUEST_ID 16u
 
 /* Objects. */
@@ -52,8 +53,8 @@
 #define LIMIT_CNTLIDS_PER_COLOUR 4000u
 #define LIMIT_LIST_PAGE 4096u
 #define LIMIT_OBSERVED (1u << 17) /* objects of one kind in a kernel */
-#define LIMIT_DM_TARGETS 256u    /* lines of a device-mapper table; LIMIT_RANGES_PER_LD */
-#define LIMIT_DM_PARAMS 4095u    /* parameters of one such line; LIMIT_LEGS stripes need 64 x 32 */
+#define LIMIT_DM_TARGETS 256u	  /* lines of a device-mapper table; LIMIT_RANGES_PER_LD */
+#define LIMIT_DM_PARAMS 4095u	  /* parameters of one such line; LIMIT_LEGS stripes need 64 x 32 */
 
 /* Sizes in bytes. The largest volume is what a 63-bit signed offset addresses. */
 #define LIMIT_SECTOR_BYTES 512u

@@ -5,6 +5,7 @@ A test names a scenario and looks at what is there afterwards. Nothing waits for
 fails loudly when its deadline passes.
 """
 
+import errno
 import itertools
 import os
 import random
@@ -25,6 +26,10 @@ import msgpack_small
 BIN = os.environ.get("DNVME_BIN", "")
 # Sanitized and loaded machines are slower; one factor stretches every deadline.
 SLOW = float(os.environ.get("DNVME_TEST_SLOW", "1"))
+# Every program that a test starts writes the report of a sanitizer here, even one that nobody looks at or that is killed.
+REPORTS = tempfile.mkdtemp(prefix="dnvme-reports-")
+for sanitizer in ("ASAN", "UBSAN", "TSAN"):
+    os.environ[f"{sanitizer}_OPTIONS"] = f"log_path={REPORTS}/report:{os.environ.get(f'{sanitizer}_OPTIONS', '')}"
 API_PORT = 7400
 RAFT_PORT = 7401
 GIB = 1 << 30
@@ -44,6 +49,17 @@ def wait_until(what, condition, timeout_s=20.0):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout_s * SLOW:.0f} s in vain: {what}; last: {last!r}")
         time.sleep(0.02)
+
+
+def sanitizer_reports():
+    """What sanitizers wrote since the last call."""
+    reports = []
+    for name in sorted(os.listdir(REPORTS)):
+        path = os.path.join(REPORTS, name)
+        with open(path, errors="replace") as file:
+            reports.append(file.read())
+        os.unlink(path)
+    return "\n".join(reports)
 
 
 class RpcError(Exception):
@@ -131,12 +147,13 @@ class Server:
         self.directory = os.path.join(cluster.directory, f"server{number}")
         self.log_path = os.path.join(cluster.directory, f"server{number}.log")
         self.process = None
+        self.disk = None  # a SmallDisk under its data folder
 
     def record(self):
         return {"id": self.number, "raft_address": self.raft, "api_address": self.api}
 
     def arguments(self):
-        return [
+        return (self.disk.prefix() if self.disk else []) + [
             os.path.join(BIN, "dnvmed"),
             f"--id={self.number}",
             f"--listen={self.api}",
@@ -146,9 +163,12 @@ class Server:
         ] + self.cluster.options
 
     def start(self):
+        self.launch()
+        self.ready()
+
+    def launch(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.ready()
 
     def ready(self):
         def answers():
@@ -192,6 +212,46 @@ class Server:
     def info(self, digest=False):
         with Connection(self.api, 1.0) as connection:
             return connection.call("server.info", {"digest": digest}, 5.0)
+
+
+class SmallDisk:
+    """A filesystem of its own for the data folder of a server: a tmpfs in a mount namespace that only the server sees."""
+
+    def __init__(self, server, mib):
+        os.makedirs(server.directory)
+        mount = 'mount -t tmpfs -o size="$1"m,mode=700 small "$2" && echo there && exec sleep infinity'
+        self.holder = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", mount, "sh", str(mib), server.directory],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self.holder.stdout.readline() != "there\n":
+            raise AssertionError("cannot mount a tmpfs in a namespace")
+        self.path = f"/proc/{self.holder.pid}/root{server.directory}"
+        server.disk = self
+
+    def prefix(self):
+        return ["nsenter", f"--target={self.holder.pid}", "--mount"]
+
+    def fill(self):
+        """Not a byte is left."""
+        with open(os.path.join(self.path, "filler"), "ab", buffering=0) as filler:
+            for size in (1 << 20, 4096):
+                try:
+                    while True:
+                        filler.write(bytes(size))
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+
+    def free(self):
+        os.unlink(os.path.join(self.path, "filler"))
+
+    def remove(self):
+        self.holder.kill()
+        self.holder.wait()
+        self.holder.stdout.close()
 
 
 class Cluster:
@@ -260,7 +320,7 @@ class Cluster:
 
         def same():
             infos = [server.info(digest=True) for server in self.alive()]
-            seen[:] = [(info["id"], info["applied_index"], info["digest"]) for info in infos]
+            seen[:] = [(info["id"], info.get("applied_index", 0), info["digest"]) for info in infos]
             return len({info["digest"] for info in infos}) == 1 and infos[0]["digest"]
 
         seen = []
@@ -321,9 +381,14 @@ class SimAgent:
         self.state_path = os.path.join(cluster.directory, f"{name}.sim")
         self.paths = [f"/dev/sim{number}" for number in range(disks)]
         self.disk_bytes = disk_bytes
+        self.used_by = {}  # path: what somebody else has on it; as of the next start
         self.process = None
         cluster.agents.append(self)
         self.start()
+
+    def disk_arguments(self):
+        used = {path: f":{text}" for path, text in self.used_by.items()}
+        return [f"--sim-disk={path}={self.disk_bytes}{used.get(path, '')}" for path in self.paths]
 
     def start(self):
         arguments = [
@@ -334,7 +399,7 @@ class SimAgent:
             f"--sim-state={self.state_path}",
             "--server=" + ",".join(server.api for server in self.cluster.servers),
             "--log-level=debug",
-        ] + [f"--sim-disk={path}={self.disk_bytes}" for path in self.paths]
+        ] + self.disk_arguments()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -365,7 +430,7 @@ class SimAgent:
         """What is in its kernel, as the agent prints it."""
         return subprocess.run(
             [os.path.join(BIN, "dnvme-agent"), "observe", "--json", "--backend=sim", f"--sim-state={self.state_path}"]
-            + [f"--sim-disk={path}={self.disk_bytes}" for path in self.paths],
+            + self.disk_arguments(),
             capture_output=True,
             text=True,
             check=True,
@@ -494,9 +559,12 @@ class FakeAgent(threading.Thread):
 class ClusterTest(unittest.TestCase):
     """Shows the servers' logs when a test fails."""
 
-    def make(self, count=3, options=(), init=True):
+    def make(self, count=3, options=(), init=True, small_disks=None):
+        """`small_disks`: the size in MiB of the disk of a server, by its number."""
         cluster = Cluster(count, options)
         self.addCleanup(cluster.remove)
+        for number, mib in (small_disks or {}).items():
+            self.addCleanup(SmallDisk(cluster.servers[number - 1], mib).remove)
         self.addCleanup(self.end, cluster)
         cluster.start()
         if init:
@@ -512,12 +580,12 @@ class ClusterTest(unittest.TestCase):
             failed = failed or any(test is self for test, _ in result.errors + result.failures)
         failed = failed or sys.exc_info()[0] is not None
         for server in cluster.servers:
-            text = server.log() if os.path.exists(server.log_path) else ""
-            if failed or wrong:
+            if (failed or wrong) and os.path.exists(server.log_path):
                 print(f"--- log of server {server.number}, last lines ---")
-                print("\n".join(text.split("\n")[-60:]))
-            self.assertNotIn("AddressSanitizer", text)
-            self.assertNotIn("runtime error:", text)
+                print("\n".join(server.log().split("\n")[-60:]))
+        reports = sanitizer_reports()
+        if reports:
+            self.fail(f"a sanitizer reported:\n{reports}")
         self.assertFalse(wrong)
         for agent in cluster.agents:
             self.assertIsNone(agent.failure)
@@ -554,4 +622,9 @@ class ClusterTest(unittest.TestCase):
 
 
 def main():
-    unittest.main(verbosity=2)
+    program = unittest.main(verbosity=2, exit=False)
+    reports = sanitizer_reports()  # of programs that ran outside a ClusterTest
+    os.rmdir(REPORTS)
+    if reports:
+        print(reports, file=sys.stderr)
+    sys.exit(bool(reports) or not program.result.wasSuccessful())

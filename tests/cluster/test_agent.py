@@ -43,6 +43,38 @@ class Agent(ClusterTest):
         self.assertEqual([self.ours(agent) for agent in agents], empty)
         cluster.check_replicas()
 
+    def test_disk_with_a_filesystem(self):
+        """What lies on a disk keeps it from being added, and is told; without it the disk is taken."""
+        cluster = self.make(count=1)
+        agent = SimAgent(cluster, "node1", disks=2)
+        self.wait_online(cluster, agent)
+        agent.stop()
+        agent.used_by["/dev/sim1"] = "filesystem ext4"
+        agent.start()
+
+        def inventory():
+            disks = cluster.call("node.get", {"name": "node1"})["inventory"]
+            return {disk["path"]: disk.get("used_by") for disk in disks if disk.get("in_use", False)}
+
+        wait_until("it is told", lambda: inventory() == {"/dev/sim1": "filesystem ext4"})
+        add = lambda path: cluster.call("disk.add", {"node": "node1", "path": path})
+        error = self.refused("FAILED_PRECONDITION", lambda: add("/dev/sim1"), "/dev/sim1", "node1")
+        self.assertTrue(error.message.endswith("/dev/sim1 of node node1 is in use: filesystem ext4"), error.message)
+        self.assertIn("wipefs -a /dev/sim1", error.hint)
+        self.refused("NOT_FOUND", lambda: add("/dev/x"), "in use: filesystem ext4")
+        add("/dev/sim0")
+        agent.stop()
+        agent.used_by["/dev/sim1"] = "partition table gpt"
+        agent.start()
+        wait_until("the other is told", lambda: inventory() == {"/dev/sim1": "partition table gpt"})
+        self.refused("FAILED_PRECONDITION", lambda: add("/dev/sim1"), "partition table gpt")
+        agent.stop()
+        agent.used_by.clear()
+        agent.start()
+        wait_until("it is free", lambda: inventory() == {})
+        add("/dev/sim1")
+        self.assertEqual(len(cluster.call("disk.list")["disks"]), 2)
+
     def test_leader_killed(self):
         cluster = self.make()
         agents = self.sim_rack(cluster)

@@ -10,15 +10,15 @@ class Bootstrap(ClusterTest):
         cluster = self.make(init=False)
         for server in cluster.servers:
             self.assertEqual(server.info()["role"], "uninitialized")
-            self.refused("FAILED_PRECONDITION", lambda: server.call("volume.list"), "not part of a cluster")
+            error = self.refused("FAILED_PRECONDITION", lambda: server.call("volume.list"), "not part of a cluster")
+            self.assertEqual(error.hint, "run: dnvme cluster init --name NAME")
         first = cluster.init("rack")
         # The same question again, to any server, gets the same answer.
         for number in range(3):
             self.assertEqual(cluster.init("rack", number)["id"], first["id"])
         self.assertEqual(cluster.servers[1].call("cluster.init", {"name": "rack"})["id"], first["id"])
-        self.refused(
-            "FAILED_PRECONDITION", lambda: cluster.servers[0].call("cluster.init", {"name": "other"}), "name", "rack"
-        )
+        error = self.refused("FAILED_PRECONDITION", lambda: cluster.servers[0].call("cluster.init", {"name": "other"}))
+        self.assertEqual(error.message, f'cluster.init: this server is part of cluster "rack" ({first["id"]})')
         self.refused(
             "FAILED_PRECONDITION",
             lambda: cluster.servers[0].call("cluster.init", {"name": "rack", "servers": [cluster.servers[0].record()]}),
@@ -82,6 +82,26 @@ class Bootstrap(ClusterTest):
         first.start()
         cluster.init("rack")
         wait_until("all have joined", lambda: not os.path.exists(os.path.join(first.directory, "joining")))
+        cluster.check_replicas()
+
+    def test_log_that_cannot_be_made(self):
+        """Nobody counts as joined before its log is there; what is asked again goes on where it failed."""
+        cluster = self.make(init=False)
+        params = {"name": "rack", "servers": [s.record() for s in cluster.servers]}
+        first, last = cluster.servers[0], cluster.servers[2]
+        in_the_way = [os.path.join(server.directory, "raft") for server in (first, last)]
+        for path in in_the_way:
+            with open(path, "w"):
+                pass
+        self.refused("INTERNAL", lambda: first.call("cluster.init", params), in_the_way[0])
+        os.unlink(in_the_way[0])
+        with first.connect() as connection:
+            answer = connection.request("cluster.init", params)
+            wait_until("the last server was told twice", lambda: last.log().count("cannot join the group") >= 2)
+            self.assertEqual(last.info()["role"], "uninitialized")
+            os.unlink(in_the_way[1])
+            connection.response(answer)
+        self.assertIn(last.info()["role"], ("follower", "candidate", "leader"))
         cluster.check_replicas()
 
     def test_lost_log_is_refused(self):

@@ -6,7 +6,7 @@ setup_packages() {
 	echo clang clang-format                                         # sanitizers, fuzzing, style
 	echo liblmdb-dev libmsgpack-dev libuv1-dev libxxhash-dev        # control plane
 	echo libraft-dev libraft0
-	echo libnvme-dev libdevmapper-dev libnftables-dev uuid-dev      # agent
+	echo libnvme-dev libdevmapper-dev libblkid-dev libnftables-dev uuid-dev # agent
 	echo libjson-c-dev libsystemd-dev libsmartcols-dev libinih-dev
 	echo libcmocka-dev neovim procps python3                               # tests
 	echo iproute2 nftables socat curl                               # networks of tests

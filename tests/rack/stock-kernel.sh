@@ -7,7 +7,7 @@ STOCK_MODULES="virtio_mmio virtio_blk virtio_net virtio_rng crc32c_intel ext4 nv
 	raid0 raid1 dm-raid dm-thin-pool dm-snapshot dm-mirror dm-zero dm-delay dm-flakey dm-log-writes dm-multipath dm-crypt
 	loop null_blk dummy sch_netem tcp_diag nf_tables nft_ct nft_limit nft_quota nft_objref nft_reject_inet"
 
-STOCK_TOOLS="nvme dmsetup fio thin_check thin_dump thin_repair nft ip ss tc socat mkfs.ext4 e2fsck blkdiscard"
+STOCK_TOOLS="nvme dmsetup fio thin_check thin_dump thin_repair nft ip ss tc socat mkfs.ext4 e2fsck mkswap wipefs blkdiscard"
 
 # Unpacks the kernel that the metapackage names today, unless one is there.
 stock_kernel_fetch() {

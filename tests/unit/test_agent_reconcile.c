@@ -41,6 +41,19 @@ struct fixture {
 	bool released, hanging;
 };
 
+/* The tree of objects allocates inside libc, where failing_alloc.h does not reach: its n-th call fails, once. */
+static unsigned tsearch_fails_at;
+
+void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
+{
+	if (tsearch_fails_at > 0 && --tsearch_fails_at == 0)
+		return NULL;
+	return __real_tsearch(key, root, compare);
+}
+
 static void stop_if_reached(struct fixture *fixture)
 {
 	if (fixture->wanted != NULL && fixture->wanted(fixture)) {
@@ -79,6 +92,27 @@ static int on_call(void *data, const char *operation, const char *name, struct e
 	}
 	pthread_mutex_unlock(&fixture->lock);
 	return code;
+}
+
+/* A worker may be in the kernel already. NULL: no fault. */
+static void fault_set(struct fixture *fixture, const char *fail_operation, const char *hang_operation,
+		      const char *hang_name)
+{
+	pthread_mutex_lock(&fixture->lock);
+	fixture->fail_operation = fail_operation;
+	fixture->hang_operation = hang_operation;
+	fixture->hang_name = hang_name;
+	pthread_mutex_unlock(&fixture->lock);
+}
+
+static bool is_hanging(struct fixture *fixture)
+{
+	bool hanging;
+
+	pthread_mutex_lock(&fixture->lock);
+	hanging = fixture->hanging;
+	pthread_mutex_unlock(&fixture->lock);
+	return hanging;
 }
 
 static int setup(void **state)
@@ -218,12 +252,22 @@ static void test_create_and_remove(void **state)
 	assert_int_equal(reconciler_observed(f->reconciler)->dms.count, 0);
 }
 
+/* Neither acted nor said that all is as desired: nobody knows what is desired. */
+static void must_have_done_nothing(struct fixture *f, uint64_t changes)
+{
+	assert_int_equal(kernel_sim_changes(f->kernel), changes);
+	assert_false(reconciler_is_converged(f->reconciler));
+	assert_int_equal(reconciler_statuses(f->reconciler)->count, 0);
+}
+
 static void test_nothing_before_a_desired_state(void **state)
 {
 	struct fixture *f = *state;
 	struct rig_agent agent = { .kernel = f->kernel };
-	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1);
+	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1), part;
+	struct error error = { 0 };
 	uint64_t changes;
+	bool complete;
 
 	/* What an agent before this one has made. */
 	while (rig_wave(&agent, &desired) > 0)
@@ -234,8 +278,49 @@ static void test_nothing_before_a_desired_state(void **state)
 	f->passes = 0;
 	reconciler_kick(f->reconciler);
 	run_until(f, has_passed);
+	must_have_done_nothing(f, changes);
+	/* Nor with the first part of a whole state, which names less than there is. */
+	part = desired;
+	part.exports.count = 0;
+	part.complete = false;
+	assert_int_equal(desired_store_take(f->store, &part, &complete, &error), 0);
+	assert_false(complete);
+	f->passes = 0;
+	reconciler_kick(f->reconciler);
+	run_until(f, has_passed);
+	must_have_done_nothing(f, changes);
+	/* And with all of it: it is as it was, nothing is done. */
+	want(f, &desired);
+	run_until(f, is_converged);
 	assert_int_equal(kernel_sim_changes(f->kernel), changes);
-	/* And with it: it is as it was, nothing is done. */
+}
+
+/* A change of which memory took only a part: the removal arrived, what was to be made was not kept. */
+static void test_nothing_after_half_a_change(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1), change = desired;
+	struct object_ref removed = { .kind = OBJECT_KIND_EXPORT, .id = "d1.v1.s1", .revision = 12 };
+	struct desired_export added = desired.exports.items[1];
+	struct error error = { 0 };
+	uint64_t changes;
+	bool complete;
+
+	want(f, &desired);
+	run_until(f, is_converged);
+	changes = kernel_sim_changes(f->kernel);
+	added.id = "d1.v7.s0";
+	change.reset = false;
+	change.disks.count = 0;
+	change.exports = (struct desired_export_list){ 1, &added };
+	change.removed = (struct object_ref_list){ 1, &removed };
+	tsearch_fails_at = 4; /* two of the part, then the removal, then what is added */
+	assert_int_not_equal(desired_store_take(f->store, &change, &complete, &error), 0);
+	assert_int_equal(tsearch_fails_at, 0);
+	f->passes = 0;
+	reconciler_kick(f->reconciler);
+	run_until(f, has_passed);
+	must_have_done_nothing(f, changes);
 	want(f, &desired);
 	run_until(f, is_converged);
 	assert_int_equal(kernel_sim_changes(f->kernel), changes);
@@ -246,13 +331,11 @@ static void test_failure_is_told_and_retried(void **state)
 	struct fixture *f = *state;
 	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1);
 
-	f->fail_operation = "host_allow";
+	fault_set(f, "host_allow", NULL, NULL);
 	want(f, &desired);
 	run_until(f, exports_have_failed);
 	assert_non_null(strstr(status_of(f, "d1.v1.s0")->message, "refused for the test"));
-	pthread_mutex_lock(&f->lock);
-	f->fail_operation = NULL;
-	pthread_mutex_unlock(&f->lock);
+	fault_set(f, NULL, NULL, NULL);
 	run_until(f, is_converged);
 	assert_int_equal(status_of(f, "d1.v1.s0")->state, OBJECT_STATE_CONVERGED);
 }
@@ -262,12 +345,11 @@ static void test_stuck_call_blocks_only_its_own(void **state)
 	struct fixture *f = *state;
 	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1);
 
-	f->hang_operation = "subsystem_create";
-	f->hang_name = ":slot:d1.v1.s0:";
+	fault_set(f, NULL, "subsystem_create", ":slot:d1.v1.s0:");
 	want(f, &desired);
 	run_until(f, one_is_stuck_and_the_other_done);
 	assert_non_null(strstr(status_of(f, "d1.v1.s0")->message, "does not return: nvmet   subsystem"));
-	assert_true(f->hanging);
+	assert_true(is_hanging(f));
 	pthread_mutex_lock(&f->lock);
 	f->released = true;
 	pthread_cond_broadcast(&f->release);
@@ -302,6 +384,11 @@ static void test_reported(void **state)
 	assert_int_equal(report.objects.count, 1);
 	assert_string_equal(report.objects.items[0].message, "y");
 	assert_int_equal(report.inventory.count, 1);
+	disk.used_by = "filesystem ext4";
+	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 0);
+	assert_int_equal(report.inventory.count, 1);
+	assert_string_equal(report.inventory.items[0].used_by, "filesystem ext4");
 	reported_reset(&reported);
 	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
 	assert_int_equal(report.objects.count, 2);
@@ -313,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_create_and_remove, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_before_a_desired_state, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_after_half_a_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_told_and_retried, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck_call_blocks_only_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reported, setup, teardown),

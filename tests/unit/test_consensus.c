@@ -20,9 +20,10 @@
 #include <cmocka.h>
 
 #include "raft/consensus.h"
+#include "tests/unit/test_network.h"
 
 #define MEMBERS 3
-#define DEADLINE_MS 20000
+#define DEADLINE_MS 60000
 
 struct machine {
 	uint64_t applied;
@@ -43,6 +44,7 @@ struct member {
 
 struct cluster {
 	uv_loop_t loop;
+	uv_timer_t wakeup; /* keeps the loop from blocking for ever */
 	struct member members[MEMBERS];
 	char directory[64];
 	size_t size; /* members of the group */
@@ -134,18 +136,6 @@ static void on_failure(void *data, const struct error *failure)
 	member->failure = *failure;
 }
 
-static unsigned free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t length = sizeof(address);
-	int descriptor = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(descriptor, (struct sockaddr *)&address, length), 0);
-	assert_int_equal(getsockname(descriptor, (struct sockaddr *)&address, &length), 0);
-	close(descriptor);
-	return ntohs(address.sin_port);
-}
-
 static void member_start(struct cluster *cluster, size_t i, unsigned threshold)
 {
 	struct consensus_server servers[MEMBERS];
@@ -186,21 +176,16 @@ static void on_wakeup(uv_timer_t *timer)
 	(void)timer;
 }
 
-/* Turn the loop until the condition holds; the timer only keeps the loop from blocking for ever. */
+/* Turn the loop until the condition holds. */
 #define RUN_UNTIL(cluster, condition)                                                                                  \
 	do {                                                                                                           \
 		uint64_t end_ms = now_ms() + DEADLINE_MS;                                                              \
-		uv_timer_t wakeup;                                                                                     \
                                                                                                                        \
-		uv_timer_init(&(cluster)->loop, &wakeup);                                                              \
-		uv_timer_start(&wakeup, on_wakeup, 5, 5);                                                              \
 		while (!(condition)) {                                                                                 \
 			if (now_ms() > end_ms)                                                                         \
 				fail_msg("not within the deadline: %s", #condition);                                   \
 			uv_run(&(cluster)->loop, UV_RUN_ONCE);                                                         \
 		}                                                                                                      \
-		uv_close((uv_handle_t *)&wakeup, NULL);                                                                \
-		uv_run(&(cluster)->loop, UV_RUN_NOWAIT);                                                               \
 	} while (0)
 
 static void member_stop(struct cluster *cluster, size_t i)
@@ -256,15 +241,21 @@ static void on_barrier(void *data, const struct error *failure)
 static int setup(void **state)
 {
 	struct cluster *cluster = calloc(1, sizeof(*cluster));
+	char network[16];
 
 	cluster->size = MEMBERS;
 	assert_int_equal(uv_loop_init(&cluster->loop), 0);
+	uv_timer_init(&cluster->loop, &cluster->wakeup);
+	uv_timer_start(&cluster->wakeup, on_wakeup, 5, 5);
+	uv_unref((uv_handle_t *)&cluster->wakeup);
 	snprintf(cluster->directory, sizeof(cluster->directory), "/tmp/dnvme-consensus-XXXXXX");
 	assert_non_null(mkdtemp(cluster->directory));
+	test_network(network);
 	for (size_t i = 0; i < MEMBERS; i++) {
 		snprintf(cluster->members[i].directory, sizeof(cluster->members[i].directory), "%s/%zu",
 			 cluster->directory, i);
-		snprintf(cluster->members[i].address, sizeof(cluster->members[i].address), "127.0.0.1:%u", free_port());
+		snprintf(cluster->members[i].address, sizeof(cluster->members[i].address), "%s.%zu:7401", network,
+			 i + 1);
 	}
 	*state = cluster;
 	return 0;
@@ -287,6 +278,7 @@ static int teardown(void **state)
 			member_stop(cluster, i);
 		free(cluster->members[i].machine.values);
 	}
+	uv_close((uv_handle_t *)&cluster->wakeup, NULL);
 	uv_run(&cluster->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&cluster->loop), 0);
 	nftw(cluster->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
@@ -629,11 +621,13 @@ static void a_start_that_fails(void **state)
 	struct consensus *consensus = NULL;
 	struct sockaddr_in taken;
 	struct error error = { 0 };
+	char host[32];
 	int descriptor;
 
 	/* The port is in use. */
 	descriptor = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(uv_ip4_addr("127.0.0.1", atoi(strchr(member->address, ':') + 1), &taken), 0);
+	snprintf(host, sizeof(host), "%.*s", (int)strcspn(member->address, ":"), member->address);
+	assert_int_equal(uv_ip4_addr(host, atoi(strchr(member->address, ':') + 1), &taken), 0);
 	assert_int_equal(bind(descriptor, (struct sockaddr *)&taken, sizeof(taken)), 0);
 	assert_int_equal(listen(descriptor, 1), 0);
 	assert_int_not_equal(consensus_start(&options, &server, 1, &consensus, &error), 0);

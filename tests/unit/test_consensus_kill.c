@@ -29,6 +29,7 @@
 
 #include "lib/base/clock.h"
 #include "raft/consensus.h"
+#include "tests/unit/test_network.h"
 #include "store/store.h"
 
 #define MEMBERS 3
@@ -48,7 +49,7 @@ struct shared {
 	_Atomic uint32_t snapshots; /* taken by all, in all their lives */
 	_Atomic uint8_t confirmed[NUMBERS];
 	char directory[64];
-	unsigned ports[MEMBERS];
+	char network[16];
 };
 
 /* ---- one member, in a process of its own ---- */
@@ -272,7 +273,7 @@ static void member_run(struct shared *shared, unsigned id)
 	snprintf(store_directory, sizeof(store_directory), "%s/store%u", shared->directory, id);
 	snprintf(log_directory, sizeof(log_directory), "%s/log%u", shared->directory, id);
 	for (unsigned i = 0; i < MEMBERS; i++) {
-		snprintf(addresses[i], sizeof(addresses[i]), "127.0.0.1:%u", shared->ports[i]);
+		snprintf(addresses[i], sizeof(addresses[i]), "%s.%zu:7401", shared->network, (size_t)i + 1);
 		servers[i] = (struct consensus_server){ i + 1, addresses[i] };
 	}
 	options.address = addresses[id - 1];
@@ -318,18 +319,6 @@ static pid_t member_start(struct shared *shared, unsigned id)
 			usleep(1000);                                                                                  \
 		}                                                                                                      \
 	} while (0)
-
-static unsigned free_port(void)
-{
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t length = sizeof(address);
-	int descriptor = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(descriptor, (struct sockaddr *)&address, length), 0);
-	assert_int_equal(getsockname(descriptor, (struct sockaddr *)&address, &length), 0);
-	close(descriptor);
-	return ntohs(address.sin_port);
-}
 
 static bool all_ended(const struct shared *shared)
 {
@@ -417,8 +406,7 @@ static void killed_members_lose_and_repeat_nothing(void **state)
 	assert_ptr_not_equal(shared, MAP_FAILED);
 	strcpy(shared->directory, "/tmp/dnvme-kill-XXXXXX");
 	assert_non_null(mkdtemp(shared->directory));
-	for (unsigned i = 0; i < MEMBERS; i++)
-		shared->ports[i] = free_port();
+	test_network(shared->network);
 	for (unsigned i = 0; i < MEMBERS; i++)
 		pids[i] = member_start(shared, i + 1);
 

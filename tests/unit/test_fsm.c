@@ -87,7 +87,7 @@ static void test_cluster(void **state)
 	rig_open(&rig);
 	outcome = register_node(&rig, "n1", "10.0.0.1", 4420);
 	rig_refused(outcome, ERROR_FAILED_PRECONDITION, "no cluster yet");
-	assert_string_equal(outcome.hint, "run: dnvme cluster init");
+	assert_string_equal(outcome.hint, "run: dnvme cluster init --name NAME");
 	assert_int_equal(fsm_cluster_get(rig.fsm, &rig.arena, &found, &error), ERROR_FAILED_PRECONDITION);
 	cluster.extent_bytes = 4097;
 	rig_refused(rig_apply(&rig, (struct command){ .cluster_create = &cluster }), ERROR_INVALID_ARGUMENT, "4097");

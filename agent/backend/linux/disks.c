@@ -12,9 +12,14 @@
 #include <sys/sysmacros.h>
 
 #include "agent/list.h"
+#include "lib/base/clock.h"
 #include "lib/model/names.h"
 
 #define SYS_BLOCK "/sys/block/"
+#define SIGNATURES_PATIENCE_MS 2000 /* a disk that takes longer must not keep the agent from its work */
+
+/* Marks a disk whose signatures are being read. */
+static const char unread[] = "being read";
 
 /* Devices that are no disk of their own. */
 static const char *const virtual_prefixes[] = { "loop", "ram", "zram", "dm-", "md", "nbd", "nullb", "sr", "fd", "mtd" };
@@ -50,30 +55,50 @@ static bool is_import(struct arena *arena, const char *name)
 	return true;
 }
 
-static bool has_partitions(const char *name, const struct string_list *entries)
+/* Serial numbers come from devices, names from people: keep what can be shown. */
+static void printable(char *text)
 {
-	for (size_t i = 0; i < entries->count; i++) {
-		if (strncmp(entries->items[i], name, strlen(name)) == 0 &&
-		    file_read_number(SYS_BLOCK "%s/%s/partition", name, entries->items[i]) != 0)
-			return true;
+	for (; *text != '\0'; text++) {
+		if (!isprint((unsigned char)*text))
+			*text = '?';
 	}
-	return false;
 }
 
-static bool has_foreign_holders(struct arena *arena, const char *name)
+/* What of the kernel uses the disk, as a text in `arena`; NULL: nothing. `ret_ours`: it has holders of ours. */
+static int user_find(struct arena *arena, const char *name, const struct string_list *entries, const char **ret_user,
+		     bool *ret_ours, struct error *error)
 {
-	char path[PATH_MAX], uuid[160];
+	char path[PATH_MAX], uuid[160], dm_name[LIMIT_NAME + 1]; /* cut off where it is longer */
 	struct string_list holders;
+	int code;
 
-	snprintf(path, sizeof(path), SYS_BLOCK "%s/holders", name);
-	if (directory_list(arena, path, &holders, NULL) != 0)
-		return true;
-	for (size_t i = 0; i < holders.count; i++) {
-		if (!file_read(uuid, sizeof(uuid), SYS_BLOCK "%s/dm/uuid", holders.items[i]) ||
-		    strncmp(uuid, NAMES_DM_UUID_PREFIX, strlen(NAMES_DM_UUID_PREFIX)) != 0)
-			return true;
+	*ret_user = NULL;
+	*ret_ours = false;
+	for (size_t i = 0; i < entries->count; i++) {
+		if (strncmp(entries->items[i], name, strlen(name)) != 0 ||
+		    file_read_number(SYS_BLOCK "%s/%s/partition", name, entries->items[i]) == 0)
+			continue;
+		*ret_user = arena_printf(arena, "it has partitions, as %s", entries->items[i]);
+		return *ret_user == NULL ? error_set_nomem(error) : 0;
 	}
-	return false;
+	snprintf(path, sizeof(path), SYS_BLOCK "%s/holders", name);
+	code = directory_list(arena, path, &holders, error);
+	for (size_t i = 0; i < holders.count && code == 0; i++) {
+		if (file_read(uuid, sizeof(uuid), SYS_BLOCK "%s/dm/uuid", holders.items[i]) &&
+		    strncmp(uuid, NAMES_DM_UUID_PREFIX, strlen(NAMES_DM_UUID_PREFIX)) == 0) {
+			*ret_ours = true;
+			continue;
+		}
+		if (!file_read(dm_name, sizeof(dm_name), SYS_BLOCK "%s/dm/name", holders.items[i]))
+			dm_name[0] = '\0';
+		printable(dm_name);
+		if (dm_name[0] != '\0')
+			*ret_user = arena_printf(arena, "held by %s (%s)", holders.items[i], dm_name);
+		else
+			*ret_user = arena_printf(arena, "held by %s", holders.items[i]);
+		return *ret_user == NULL ? error_set_nomem(error) : 0;
+	}
+	return code;
 }
 
 /* Whether a line of the file has the word at its start (swaps) or third field (mountinfo). */
@@ -95,29 +120,48 @@ static bool file_mentions(const char *file, const char *word, int field)
 	return found;
 }
 
-static bool is_mounted(const struct observed_disk *disk)
+static const char *mount_find(const struct observed_disk *disk)
 {
 	char number[32];
 
 	snprintf(number, sizeof(number), "%" PRIu64 ":%" PRIu64, disk->major, disk->minor);
-	return file_mentions("/proc/self/mountinfo", number, 2) || file_mentions("/proc/swaps", disk->path, 0);
+	if (file_mentions("/proc/self/mountinfo", number, 2))
+		return "mounted";
+	return file_mentions("/proc/swaps", disk->path, 0) ? "used as swap space" : NULL;
 }
 
-/* Serial numbers come from devices: keep what can be shown. */
-static void printable(char *text)
+/* Changes with each write to the disk, and with the disk. */
+static void stamp_make(const char *name, char *ret_stamp, size_t size)
 {
-	for (; *text != '\0'; text++) {
-		if (!isprint((unsigned char)*text))
-			*text = '?';
+	static const int counters[] = { 4, 6, 11, 13 }; /* writes and discards: how many, how many sectors */
+	char diskseq[32] = "", line[512], *fields[17], *rest = NULL;
+	size_t count = 0;
+
+	ret_stamp[0] = '\0';
+	if (!file_read(line, sizeof(line), SYS_BLOCK "%s/stat", name))
+		return; /* looked at each time */
+	if (!file_read(diskseq, sizeof(diskseq), SYS_BLOCK "%s/diskseq", name))
+		diskseq[0] = '\0'; /* before Linux 5.15 */
+	for (char *field = strtok_r(line, " ", &rest); field != NULL && count < sizeof(fields) / sizeof(fields[0]);
+	     field = strtok_r(NULL, " ", &rest))
+		fields[count++] = field;
+	snprintf(ret_stamp, size, "%s %" PRIu64, diskseq, file_read_number(SYS_BLOCK "%s/size", name));
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+		size_t used = strlen(ret_stamp);
+
+		snprintf(ret_stamp + used, size - used, " %s",
+			 (size_t)counters[i] < count ? fields[counters[i]] : "none");
 	}
 }
 
-static int disk_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
+static int disk_observe(struct signatures *signatures, struct arena *arena, const char *name, struct observed *observed,
+			struct error *error)
 {
-	char path[PATH_MAX], serial[LIMIT_SERIAL + 1] = "";
+	char path[PATH_MAX], serial[LIMIT_SERIAL + 1] = "", stamp[128];
 	struct observed_disk disk = { 0 }, *added;
 	struct string_list entries;
 	struct stat status;
+	bool ours;
 	int code;
 
 	disk.size_bytes = file_read_number(SYS_BLOCK "%s/size", name);
@@ -145,7 +189,19 @@ static int disk_observe(struct arena *arena, const char *name, struct observed *
 	code = directory_list(arena, path, &entries, error);
 	if (code != 0)
 		return code;
-	disk.in_use = has_partitions(name, &entries) || has_foreign_holders(arena, name) || is_mounted(&disk);
+	code = user_find(arena, name, &entries, &disk.used_by, &ours, error);
+	if (code != 0)
+		return code;
+	if (disk.used_by == NULL)
+		disk.used_by = mount_find(&disk);
+	/* The slow look at what lies on it, begun here and waited for by the caller. Not at a disk with LDs of ours: it
+	 * cannot be anybody else's. LDs of ours that no device shows count for nothing: the disk may be used again. */
+	if (disk.used_by == NULL && !ours) {
+		stamp_make(name, stamp, sizeof(stamp));
+		if (signatures_look(signatures, disk.path, stamp, clock_boot_ms()) != 0)
+			return error_set_nomem(error);
+		disk.used_by = unread;
+	}
 	added = LIST_PUSH(arena, &observed->disks);
 	if (added == NULL)
 		return error_set_nomem(error);
@@ -153,12 +209,22 @@ static int disk_observe(struct arena *arena, const char *name, struct observed *
 	return 0;
 }
 
-int disks_observe(struct arena *arena, struct observed *observed, struct error *error)
+int disks_observe(struct signatures *signatures, struct arena *arena, struct observed *observed, struct error *error)
 {
 	struct string_list names;
 	int code = directory_list(arena, SYS_BLOCK, &names, error);
 
 	for (size_t i = 0; i < names.count && code == 0; i++)
-		code = disk_observe(arena, names.items[i], observed, error);
-	return code;
+		code = disk_observe(signatures, arena, names.items[i], observed, error);
+	if (code != 0)
+		return code;
+	signatures_wait(signatures, SIGNATURES_PATIENCE_MS);
+	for (size_t i = 0; i < observed->disks.count; i++) {
+		struct observed_disk *disk = &observed->disks.items[i];
+
+		if (disk->used_by == unread && signatures_get(signatures, disk->path, arena, &disk->used_by) != 0)
+			return error_set_nomem(error);
+		disk->in_use = disk->used_by != NULL;
+	}
+	return 0;
 }

@@ -12,17 +12,17 @@
 
 static int observe(struct kernel *kernel, struct arena *arena, struct observed *ret_observed, struct error *error)
 {
+	struct linux_kernel *this = (struct linux_kernel *)kernel;
 	struct observed observed = { 0 };
 	int code;
 
-	(void)kernel;
 	code = dm_observe(arena, &observed, error);
 	if (code == 0)
 		code = nvmet_observe(arena, &observed, error);
 	if (code == 0)
 		code = fabrics_observe(arena, &observed, error);
 	if (code == 0)
-		code = disks_observe(arena, &observed, error);
+		code = disks_observe(this->signatures, arena, &observed, error);
 	if (code != 0)
 		return error_prefix(error, "cannot observe the kernel");
 	*ret_observed = observed;
@@ -36,6 +36,7 @@ static void linux_close(struct kernel *kernel)
 	if (this == NULL)
 		return;
 	dm_close();
+	signatures_free(this->signatures);
 	pthread_mutex_destroy(&this->hosts_lock);
 	free(this);
 }
@@ -96,7 +97,10 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	if (code != 0)
 		return code;
 	this = calloc(1, sizeof(*this));
-	if (this == NULL) {
+	if (this != NULL)
+		this->signatures = signatures_make(signatures_read);
+	if (this == NULL || this->signatures == NULL) {
+		free(this);
 		dm_close();
 		return error_set_nomem(error);
 	}

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "agent/backend/kernel.h"
+#include "agent/backend/linux/signatures.h"
 
 #define LINUX_MAPPER_DIRECTORY "/dev/mapper/"
 #define LINUX_NVMET_ROOT "/sys/kernel/config/nvmet"
@@ -15,6 +16,7 @@
 struct linux_kernel {
 	struct kernel base;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
+	struct signatures *signatures;
 };
 
 /* --- text files of sysfs, configfs and procfs (files.c) --- */
@@ -50,7 +52,7 @@ int block_read(struct kernel *kernel, const char *name, uint64_t start, void *re
 	       struct error *error);
 int block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		struct error *error);
-int disks_observe(struct arena *arena, struct observed *observed, struct error *error);
+int disks_observe(struct signatures *signatures, struct arena *arena, struct observed *observed, struct error *error);
 
 /* --- the NVMe target (nvmet.c) --- */
 

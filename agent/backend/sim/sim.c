@@ -269,25 +269,40 @@ static int size_parse(const char *text, uint64_t *ret_bytes)
 	return -1;
 }
 
+static int sim_disk_use(struct sim_kernel *this, struct observed_disk *disk, const char *colon, struct error *error)
+{
+	char *text = colon != NULL ? arena_strdup(&this->arena, colon + 1) : NULL;
+
+	if (colon != NULL && text == NULL)
+		return error_set_nomem(error);
+	disk->used_by = text;
+	disk->in_use = text != NULL;
+	return 0;
+}
+
 int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
-	const char *equals = strchr(text, '=');
+	const char *equals = strchr(text, '='), *colon = equals != NULL ? strchr(equals, ':') : NULL;
 	struct observed_disk *disk;
+	char size[32] = "";
 	uint64_t bytes;
 	int code = 0;
 
-	if (equals == NULL || text[0] != '/' || (size_t)(equals - text) > LIMIT_PATH ||
-	    size_parse(equals + 1, &bytes) != 0) {
+	if (equals != NULL)
+		snprintf(size, sizeof(size), "%.*s", colon != NULL ? (int)(colon - equals - 1) : (int)sizeof(size),
+			 equals + 1);
+	if (equals == NULL || text[0] != '/' || (size_t)(equals - text) > LIMIT_PATH || size_parse(size, &bytes) != 0 ||
+	    (colon != NULL && (colon[1] == '\0' || strlen(colon + 1) > LIMIT_USED_BY))) {
 		error_set(error, ERROR_INVALID_ARGUMENT, "\"%s\" is not a simulated disk", text);
-		return error_hint(error, "write PATH=SIZE, as /dev/sim0=1TiB");
+		return error_hint(error, "write PATH=SIZE or PATH=SIZE:USED-BY, as /dev/sim0=1TiB");
 	}
 	pthread_mutex_lock(&this->lock);
 	for (size_t i = 0; i < this->observed.disks.count; i++) {
-		const char *path = this->observed.disks.items[i].path;
-
-		if (strlen(path) == (size_t)(equals - text) && strncmp(path, text, (size_t)(equals - text)) == 0)
-			return sim_end(this, 0, error);
+		disk = &this->observed.disks.items[i];
+		if (strlen(disk->path) == (size_t)(equals - text) &&
+		    strncmp(disk->path, text, (size_t)(equals - text)) == 0)
+			return sim_end(this, sim_disk_use(this, disk, colon, error), error);
 	}
 	disk = LIST_PUSH(&this->arena, &this->observed.disks);
 	if (disk == NULL)
@@ -299,6 +314,8 @@ int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *e
 	disk->size_bytes = bytes;
 	if (disk->path == NULL || disk->serial == NULL)
 		code = error_set_nomem(error);
+	else
+		code = sim_disk_use(this, disk, colon, error);
 	return sim_end(this, code, error);
 }
 

@@ -18,7 +18,8 @@
  * written after each change. */
 int kernel_sim_open(const char *state_path, struct kernel **ret_kernel, struct error *error);
 
-/* A disk as "PATH=SIZE", SIZE in bytes or with KiB, MiB, GiB, TiB. INVALID_ARGUMENT. A known path is not changed. */
+/* A disk as "PATH=SIZE" or "PATH=SIZE:USED-BY", SIZE in bytes or with KiB, MiB, GiB, TiB; USED-BY is what somebody else
+ * has on it. INVALID_ARGUMENT. A known path keeps its size. */
 int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *error);
 
 /* A device that is not ours: nothing may touch it. For tests. */
