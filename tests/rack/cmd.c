@@ -71,12 +71,26 @@ static bool write_all(int fd, const void *data, size_t len)
 	return true;
 }
 
+/* The client's guest, or -1: one that dies in the middle of a frame never sends the rest of it. */
+static int watched = -1;
+
+static bool watched_is_gone(int fd)
+{
+	struct pollfd p[] = {{.fd = fd, .events = POLLIN}, {.fd = watched, .events = POLLIN}};
+
+	return watched >= 0 && poll(p, 2, -1) > 0 && !p[0].revents && p[1].revents;
+}
+
 static bool read_all(int fd, void *data, size_t len)
 {
 	char *p = data;
 
 	while (len > 0) {
-		ssize_t n = read(fd, p, len);
+		ssize_t n;
+
+		if (watched_is_gone(fd))
+			return false;
+		n = read(fd, p, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -357,6 +371,7 @@ static int connect_guest(const struct options *o, const struct sockaddr_in *a)
 		poll(NULL, 0, 50);
 	}
 	setsockopt(sock, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	watched = o->guest;
 	return sock;
 }
 

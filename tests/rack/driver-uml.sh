@@ -8,7 +8,7 @@ DRIVER_BOOT_LIMIT=60
 
 driver_memory() {
 	case $1 in
-	dn) echo 128 ;;
+	dn) echo 192 ;;
 	cn) echo 256 ;;
 	host) echo 192 ;;
 	esac
