@@ -25,6 +25,8 @@ struct agent {
 	char name[LIMIT_NAME + 1];
 	struct session *session; /* NULL while it is away */
 	struct health_node health;
+	uint64_t offline_since_ms; /* boot clock; while its health is offline */
+	uint64_t rebuilds;	   /* under way where it holds the slot; counted by driver.c */
 	struct reported reported;
 	struct arena inventory_arena;
 	struct inventory_disk_list inventory; /* as reported last; survives the session */

@@ -74,12 +74,15 @@ static bool is_at(const struct volumes_part *part, enum object_state state, uint
 	return part->status != NULL && part->status->state == state && part->status->revision >= revision;
 }
 
-/* A sentence about a part that is not yet `state`. */
-static const char *sentence(struct arena *arena, const struct volumes_part *part, enum object_state state,
-			    uint64_t revision)
+const char *volumes_part_sentence(const struct volumes_part *part, enum object_state state, uint64_t revision,
+				  struct arena *arena)
 {
+	static const char *const whats[] = { [OBJECT_KIND_DISK] = "disk",
+					     [OBJECT_KIND_EXPORT] = "export",
+					     [OBJECT_KIND_VOLUME] = "controller",
+					     [OBJECT_KIND_CONSUMER] = "consumer export" };
 	const char *node = part->node != NULL ? part->node : "?";
-	const char *what = part->kind == OBJECT_KIND_EXPORT ? "export" : "controller";
+	const char *what = whats[part->kind];
 	const struct object_status *status = part->status;
 
 	if (part->health == HEALTH_OFFLINE)
@@ -145,7 +148,7 @@ static int step_phase(const struct volume *volume, const struct volumes_parts *p
 		first_missing(parts, rule->selection, rule->state, volume->revision, rule->offline_counts);
 
 	if (missing != NULL) {
-		step->waits_for = sentence(arena, missing, rule->state, volume->revision);
+		step->waits_for = volumes_part_sentence(missing, rule->state, volume->revision, arena);
 		return step->waits_for != NULL ? 0 : error_set_nomem(error);
 	}
 	step->advance = arena_alloc(arena, sizeof(*step->advance));
@@ -211,7 +214,7 @@ static int step_releasing(const struct volume *volume, const struct volumes_part
 	}
 	if (missing == NULL)
 		return 0;
-	step->waits_for = sentence(arena, missing, OBJECT_STATE_ABSENT, volume->revision);
+	step->waits_for = volumes_part_sentence(missing, OBJECT_STATE_ABSENT, volume->revision, arena);
 	return step->waits_for != NULL ? 0 : error_set_nomem(error);
 }
 
@@ -247,7 +250,7 @@ int volumes_converged(const struct volume *volume, const struct volumes_parts *p
 		if (missing->kind != OBJECT_KIND_VOLUME || missing->health == HEALTH_OFFLINE ||
 		    is_at(missing, OBJECT_STATE_CONVERGED, revision) || is_at(missing, OBJECT_STATE_ABSENT, revision))
 			continue;
-		text = sentence(arena, missing, OBJECT_STATE_CONVERGED, revision);
+		text = volumes_part_sentence(missing, OBJECT_STATE_CONVERGED, revision, arena);
 		if (text == NULL)
 			return error_set_nomem(error);
 		*ret_waits_for = text;
