@@ -313,11 +313,11 @@ static void note(struct driver_volume *volume, const struct command *command)
 				  ENUM_NAME(move_reason, command->slot_move->reason));
 	} else if (command->lds_stale != NULL) {
 		volume->note_message = "members are stale";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu slot=%llu epoch=%llu lds=%zu first=%s reason=%s",
-				  id, (unsigned long long)command->lds_stale->slot,
-				  (unsigned long long)command->lds_stale->epoch, command->lds_stale->lds.count,
-				  command->lds_stale->lds.items[0],
-				  ENUM_NAME(stale_reason, command->lds_stale->reason));
+		length = snprintf(
+			volume->note, NOTE_SIZE, "volume=v%llu slot=%llu epoch=%llu lds=%zu first=%s reason=%s", id,
+			(unsigned long long)command->lds_stale->slot, (unsigned long long)command->lds_stale->epoch,
+			command->lds_stale->lds.count, command->lds_stale->lds.items[0],
+			ENUM_NAME(stale_reason, command->lds_stale->reason));
 	} else if (command->ld_rebuild != NULL) {
 		volume->note_message = "member is rebuilt";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu resync=%s", id,
@@ -337,8 +337,8 @@ static void note(struct driver_volume *volume, const struct command *command)
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_add->node);
 	} else if (command->controller_retire != NULL) {
 		volume->note_message = "standby retired";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id,
-				  command->controller_retire->node);
+		length =
+			snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_retire->node);
 	} else if (command->controller_drop != NULL) {
 		volume->note_message = "controller dropped";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_drop->node);
@@ -371,7 +371,8 @@ static void propose(struct driver_volume *volume, struct command *command)
 	}
 }
 
-/* --- one look ------------------------------------------------------------------------------------------------------- */
+/* --- one look -------------------------------------------------------------------------------------------------------
+ */
 
 /* Count what is rebuilt, and what is about to be: `starting` at a slot, or SIZE_MAX. */
 static void shares_count(struct driver_volume *driver_volume, const struct volume *volume, uint64_t starting)
@@ -545,7 +546,8 @@ void driver_tick(struct dnvmed *dnvmed)
 	struct due_entry *due;
 
 	while ((due = due_take(&dnvmed->driver->due, clock_boot_ms())) != NULL) {
-		struct driver_volume *volume = (struct driver_volume *)((char *)due - offsetof(struct driver_volume, due));
+		struct driver_volume *volume =
+			(struct driver_volume *)((char *)due - offsetof(struct driver_volume, due));
 
 		driver_volume_dirty(dnvmed, volume->id);
 	}

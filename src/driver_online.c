@@ -40,8 +40,7 @@ static bool path_is_there(const struct agent *agent, const struct disk *disk)
 	return false;
 }
 
-static int node_add(struct filling *filling, const char *name, const struct online_node **ret_node,
-		    struct error *error)
+static int node_add(struct filling *filling, const char *name, const struct online_node **ret_node, struct error *error)
 {
 	struct dnvmed *dnvmed = filling->dnvmed;
 	const struct agent *agent;
@@ -93,11 +92,11 @@ static int disk_add(struct filling *filling, const struct ld *ld, struct error *
 	    node_add(filling, disk.node, &node, error) != 0)
 		return error->code;
 	agent = agents_get(filling->dnvmed, disk.node);
-	filling->disks[filling->disk_count++] = (struct online_disk){
-		.id = disk.id,
-		.node = node,
-		.gone = node->health == HEALTH_ONLINE && agent != NULL && !path_is_there(agent, &disk)
-	};
+	filling->disks[filling->disk_count++] =
+		(struct online_disk){ .id = disk.id,
+				      .node = node,
+				      .gone = node->health == HEALTH_ONLINE && agent != NULL &&
+					      !path_is_there(agent, &disk) };
 	return 0;
 }
 

@@ -148,15 +148,15 @@ static int ld_add(struct dnvmed *dnvmed, const struct volume *volume, const stru
 		return error_set_nomem(error);
 	if (fsm_disk_get(dnvmed->fsm, ld->disk, arena, &disk, error) != 0)
 		return error->code;
-	*job = (struct job){ .id = arena_printf(arena, "v%llu.ld%llu", (unsigned long long)volume->id,
-						(unsigned long long)ld->id),
-			     .kind = kind,
-			     .target = arena_printf(arena, "ld%llu on d%llu of node %s, volume %s",
-						    (unsigned long long)ld->id, (unsigned long long)ld->disk, disk.node,
-						    volume->name),
-			     .phase = kind == JOB_KIND_RELEASE ? "leaving" : ENUM_NAME(ld_state, ld->state),
-			     .node = disk.node,
-			     .since_ms = ld->since_ms };
+	*job = (struct job){
+		.id = arena_printf(arena, "v%llu.ld%llu", (unsigned long long)volume->id, (unsigned long long)ld->id),
+		.kind = kind,
+		.target = arena_printf(arena, "ld%llu on d%llu of node %s, volume %s", (unsigned long long)ld->id,
+				       (unsigned long long)ld->disk, disk.node, volume->name),
+		.phase = kind == JOB_KIND_RELEASE ? "leaving" : ENUM_NAME(ld_state, ld->state),
+		.node = disk.node,
+		.since_ms = ld->since_ms
+	};
 	*ret_job = job;
 	return texts_check(job, error);
 }
@@ -205,13 +205,13 @@ static int cleans_add(const struct volume *volume, struct arena *arena, struct e
 		job = entry_add(arena, entries, key);
 		if (job == NULL)
 			return error_set_nomem(error);
-		*job = (struct job){ .id = arena_printf(arena, "v%llu.clean.%s", (unsigned long long)volume->id,
-							controller->node),
-				     .kind = JOB_KIND_CLEAN,
-				     .target = arena_printf(arena, "what node %s has of volume %s", controller->node,
-							    volume->name),
-				     .phase = ENUM_NAME(controller_role, controller->role),
-				     .node = controller->node };
+		*job = (struct job){
+			.id = arena_printf(arena, "v%llu.clean.%s", (unsigned long long)volume->id, controller->node),
+			.kind = JOB_KIND_CLEAN,
+			.target = arena_printf(arena, "what node %s has of volume %s", controller->node, volume->name),
+			.phase = ENUM_NAME(controller_role, controller->role),
+			.node = controller->node
+		};
 		if (texts_check(job, error) != 0)
 			return error->code;
 	}

@@ -62,9 +62,8 @@ static int cordon(struct request *request, bool cordoned, bool draining, struct 
 	command->node_cordon = record_make(request, sizeof(*command->node_cordon), error);
 	if (command->node_cordon == NULL)
 		return error->code;
-	*command->node_cordon = (struct command_node_cordon){ .name = params->name,
-								.cordoned = cordoned,
-								.draining = draining };
+	*command->node_cordon =
+		(struct command_node_cordon){ .name = params->name, .cordoned = cordoned, .draining = draining };
 	return 0;
 }
 
