@@ -176,12 +176,13 @@ int driver_online_view(struct dnvmed *dnvmed, const struct volume *volume, const
 static int no_place(const struct error *reason, const char *what, struct arena *arena, struct online_step *step,
 		    struct error *error)
 {
-	const char *text = arena_printf(arena, "%s: %.*s", what, 900, reason->message);
+	const char *first = step->waits_for != NULL ? step->waits_for : "";
+	const char *text = arena_printf(arena, "%.400s%s%s: %.500s", first, first[0] != '\0' ? "; " : "", what,
+					reason->message);
 
 	online_look(step, PLACE_AGAIN_MS);
 	if (text == NULL)
 		return error_set_nomem(error);
-	/* It says more than what the step waits for. */
 	step->waits_for = text;
 	return 0;
 }

@@ -210,6 +210,27 @@ class Failover(ClusterTest):
         volume = self.wait_phase(cluster, "serving", 3)
         self.assertEqual((volume["slots"][0]["holder"], volume["slots"][0]["reason"]), ("cn2", "restart"))
 
+    def test_no_lease_without_a_majority(self):
+        """A heartbeat is answered behind a barrier that began when it had arrived."""
+        cluster, agents = self.lay(0, 1)
+        agents["dn1"].stop()
+        leader, followers = cluster.leader(), cluster.followers()
+        with leader.connect() as connection:
+            connection.call("agent.hello", agents["dn1"].hello)
+            connection.call("agent.heartbeat", {"sequence": 1, "sent_ms": 1})
+            for follower in followers:
+                follower.pause()
+            connection.request("agent.heartbeat", {"sequence": 2, "sent_ms": 2})
+            try:
+                while True:
+                    message = connection.receive(3.0)
+                    self.assertFalse(message[0] == 1 and message[2] is None, "a lease was renewed")
+            except (TimeoutError, ConnectionError):
+                pass
+            for follower in followers:
+                follower.resume()
+        cluster.leader()
+
     def test_two_slots(self):
         """The other holder shuts the old one out before the slot goes on."""
         cluster, agents = self.lay()
