@@ -17,6 +17,8 @@
 #include "src/session.h"
 
 #define STEP_MS 100u
+/* Two looks at health this far apart: this server was held up, and heartbeats may lie unread. */
+#define STALL_MS (HEALTH_SUSPECT_HEARTBEATS * LIMIT_HEARTBEAT_MS)
 #define NODE_PAGE 256u
 /* Projections take a while; the loop must get back to consensus in time. */
 #define PUSH_BUDGET_NS 20000000u
@@ -93,6 +95,8 @@ static void agent_drop(struct dnvmed *dnvmed, struct agent *agent, const char *r
 
 int agents_leader_begin(struct dnvmed *dnvmed, struct error *error)
 {
+	dnvmed->agents->looked_ms = 0;
+	dnvmed->agents->awake_ms = 0;
 	char after[LIMIT_NAME + 1] = "";
 	bool more = true;
 
@@ -413,18 +417,40 @@ void agents_volume_forget(struct dnvmed *dnvmed, uint64_t volume)
 		reported_forget(&((struct agent *)entry->value)->reported, volume);
 }
 
+/* A server that was held up (by its disk, or stopped as a whole) knows nothing of that time: everybody who was there
+ * before gets a lease from now on. To call a node offline late is always safe. */
+static void stall_check(struct agents *agents, uint64_t now_ms)
+{
+	bool stalled = agents->looked_ms > 0 && now_ms - agents->looked_ms > STALL_MS;
+
+	agents->looked_ms = now_ms;
+	if (!stalled)
+		return;
+	log_warning("this server was held up: nodes get a lease more", NULL);
+	agents->awake_ms = now_ms;
+	for (struct table_entry *entry = table_next(&agents->nodes, NULL); entry != NULL;
+	     entry = table_next(&agents->nodes, entry)) {
+		struct agent *agent = entry->value;
+
+		if (agent->health.heard && agent->health.state != HEALTH_OFFLINE)
+			health_node_heard(&agent->health, now_ms);
+	}
+}
+
 void agents_tick(struct dnvmed *dnvmed)
 {
-	uint64_t loop_now = uv_now(&dnvmed->loop), now = clock_boot_ms();
+	uint64_t loop_now = uv_now(&dnvmed->loop), now = clock_boot_ms(), since;
 
 	if (!dnvmed->leader_ready || loop_now - dnvmed->agents->stepped_ms < STEP_MS)
 		return;
 	dnvmed->agents->stepped_ms = loop_now;
+	stall_check(dnvmed->agents, now);
+	since = dnvmed->agents->awake_ms > dnvmed->leader_since_ms ? dnvmed->agents->awake_ms : dnvmed->leader_since_ms;
 	for (struct table_entry *entry = table_next(&dnvmed->agents->nodes, NULL); entry != NULL;
 	     entry = table_next(&dnvmed->agents->nodes, entry)) {
 		struct agent *agent = entry->value;
 
-		if (!health_node_step(&agent->health, dnvmed->leader_since_ms, now, &limits))
+		if (!health_node_step(&agent->health, since, now, &limits))
 			continue;
 		if (agent->health.state == HEALTH_OFFLINE)
 			agent->offline_since_ms = now;

@@ -43,6 +43,8 @@ struct agents {
 	struct table nodes; /* name -> struct agent */
 	struct list dirty;
 	uint64_t stepped_ms; /* loop time of the last look at health */
+	uint64_t looked_ms;  /* the same on the boot clock */
+	uint64_t awake_ms;   /* boot clock: since when this server has not been held up */
 };
 
 /* NULL when memory is exhausted. agents_free() accepts NULL; agents_leader_end() must have run. */

@@ -123,7 +123,9 @@ static bool is_online(const struct volume_status *status)
 
 static bool is_converged(const struct volume_status *status)
 {
-	return status->problems.count == 0 && (status->waits_for == NULL || status->waits_for[0] == '\0');
+	/* What an online volume waits for, a standby or a rebuild, has nothing to do with its hosts. */
+	return status->problems.count == 0 && (status->volume->phase == VOLUME_PHASE_ONLINE ||
+					       status->waits_for == NULL || status->waits_for[0] == '\0');
 }
 
 static bool never(const struct volume_status *status)

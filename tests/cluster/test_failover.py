@@ -4,9 +4,9 @@
 Controllers run on nodes of their own (cn1 …), disks are on others (dn1 …); the agents say what agents say.
 """
 
+import threading
 
 from harness import ClusterTest, GIB, main, wait_until
-
 
 
 class Failover(ClusterTest):
@@ -230,6 +230,24 @@ class Failover(ClusterTest):
             for follower in followers:
                 follower.resume()
         cluster.leader()
+
+    def test_a_leader_that_was_held_up_judges_nobody(self):
+        cluster = self.make(1)
+        for name, storage_only in (("dn1", True), ("dn2", True), ("cn1", False), ("cn2", False)):
+            cluster.agent(name, disks=int(storage_only), storage_only=storage_only)
+            self.wait_health(cluster, name, "online")
+            if storage_only:
+                cluster.call("disk.add", {"node": name, "path": "/dev/fake0"})
+        self.create(cluster)
+        server = cluster.servers[0]
+        held = threading.Timer(3, server.resume)
+        server.pause()
+        held.start()
+        held.join()
+        for name in ("dn1", "dn2", "cn1", "cn2"):
+            self.wait_health(cluster, name, "online")
+        self.assertNotIn("health=offline", server.log())
+        self.assertEqual(self.volume(cluster)["slots"][0]["epoch"], 1)
 
     def test_two_slots(self):
         """The other holder shuts the old one out before the slot goes on."""
