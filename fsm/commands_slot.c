@@ -82,12 +82,15 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 	struct controller *from, *to;
 	struct volume volume;
 	struct slot *slot;
+	struct node node;
 	bool served;
 	int result =
 		volume_slot_read(transition, command->volume, command->slot, command->epoch, &volume, &slot, error);
 
 	if (result == 0)
 		result = successor_check(&volume, slot, command, error);
+	if (result == 0)
+		result = state_node(&transition->state, command->to, &node, error);
 	if (result != 0)
 		return result;
 	served = slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING;
@@ -109,6 +112,7 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 		to->slot = command->slot;
 		slot->holder = to->node;
 	}
+	memcpy(slot->boot_id, node.boot_id, sizeof(slot->boot_id));
 	slot->epoch++;
 	slot->phase = SLOT_PHASE_FENCING;
 	slot->reason = command->reason;

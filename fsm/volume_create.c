@@ -155,6 +155,7 @@ static int controllers_add(struct transition *transition, const struct command_v
 	struct arena *arena = transition->state.arena;
 	size_t actives = command->actives.count, count = actives + command->standby_nodes.count;
 	unsigned colours = 0;
+	struct node node;
 	int result = 0;
 
 	if (count > LIMIT_COLOURS)
@@ -178,6 +179,10 @@ static int controllers_add(struct transition *transition, const struct command_v
 										    .phase = SLOT_PHASE_SERVING,
 										    .since_ms = transition->time_ms };
 		result = controller_add(transition, volume, controller.node, &controller, &colours, error);
+		if (result == 0 && active)
+			result = state_node(&transition->state, controller.node, &node, error);
+		if (result == 0 && active)
+			memcpy(volume->slots.items[i].boot_id, node.boot_id, sizeof(node.boot_id));
 	}
 	return result;
 }
