@@ -103,9 +103,18 @@ struct kernel_operations {
 	/* Drops the connections to the subsystem through this port. */
 	int (*port_unlink)(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 
+	/* Answer new connections to the port with tcp-reset, until `reason` and all others that were named for the
+	 * port are taken back: a host that is told "no such subsystem" may give up for ever. Connections that stand
+	 * go on. Ends by itself after a while, and when the agent starts. */
+	int (*port_reject)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+	int (*port_admit)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+
 	/* Frozen, never failed: no I/O timeout, endless reconnecting. */
 	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 	int (*import_disconnect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+	/* Give a path up at once, whether its other side lives or not. What waits on it goes to another path of the
+	 * subsystem, or fails when there is none. */
+	int (*import_drop)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 
 	/* Accepts NULL. No operation may be under way. */
 	void (*close)(struct kernel *kernel);

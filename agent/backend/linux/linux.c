@@ -36,6 +36,8 @@ static void linux_close(struct kernel *kernel)
 	if (this == NULL)
 		return;
 	dm_close();
+	reject_close(this);
+	pthread_mutex_destroy(&this->rejects_lock);
 	pthread_mutex_destroy(&this->hosts_lock);
 	free(this);
 }
@@ -62,8 +64,11 @@ static const struct kernel_operations linux_operations = {
 	.host_deny = nvmet_host_deny,
 	.port_link = nvmet_port_link,
 	.port_unlink = nvmet_port_unlink,
+	.port_reject = reject_port_begin,
+	.port_admit = reject_port_end,
 	.import_connect = fabrics_connect,
 	.import_disconnect = fabrics_disconnect,
+	.import_drop = fabrics_drop,
 	.close = linux_close,
 };
 
@@ -102,6 +107,7 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	}
 	this->base.operations = &linux_operations;
 	pthread_mutex_init(&this->hosts_lock, NULL);
+	pthread_mutex_init(&this->rejects_lock, NULL);
 	*ret_kernel = &this->base;
 	return 0;
 }

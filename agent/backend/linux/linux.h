@@ -15,6 +15,9 @@
 struct linux_kernel {
 	struct kernel base;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
+	pthread_mutex_t rejects_lock;
+	struct reject_reason *rejects;
+	bool rejects_ready; /* the rules are loaded */
 };
 
 /* --- text files of sysfs, configfs and procfs (files.c) --- */
@@ -75,5 +78,30 @@ int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, str
 int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error);
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
+/* --- connections that are answered with tcp-reset (reject.c); `reason` tells those who ask for the same apart --- */
+
+int reject_port_begin(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+int reject_port_end(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+/* All that goes from here to the peer. */
+int reject_peer_begin(struct kernel *kernel, const char *address, uint64_t port, const char *reason,
+		      struct error *error);
+int reject_peer_end(struct kernel *kernel, const char *address, uint64_t port, const char *reason, struct error *error);
+void reject_close(struct linux_kernel *kernel);
+
+/* --- TCP connections (sockets.c) --- */
+
+enum peer_answer {
+	PEER_ANSWERS,
+	PEER_REFUSES, /* at once: its kernel lives */
+	PEER_SILENT,
+};
+
+enum peer_answer socket_peer_try(const char *address, uint64_t port, int timeout_ms);
+
+/* End every connection of this machine to the peer, as if it had been reset. UNSUPPORTED or INTERNAL when the kernel
+ * cannot. */
+int sockets_destroy(const char *address, uint64_t port, struct error *error);
 
 #endif

@@ -219,8 +219,11 @@ static const struct kernel_operations sim_operations = {
 	.host_deny = sim_host_deny,
 	.port_link = sim_port_link,
 	.port_unlink = sim_port_unlink,
+	.port_reject = sim_port_reject,
+	.port_admit = sim_port_admit,
 	.import_connect = sim_import_connect,
 	.import_disconnect = sim_import_disconnect,
+	.import_drop = sim_import_drop,
 	.close = sim_close,
 };
 
@@ -324,6 +327,23 @@ int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *
 	return sim_end(this,
 		       dm->name == NULL || dm->uuid == NULL || subsystem->nqn == NULL ? error_set_nomem(error) : 0,
 		       error);
+}
+
+void kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
+			   const char *ana)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		struct observed_import *import = &this->observed.imports.items[i];
+
+		if (strcmp(import->nqn, nqn) != 0 || strcmp(import->address, address) != 0)
+			continue;
+		import->state = state;
+		import->ana = ana;
+	}
+	pthread_mutex_unlock(&this->lock);
 }
 
 int kernel_sim_reboot(struct kernel *kernel, struct error *error)

@@ -30,6 +30,12 @@ int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);
 void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data);
 
+/* What becomes of the imports of a subsystem: their state ("live", "connecting") and ANA state ("optimized",
+ * "inaccessible"), which must be literals. What would wait for I/O through such an import then fails, where a real
+ * kernel would hang. For tests. */
+void kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
+			   const char *ana);
+
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);
 

@@ -234,6 +234,45 @@ int sim_dm_create(struct kernel *kernel, const char *name, const char *uuid, con
 	return sim_end(this, 0, error);
 }
 
+static bool import_answers(struct sim_kernel *this, const char *nqn)
+{
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		const struct observed_import *import = &this->observed.imports.items[i];
+
+		if (strcmp(import->nqn, nqn) == 0 && strcmp(import->state, "live") == 0 &&
+		    (import->ana == NULL || strcmp(import->ana, "inaccessible") != 0))
+			return true;
+	}
+	return false;
+}
+
+int sim_dm_waits(struct sim_kernel *this, const struct observed_dm *dm, struct error *error)
+{
+	const struct observed_import_namespace_list *namespaces = &this->observed.import_namespaces;
+
+	for (size_t i = 0; i < dm->targets.count; i++) {
+		char copy[LIMIT_DM_PARAMS + 2], *rest = NULL;
+		struct device device;
+
+		snprintf(copy, sizeof(copy), "%s", dm->targets.items[i].params);
+		for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+			if (!is_device(word) || !device_find(this, word, &device))
+				continue;
+			if (device.dm != NULL && sim_dm_waits(this, device.dm, error) != 0)
+				return error->code;
+			for (size_t j = 0; device.dm == NULL && j < namespaces->count; j++) {
+				if (namespaces->items[j].major == device.major &&
+				    namespaces->items[j].minor == device.minor &&
+				    !import_answers(this, namespaces->items[j].nqn))
+					return error_set(error, ERROR_FAILED_PRECONDITION,
+							 "%s would block: the import of %s does not answer", dm->name,
+							 namespaces->items[j].nqn);
+			}
+		}
+	}
+	return 0;
+}
+
 int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -249,6 +288,9 @@ int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error)
 		return sim_end(this,
 			       error_set(error, ERROR_FAILED_PRECONDITION, "cannot remove %s: it is in use", name),
 			       error);
+	code = sim_dm_waits(this, dm, error);
+	if (code != 0)
+		return sim_end(this, code, error);
 	table_hold(this, &dm->targets, -1);
 	sim_list_remove(&this->observed.dms, (size_t)(dm - this->observed.dms.items), sizeof(*dm));
 	return sim_end(this, 0, error);
@@ -267,6 +309,8 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 	dm = sim_dm_find(this, name);
 	code = dm == NULL ? error_set(error, ERROR_NOT_FOUND, "there is no device %s", name)
 			  : table_copy(this, table, &copy, error);
+	if (code == 0)
+		code = sim_dm_waits(this, dm, error);
 	if (code == 0) {
 		table_hold(this, &dm->targets, -1);
 		dm->targets = copy;

@@ -45,6 +45,9 @@ int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void
 int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		    struct error *error);
 
+/* FAILED_PRECONDITION when an import that does not answer lies below the device: a real kernel would wait for it. */
+int sim_dm_waits(struct sim_kernel *this, const struct observed_dm *dm, struct error *error);
+
 int sim_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address, struct error *error);
 int sim_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error);
 int sim_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
@@ -58,7 +61,10 @@ int sim_host_allow(struct kernel *kernel, const char *nqn, const char *host_nqn,
 int sim_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
 int sim_port_link(struct kernel *kernel, uint64_t id, const char *nqn, struct error *error);
 int sim_port_unlink(struct kernel *kernel, uint64_t id, const char *nqn, struct error *error);
+int sim_port_reject(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+int sim_port_admit(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 int sim_import_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 
 #endif
