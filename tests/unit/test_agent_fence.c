@@ -315,6 +315,26 @@ static void test_label_changed_before_it_is_raised(void **state)
 	end(&f);
 }
 
+/* A simulated node among others: nobody writes labels to its disk but itself. */
+static void test_assumed_labels(void **state)
+{
+	struct desired desired;
+	struct fixture f;
+	uint64_t leg;
+
+	(void)state;
+	begin(&f);
+	kernel_sim_labels_assume(f.agent.kernel);
+	f.volume.formatted = true;
+	desired = rig_desired_disk(&f.arena, &f.volume, 1);
+	rig_converge(&f.agent, &desired);
+	f.volume.moved_to = 3;
+	desired = rig_desired_disk(&f.arena, &f.volume, 1);
+	rig_converge(&f.agent, &desired);
+	assert_int_equal(label_epoch(&f, "dnvme-ld-ld4", &leg), 2);
+	end(&f);
+}
+
 /* --- the other holder --- */
 
 static struct desired holder(struct fixture *f, unsigned number)
@@ -701,6 +721,7 @@ int main(void)
 		cmocka_unit_test(test_disk_node_was_rebooted),
 		cmocka_unit_test(test_labels_refuse),
 		cmocka_unit_test(test_label_changed_before_it_is_raised),
+		cmocka_unit_test(test_assumed_labels),
 		cmocka_unit_test(test_other_holder),
 		cmocka_unit_test(test_old_path_stays_without_the_new),
 		cmocka_unit_test(test_status_of_consumers),

@@ -357,6 +357,13 @@ int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 	return sim_end(this, 0, error);
 }
 
+void kernel_sim_labels_assume(struct kernel *kernel)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	this->assume_labels = true;
+}
+
 void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;

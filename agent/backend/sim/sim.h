@@ -25,6 +25,10 @@ int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *e
 int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *uuid, const char *nqn,
 			   struct error *error);
 
+/* From now on the LDs of this node show a label of epoch 1 where none was written: their holders, which are simulated
+ * by other processes, write theirs to no medium that this one sees. */
+void kernel_sim_labels_assume(struct kernel *kernel);
+
 /* Called before each operation, on the thread that runs it. Non-zero makes the operation fail with that code. It may
  * block, as a kernel call may. For tests. */
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/label.h"
 #include "agent/list.h"
 
 #define SECTOR_BYTES LIMIT_SECTOR_BYTES
@@ -429,6 +430,21 @@ int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint
 	return sim_end(this, code, error);
 }
 
+/* What the holder of an LD wrote at its start; see kernel_sim_labels_assume(). */
+static void label_assume(struct sim_kernel *this, const char *name, uint8_t *ret_block)
+{
+	const struct observed_dm *dm = sim_dm_find(this, name);
+	char cluster[32];
+	struct ld_label label = { .cluster = cluster,
+				  .epoch = 1,
+				  .size_bytes = table_sectors(&dm->targets) * SECTOR_BYTES,
+				  .formatted = true };
+
+	if (sscanf(dm->uuid, "DNVME-%31[^-]-ld-d%*u.v%" SCNu64 ".s%*u.ld%" SCNu64, cluster, &label.volume, &label.ld) ==
+	    3)
+		label_encode(&label, ret_block);
+}
+
 int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void *ret_data, size_t length,
 		   struct error *error)
 {
@@ -447,6 +463,8 @@ int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void
 
 		if (block != NULL)
 			memcpy((char *)ret_data + at, block->data.data, block->data.size);
+		else if (this->assume_labels && start + at == 0 && length >= LABEL_BLOCK_BYTES)
+			label_assume(this, name, ret_data);
 	}
 	pthread_mutex_unlock(&this->lock);
 	return code;

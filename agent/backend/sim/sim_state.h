@@ -19,6 +19,7 @@ struct sim_kernel {
 	struct observed observed;
 	char *path;
 	uint64_t changes, compacted;
+	bool assume_labels;
 	kernel_sim_fault fault;
 	void *fault_data;
 };

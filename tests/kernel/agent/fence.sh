@@ -83,9 +83,10 @@ timed() { # WHAT NODE PHASE OPTIONS…
 	say "$what after $ms ms"
 	[ -z "${VERBOSE:-}" ] || timeline "$1"
 }
-# The host's writer makes progress.
+# The host's writer makes progress. The kernel counts on the paths, not on the multipath device above them.
 writes() {
-	ms=$(wait_for host1 yes 'a=$(cat /sys/block/nvme0n1/stat); sleep 0.2; [ "$a" = "$(cat /sys/block/nvme0n1/stat)" ] || echo yes')
+	ms=$(wait_for host1 yes 'a=$(awk "{print \$5}" /sys/block/nvme0c*n1/stat); sleep 0.2
+		[ "$a" = "$(awk "{print \$5}" /sys/block/nvme0c*n1/stat)" ] || echo yes')
 	say "the host writes, $ms ms later at most"
 	same "errors of the writer" "" "$(rack exec host1 'cat /tmp/fio.rc 2>/dev/null; dmesg | grep "I/O error"' || :)"
 }
