@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/label.h"
+#include "agent/list.h"
 #include "lib/model/names.h"
 
 enum leg_decision {
@@ -172,6 +173,22 @@ static bool is_accessible(const struct planner *planner, const char *name)
 	return false;
 }
 
+static enum planner_state errors_make(struct planner *planner, const struct target_dm *wanted,
+				      struct observed_target_list *ret_table)
+{
+	struct observed_target_list table = { 0 };
+	struct observed_target *line = LIST_PUSH(planner->arena, &table);
+
+	if (line == NULL)
+		return PLANNER_NOMEM;
+	for (size_t i = 0; i < wanted->table.count; i++)
+		line->length += wanted->table.items[i].length;
+	line->type = "error";
+	line->params = "";
+	*ret_table = table;
+	return PLANNER_READY;
+}
+
 static int adjust(struct dm_builder *this, const struct target_dm *wanted, struct planner_dm *dm)
 {
 	struct planner *planner = this->planner;
@@ -187,7 +204,8 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		action->name = wanted->name;
 		return create(this, wanted);
 	}
-	switch (planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->table, &resolved)) {
+	switch (dm->lets_go ? errors_make(planner, wanted, &resolved)
+			    : planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->table, &resolved)) {
 	case PLANNER_NOMEM:
 		return -1;
 	case PLANNER_WAITS:

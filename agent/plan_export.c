@@ -111,17 +111,23 @@ static int namespace_build(struct planner *planner, const struct target_subsyste
 			   const struct observed_subsystem *there, const struct kernel_namespace *ns, bool *complete)
 {
 	const struct observed_namespace *found = namespace_find(there, ns->nsid);
+	const struct planner_dm *dm = planner_dm_find(planner, ns->device);
+	uint32_t group = dm != NULL && dm->lets_go ? KERNEL_ANA_INACCESSIBLE : ns->group;
 	struct action *action;
 	int usable;
 
-	if (found != NULL && planner_namespace_is_wanted(wanted, found)) {
-		if (found->group == ns->group)
+	if (found != NULL && planner_namespace_is_wanted(planner, wanted, found)) {
+		if (found->group == group)
 			return 0;
 		/* Never optimized before its table is the right one: an error under nvmet is final for the host. */
-		usable = ns->group == KERNEL_ANA_OPTIMIZED ? device_is_usable(planner, wanted, ns->device) : 1;
+		usable = group == KERNEL_ANA_OPTIMIZED ? device_is_usable(planner, wanted, ns->device) : 1;
 		if (usable != 1)
 			return usable;
 		action = planner_action(planner, ACTION_NAMESPACE_GROUP, &wanted->owner);
+	} else if (found != NULL && planner_subsystem_is_frozen(planner, there)) {
+		/* To point it at another device waits for what is in flight. */
+		*complete = false;
+		return 0;
 	} else {
 		usable = device_is_usable(planner, wanted, ns->device);
 		*complete = *complete && usable == 1;
@@ -133,6 +139,7 @@ static int namespace_build(struct planner *planner, const struct target_subsyste
 		return -1;
 	action->nqn = wanted->nqn;
 	action->ns = *ns;
+	action->ns.group = group;
 	return 0;
 }
 

@@ -69,24 +69,41 @@ static void freeze_above(struct planner *planner, uint64_t device)
 	}
 }
 
+static bool is_error(const struct observed_target_list *table)
+{
+	return table->count > 0 && strcmp(table->items[0].type, "error") == 0;
+}
+
+/* The top of a volume shall be a standby's; or it lies on devices of an older epoch, which go before those of the new
+ * one are made under the same names. */
+static void let_go(struct planner *planner)
+{
+	for (size_t i = 0; i < planner->observed->dms.count; i++) {
+		struct planner_dm *dm = &planner->dms[i];
+
+		if (dm->wanted != NULL && dm->wanted->role == TARGET_DM_VOLUME && is_error(&dm->wanted->table) &&
+		    dm->observed->targets.count > 0 && !is_error(&dm->observed->targets))
+			dm->lets_go = true;
+		for (size_t j = planner_edge_find(planner, dm_device(dm));
+		     dm->wanted == NULL && j < planner->edge_count && planner->edges[j].device == dm_device(dm); j++) {
+			struct planner_dm *above = &planner->dms[planner->edges[j].holder];
+
+			if (above->wanted != NULL && above->wanted->role == TARGET_DM_VOLUME &&
+			    !planner_owner_has_problem(planner, &above->wanted->owner))
+				above->lets_go = true;
+		}
+	}
+}
+
 void planner_freeze(struct planner *planner)
 {
+	let_go(planner);
 	for (size_t i = 0; i < planner->observed->import_namespaces.count; i++) {
 		const struct observed_import_namespace *ns = &planner->observed->import_namespaces.items[i];
 
 		if (!subsystem_answers(planner, ns->nqn))
 			freeze_above(planner, PLANNER_DEVICE(ns->major, ns->minor));
 	}
-}
-
-/* Whether a device that is wanted shall give up all that is below it. */
-static bool becomes_error(const struct planner_dm *dm)
-{
-	const struct observed_target_list *there = &dm->observed->targets;
-
-	return dm->wanted != NULL && dm->wanted->table.count > 0 &&
-	       strcmp(dm->wanted->table.items[0].type, "error") == 0 && there->count > 0 &&
-	       strcmp(there->items[0].type, "error") != 0;
 }
 
 bool planner_subsystem_is_frozen(struct planner *planner, const struct observed_subsystem *subsystem)
@@ -99,7 +116,7 @@ bool planner_subsystem_is_frozen(struct planner *planner, const struct observed_
 
 		if (dm == NULL || !dm->frozen || !ns->enabled)
 			continue;
-		if (wanted == NULL || !planner_namespace_is_wanted(wanted, ns) || becomes_error(dm))
+		if (wanted == NULL || !planner_namespace_is_wanted(planner, wanted, ns) || dm->lets_go)
 			return true;
 	}
 	return false;
@@ -187,7 +204,7 @@ static void user_note(struct planner *planner, const struct planner_dm *dm, stru
 {
 	if (users->first == NULL)
 		users->first = dm->observed->name;
-	if (dm->wanted != NULL && !becomes_error(dm))
+	if (dm->wanted != NULL && !dm->lets_go)
 		users->keeper = dm->observed->name;
 	if (users->exported == NULL)
 		users->exported = linked_above(planner, dm);

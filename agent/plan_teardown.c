@@ -60,6 +60,27 @@ static int reject(struct planner *planner, const struct observed_subsystem *subs
 	return 0;
 }
 
+/* An export that is to be shut out, but a path below it does not answer: nothing new comes in; the rest waits until the
+ * path is back or given up. It stays linked, so that its host keeps its path. */
+static int close_frozen(struct planner *planner, const struct observed_subsystem *subsystem, const struct owner *owner)
+{
+	struct action *action;
+
+	for (size_t i = 0; i < subsystem->namespaces.count; i++) {
+		const struct observed_namespace *ns = &subsystem->namespaces.items[i];
+
+		if (!ns->enabled || ns->group == KERNEL_ANA_INACCESSIBLE)
+			continue;
+		action = planner_action(planner, ACTION_NAMESPACE_GROUP, owner);
+		if (action == NULL || (action->nqn = arena_strdup(planner->arena, subsystem->nqn)) == NULL)
+			return -1;
+		action->ns.nsid = (uint32_t)ns->nsid;
+		action->ns.group = KERNEL_ANA_INACCESSIBLE;
+	}
+	return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL,
+			    "%s waits until every path below it answers or is given up", subsystem->nqn);
+}
+
 /* `wanted` NULL: all of it goes. Otherwise only namespaces and hosts that are no longer wanted. Unlinking comes first
  * in either case: it is what drops live connections, and should the agent die behind it, the next one sees the
  * missing link and goes on. */
@@ -71,11 +92,13 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 	bool reduces = wanted == NULL, frozen = planner_subsystem_is_frozen(planner, subsystem);
 
 	for (size_t i = 0; i < subsystem->namespaces.count && !reduces; i++)
-		reduces = !planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[i]);
+		reduces = !planner_namespace_is_wanted(planner, wanted, &subsystem->namespaces.items[i]);
 	for (size_t i = 0; i < subsystem->hosts.count && !reduces; i++)
 		reduces = !host_is_wanted(wanted, subsystem->hosts.items[i]);
 	if (!reduces && !frozen)
 		return 0;
+	if (frozen && wanted != NULL && wanted->parked)
+		return close_frozen(planner, subsystem, owner);
 	if (wanted != NULL && wanted->parked && reject(planner, subsystem, wanted) != 0)
 		return -1;
 	if (unlink_everywhere(planner, subsystem, owner) != 0)
@@ -85,7 +108,7 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 				    "%s waits until the imports below it that do not answer are dropped",
 				    subsystem->nqn);
 	for (size_t i = 0; i < subsystem->namespaces.count; i++) {
-		if (wanted != NULL && planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[i]))
+		if (wanted != NULL && planner_namespace_is_wanted(planner, wanted, &subsystem->namespaces.items[i]))
 			continue;
 		action = planner_action(planner, ACTION_NAMESPACE_REMOVE, owner);
 		if (action == NULL)
@@ -128,7 +151,7 @@ int planner_teardown_exports(struct planner *planner)
 }
 
 /* Whether the namespace of an export still stands on the device once this lane's actions are done. */
-static bool export_holds(const struct planner *planner, const struct observed_dm *dm, const struct owner *owner,
+static bool export_holds(struct planner *planner, const struct observed_dm *dm, const struct owner *owner,
 			 const char **ret_lane, size_t *ret_count)
 {
 	bool holds = false;
@@ -148,7 +171,8 @@ static bool export_holds(const struct planner *planner, const struct observed_dm
 			/* The reduction above takes it away in its own lane: in this one it is then gone. */
 			if (owner_of_subsystem(planner->target->cluster, subsystem->nqn, &holder) &&
 			    !planner_owner_has_problem(planner, &holder) && strcmp(holder.lane, owner->lane) == 0 &&
-			    (wanted == NULL || !planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[j])))
+			    (wanted == NULL ||
+			     !planner_namespace_is_wanted(planner, wanted, &subsystem->namespaces.items[j])))
 				continue;
 			holds = true;
 			*ret_lane = subsystem->nqn;

@@ -146,8 +146,13 @@ const struct target_subsystem *planner_wanted_subsystem_find(const struct planne
 	return NULL;
 }
 
-bool planner_namespace_is_wanted(const struct target_subsystem *wanted, const struct observed_namespace *ns)
+bool planner_namespace_is_wanted(struct planner *planner, const struct target_subsystem *wanted,
+				 const struct observed_namespace *ns)
 {
+	const struct planner_dm *dm = planner_dm_find(planner, planner_path_device(ns->path));
+
+	if (dm != NULL && dm->wanted == NULL)
+		return false;
 	for (size_t i = 0; i < wanted->namespaces.count; i++) {
 		const struct kernel_namespace *same = &wanted->namespaces.items[i];
 

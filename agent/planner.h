@@ -11,7 +11,8 @@ struct planner_dm {
 	const struct target_dm *wanted; /* NULL: it is not */
 	bool removed;			/* planned */
 	bool ready;			/* as wanted */
-	bool frozen;			/* an import below it answers nothing: to flush or stop it would hang */
+	bool lets_go; /* the top of a volume, whose table shall be one of errors, at least until what is below is new */
+	bool frozen;  /* an import below it answers nothing: to flush or stop it would hang */
 };
 
 /* "device `holder` lies on major:minor". */
@@ -72,13 +73,15 @@ const char *planner_path_device(const char *path);
 
 const struct target_subsystem *planner_wanted_subsystem_find(const struct planner *planner, const char *nqn);
 
-/* Whether a namespace is on the device, under the uuid and nguid, that are wanted. Its ANA group may differ. */
-bool planner_namespace_is_wanted(const struct target_subsystem *wanted, const struct observed_namespace *ns);
+/* Whether a namespace is on the device, under the uuid and nguid, that are wanted. Its ANA group may differ. A device
+ * of that name but another epoch is not the one. */
+bool planner_namespace_is_wanted(struct planner *planner, const struct target_subsystem *wanted,
+				 const struct observed_namespace *ns);
 
 /* Whether desired state of this owner is contradictory: then nothing of it is removed. */
 bool planner_owner_has_problem(const struct planner *planner, const struct owner *owner);
 
-/* Mark the devices that are frozen. */
+/* Mark the devices that are frozen, and those that let go. */
 void planner_freeze(struct planner *planner);
 
 enum planner_state {

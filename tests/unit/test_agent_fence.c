@@ -375,6 +375,31 @@ static void test_other_holder(void **state)
 	end(&f);
 }
 
+/* The holder itself waits for a Disk Node: what the consumer wrote may still come down. */
+static void test_consumer_over_a_lost_path(void **state)
+{
+	struct desired desired;
+	struct fixture f;
+	char *plan;
+
+	(void)state;
+	begin(&f);
+	holder(&f, 2);
+	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":slot:d1.v1.s1:e1", "10.0.1.1", "connecting", "");
+	f.volume.moved_to = 3;
+	f.volume.address_is_old = true;
+	desired = rig_desired_controller(&f.arena, &f.volume, 2);
+	while (rig_wave(&f.agent, &desired) > 0)
+		assert_int_equal(f.agent.error.code, 0);
+	rig_golden("fence_consumer_over_a_lost_path", log_take(&f));
+	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":slot:d1.v1.s1:e1", "10.0.1.1", "live", "optimized");
+	rig_converge(&f.agent, &desired);
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_string_equal(plan, "");
+	free(plan);
+	end(&f);
+}
+
 static void test_old_path_stays_without_the_new(void **state)
 {
 	struct desired desired;
@@ -531,6 +556,29 @@ static void test_holder_begins_anew(void **state)
 	rig_converge(&f.agent, &desired);
 	rig_golden("fence_holder_serves_again", log_take(&f));
 	end(&f);
+}
+
+/* The agent was away while it was a standby, and finds itself the holder in a new epoch. */
+static void test_holder_jumps_an_epoch(void **state)
+{
+	struct desired desired;
+	struct fixture f;
+
+	(void)state;
+	for (int frozen = 0; frozen < 2; frozen++) {
+		begin(&f);
+		holder(&f, 1);
+		if (frozen) {
+			kernel_sim_import_set(f.agent.kernel, SLOT "1", "10.0.1.1", "live", "inaccessible");
+			kernel_sim_import_set(f.agent.kernel, RIG_NQN ":slot:d2.v1.s0:e1", "10.0.1.2", "connecting",
+					      "");
+		}
+		f.volume.moved_to = 1;
+		f.volume.format = true;
+		desired = rig_desired_controller(&f.arena, &f.volume, 1);
+		rig_converge(&f.agent, &desired);
+		end(&f);
+	}
 }
 
 /* A node that imports what is frozen and wanted touches nothing of it. */
@@ -723,11 +771,13 @@ int main(void)
 		cmocka_unit_test(test_label_changed_before_it_is_raised),
 		cmocka_unit_test(test_assumed_labels),
 		cmocka_unit_test(test_other_holder),
+		cmocka_unit_test(test_consumer_over_a_lost_path),
 		cmocka_unit_test(test_old_path_stays_without_the_new),
 		cmocka_unit_test(test_status_of_consumers),
 		cmocka_unit_test(test_old_holder_is_parked),
 		cmocka_unit_test(test_old_holder_lost_its_paths),
 		cmocka_unit_test(test_holder_begins_anew),
+		cmocka_unit_test(test_holder_jumps_an_epoch),
 		cmocka_unit_test(test_frozen_and_wanted_stays),
 		cmocka_unit_test(test_stale_member_is_dropped),
 		cmocka_unit_test(test_standby_takes_over),
