@@ -299,7 +299,7 @@ int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, stru
 
 	if (name != NULL) {
 		file_read(state, sizeof(state), SYS_NVME "/%s/state", name);
-		answer = socket_peer_try(import->address, import->port, PEER_ANSWER_MS);
+		answer = peer_try(import->address, import->port, PEER_ANSWER_MS);
 	}
 	/* A peer that answers lets go at once, and other imports from it go on. */
 	if (answer == PEER_ANSWERS || (answer == PEER_REFUSES && strcmp(state, "connecting") == 0)) {
@@ -309,7 +309,7 @@ int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, stru
 	/* Both are a matter of speed: without them the kernel notices the peer's silence by itself. */
 	if (reject_peer_begin(kernel, import->address, import->port, import->nqn, &ignored) != 0)
 		log_failure(LOG_LEVEL_WARNING, "cannot reject connections to a dead peer", &ignored);
-	if (sockets_destroy(import->address, import->port, &ignored) != 0)
+	if (peer_disconnect(import->address, import->port, &ignored) != 0)
 		log_failure(LOG_LEVEL_WARNING, "cannot end connections to a dead peer", &ignored);
 	if (wait_until_connecting(name))
 		code = fabrics_disconnect(kernel, import, error);

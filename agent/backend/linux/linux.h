@@ -90,7 +90,7 @@ int reject_peer_begin(struct kernel *kernel, const char *address, uint64_t port,
 int reject_peer_end(struct kernel *kernel, const char *address, uint64_t port, const char *reason, struct error *error);
 void reject_close(struct linux_kernel *kernel);
 
-/* --- TCP connections (sockets.c) --- */
+/* --- TCP connections (peer.c) --- */
 
 enum peer_answer {
 	PEER_ANSWERS,
@@ -98,10 +98,10 @@ enum peer_answer {
 	PEER_SILENT,
 };
 
-enum peer_answer socket_peer_try(const char *address, uint64_t port, int timeout_ms);
+enum peer_answer peer_try(const char *address, uint64_t port, int timeout_ms);
 
 /* End every connection of this machine to the peer, as if it had been reset. UNSUPPORTED or INTERNAL when the kernel
  * cannot. */
-int sockets_destroy(const char *address, uint64_t port, struct error *error);
+int peer_disconnect(const char *address, uint64_t port, struct error *error);
 
 #endif

@@ -39,7 +39,7 @@ static int peer_parse(const char *address, uint64_t port, struct peer *ret_peer,
 	return 0;
 }
 
-enum peer_answer socket_peer_try(const char *address, uint64_t port, int timeout_ms)
+enum peer_answer peer_try(const char *address, uint64_t port, int timeout_ms)
 {
 	union {
 		struct sockaddr any;
@@ -161,7 +161,7 @@ static int socket_destroy(int fd, const struct peer *peer, const struct inet_dia
 	return answer.body.error == -ENOENT ? 0 : -answer.body.error;
 }
 
-int sockets_destroy(const char *address, uint64_t port, struct error *error)
+int peer_disconnect(const char *address, uint64_t port, struct error *error)
 {
 	struct arena arena = ARENA_INIT;
 	struct socket_ids ids = { 0 };
