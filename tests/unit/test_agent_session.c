@@ -285,7 +285,7 @@ static void on_deadline(uv_timer_t *timer)
 static int setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	const struct session_events events = { on_desired, on_opened, fixture };
+	const struct session_events events = { .desired = on_desired, .opened = on_opened, .data = fixture };
 
 	assert_non_null(fixture);
 	fixture->volume = rig_volume_default();

@@ -12,8 +12,11 @@
 #define LINUX_NVMET_ROOT "/sys/kernel/config/nvmet"
 #define LINUX_FABRICS_DEVICE "/dev/nvme-fabrics"
 
+struct gate;
+
 struct linux_kernel {
 	struct kernel base;
+	struct gate *gate;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
 };
 
@@ -75,5 +78,19 @@ int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, str
 int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error);
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
+/* --- what the initiator says of its connections (paths.c) --- */
+
+int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there, struct error *error);
+
+/* --- the gate (gate.c) --- */
+
+/* NULL when memory is exhausted. Touches nothing in the kernel. */
+struct gate *gate_make(void);
+void gate_free(struct gate *gate); /* accepts NULL */
+int gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
+int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
+int gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
+int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
 
 #endif

@@ -221,6 +221,11 @@ static const struct kernel_operations sim_operations = {
 	.port_unlink = sim_port_unlink,
 	.import_connect = sim_import_connect,
 	.import_disconnect = sim_import_disconnect,
+	.imports_check = sim_imports_check,
+	.gate_guard = sim_gate_guard,
+	.gate_refresh = sim_gate_refresh,
+	.gate_shut = sim_gate_shut,
+	.gate_read = sim_gate_read,
 	.close = sim_close,
 };
 
@@ -334,6 +339,7 @@ int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 	pthread_mutex_lock(&this->lock);
 	disks = this->observed.disks;
 	this->observed = (struct observed){ .disks = disks };
+	this->gate_count = 0;
 	return sim_end(this, 0, error);
 }
 

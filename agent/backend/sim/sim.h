@@ -30,6 +30,11 @@ int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);
 void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data);
 
+/* What a path to that subsystem looks like from now on: "live" or "connecting", "optimized" or "inaccessible". For
+ * tests. */
+int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, const char *ana,
+			  struct error *error);
+
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);
 
