@@ -57,10 +57,10 @@ static void stop(struct agent *agent)
 		return;
 	agent->stopping = true;
 	agent->stop_ms = uv_now(&agent->loop);
-	worker_pool_stop(&agent->pool);
-	worker_pool_stop(&agent->gate_pool);
 	session_close(agent->session);
 	gatekeeper_close(agent->gatekeeper);
+	worker_pool_stop(&agent->pool);
+	worker_pool_stop(&agent->gate_pool);
 	reconciler_close(agent->reconciler);
 	uv_close((uv_handle_t *)&agent->terminate, NULL);
 	uv_close((uv_handle_t *)&agent->interrupt, NULL);

@@ -28,7 +28,7 @@
 
 #include "lib/base/limits.h"
 
-/* Three checks may come late or be lost to a blink of a path. */
+/* Two checks in a row may fail, or a check be late by almost three intervals: a blink of a path shuts nothing. */
 #define LEASE_CHECK_TAIL_MS (4 * LIMIT_LEASE_CHECK_MS)
 #define LEASE_EARLY_HEARTBEATS 2
 #define LEASE_SENT_MAX 64 /* heartbeats whose answer may be outstanding */
