@@ -43,7 +43,6 @@ struct gate *gate_make(void)
 		free(gate);
 		return NULL;
 	}
-	nft_ctx_output_set_flags(gate->context, NFT_CTX_OUTPUT_NUMERIC_ALL);
 	pthread_mutex_init(&gate->lock, NULL);
 	return gate;
 }
