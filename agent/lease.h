@@ -8,13 +8,13 @@
  *   a check   every member that the last desired state calls in-sync was there: until LEASE_CHECK_TAIL_MS after the
  *             check began. Looked at every LIMIT_LEASE_CHECK_MS from two heartbeats before the end of the lease on.
  *
- * The bound. A fence that the kernel shows at the moment F (a path of a member is not live, or inaccessible) is seen by
- * every check that begins after F. So the gate is shut at the latest at
+ * The bound. A fence at the moment F drops the connection, which the kernel shows at once; or, if the network swallows
+ * packets by then, nothing is heard after F. So a check that begins KERNEL_PATH_SILENCE_MS after F, or later, sees it,
+ * and the gate is shut at the latest at
  *
- *   max(end of the lease, F + LEASE_CHECK_TAIL_MS)  <=  F + lease_ms + LIMIT_LEASE_CHECK_MS
+ *   max(end of the lease, F + KERNEL_PATH_SILENCE_MS + LEASE_CHECK_TAIL_MS)  <=  F + lease_ms + LIMIT_LEASE_CHECK_MS
  *
- * when no heartbeat that was sent after F is answered. The kernel shows a path as lost at once when the other side
- * drops the connection, as a fence does, and when its keep-alive fails where the network swallows packets.
+ * when no heartbeat that was sent after F is answered, and lease_ms is LIMIT_LEASE_MS or longer.
  *
  * Kernel timers do not run while the machine sleeps, and the boot clock does: what a late awakening left open is shut
  * at the first step after it.
@@ -26,6 +26,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/backend/kernel.h"
 #include "lib/base/limits.h"
 
 /* Two checks in a row may fail, or a check be late by almost three intervals: a blink of a path shuts nothing. */
@@ -33,7 +34,8 @@
 #define LEASE_EARLY_HEARTBEATS 2
 #define LEASE_SENT_MAX 64 /* heartbeats whose answer may be outstanding */
 
-_Static_assert(LEASE_CHECK_TAIL_MS <= LIMIT_LEASE_MS + LIMIT_LEASE_CHECK_MS, "the bound above");
+_Static_assert(KERNEL_PATH_SILENCE_MS + LEASE_CHECK_TAIL_MS <= LIMIT_LEASE_MS + LIMIT_LEASE_CHECK_MS,
+	       "the bound above");
 _Static_assert(LEASE_CHECK_TAIL_MS > 2 * LIMIT_LEASE_CHECK_MS, "a check may be late");
 
 struct lease_heartbeat {

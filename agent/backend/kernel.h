@@ -27,6 +27,9 @@
 /* nvmet ports have no name of their own: a disabled referral whose name begins so says whose a port is. */
 #define KERNEL_PORT_MARK_PREFIX "dnvme-"
 
+/* A path of which nothing was heard for so long is not there. Keep-alives are answered every second. */
+#define KERNEL_PATH_SILENCE_MS 1250
+
 /* What the other side exports when all is well. A real kernel finds out; a simulated one shows just this. */
 struct kernel_expected {
 	uint8_t uuid[16];
@@ -121,8 +124,9 @@ struct kernel_operations {
 	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 	int (*import_disconnect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 
-	/* Whether each path is imported, live, shows a namespace, and all that it shows are accessible. From what the
-	 * kernel knows of its connections: sends nothing, waits for no I/O, costs little for hundreds. */
+	/* Whether each path is imported, live, heard of of late, shows a namespace, and all that it shows are
+	 * accessible. From what the kernel knows of its connections: sends nothing, waits for no I/O, costs little for
+	 * hundreds. */
 	int (*imports_check)(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
 			     struct error *error);
 

@@ -30,7 +30,7 @@ agent_says() { on "$1" "grep -F '$2' /run/dnvme/agent.log"; }
 # As a service manager would: end it, and start it again when it is gone.
 agent_restart() { # SIGNAL NODE
 	on "$2" "pid=\$(cat /run/dnvme/agent.pid); command=\$(tr '\\0' ' ' </proc/\$pid/cmdline); kill -$1 \$pid
-		while [ -d /proc/\$pid ]; do sleep 0.02; done
+		while grep -q '^State:[^Z]*\$' /proc/\$pid/status 2>/dev/null; do sleep 0.02; done
 		setsid \$command </dev/null >>/run/dnvme/agent.log 2>&1 & echo \$! >/run/dnvme/agent.pid"
 }
 
@@ -94,6 +94,13 @@ dn=$(cli volume get db1 -o json | python3 -c 'import json, sys; print(json.load(
 majority_kill
 wait_until 10 "$other lets its gate run out" gate_is_shut "$other"
 gate_is_open "$holder" >/dev/null || fail "the gate of $holder shut without a leader"
+# The network swallows what that Disk Node and the holder say to each other: sooner seen than by keep-alives.
+rack cut "$holder" --from "$dn" >/dev/null
+after=$(shut_after "$holder" true)
+[ "$after" -le $((LEASE_MS + CHECK_MS + LATE_MS)) ] || fail "the gate shut $after ms after the path to $dn was cut"
+step "the path to $dn is cut in silence: the gate of $holder is shut after $after ms"
+rack heal "$holder" >/dev/null
+wait_until 20 "the member is back, and the gate opens" gate_is_open "$holder"
 on "$dn" 'kill -9 $(cat /run/dnvme/agent.pid)'
 link=$(on "$dn" 'echo /sys/kernel/config/nvmet/ports/*/subsystems/*:slot:*')
 on "$dn" "rm '$link'"

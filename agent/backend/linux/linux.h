@@ -81,6 +81,9 @@ int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import
 
 /* --- what the initiator says of its connections (paths.c) --- */
 
+/* How long nothing was heard from each path's address and port, over all connections to it; UINT64_MAX when there is
+ * none. (sockets.c) */
+int sockets_silence(const struct kernel_path_list *paths, uint64_t *ret_silent_ms, struct error *error);
 int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there, struct error *error);
 
 /* --- the gate (gate.c) --- */

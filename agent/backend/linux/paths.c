@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether paths are there, from sysfs alone. Of a controller that came back after a fence, the kernel reads the ANA
- * states before it calls it live: so one that is live shows no state of the connection before.
+ * Whether paths are there, from sysfs, and from what their sockets heard. Of a controller that came back after a fence,
+ * the kernel reads the ANA states before it calls it live: so one that is live shows no state of the connection before.
  */
 #include "agent/backend/linux/linux.h"
 
@@ -59,6 +59,7 @@ int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, boo
 	struct arena arena = ARENA_INIT;
 	struct string_list names = { 0 };
 	bool *found, accessible, all = true;
+	uint64_t *silent_ms;
 	int code = directory_list(&arena, SYS_NVME, &names, error);
 
 	(void)kernel;
@@ -84,8 +85,13 @@ int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, boo
 			all = code == 0 && accessible;
 		}
 	}
+	silent_ms = arena_alloc_array(&arena, paths->count + 1, sizeof(*silent_ms));
+	if (code == 0 && silent_ms == NULL)
+		code = error_set_nomem(error);
+	if (code == 0 && all)
+		code = sockets_silence(paths, silent_ms, error);
 	for (size_t j = 0; code == 0 && j < paths->count; j++)
-		all = all && (found[j] || paths->items[j].may_lack);
+		all = all && (found[j] ? silent_ms[j] < KERNEL_PATH_SILENCE_MS : paths->items[j].may_lack);
 	arena_free(&arena);
 	if (code == 0)
 		*ret_all_there = all;
