@@ -368,7 +368,7 @@ static void test_other_holder(void **state)
 	assert_order(log, "disable    " RIG_NQN ":leg:v1.s1.cn1 4", "namespace  " RIG_NQN ":leg:v1.s1.cn1 3");
 	/* The new holder serves: its path first, then the old one, which nobody answers. */
 	f.volume.address_is_old = false;
-	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.1", "connecting", "optimized");
+	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.1", "connecting", "optimized");
 	desired = rig_desired_controller(&f.arena, &f.volume, 2);
 	rig_converge(&f.agent, &desired);
 	rig_golden("fence_remote_leg_moves", log_take(&f));
@@ -385,14 +385,14 @@ static void test_consumer_over_a_lost_path(void **state)
 	(void)state;
 	begin(&f);
 	holder(&f, 2);
-	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":slot:d1.v1.s1:e1", "10.0.1.1", "connecting", "");
+	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":slot:d1.v1.s1:e1", "10.0.1.1", "connecting", "");
 	f.volume.moved_to = 3;
 	f.volume.address_is_old = true;
 	desired = rig_desired_controller(&f.arena, &f.volume, 2);
 	while (rig_wave(&f.agent, &desired) > 0)
 		assert_int_equal(f.agent.error.code, 0);
 	rig_golden("fence_consumer_over_a_lost_path", log_take(&f));
-	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":slot:d1.v1.s1:e1", "10.0.1.1", "live", "optimized");
+	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":slot:d1.v1.s1:e1", "10.0.1.1", "live", "optimized");
 	rig_converge(&f.agent, &desired);
 	plan = rig_plan_text(&f.agent, &desired);
 	assert_string_equal(plan, "");
@@ -411,9 +411,9 @@ static void test_old_path_stays_without_the_new(void **state)
 	holder(&f, 2);
 	f.volume.moved_to = 3;
 	desired = rig_desired_controller(&f.arena, &f.volume, 2);
-	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.1", "connecting", "");
+	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.1", "connecting", "");
 	rig_wave(&f.agent, &desired);
-	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.3", "connecting", "");
+	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.3", "connecting", "");
 	plan = rig_plan_text(&f.agent, &desired);
 	assert_lacks(plan, "drop");
 	assert_lacks(plan, "disconnect");
@@ -489,8 +489,8 @@ static void all_imports(struct fixture *f, const char *state, const char *ana)
 	struct observed observed = observe(f);
 
 	for (size_t i = 0; i < observed.imports.count; i++)
-		kernel_sim_import_set(f->agent.kernel, observed.imports.items[i].nqn, observed.imports.items[i].address,
-				      state, ana);
+		kernel_sim_path_set(f->agent.kernel, observed.imports.items[i].nqn, observed.imports.items[i].address,
+				    state, ana);
 }
 
 static void old_holder_goes(const char *state, const char *ana, const char *golden)
@@ -536,8 +536,8 @@ static void test_holder_begins_anew(void **state)
 	(void)state;
 	begin(&f);
 	holder(&f, 1);
-	kernel_sim_import_set(f.agent.kernel, SLOT "1", "10.0.1.1", "live", "inaccessible");
-	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":slot:d2.v1.s0:e1", "10.0.1.2", "live", "inaccessible");
+	kernel_sim_path_set(f.agent.kernel, SLOT "1", "10.0.1.1", "live", "inaccessible");
+	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":slot:d2.v1.s0:e1", "10.0.1.2", "live", "inaccessible");
 	f.volume.moved_to = 1;
 	f.volume.may_not_serve = true;
 	/* The simulated LDs of another epoch have no label: they are formatted again, which is not the point here. */
@@ -569,9 +569,8 @@ static void test_holder_jumps_an_epoch(void **state)
 		begin(&f);
 		holder(&f, 1);
 		if (frozen) {
-			kernel_sim_import_set(f.agent.kernel, SLOT "1", "10.0.1.1", "live", "inaccessible");
-			kernel_sim_import_set(f.agent.kernel, RIG_NQN ":slot:d2.v1.s0:e1", "10.0.1.2", "connecting",
-					      "");
+			kernel_sim_path_set(f.agent.kernel, SLOT "1", "10.0.1.1", "live", "inaccessible");
+			kernel_sim_path_set(f.agent.kernel, RIG_NQN ":slot:d2.v1.s0:e1", "10.0.1.2", "connecting", "");
 		}
 		f.volume.moved_to = 1;
 		f.volume.format = true;
@@ -612,7 +611,7 @@ static void test_stale_member_is_dropped(void **state)
 	begin(&f);
 	f.volume.legs = 1;
 	holder(&f, 1);
-	kernel_sim_import_set(f.agent.kernel, RIG_NQN ":slot:d2.v1.s0:e1", "10.0.1.2", "connecting", "");
+	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":slot:d2.v1.s0:e1", "10.0.1.2", "connecting", "");
 	f.volume.stale_ld = 2;
 	desired = rig_desired_controller(&f.arena, &f.volume, 1);
 	plan = rig_plan_text(&f.agent, &desired);

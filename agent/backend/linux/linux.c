@@ -38,6 +38,7 @@ static void linux_close(struct kernel *kernel)
 	dm_close();
 	reject_close(this);
 	pthread_mutex_destroy(&this->rejects_lock);
+	gate_free(this->gate);
 	pthread_mutex_destroy(&this->hosts_lock);
 	free(this);
 }
@@ -69,6 +70,11 @@ static const struct kernel_operations linux_operations = {
 	.import_connect = fabrics_connect,
 	.import_disconnect = fabrics_disconnect,
 	.import_drop = fabrics_drop,
+	.imports_check = paths_check,
+	.gate_guard = gate_guard,
+	.gate_refresh = gate_refresh,
+	.gate_shut = gate_shut,
+	.gate_read = gate_read,
 	.close = linux_close,
 };
 
@@ -101,7 +107,10 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	if (code != 0)
 		return code;
 	this = calloc(1, sizeof(*this));
-	if (this == NULL) {
+	if (this != NULL)
+		this->gate = gate_make();
+	if (this == NULL || this->gate == NULL) {
+		free(this);
 		dm_close();
 		return error_set_nomem(error);
 	}

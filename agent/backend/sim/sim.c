@@ -224,6 +224,11 @@ static const struct kernel_operations sim_operations = {
 	.import_connect = sim_import_connect,
 	.import_disconnect = sim_import_disconnect,
 	.import_drop = sim_import_drop,
+	.imports_check = sim_imports_check,
+	.gate_guard = sim_gate_guard,
+	.gate_refresh = sim_gate_refresh,
+	.gate_shut = sim_gate_shut,
+	.gate_read = sim_gate_read,
 	.close = sim_close,
 };
 
@@ -329,8 +334,8 @@ int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *
 		       error);
 }
 
-void kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
-			   const char *ana)
+void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
+			 const char *ana)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 
@@ -354,6 +359,7 @@ int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 	pthread_mutex_lock(&this->lock);
 	disks = this->observed.disks;
 	this->observed = (struct observed){ .disks = disks };
+	this->gate_count = 0;
 	return sim_end(this, 0, error);
 }
 

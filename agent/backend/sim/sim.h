@@ -34,11 +34,16 @@ void kernel_sim_labels_assume(struct kernel *kernel);
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);
 void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data);
 
-/* What becomes of the imports of a subsystem: their state ("live", "connecting") and ANA state ("optimized",
- * "inaccessible"), which must be literals. What would wait for I/O through such an import then fails, where a real
- * kernel would hang. For tests. */
-void kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
-			   const char *ana);
+/* What becomes of the import of a subsystem from an address: its state ("live", "connecting") and ANA state
+ * ("optimized", "inaccessible"), which must be literals. What would wait for I/O through such an import then fails,
+ * where a real kernel would hang. For tests. */
+void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
+			 const char *ana);
+
+/* What a path to that subsystem looks like from now on: "live" or "connecting", "optimized" or "inaccessible". For
+ * tests. */
+int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, const char *ana,
+			  struct error *error);
 
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);

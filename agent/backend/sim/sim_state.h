@@ -10,6 +10,11 @@
 #define SIM_DM_MAJOR 253
 #define SIM_NVME_MAJOR 259
 #define SIM_DISK_MAJOR 8
+#define SIM_GATES 8
+
+struct sim_gate {
+	uint64_t port, until_ms;
+};
 
 struct sim_kernel {
 	struct kernel base;
@@ -20,6 +25,8 @@ struct sim_kernel {
 	char *path;
 	uint64_t changes, compacted;
 	bool assume_labels;
+	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
+	size_t gate_count;
 	kernel_sim_fault fault;
 	void *fault_data;
 };
@@ -67,5 +74,12 @@ int sim_port_admit(struct kernel *kernel, uint64_t port, const char *reason, str
 int sim_import_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
+int sim_gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
+int sim_gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
+int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
+int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+int sim_imports_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
+		      struct error *error);
 
 #endif

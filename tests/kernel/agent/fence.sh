@@ -122,7 +122,7 @@ done
 before=$(checksum)
 ms=$(wait_for cn1 'inaccessible live ' "$(import_state ':slot:d.*v1.s0:e1')")
 say "cn1 is queueing again after $ms ms more"
-same "its writes wait" yes "$(rack exec cn1 'awk "{ n += \$1 + \$2 } END { print n > 0 ? \"yes\" : \"no\" }" /sys/block/dm-*/inflight')"
+same "its writes wait" yes "$(rack exec cn1 'awk "{ n += \$1 + \$2 } END { print (n > 0 ? \"yes\" : \"no\") }" /sys/block/dm-*/inflight')"
 sleep 1
 same "the medium below ld1" "$before" "$(checksum)"
 same "the old holder's I/O" "" "$(rack exec cn1 'dmesg | grep -i "I/O error" || :')"
