@@ -97,9 +97,10 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 	for (size_t i = 0; i < observed->imports.count && result == 0; i++) {
 		const struct observed_import *import = &observed->imports.items[i];
 
-		result = buffer_printf(output, "import    nvme%" PRIu64 "  %s  at %s:%s  as %s  %s\n", import->instance,
-				       import->nqn, import->address, import->trsvcid, or_empty(import->host_nqn),
-				       import->state);
+		result = buffer_printf(output, "import    nvme%" PRIu64 "  %s  at %s:%s  as %s  %s%s%s\n",
+				       import->instance, import->nqn, import->address, import->trsvcid,
+				       or_empty(import->host_nqn), import->state,
+				       or_empty(import->ana)[0] != '\0' ? " " : "", or_empty(import->ana));
 	}
 	for (size_t i = 0; i < observed->import_namespaces.count && result == 0; i++) {
 		const struct observed_import_namespace *ns = &observed->import_namespaces.items[i];

@@ -221,6 +221,8 @@ int sim_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid, 
 	ns = namespace_find(subsystem, nsid);
 	if (ns != NULL) {
 		dm = sim_dm_find(this, ns->path + strlen("/dev/mapper/"));
+		if (dm != NULL && sim_dm_waits(this, dm, error) != 0)
+			return sim_end(this, error->code, error);
 		if (dm != NULL)
 			dm->open_count--;
 		sim_list_remove(&subsystem->namespaces, (size_t)(ns - subsystem->namespaces.items), sizeof(*ns));
@@ -293,6 +295,29 @@ int sim_port_unlink(struct kernel *kernel, uint64_t id, const char *nqn, struct 
 	if (port != NULL)
 		string_remove(&port->subsystems, nqn);
 	return sim_end(this, 0, error);
+}
+
+static int port_only(struct kernel *kernel, const char *operation, uint64_t id, const char *reason, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, operation, reason, error);
+
+	if (code != 0)
+		return code;
+	if (port_find(this, id) == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no port %" PRIu64, id);
+	return sim_end(this, code, error);
+}
+
+/* Nobody connects to a simulated port. */
+int sim_port_reject(struct kernel *kernel, uint64_t port, const char *reason, struct error *error)
+{
+	return port_only(kernel, "port_reject", port, reason, error);
+}
+
+int sim_port_admit(struct kernel *kernel, uint64_t port, const char *reason, struct error *error)
+{
+	return port_only(kernel, "port_admit", port, reason, error);
 }
 
 /* --- the NVMe initiator --- */
@@ -380,22 +405,28 @@ static bool device_is_used(struct sim_kernel *this, uint64_t major, uint64_t min
 	return false;
 }
 
-int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+static int import_end(struct kernel *kernel, const struct kernel_import *import, const char *operation, bool drop,
+		      struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
 	size_t at, others = 0;
-	int code = sim_begin(this, "import_disconnect", import->nqn, error);
+	int code = sim_begin(this, operation, import->nqn, error);
 
 	if (code != 0)
 		return code;
 	at = import_find(this, import);
+	if (!drop && at < this->observed.imports.count && strcmp(this->observed.imports.items[at].state, "live") != 0)
+		return sim_end(
+			this,
+			error_set(error, ERROR_FAILED_PRECONDITION, "would block: %s does not answer", import->nqn),
+			error);
 	for (size_t i = 0; i < this->observed.imports.count; i++)
 		others += i != at && strcmp(this->observed.imports.items[i].nqn, import->nqn) == 0;
 	for (size_t i = list->count; i-- > 0 && others == 0;) {
 		if (strcmp(list->items[i].nqn, import->nqn) != 0)
 			continue;
-		if (device_is_used(this, list->items[i].major, list->items[i].minor))
+		if (!drop && device_is_used(this, list->items[i].major, list->items[i].minor))
 			return sim_end(this,
 				       error_set(error, ERROR_FAILED_PRECONDITION, "%s is in use", list->items[i].path),
 				       error);
@@ -404,4 +435,14 @@ int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *imp
 	if (at < this->observed.imports.count)
 		sim_list_remove(&this->observed.imports, at, sizeof(this->observed.imports.items[0]));
 	return sim_end(this, code, error);
+}
+
+int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	return import_end(kernel, import, "import_disconnect", false, error);
+}
+
+int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	return import_end(kernel, import, "import_drop", true, error);
 }
