@@ -408,6 +408,7 @@ static void disks_keep(struct session *this, const struct observed_disk_list *di
 		copies[i].serial = inventory.items[i].serial;
 		copies[i].size_bytes = inventory.items[i].size_bytes;
 		copies[i].in_use = inventory.items[i].in_use;
+		copies[i].volatile_cache = inventory.items[i].volatile_cache;
 	}
 	arena_free(&this->inventory_arena);
 	this->inventory_arena = arena;

@@ -84,9 +84,10 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 		const struct observed_disk *disk = &observed->disks.items[i];
 
 		result =
-			buffer_printf(output, "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s\n",
+			buffer_printf(output, "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s%s\n",
 				      disk->path, disk->major, disk->minor, disk->size_bytes, or_empty(disk->serial),
-				      disk->in_use ? "  in use" : "");
+				      disk->in_use ? "  in use" : "",
+				      disk->volatile_cache ? "  volatile cache" : "");
 	}
 	for (size_t i = 0; i < observed->dms.count && result == 0; i++)
 		result = print_dm(&observed->dms.items[i], output);
