@@ -13,6 +13,7 @@
 #ifndef DNVME_AGENT_BACKEND_KERNEL_H
 #define DNVME_AGENT_BACKEND_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,7 @@
 struct kernel_expected {
 	uint8_t uuid[16];
 	uint64_t size_bytes;
+	const struct ld_label *label; /* of a member that was formatted before; NULL */
 };
 
 struct kernel_expected_list {
@@ -51,6 +53,13 @@ struct kernel_namespace {
 	const char *device; /* name of a device-mapper device */
 	uint8_t uuid[16];   /* NGUID too */
 	uint32_t group;
+};
+
+/* The progress of an operation that takes long, called on the thread that does it, from time to time. */
+struct kernel_progress {
+	void *data;
+	/* false: end as soon as possible, with CANCELLED. */
+	bool (*tell)(void *data, uint64_t done, uint64_t total);
 };
 
 struct kernel {
@@ -82,6 +91,10 @@ struct kernel_operations {
 	int (*block_write)(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 			   struct error *error);
 
+	/* Write zeros over all of a device, past every cache; durable when it returns. `progress` may be NULL. */
+	int (*block_fill)(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
+			  struct error *error);
+
 	/* A marked port with its two ANA groups. FAILED_PRECONDITION when a port of that number is somebody else's. */
 	int (*port_create)(struct kernel *kernel, const char *mark, uint64_t id, const char *address,
 			   struct error *error);
@@ -103,6 +116,9 @@ struct kernel_operations {
 	/* Drops the connections to the subsystem through this port. */
 	int (*port_unlink)(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 
+	/* A number that changes when an import comes, goes, or changes its state or accessibility, and when a
+	 * device-mapper device has an event (a mirror lost a member, or completed one). Cheap, waits for nothing. */
+	uint64_t (*watch)(struct kernel *kernel);
 	/* Frozen, never failed: no I/O timeout, endless reconnecting. */
 	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 	int (*import_disconnect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);

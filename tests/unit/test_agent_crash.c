@@ -38,14 +38,13 @@ static int on_call(void *data, const char *operation, const char *name, struct e
 {
 	struct crash *crash = data;
 
-	(void)name;
 	if (strcmp(operation, "observe") == 0)
 		return 0;
 	if (crash->calls_left == 0)
 		return error_set(error, ERROR_CANCELLED, "crashed");
 	if (crash->calls_left > 0)
 		crash->calls_left--;
-	if (strcmp(operation, "block_write") == 0)
+	if (strcmp(operation, "block_write") == 0 && strncmp(name, "dnvme-label-", strlen("dnvme-label-")) == 0)
 		crash->labels_written++;
 	if (strcmp(operation, "block_zero") == 0 && crash->labels_written >= crash->labels_total)
 		crash->cleared_after++;

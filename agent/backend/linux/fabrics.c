@@ -70,6 +70,7 @@ static int controller_observe(struct arena *arena, const char *name, struct obse
 {
 	struct observed_import *import;
 	struct fabrics_controller controller;
+	char ana[32];
 
 	if (!controller_read(name, &controller))
 		return 0;
@@ -82,8 +83,11 @@ static int controller_observe(struct arena *arena, const char *name, struct obse
 	import->trsvcid = arena_strdup(arena, controller.trsvcid);
 	import->host_nqn = arena_strdup(arena, controller.host_nqn);
 	import->state = arena_strdup(arena, controller.state);
+	if (watch_ana(arena, name, ana, sizeof(ana), error) != 0)
+		return ERROR_INTERNAL;
+	import->ana = arena_strdup(arena, ana);
 	if (import->nqn == NULL || import->address == NULL || import->trsvcid == NULL || import->host_nqn == NULL ||
-	    import->state == NULL)
+	    import->state == NULL || import->ana == NULL)
 		return error_set_nomem(error);
 	return 0;
 }
