@@ -97,16 +97,21 @@ static int health_copy(const struct volume_health *health, struct reported *copy
 	return 0;
 }
 
-static bool health_is_reported(const struct reported *reported, const struct volume_health *health, bool with_progress)
+/* What was told of the volume, if that says the same; NULL otherwise. */
+static const struct volume_health *health_reported(const struct reported *reported, const struct volume_health *health,
+						   bool with_progress)
 {
 	for (size_t i = 0; i < reported->health.count; i++) {
-		if (reported->health.items[i].volume == health->volume)
-			return health_is_same(&reported->health.items[i], health, with_progress);
+		const struct volume_health *last = &reported->health.items[i];
+
+		if (last->volume == health->volume)
+			return health_is_same(last, health, with_progress) ? last : NULL;
 	}
-	return false;
+	return NULL;
 }
 
-static int copy(const struct reported_news *news, struct reported *ret_copy)
+static int copy(const struct reported_news *news, const struct reported *reported, bool with_progress,
+		struct reported *ret_copy)
 {
 	const struct object_status_list *statuses = news->statuses;
 
@@ -123,8 +128,12 @@ static int copy(const struct reported_news *news, struct reported *ret_copy)
 	}
 	if (statuses->count > 0)
 		qsort(ret_copy->statuses.items, ret_copy->statuses.count, sizeof(ret_copy->statuses.items[0]), compare);
+	/* Progress that is not told yet stays what was told. */
 	for (size_t i = 0; i < news->health->count; i++) {
-		if (health_copy(&news->health->items[i], ret_copy) != 0)
+		const struct volume_health *now = &news->health->items[i],
+					   *last = health_reported(reported, now, with_progress);
+
+		if (health_copy(last != NULL ? last : now, ret_copy) != 0)
 			return -1;
 	}
 	return reported_inventory_make(news->disks, &ret_copy->arena, &ret_copy->inventory);
@@ -151,14 +160,14 @@ int reported_update(struct reported *reported, const struct reported_news *news,
 	for (size_t i = 0; i < news->health->count; i++) {
 		struct volume_health *health;
 
-		if (health_is_reported(reported, &news->health->items[i], with_progress))
+		if (health_reported(reported, &news->health->items[i], with_progress) != NULL)
 			continue;
 		health = LIST_PUSH(arena, &report.volumes);
 		if (health == NULL)
 			return error_set_nomem(error);
 		*health = news->health->items[i];
 	}
-	if (copy(news, &now) != 0) {
+	if (copy(news, reported, with_progress, &now) != 0) {
 		arena_free(&now.arena);
 		return error_set_nomem(error);
 	}
