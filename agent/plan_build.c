@@ -56,6 +56,16 @@ static bool device_will_be_there(struct planner *planner, const char *name)
 	return (dm != NULL && dm->ready) || (wanted != NULL && planner->created[wanted - planner->target->dms.items]);
 }
 
+/* Whether I/O to a slice that exists would wait: then its lane would hang, and everything in it. */
+static bool is_frozen(struct planner *planner, const char *name)
+{
+	const struct planner_dm *dm = planner_dm_find(planner, name);
+
+	return dm != NULL &&
+	       group_path_find(planner->observed, PLANNER_DEVICE(dm->observed->major, dm->observed->minor)) ==
+		       GROUP_PATH_FROZEN;
+}
+
 static int labels_read(struct planner *planner, const struct target_leg *leg)
 {
 	for (size_t i = 0; i < leg->labels.count; i++) {
@@ -63,7 +73,7 @@ static int labels_read(struct planner *planner, const struct target_leg *leg)
 		struct action *action;
 
 		if (group_label_find(planner->observed, wanted) != NULL ||
-		    !device_will_be_there(planner, wanted->device))
+		    !device_will_be_there(planner, wanted->device) || is_frozen(planner, wanted->device))
 			continue;
 		action = planner_action(planner, ACTION_LABEL_READ, &leg->owner);
 		if (action == NULL)
@@ -169,6 +179,13 @@ static int create(struct dm_builder *this, const struct target_dm *wanted)
 	    planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->format_table, &resolved) ==
 		    PLANNER_NOMEM)
 		return -1;
+	for (size_t i = 0; wanted->group != NULL && i < wanted->group->count; i++) {
+		const struct target_member *member = &wanted->group->members[i];
+
+		if (member->state == LD_STATE_IN_SYNC && is_frozen(planner, member->raid_metadata))
+			return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, NULL,
+					    "%s waits for the path to ld%" PRIu64, wanted->name, member->ld);
+	}
 	action = planner_action(planner, ACTION_DM_CREATE, &wanted->owner);
 	if (action == NULL)
 		return -1;

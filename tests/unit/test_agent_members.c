@@ -181,6 +181,28 @@ static void test_failed_leaves(void **state)
 	assert_false(member_get(f, &desired, 1).path_lost);
 }
 
+/* An assembly would hang as well, and with it all of its lane. */
+static void test_assembly_waits_for_paths(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	struct error error;
+	const char *plan;
+
+	formatted(f);
+	rig_agent_restart(&f->agent);
+	assert_int_equal(kernel_sim_reboot(f->agent.kernel, &error), 0);
+	desired = desired_make(f, LD_STATE_IN_SYNC, 0);
+	while (strstr(plan_text(f, &desired), "dm      create     " RAID) == NULL)
+		assert_true(rig_wave(&f->agent, &desired) > 0);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", &error), 0);
+	plan = plan_text(f, &desired);
+	assert_contains(plan, "waits   v1  " RAID " waits for the path to ld2\n");
+	assert_lacks(plan, "dm      create     " RAID);
+	rig_agent_restart(&f->agent);
+	assert_lacks(plan_text(f, &desired), "label   read       dnvme-label-ld2");
+}
+
 /* --- coming back --- */
 
 static void test_rebuild(void **state)
@@ -640,6 +662,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_frozen_is_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_leaves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_assembly_waits_for_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rebuild, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_incomplete_superblock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_rebuilt_is_not_assembled, setup, teardown),

@@ -8,9 +8,11 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(cd "$HERE/../../.." && pwd)
 AGENT=$1 DRIVER=${2:-uml}
 TMP=$(mktemp -d)
+MIB=48
 RAID=dnvme-raid-v1.l0.g0
 TOP=/dev/mapper/dnvme-volume-v1
-OPTIONS="--copies 2 --controllers 1 --legs 1 --size $((96 << 20))"
+OPTIONS="--copies 2 --controllers 1 --legs 1 --size $((MIB << 20))"
+RATE=0
 BEGIN_MS=$(date +%s%3N)
 STEPS=0
 
@@ -32,7 +34,7 @@ desired() { # NODE PHASE [LD=STATE…]
 	shift 2
 	# shellcheck disable=SC2086 # a list of words
 	"$HERE/desired.py" "$desired_node" "$desired_phase" $OPTIONS --disk "$DISK_PATH" |
-		"$HERE/members.py" --thick "$@" >"$TMP/$desired_node.json"
+		"$HERE/members.py" --thick --rate "$RATE" "$@" >"$TMP/$desired_node.json"
 	rack put "$desired_node" "$TMP/$desired_node.json" /tmp/desired.json
 }
 apply() { # NODE PHASE [LD=STATE…]
@@ -85,17 +87,17 @@ say "the rack is up"
 
 # --- thick ---------------------------------------------------------------------------------------------------
 for node in dn1 dn2; do
-	rack exec $node 'dd if=/dev/urandom of=/dev/rack/disk0 bs=1M count=130 2>/dev/null'
+	rack exec $node 'dd if=/dev/urandom of=/dev/rack/disk0 bs=1M count=70 2>/dev/null'
 	apply $node placed
 done
 apply cn1 assembling
 say "formatted, every block mapped: $APPLY_MS ms"
 mapped() { on 'dmsetup status --noflush dnvme-thin-v1.l0' | awk '{print $4}'; }
-same "mapped sectors of the thin device" $((96 << 11)) "$(mapped)"
+same "mapped sectors of the thin device" $((MIB << 11)) "$(mapped)"
 apply cn1 online
-same "old bytes" 0 "$(on "cmp -n $((96 << 20)) $TOP /dev/zero >/dev/null; echo \$?")"
+same "old bytes" 0 "$(on "cmp -n $((MIB << 20)) $TOP /dev/zero >/dev/null; echo \$?")"
 on "blkdiscard $TOP" 2>/dev/null && die "a discard was taken" || pass
-same "mapped sectors after a discard" $((96 << 11)) "$(mapped)"
+same "mapped sectors after a discard" $((MIB << 11)) "$(mapped)"
 same "volatile cache of the disk in the inventory" \
 	"$(rack exec dn1 "cat /sys/block/$(basename "$DISK_PATH")/queue/write_cache")" \
 	"$(rack exec dn1 'dnvme-agent observe' | awk '/^disk/ {print /volatile cache/ ? "write back" : "write through"; exit}')"
@@ -156,10 +158,16 @@ load_end
 same "bytes that differ after the rebuild" 0 "$(members_differ)"
 
 # Stale and rebuilding again before the agent heard of the first: what the label says of rebuild 6 does not count.
+RATE=$((8 << 20))
+rebuild_from=$(ms)
 apply cn1 online ld2=rebuilding:7
 same "what the agent did" "- - rebuild 1" "$(on "sed -n 's/.*dm      reload     $RAID.*\(- -\|rebuild 1\).*/\1/p' /tmp/apply.log" |
 	tr '\n' ' ' | sed 's/ $//')"
 until_on 60 "the rebuild is complete" "dmsetup status --noflush $RAID | grep -q ' AA .* idle '"
+say "rebuilt at no more than 8 MiB a second: $(($(ms) - rebuild_from)) ms, $(table)"
+[ $(($(ms) - rebuild_from)) -gt $((MIB * 1000 / 8 / 2)) ] || die "that was faster than allowed"
+pass
+RATE=0
 apply cn1 online ld2=rebuilding:7
 apply cn1 online
 
