@@ -70,6 +70,9 @@ int action_print(const struct action *a, struct buffer *output)
 			a->superblock != NULL ? a->superblock : "");
 	case ACTION_FILL:
 		return buffer_printf(output, "block   fill       %s", a->name);
+	case ACTION_LABEL_RAISE:
+		return buffer_printf(output, "label   raise      %s  ld%" PRIu64 " to epoch %" PRIu64, a->name,
+				     a->label.ld, a->label.epoch);
 	case ACTION_PORT_CREATE:
 		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
 				     a->port);
@@ -95,6 +98,15 @@ int action_print(const struct action *a, struct buffer *output)
 		return buffer_printf(output, "nvmet   link       %s to port %" PRIu64, a->nqn, a->port);
 	case ACTION_UNLINK:
 		return buffer_printf(output, "nvmet   unlink     %s from port %" PRIu64, a->nqn, a->port);
+	case ACTION_REJECT:
+		return buffer_printf(output, "nvmet   reject     new connections to port %" PRIu64 " for %s", a->port,
+				     a->nqn);
+	case ACTION_ADMIT:
+		return buffer_printf(output, "nvmet   admit      new connections to port %" PRIu64 " for %s", a->port,
+				     a->nqn);
+	case ACTION_DROP:
+		return buffer_printf(output, "nvme    drop       %s at %s:%" PRIu64, a->import.nqn, a->import.address,
+				     a->import.port);
 	case ACTION_CONNECT:
 		return buffer_printf(output, "nvme    connect    %s at %s:%" PRIu64, a->import.nqn, a->import.address,
 				     a->import.port);
@@ -128,6 +140,37 @@ static int label_read(const struct action *action, struct kernel *kernel, struct
 	else if ((result.problem = arena_strdup(arena, reason.message)) == NULL)
 		return error_set_nomem(error);
 	*ret_label = result;
+	return 0;
+}
+
+/* What is there is looked at once more: the plan may be old, and a later epoch is never lowered. */
+static int label_raise(const struct action *action, struct kernel *kernel, struct arena *arena,
+		       struct observed_label *ret_label, struct error *error)
+{
+	uint8_t block[LABEL_BLOCK_BYTES];
+	struct observed_label found;
+	struct ld_label *label;
+	int code = label_read(action, kernel, arena, &found, error);
+
+	if (code != 0)
+		return code;
+	if (found.label == NULL || !label_is_same(found.label, &action->label))
+		return error_set(error, ERROR_CONFLICT, "the label of %s is not the one that was read before",
+				 action->name);
+	if (found.label->epoch > action->label.epoch)
+		return error_set(error, ERROR_CONFLICT, "the label of %s has a later epoch, %" PRIu64, action->name,
+				 found.label->epoch);
+	label = arena_alloc(arena, sizeof(*label));
+	if (label == NULL)
+		return error_set_nomem(error);
+	*label = *found.label;
+	label->epoch = action->label.epoch;
+	label_encode(label, block);
+	code = kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
+	if (code != 0)
+		return code;
+	found.label = label;
+	*ret_label = found;
 	return 0;
 }
 
@@ -203,6 +246,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return label_write(action, kernel, error);
 	case ACTION_FILL:
 		return operations->block_fill(kernel, action->name, NULL, error);
+	case ACTION_LABEL_RAISE:
+		return label_raise(action, kernel, arena, ret_label, error);
 	case ACTION_PORT_CREATE:
 		return operations->port_create(kernel, action->mark, action->port, action->address, error);
 	case ACTION_PORT_REMOVE:
@@ -225,6 +270,12 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->port_link(kernel, action->port, action->nqn, error);
 	case ACTION_UNLINK:
 		return operations->port_unlink(kernel, action->port, action->nqn, error);
+	case ACTION_REJECT:
+		return operations->port_reject(kernel, action->port, action->nqn, error);
+	case ACTION_ADMIT:
+		return operations->port_admit(kernel, action->port, action->nqn, error);
+	case ACTION_DROP:
+		return operations->import_drop(kernel, &action->import, error);
 	case ACTION_CONNECT:
 		return operations->import_connect(kernel, &action->import, error);
 	case ACTION_DISCONNECT:

@@ -63,7 +63,7 @@ void lane_job_free(struct lane_job *lane)
 /* What a label device is known to hold changes with these, even if they fail half-way. */
 static int note_rewritten(struct lane_job *lane, const struct action *action)
 {
-	if (action->kind == ACTION_LABEL_WRITE)
+	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
 		return list_push_string(&lane->arena, &lane->rewritten, action->name);
 	for (size_t i = 0; i < action->zeros.count; i++) {
 		if (list_push_string(&lane->arena, &lane->rewritten, action->zeros.items[i].device) != 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is wanted and not there is made: imports, then device-mapper devices from the bottom. */
+/* What is wanted and not there is made: device-mapper devices from the bottom. */
 #include "agent/group.h"
 #include "agent/planner.h"
 
@@ -9,29 +9,6 @@
 #include "agent/label.h"
 #include "agent/list.h"
 #include "lib/model/names.h"
-
-int planner_build_imports(struct planner *planner)
-{
-	for (size_t i = 0; i < planner->target->imports.count; i++) {
-		const struct target_import *wanted = &planner->target->imports.items[i];
-		const struct observed_import *there = planner_import_find(planner, &wanted->import);
-
-		if (there == NULL) {
-			struct action *action = planner_action(planner, ACTION_CONNECT, &wanted->owner);
-
-			if (action == NULL)
-				return -1;
-			action->import = wanted->import;
-		} else if (strcmp(there->state, "live") != 0) {
-			/* The kernel reconnects for ever; what is above stays frozen and complete. */
-			if (planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, NULL,
-					 "the import of %s from %s:%" PRIu64 " is %s", wanted->import.nqn,
-					 wanted->import.address, wanted->import.port, there->state) != 0)
-				return -1;
-		}
-	}
-	return 0;
-}
 
 enum leg_decision {
 	LEG_UNKNOWN,   /* labels are not read yet */
@@ -220,6 +197,22 @@ static bool is_accessible(const struct planner *planner, const char *name)
 	return false;
 }
 
+static enum planner_state errors_make(struct planner *planner, const struct target_dm *wanted,
+				      struct observed_target_list *ret_table)
+{
+	struct observed_target_list table = { 0 };
+	struct observed_target *line = LIST_PUSH(planner->arena, &table);
+
+	if (line == NULL)
+		return PLANNER_NOMEM;
+	for (size_t i = 0; i < wanted->table.count; i++)
+		line->length += wanted->table.items[i].length;
+	line->type = "error";
+	line->params = "";
+	*ret_table = table;
+	return PLANNER_READY;
+}
+
 static int adjust(struct dm_builder *this, const struct target_dm *wanted, struct planner_dm *dm)
 {
 	struct planner *planner = this->planner;
@@ -235,7 +228,8 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		action->name = wanted->name;
 		return create(this, wanted);
 	}
-	switch (planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->table, &resolved)) {
+	switch (dm->lets_go ? errors_make(planner, wanted, &resolved)
+			    : planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->table, &resolved)) {
 	case PLANNER_NOMEM:
 		return -1;
 	case PLANNER_WAITS:
@@ -263,6 +257,10 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "%s has another table than wanted, and it is not changed while it may be in use",
 				    wanted->name);
+	/* To switch tables waits for all I/O below. */
+	if (!same && dm->frozen)
+		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
+				    "%s waits until the imports below it that do not answer are dropped", wanted->name);
 	/* A table of errors comes only behind an export that is inaccessible. */
 	if (!same && strcmp(resolved.items[0].type, "error") == 0 && is_accessible(planner, wanted->name))
 		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
@@ -305,6 +303,15 @@ static int labels_write(struct dm_builder *this, const struct target_dm *thin, b
 	return 0;
 }
 
+/* Whether one of an older epoch goes earlier in the same lane. */
+static bool lane_removes(const struct planner *planner, const struct target_dm *wanted, const struct planner_dm *dm)
+{
+	struct owner owner;
+
+	return dm->observed->uuid != NULL && owner_of_dm(planner->target->cluster, dm->observed->uuid, &owner) &&
+	       strcmp(owner.lane, wanted->owner.lane) == 0;
+}
+
 static int build(struct dm_builder *this, const struct target_dm *wanted)
 {
 	struct planner_dm *dm = planner_dm_find(this->planner, wanted->name);
@@ -314,6 +321,8 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 		result = create(this, wanted);
 	else if (dm->wanted == wanted)
 		result = adjust(this, wanted, dm);
+	else if (dm->removed && lane_removes(this->planner, wanted, dm))
+		result = create(this, wanted);
 	else if (dm->observed->uuid != NULL &&
 		 names_dm_uuid_is_ours(this->planner->target->cluster, dm->observed->uuid))
 		result = planner_note(this->planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
@@ -321,6 +330,8 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 	else
 		result = planner_note(this->planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				      "a device %s exists that is not ours", wanted->name);
+	if (result == 0 && wanted->guard != NULL)
+		result = planner_build_guard(this->planner, wanted);
 	if (result != 0 || wanted->leg == NULL || !wanted->leg->format || wanted->name != wanted->leg->thin)
 		return result;
 	result = labels_write(this, wanted, dm != NULL && dm->ready);
@@ -332,7 +343,7 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 	return result;
 }
 
-int planner_build_dms(struct planner *planner)
+static int build_all(struct planner *planner, bool parked)
 {
 	struct dm_builder this = { .planner = planner };
 
@@ -340,8 +351,19 @@ int planner_build_dms(struct planner *planner)
 		const struct target_dm *wanted = &planner->target->dms.items[i];
 
 		/* A table that the builder could not make is named by a problem. */
-		if (wanted->table.count > 0 && build(&this, wanted) != 0)
+		if ((wanted->role == TARGET_DM_PARKED) == parked && wanted->table.count > 0 &&
+		    build(&this, wanted) != 0)
 			return -1;
 	}
 	return 0;
+}
+
+int planner_build_parked_dms(struct planner *planner)
+{
+	return build_all(planner, true);
+}
+
+int planner_build_dms(struct planner *planner)
+{
+	return build_all(planner, false);
 }

@@ -167,6 +167,8 @@ static void on_heartbeat(uv_timer_t *timer)
 	}
 	if (++this->msgid <= HELLO_ID)
 		this->msgid = HELLO_ID + 1;
+	if (this->events.sent != NULL)
+		this->events.sent(this->events.data, heartbeat.sequence, heartbeat.sent_ms);
 	if (send_request(this, this->msgid, "agent.heartbeat", schema_agent_heartbeat(), &heartbeat, &error) != 0)
 		leave(this, error.message);
 }
@@ -231,7 +233,10 @@ static void take_welcome(struct session *this, struct rpc_message *message, stru
 	state_machine_move(&this->machine, OPEN);
 	log_notice("session with the leader is open", "server=%s cluster=%s term=%" PRIu64, this->server, this->cluster,
 		   this->term);
-	uv_timer_start(&this->timer, on_heartbeat, this->heartbeat_ms, this->heartbeat_ms);
+	if (this->events.welcomed != NULL)
+		this->events.welcomed(this->events.data, welcome.heartbeat_ms, welcome.lease_ms);
+	/* The first at once: an agent that was restarted has little of its predecessor's lease left. */
+	uv_timer_start(&this->timer, on_heartbeat, 0, this->heartbeat_ms);
 	if (this->events.opened != NULL)
 		this->events.opened(this->events.data);
 }
@@ -249,8 +254,8 @@ static void take_heartbeat(struct session *this, struct rpc_message *message, st
 	}
 	if (codec_decode_object(schema_agent_heartbeat_reply(), &message->result, arena, &reply, &error) != 0)
 		leave(this, error.message);
-	else
-		term_take(this, reply.term);
+	else if (term_take(this, reply.term) && this->events.answered != NULL)
+		this->events.answered(this->events.data, reply.sequence);
 }
 
 static void dump(struct session *this)

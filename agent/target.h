@@ -63,6 +63,13 @@ enum target_dm_role {
 	TARGET_DM_PLAIN,
 	TARGET_DM_STORE,  /* group, pool or thin device of a leg: made only when the leg's labels are known */
 	TARGET_DM_VOLUME, /* top of a volume: its table may be replaced while it is in use */
+	TARGET_DM_PARKED, /* errors only, under an export that is shut out */
+};
+
+/* What the label of an LD must say before its Disk Node exports it. */
+struct target_guard {
+	uint64_t ld, volume, epoch;
+	bool formatted; /* there must be a label */
 };
 
 struct target_dm {
@@ -71,6 +78,7 @@ struct target_dm {
 	enum target_dm_role role;
 	struct owner owner;
 	struct observed_target_list table;
+	const struct target_guard *guard; /* of an LD; NULL */
 	/* Of TARGET_DM_STORE, used only when the leg is being formatted: */
 	const struct target_leg *leg;
 	const struct target_group *group;	  /* of a mirror; `table` has its members in sync */
@@ -115,6 +123,7 @@ struct target_subsystem {
 	const char *nqn;
 	uint32_t cntlid_min, cntlid_max;
 	uint64_t port;
+	bool parked; /* its host is shut out, and goes on queueing */
 	struct string_list hosts;
 	struct kernel_namespace_list namespaces;
 };

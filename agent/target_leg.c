@@ -293,13 +293,20 @@ static int pool_add(struct leg_builder *this, const char *metadata, const char *
 
 static int consumers_add(struct leg_builder *this)
 {
-	char id[OWNER_LANE_SIZE];
+	char name[OWNER_LANE_SIZE], id[OWNER_LANE_SIZE];
 
-	for (size_t i = 0; i < this->volume->consumers.count; i++) {
+	for (size_t i = 0; this->volume->role == CONTROLLER_ROLE_ACTIVE && i < this->volume->consumers.count; i++) {
+		const struct desired_consumer *consumer = &this->volume->consumers.items[i];
+		struct owner owner = { .kind = OBJECT_KIND_CONSUMER };
 		struct target_dm *dm;
 
-		snprintf(id, sizeof(id), "%s.%s", this->id, this->volume->consumers.items[i].node);
-		dm = target_dm_add(this->builder, &this->target->owner, "leg", id, id, this->leg->epoch);
+		if (consumer->parked)
+			continue;
+		snprintf(owner.id, sizeof(owner.id), "%s", consumer->id);
+		snprintf(owner.lane, sizeof(owner.lane), "%s", this->id);
+		snprintf(name, sizeof(name), "%s.%s", this->id, consumer->node);
+		snprintf(id, sizeof(id), "%s.s%" PRIu64 ".%s", this->id, this->leg->slot, consumer->node);
+		dm = target_dm_add(this->builder, &owner, "leg", name, id, this->leg->epoch);
 		if (dm == NULL || target_table_add(this->builder->arena, &dm->table, SECTORS(this->leg->size_bytes),
 						   "linear", "@%s 0", this->target->thin) != 0)
 			return -1;

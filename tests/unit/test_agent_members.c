@@ -145,16 +145,16 @@ static void test_frozen_is_left_alone(void **state)
 	formatted(f);
 	in_sync = desired_make(f, LD_STATE_IN_SYNC, 0);
 	stale = desired_make(f, LD_STATE_STALE, 4);
-	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", &error), 0);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", "optimized", &error), 0);
 	plan = plan_text(f, &in_sync);
 	assert_lacks(plan, "dm ");
 	plan = plan_text(f, &stale);
 	assert_lacks(plan, "reload");
 	assert_contains(plan, "waits   v1  " RAID " is not changed while the path to ld2 is lost\n");
 	/* Neither when a member that stays cannot be reached. */
-	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "live", &error), 0);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "live", "optimized", &error), 0);
 	assert_int_equal(kernel_sim_import_set(f->agent.kernel, "nqn.2026-11.io.dnvme:" RIG_CLUSTER ":slot:d1.v1.s0:e1",
-					       "connecting", &error),
+					       "connecting", "optimized", &error),
 			 0);
 	plan = plan_text(f, &stale);
 	assert_lacks(plan, "reload");
@@ -195,7 +195,7 @@ static void test_assembly_waits_for_paths(void **state)
 	desired = desired_make(f, LD_STATE_IN_SYNC, 0);
 	while (strstr(plan_text(f, &desired), "dm      create     " RAID) == NULL)
 		assert_true(rig_wave(&f->agent, &desired) > 0);
-	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", &error), 0);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", "optimized", &error), 0);
 	plan = plan_text(f, &desired);
 	assert_contains(plan, "waits   v1  " RAID " waits for the path to ld2\n");
 	assert_lacks(plan, "dm      create     " RAID);
@@ -495,9 +495,9 @@ static void test_paths(void **state)
 	assert_int_equal(health.peers.items[0].slot, 1);
 	assert_false(health.peers.items[0].path_lost);
 	assert_false(health.members.items[1].path_lost);
-	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", &error), 0);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", "optimized", &error), 0);
 	assert_int_equal(kernel_sim_import_set(f->agent.kernel, "nqn.2026-11.io.dnvme:" RIG_CLUSTER ":leg:v1.s1.cn1",
-					       "connecting", &error),
+					       "connecting", "optimized", &error),
 			 0);
 	f->now_ms = 2000;
 	health = health_get(f, &desired);
@@ -509,13 +509,13 @@ static void test_paths(void **state)
 	assert_int_equal(health.peers.items[0].path_lost_ms, 701);
 	/* It stays in sync: nothing was acknowledged without it. */
 	assert_int_equal(health.members.items[1].health, MEMBER_HEALTH_IN_SYNC);
-	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "live", &error), 0);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "live", "optimized", &error), 0);
 	f->now_ms = 3000;
 	health = health_get(f, &desired);
 	assert_false(health.members.items[1].path_lost);
 	assert_int_equal(health.members.items[1].path_lost_ms, 0);
 	/* Lost again, it counts from anew. */
-	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", &error), 0);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, IMPORT_2, "connecting", "optimized", &error), 0);
 	f->now_ms = 9000;
 	assert_int_equal(member_get(f, &desired, 1).path_lost_ms, 1);
 	/* A volume without legs here says so. */

@@ -301,7 +301,7 @@ static void test_lost_path_is_seen_soon(void **state)
 	assert_int_equal(reconciler_health(f->reconciler)->items[0].members.items[1].health, MEMBER_HEALTH_IN_SYNC);
 	begin = clock_boot_ms();
 	assert_int_equal(kernel_sim_import_set(f->kernel, "nqn.2026-11.io.dnvme:" RIG_CLUSTER ":slot:d2.v1.s0:e1",
-					       "connecting", &error),
+					       "connecting", "optimized", &error),
 			 0);
 	run_until(f, path_is_lost);
 	assert_in_range(clock_boot_ms() - begin, 0, 2500);

@@ -36,6 +36,9 @@ static void linux_close(struct kernel *kernel)
 	if (this == NULL)
 		return;
 	dm_close();
+	reject_close(this);
+	pthread_mutex_destroy(&this->rejects_lock);
+	gate_free(this->gate);
 	pthread_mutex_destroy(&this->hosts_lock);
 	free(this);
 }
@@ -64,8 +67,16 @@ static const struct kernel_operations linux_operations = {
 	.port_link = nvmet_port_link,
 	.port_unlink = nvmet_port_unlink,
 	.watch = watch_digest,
+	.port_reject = reject_port_begin,
+	.port_admit = reject_port_end,
 	.import_connect = fabrics_connect,
 	.import_disconnect = fabrics_disconnect,
+	.import_drop = fabrics_drop,
+	.imports_check = paths_check,
+	.gate_guard = gate_guard,
+	.gate_refresh = gate_refresh,
+	.gate_shut = gate_shut,
+	.gate_read = gate_read,
 	.close = linux_close,
 };
 
@@ -98,12 +109,16 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	if (code != 0)
 		return code;
 	this = calloc(1, sizeof(*this));
-	if (this == NULL) {
+	if (this != NULL)
+		this->gate = gate_make();
+	if (this == NULL || this->gate == NULL) {
+		free(this);
 		dm_close();
 		return error_set_nomem(error);
 	}
 	this->base.operations = &linux_operations;
 	pthread_mutex_init(&this->hosts_lock, NULL);
+	pthread_mutex_init(&this->rejects_lock, NULL);
 	*ret_kernel = &this->base;
 	return 0;
 }

@@ -26,6 +26,10 @@ int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *e
 int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *uuid, const char *nqn,
 			   struct error *error);
 
+/* From now on the LDs of this node show a label of epoch 1 where none was written: their holders, which are simulated
+ * by other processes, write theirs to no medium that this one sees. */
+void kernel_sim_labels_assume(struct kernel *kernel);
+
 /* Called before each operation, on the thread that runs it. Non-zero makes the operation fail with that code. It may
  * block, as a kernel call may. For tests. */
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);
@@ -36,8 +40,17 @@ int kernel_sim_member_fail(struct kernel *kernel, const char *name, unsigned ind
 int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sectors, struct error *error);
 /* Rebuilds that begin from now on complete at once, or only when kernel_sim_rebuild_set() says so. For tests. */
 void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);
-/* What becomes of the imports of a subsystem: "live", "connecting", … For tests. */
-int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, struct error *error);
+
+/* What becomes of the import of a subsystem from an address: its state ("live", "connecting") and ANA state
+ * ("optimized", "inaccessible"), which must be literals. What would wait for I/O through such an import then fails,
+ * where a real kernel would hang. For tests. */
+void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
+			 const char *ana);
+
+/* What a path to that subsystem looks like from now on: "live" or "connecting", "optimized" or "inaccessible". For
+ * tests. */
+int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, const char *ana,
+			  struct error *error);
 
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);

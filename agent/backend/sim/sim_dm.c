@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/label.h"
 #include "agent/list.h"
 
 #define SECTOR_BYTES LIMIT_SECTOR_BYTES
@@ -250,6 +251,45 @@ int sim_dm_create(struct kernel *kernel, const char *name, const char *uuid, con
 	return sim_end(this, sim_raid_start(this, dm, error), error);
 }
 
+static bool import_answers(struct sim_kernel *this, const char *nqn)
+{
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		const struct observed_import *import = &this->observed.imports.items[i];
+
+		if (strcmp(import->nqn, nqn) == 0 && strcmp(import->state, "live") == 0 &&
+		    (import->ana == NULL || strcmp(import->ana, "inaccessible") != 0))
+			return true;
+	}
+	return false;
+}
+
+int sim_dm_waits(struct sim_kernel *this, const struct observed_dm *dm, struct error *error)
+{
+	const struct observed_import_namespace_list *namespaces = &this->observed.import_namespaces;
+
+	for (size_t i = 0; i < dm->targets.count; i++) {
+		char copy[LIMIT_DM_PARAMS + 2], *rest = NULL;
+		struct device device;
+
+		snprintf(copy, sizeof(copy), "%s", dm->targets.items[i].params);
+		for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+			if (!is_device(word) || !device_find(this, word, &device))
+				continue;
+			if (device.dm != NULL && sim_dm_waits(this, device.dm, error) != 0)
+				return error->code;
+			for (size_t j = 0; device.dm == NULL && j < namespaces->count; j++) {
+				if (namespaces->items[j].major == device.major &&
+				    namespaces->items[j].minor == device.minor &&
+				    !import_answers(this, namespaces->items[j].nqn))
+					return error_set(error, ERROR_FAILED_PRECONDITION,
+							 "%s would block: the import of %s does not answer", dm->name,
+							 namespaces->items[j].nqn);
+			}
+		}
+	}
+	return 0;
+}
+
 int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -265,6 +305,9 @@ int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error)
 		return sim_end(this,
 			       error_set(error, ERROR_FAILED_PRECONDITION, "cannot remove %s: it is in use", name),
 			       error);
+	code = sim_dm_waits(this, dm, error);
+	if (code != 0)
+		return sim_end(this, code, error);
 	table_hold(this, &dm->targets, -1);
 	sim_list_remove(&this->observed.dms, (size_t)(dm - this->observed.dms.items), sizeof(*dm));
 	return sim_end(this, 0, error);
@@ -283,6 +326,8 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 	dm = sim_dm_find(this, name);
 	code = dm == NULL ? error_set(error, ERROR_NOT_FOUND, "there is no device %s", name)
 			  : table_copy(this, table, &copy, error);
+	if (code == 0)
+		code = sim_dm_waits(this, dm, error);
 	if (code == 0) {
 		table_hold(this, &dm->targets, -1);
 		dm->targets = copy;
@@ -417,6 +462,21 @@ int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint
 	return sim_end(this, code, error);
 }
 
+/* What the holder of an LD wrote at its start; see kernel_sim_labels_assume(). */
+static void label_assume(struct sim_kernel *this, const char *name, uint8_t *ret_block)
+{
+	const struct observed_dm *dm = sim_dm_find(this, name);
+	char cluster[32];
+	struct ld_label label = { .cluster = cluster,
+				  .epoch = 1,
+				  .size_bytes = table_sectors(&dm->targets) * SECTOR_BYTES,
+				  .formatted = true };
+
+	if (sscanf(dm->uuid, "DNVME-%31[^-]-ld-d%*u.v%" SCNu64 ".s%*u.ld%" SCNu64, cluster, &label.volume, &label.ld) ==
+	    3)
+		label_encode(&label, ret_block);
+}
+
 int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void *ret_data, size_t length,
 		   struct error *error)
 {
@@ -435,6 +495,8 @@ int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void
 
 		if (block != NULL)
 			memcpy((char *)ret_data + at, block->data.data, block->data.size);
+		else if (this->assume_labels && start + at == 0 && length >= LABEL_BLOCK_BYTES)
+			label_assume(this, name, ret_data);
 	}
 	pthread_mutex_unlock(&this->lock);
 	return code;

@@ -226,6 +226,8 @@ int sim_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid, 
 	ns = namespace_find(subsystem, nsid);
 	if (ns != NULL) {
 		dm = sim_dm_find(this, ns->path + strlen("/dev/mapper/"));
+		if (dm != NULL && sim_dm_waits(this, dm, error) != 0)
+			return sim_end(this, error->code, error);
 		if (dm != NULL)
 			dm->open_count--;
 		sim_list_remove(&subsystem->namespaces, (size_t)(ns - subsystem->namespaces.items), sizeof(*ns));
@@ -298,6 +300,29 @@ int sim_port_unlink(struct kernel *kernel, uint64_t id, const char *nqn, struct 
 	if (port != NULL)
 		string_remove(&port->subsystems, nqn);
 	return sim_end(this, 0, error);
+}
+
+static int port_only(struct kernel *kernel, const char *operation, uint64_t id, const char *reason, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, operation, reason, error);
+
+	if (code != 0)
+		return code;
+	if (port_find(this, id) == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no port %" PRIu64, id);
+	return sim_end(this, code, error);
+}
+
+/* Nobody connects to a simulated port. */
+int sim_port_reject(struct kernel *kernel, uint64_t port, const char *reason, struct error *error)
+{
+	return port_only(kernel, "port_reject", port, reason, error);
+}
+
+int sim_port_admit(struct kernel *kernel, uint64_t port, const char *reason, struct error *error)
+{
+	return port_only(kernel, "port_admit", port, reason, error);
 }
 
 /* --- the NVMe initiator --- */
@@ -420,22 +445,28 @@ static bool device_is_used(struct sim_kernel *this, uint64_t major, uint64_t min
 	return false;
 }
 
-int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+static int import_end(struct kernel *kernel, const struct kernel_import *import, const char *operation, bool drop,
+		      struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
 	size_t at, others = 0;
-	int code = sim_begin(this, "import_disconnect", import->nqn, error);
+	int code = sim_begin(this, operation, import->nqn, error);
 
 	if (code != 0)
 		return code;
 	at = import_find(this, import);
+	if (!drop && at < this->observed.imports.count && strcmp(this->observed.imports.items[at].state, "live") != 0)
+		return sim_end(
+			this,
+			error_set(error, ERROR_FAILED_PRECONDITION, "would block: %s does not answer", import->nqn),
+			error);
 	for (size_t i = 0; i < this->observed.imports.count; i++)
 		others += i != at && strcmp(this->observed.imports.items[i].nqn, import->nqn) == 0;
 	for (size_t i = list->count; i-- > 0 && others == 0;) {
 		if (strcmp(list->items[i].nqn, import->nqn) != 0)
 			continue;
-		if (device_is_used(this, list->items[i].major, list->items[i].minor))
+		if (!drop && device_is_used(this, list->items[i].major, list->items[i].minor))
 			return sim_end(this,
 				       error_set(error, ERROR_FAILED_PRECONDITION, "%s is in use", list->items[i].path),
 				       error);
@@ -446,21 +477,14 @@ int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *imp
 	return sim_end(this, code, error);
 }
 
-int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, struct error *error)
+int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
 {
-	struct sim_kernel *this = (struct sim_kernel *)kernel;
-	int code = error_set(error, ERROR_NOT_FOUND, "there is no import of %s", nqn);
+	return import_end(kernel, import, "import_disconnect", false, error);
+}
 
-	pthread_mutex_lock(&this->lock);
-	for (size_t i = 0; i < this->observed.imports.count; i++) {
-		struct observed_import *import = &this->observed.imports.items[i];
-
-		if (strcmp(import->nqn, nqn) != 0)
-			continue;
-		import->state = arena_strdup(&this->arena, state);
-		code = import->state != NULL ? 0 : error_set_nomem(error);
-	}
-	return sim_end(this, code, error);
+int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	return import_end(kernel, import, "import_drop", true, error);
 }
 
 uint64_t sim_watch(struct kernel *kernel)
@@ -474,6 +498,8 @@ uint64_t sim_watch(struct kernel *kernel)
 
 		digest = XXH64(import->nqn, strlen(import->nqn), digest);
 		digest = XXH64(import->state, strlen(import->state), digest);
+		digest = XXH64(import->ana != NULL ? import->ana : "", import->ana != NULL ? strlen(import->ana) : 0,
+			       digest);
 	}
 	for (size_t i = 0; i < this->observed.dms.count; i++) {
 		const struct observed_dm *dm = &this->observed.dms.items[i];
