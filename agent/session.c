@@ -23,6 +23,7 @@
 #define SILENCE_MS 3000 /* then the connection counts as dead */
 #define REDIRECTS_MAX 3 /* in a row; then the servers are asked in turn again */
 #define REPORT_OBJECTS 1000
+#define REPORT_VOLUMES 100 /* each may have hundreds of members */
 #define HELLO_ID 1
 
 enum { AWAY, CONNECTING, GREETING, OPEN };
@@ -414,6 +415,7 @@ static void disks_keep(struct session *this, const struct observed_disk_list *di
 		copies[i].size_bytes = inventory.items[i].size_bytes;
 		copies[i].in_use = inventory.items[i].in_use;
 		copies[i].used_by = inventory.items[i].used_by;
+		copies[i].volatile_cache = inventory.items[i].volatile_cache;
 	}
 	arena_free(&this->inventory_arena);
 	this->inventory_arena = arena;
@@ -429,9 +431,15 @@ void session_start(struct session *this, const struct observed_disk_list *disks)
 	try_next(this);
 }
 
-void session_report(struct session *this, const struct object_status_list *statuses,
-		    const struct observed_disk_list *disks)
+static size_t min_size(size_t a, size_t b)
 {
+	return a < b ? a : b;
+}
+
+void session_report(struct session *this, const struct object_status_list *statuses,
+		    const struct volume_health_list *health, const struct observed_disk_list *disks)
+{
+	const struct reported_news news = { statuses, health, disks, clock_boot_ms() };
 	struct agent_report report, part;
 	struct arena arena = ARENA_INIT;
 	struct error error = { 0 };
@@ -439,16 +447,19 @@ void session_report(struct session *this, const struct object_status_list *statu
 	disks_keep(this, disks);
 	if (this->machine.state != OPEN)
 		return;
-	if (reported_update(&this->reported, statuses, disks, &arena, &report, &error) != 0) {
+	if (reported_update(&this->reported, &news, &arena, &report, &error) != 0) {
 		log_failure(LOG_LEVEL_ERROR, "cannot report", &error);
 		goto cleanup;
 	}
-	for (size_t at = 0; this->machine.state == OPEN && (at < report.objects.count || report.inventory.count > 0);
-	     at += part.objects.count) {
+	for (size_t at = 0, volumes_at = 0;
+	     this->machine.state == OPEN &&
+	     (at < report.objects.count || volumes_at < report.volumes.count || report.inventory.count > 0);
+	     at += part.objects.count, volumes_at += part.volumes.count) {
 		part = report;
 		part.objects.items += at;
-		part.objects.count =
-			report.objects.count - at < REPORT_OBJECTS ? report.objects.count - at : REPORT_OBJECTS;
+		part.objects.count = min_size(report.objects.count - at, REPORT_OBJECTS);
+		part.volumes.items += volumes_at;
+		part.volumes.count = min_size(report.volumes.count - volumes_at, REPORT_VOLUMES);
 		send_report(this, &part);
 		report.inventory.count = 0;
 	}

@@ -34,6 +34,7 @@
 struct kernel_expected {
 	uint8_t uuid[16];
 	uint64_t size_bytes;
+	const struct ld_label *label; /* of a member that was formatted before; NULL */
 };
 
 struct kernel_expected_list {
@@ -70,6 +71,13 @@ struct kernel_namespace {
 	uint32_t group;
 };
 
+/* The progress of an operation that takes long, called on the thread that does it, from time to time. */
+struct kernel_progress {
+	void *data;
+	/* false: end as soon as possible, with CANCELLED. */
+	bool (*tell)(void *data, uint64_t done, uint64_t total);
+};
+
 struct kernel {
 	const struct kernel_operations *operations;
 };
@@ -99,6 +107,10 @@ struct kernel_operations {
 	int (*block_write)(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 			   struct error *error);
 
+	/* Write zeros over all of a device, past every cache; durable when it returns. `progress` may be NULL. */
+	int (*block_fill)(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
+			  struct error *error);
+
 	/* A marked port with its two ANA groups. FAILED_PRECONDITION when a port of that number is somebody else's. */
 	int (*port_create)(struct kernel *kernel, const char *mark, uint64_t id, const char *address,
 			   struct error *error);
@@ -120,6 +132,9 @@ struct kernel_operations {
 	/* Drops the connections to the subsystem through this port. */
 	int (*port_unlink)(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 
+	/* A number that changes when an import comes, goes, or changes its state or accessibility, and when a
+	 * device-mapper device has an event (a mirror lost a member, or completed one). Cheap, waits for nothing. */
+	uint64_t (*watch)(struct kernel *kernel);
 	/* Answer new connections to the port with tcp-reset, until `reason` and all others that were named for the
 	 * port are taken back: a host that is told "no such subsystem" may give up for ever. Connections that stand
 	 * go on. Ends by itself after a while, and when the agent starts. */

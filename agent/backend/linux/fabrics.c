@@ -77,7 +77,7 @@ static bool controller_read(const char *name, struct fabrics_controller *ret)
 }
 
 /* The worst ANA state of a controller's paths, which appear below it as nvme<subsystem>c<controller>n<head>. */
-static int ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error)
+int fabrics_ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error)
 {
 	static const char *const states[] = { "",	"optimized",	"non-optimized",
 					      "change", "inaccessible", "persistent-loss" };
@@ -114,7 +114,7 @@ static int controller_observe(struct arena *arena, const char *name, struct obse
 
 	if (!controller_read(name, &controller))
 		return 0;
-	code = ana_read(arena, name, &ana, error);
+	code = fabrics_ana_read(arena, name, &ana, error);
 	if (code != 0)
 		return code;
 	import = LIST_PUSH(arena, &observed->imports);
@@ -128,7 +128,7 @@ static int controller_observe(struct arena *arena, const char *name, struct obse
 	import->state = arena_strdup(arena, controller.state);
 	import->ana = ana;
 	if (import->nqn == NULL || import->address == NULL || import->trsvcid == NULL || import->host_nqn == NULL ||
-	    import->state == NULL)
+	    import->state == NULL || import->ana == NULL)
 		return error_set_nomem(error);
 	return 0;
 }

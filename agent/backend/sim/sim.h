@@ -7,7 +7,8 @@
  * blocks that were written (labels), and nothing else of the data.
  *
  * Imports always succeed at once and show exactly the namespaces that the desired state expects, whether or not
- * another simulated node exports them: a simulated node knows nothing of other nodes.
+ * another simulated node exports them: a simulated node knows nothing of other nodes. A namespace of which it knows no
+ * block yet, or only of an older epoch, shows the label that a Disk Node which formatted and fenced it would show.
  */
 #ifndef DNVME_AGENT_BACKEND_SIM_SIM_H
 #define DNVME_AGENT_BACKEND_SIM_SIM_H
@@ -34,6 +35,12 @@ void kernel_sim_labels_assume(struct kernel *kernel);
  * block, as a kernel call may. For tests. */
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);
 void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data);
+
+/* What happens to member `index` of the mirror `name`: it fails; or it is rebuilt up to so many sectors. For tests. */
+int kernel_sim_member_fail(struct kernel *kernel, const char *name, unsigned index, struct error *error);
+int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sectors, struct error *error);
+/* Rebuilds that begin from now on complete at once, or only when kernel_sim_rebuild_set() says so. For tests. */
+void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);
 
 /* What becomes of the import of a subsystem from an address: its state ("live", "connecting") and ANA state
  * ("optimized", "inaccessible"), which must be literals. What would wait for I/O through such an import then fails,
