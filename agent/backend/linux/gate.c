@@ -27,6 +27,7 @@
 
 #define TABLE "inet dnvme"
 #define REFRESH_TRIES 3
+#define READ_TRIES 5
 
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
@@ -242,20 +243,18 @@ static uint64_t remaining_parse(const char *listing, uint64_t port)
 	return 0;
 }
 
-int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
+static int read_once(struct gate *gate, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
 {
-	struct gate *gate = gate_of(kernel);
 	uint64_t remaining_ms = 0;
 	char commands[96];
 	int code;
 
-	pthread_mutex_lock(&gate->lock);
 	snprintf(commands, sizeof(commands), "get element " TABLE " guarded { %" PRIu64 " }", port);
 	code = run(gate, commands, "read the gate", port, error);
-	nft_ctx_get_output_buffer(gate->context);
 	for (size_t i = 0; i < 2 && code == 0; i++) {
 		uint64_t left = 0;
 
+		nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
 		snprintf(commands, sizeof(commands), "list set " TABLE " %s", sets[i]);
 		code = run(gate, commands, "read the gate", port, error);
 		if (code == 0)
@@ -264,6 +263,20 @@ int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, 
 	}
 	if (code == 0)
 		*ret_remaining_ms = remaining_ms;
+	return code;
+}
+
+int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	int code = ERROR_INTERNAL;
+
+	pthread_mutex_lock(&gate->lock);
+	/* A transaction of another process interrupts a listing. */
+	for (int tries = 0; tries < READ_TRIES && code != 0; tries++)
+		code = read_once(gate, port, ret_remaining_ms, error);
 	pthread_mutex_unlock(&gate->lock);
+	if (code == 0)
+		error_clear(error);
 	return code;
 }
