@@ -144,6 +144,21 @@ static void hold(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, uint
 	kill(getpid(), SIGKILL);
 }
 
+/* Look all the time: until it is shut, or for so long. Prints how long it was open, and the least that was left. */
+static void watch(struct kernel *kernel, uint64_t port, uint64_t limit_ms)
+{
+	struct error error = { 0 };
+	uint64_t began = now_us(), left, least = UINT64_MAX, spent = 0;
+
+	do {
+		check(kernel->operations->gate_read(kernel, port, &left, &error), &error);
+		least = left < least ? left : least;
+		spent = (now_us() - began) / 1000;
+		poll(NULL, 0, ECHO_INTERVAL_MS);
+	} while (left > 0 && (limit_ms == 0 || spent < limit_ms));
+	printf("%" PRIu64 " %" PRIu64 "\n", spent, least);
+}
+
 static void cost(struct kernel *kernel, uint64_t port, uint64_t times)
 {
 	struct error error = { 0 };
@@ -192,12 +207,14 @@ int main(int count, char **arguments)
 		printf("%" PRIu64 "\n", left);
 	} else if (strcmp(verb, "hold") == 0) {
 		hold(kernel, numbers[0], numbers[1], numbers[2], numbers[3]);
+	} else if (strcmp(verb, "watch") == 0) {
+		watch(kernel, numbers[0], numbers[1]);
 	} else if (strcmp(verb, "cost") == 0) {
 		cost(kernel, numbers[0], numbers[1]);
 	} else {
 		fprintf(stderr,
 			"usage: gate_probe guard|shut|read|serve PORT | refresh PORT MS | hold PORT MS INTERVAL "
-			"TIMES | cost PORT TIMES | echo ADDRESS PORT [TIMES]\n");
+			"TIMES | cost PORT TIMES | watch PORT [MS] | echo ADDRESS PORT [TIMES]\n");
 		return 2;
 	}
 	kernel->operations->close(kernel);

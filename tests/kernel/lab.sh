@@ -76,7 +76,7 @@ lab_up() { # DN CN HOST
 	rm -rf "$LAB_STATE"
 	mkdir -p "$LAB_STATE"
 	rack up --driver "$DRIVER" --dn "$1" --cn "$2" --host "$3" --servers 3 --disk-size 4G --install "$BIN/dnvme-agent" \
-		--install "$BIN/dnvme"
+		--install "$BIN/dnvme" ${LAB_INSTALL:+--install "$BIN/$LAB_INSTALL"}
 	step "the rack is up: $1 Disk Nodes, $2 Controller Nodes, $3 host, 3 servers ($DRIVER)"
 	for lab_i in 1 2 3; do server_start "$lab_i"; done
 	wait_until 20 "the servers answer" cli cluster init --name lab

@@ -4,9 +4,13 @@
  *
  *   table inet dnvme {
  *           set guarded { type inet_service; }                  ports that may be served on with an element only
- *           set lease { type inet_service; flags timeout; }     those elements
- *           chain in { hook input: tcp dport @guarded, not @lease: reject with tcp reset }
+ *           set lease { type inet_service; flags timeout; }     those elements,
+ *           set lease_other { the same }                        in turn
+ *           chain in { hook input: tcp dport @guarded, in neither @lease nor @lease_other: reject with tcp reset }
  *   }
+ *
+ * Two sets, because a lookup that runs while an element is replaced may find neither the old one nor the new one
+ * (before Linux 6.17), and would reset a connection: the element of the refresh before stands in for it.
  *
  * What leaves the node is not looked at: an answer to a command that came before the gate shut may still go out.
  */
@@ -23,11 +27,15 @@
 
 #define TABLE "inet dnvme"
 #define REFRESH_TRIES 3
+#define READ_TRIES 5
 
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
 	struct nft_ctx *context;
+	bool other; /* the set whose turn it is */
 };
+
+static const char *const sets[] = { "lease", "lease_other" };
 
 struct gate *gate_make(void)
 {
@@ -79,16 +87,18 @@ static int run(struct gate *gate, const char *commands, const char *what, uint64
  * there twice: the chain is emptied in the same transaction, which packets see as one change. */
 static int guard(struct gate *gate, uint64_t port, struct error *error)
 {
-	char commands[640];
+	char commands[768];
 
 	snprintf(commands, sizeof(commands),
 		 "add table " TABLE "\n"
 		 "add set " TABLE " guarded { type inet_service ; }\n"
 		 "add set " TABLE " lease { type inet_service ; flags timeout ; }\n"
+		 "add set " TABLE " lease_other { type inet_service ; flags timeout ; }\n"
 		 "add chain " TABLE " in { type filter hook input priority 0 ; policy accept ; }\n"
 		 "add element " TABLE " guarded { %" PRIu64 " }\n"
 		 "flush chain " TABLE " in\n"
-		 "add rule " TABLE " in tcp dport @guarded tcp dport != @lease reject with tcp reset\n",
+		 "add rule " TABLE " in tcp dport @guarded tcp dport != @lease tcp dport != @lease_other "
+		 "reject with tcp reset\n",
 		 port);
 	return run(gate, commands, "guard the gate", port, error);
 }
@@ -97,24 +107,30 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
  * and added. Packets see only the last. */
 static int refresh(struct gate *gate, uint64_t port, uint64_t timeout_ms, struct error *error)
 {
+	const char *set = sets[gate->other];
 	char commands[384];
 
 	snprintf(commands, sizeof(commands),
-		 "add element " TABLE " lease { %" PRIu64 " timeout %" PRIu64 "ms }\n"
-		 "delete element " TABLE " lease { %" PRIu64 " }\n"
-		 "add element " TABLE " lease { %" PRIu64 " timeout %" PRIu64 "ms }\n",
-		 port, timeout_ms, port, port, timeout_ms);
-	return run(gate, commands, "refresh the gate", port, error);
+		 "add element " TABLE " %s { %" PRIu64 " timeout %" PRIu64 "ms }\n"
+		 "delete element " TABLE " %s { %" PRIu64 " }\n"
+		 "add element " TABLE " %s { %" PRIu64 " timeout %" PRIu64 "ms }\n",
+		 set, port, timeout_ms, set, port, set, port, timeout_ms);
+	if (run(gate, commands, "refresh the gate", port, error) != 0)
+		return (int)error->code;
+	gate->other = !gate->other;
+	return 0;
 }
 
 static int shut(struct gate *gate, uint64_t port, struct error *error)
 {
-	char commands[256];
+	char commands[448];
 
 	snprintf(commands, sizeof(commands),
 		 "add element " TABLE " lease { %" PRIu64 " timeout 1m }\n"
-		 "delete element " TABLE " lease { %" PRIu64 " }\n",
-		 port, port);
+		 "delete element " TABLE " lease { %" PRIu64 " }\n"
+		 "add element " TABLE " lease_other { %" PRIu64 " timeout 1m }\n"
+		 "delete element " TABLE " lease_other { %" PRIu64 " }\n",
+		 port, port, port, port);
 	return run(gate, commands, "shut the gate", port, error);
 }
 
@@ -227,20 +243,40 @@ static uint64_t remaining_parse(const char *listing, uint64_t port)
 	return 0;
 }
 
-int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
+static int read_once(struct gate *gate, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
 {
-	struct gate *gate = gate_of(kernel);
+	uint64_t remaining_ms = 0;
 	char commands[96];
 	int code;
 
-	pthread_mutex_lock(&gate->lock);
 	snprintf(commands, sizeof(commands), "get element " TABLE " guarded { %" PRIu64 " }", port);
 	code = run(gate, commands, "read the gate", port, error);
-	nft_ctx_get_output_buffer(gate->context);
+	for (size_t i = 0; i < 2 && code == 0; i++) {
+		uint64_t left = 0;
+
+		nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
+		snprintf(commands, sizeof(commands), "list set " TABLE " %s", sets[i]);
+		code = run(gate, commands, "read the gate", port, error);
+		if (code == 0)
+			left = remaining_parse(nft_ctx_get_output_buffer(gate->context), port);
+		remaining_ms = left > remaining_ms ? left : remaining_ms;
+	}
 	if (code == 0)
-		code = run(gate, "list set " TABLE " lease", "read the gate", port, error);
-	if (code == 0)
-		*ret_remaining_ms = remaining_parse(nft_ctx_get_output_buffer(gate->context), port);
+		*ret_remaining_ms = remaining_ms;
+	return code;
+}
+
+int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	int code = ERROR_INTERNAL;
+
+	pthread_mutex_lock(&gate->lock);
+	/* A transaction of another process interrupts a listing. */
+	for (int tries = 0; tries < READ_TRIES && code != 0; tries++)
+		code = read_once(gate, port, ret_remaining_ms, error);
 	pthread_mutex_unlock(&gate->lock);
+	if (code == 0)
+		error_clear(error);
 	return code;
 }
