@@ -15,6 +15,7 @@ enum action_kind {
 	ACTION_LABEL_READ,
 	ACTION_LABEL_WRITE,
 	ACTION_LABEL_RAISE,
+	ACTION_FILL,
 	ACTION_PORT_CREATE,
 	ACTION_PORT_REMOVE,
 	ACTION_SUBSYSTEM_CREATE,
@@ -40,10 +41,12 @@ struct action {
 	const char *name; /* dm device */
 	const char *uuid;
 	struct observed_target_list table;
-	struct target_zero_list zeros; /* DM_CREATE: clear these first, */
+	struct string_list resyncs;    /* DM_CREATE: ask for a resync in these raid superblocks first, */
+	struct target_zero_list zeros; /* DM_CREATE, DM_RELOAD: clear these, */
 	const char *message_device;    /* then send this message, then create */
 	const char *message;
-	struct ld_label label; /* LABEL_RAISE: with the new epoch */
+	struct ld_label label;	/* LABEL_RAISE: with the new epoch */
+	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */
 	const char *nqn;
 	const char *host;
 	const char *mark;

@@ -101,7 +101,8 @@ static void on_passed(void *data)
 	if (observed == NULL)
 		return;
 	session_start(agent->session, &observed->disks);
-	session_report(agent->session, reconciler_statuses(agent->reconciler), &observed->disks);
+	session_report(agent->session, reconciler_statuses(agent->reconciler), reconciler_health(agent->reconciler),
+		       &observed->disks);
 }
 
 static void on_desired(void *data)

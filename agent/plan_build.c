@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is wanted and not there is made: device-mapper devices from the bottom. */
+#include "agent/group.h"
 #include "agent/planner.h"
 
 #include <inttypes.h>
@@ -23,17 +24,6 @@ struct dm_builder {
 	enum leg_decision decision;
 };
 
-static const struct observed_label *label_find(const struct planner *planner, const struct target_label *wanted)
-{
-	for (size_t i = 0; i < planner->observed->labels.count; i++) {
-		const struct observed_label *label = &planner->observed->labels.items[i];
-
-		if (strcmp(label->device, wanted->device) == 0 && strcmp(label->uuid, wanted->uuid) == 0)
-			return label;
-	}
-	return NULL;
-}
-
 /* Whether the slice exists now or is made earlier in this lane. */
 static bool device_will_be_there(struct planner *planner, const char *name)
 {
@@ -43,13 +33,24 @@ static bool device_will_be_there(struct planner *planner, const char *name)
 	return (dm != NULL && dm->ready) || (wanted != NULL && planner->created[wanted - planner->target->dms.items]);
 }
 
+/* Whether I/O to a slice that exists would wait: then its lane would hang, and everything in it. */
+static bool is_frozen(struct planner *planner, const char *name)
+{
+	const struct planner_dm *dm = planner_dm_find(planner, name);
+
+	return dm != NULL &&
+	       group_path_find(planner->observed, PLANNER_DEVICE(dm->observed->major, dm->observed->minor)) ==
+		       GROUP_PATH_FROZEN;
+}
+
 static int labels_read(struct planner *planner, const struct target_leg *leg)
 {
 	for (size_t i = 0; i < leg->labels.count; i++) {
 		const struct target_label *wanted = &leg->labels.items[i];
 		struct action *action;
 
-		if (label_find(planner, wanted) != NULL || !device_will_be_there(planner, wanted->device))
+		if (group_label_find(planner->observed, wanted) != NULL ||
+		    !device_will_be_there(planner, wanted->device) || is_frozen(planner, wanted->device))
 			continue;
 		action = planner_action(planner, ACTION_LABEL_READ, &leg->owner);
 		if (action == NULL)
@@ -68,7 +69,7 @@ static enum leg_decision leg_decide(struct planner *planner, const struct target
 
 	for (size_t i = 0; i < leg->labels.count; i++) {
 		const struct target_label *wanted = &leg->labels.items[i];
-		const struct observed_label *found = label_find(planner, wanted);
+		const struct observed_label *found = group_label_find(planner->observed, wanted);
 		const char *reason = NULL;
 
 		if (found == NULL)
@@ -79,13 +80,16 @@ static enum leg_decision leg_decide(struct planner *planner, const struct target
 			reason = "its label is that of another LD";
 		else if (!found->label->formatted)
 			reason = "its label says that it was not formatted";
-		else if (found->label->epoch > wanted->label.epoch)
-			reason = "its label has a later epoch";
+		else if (found->label->epoch != wanted->label.epoch)
+			reason = found->label->epoch > wanted->label.epoch
+					 ? "its label has a later epoch: another holder was given it"
+					 : "its label has an earlier epoch: its Disk Node did not fence it";
 		if (reason == NULL)
 			continue;
 		formatted = false;
-		if (leg->format && !(found->label != NULL && found->label->epoch > wanted->label.epoch &&
-				     label_is_same(found->label, &wanted->label)))
+		/* What was formatted once, or belongs to another epoch, is never wiped. */
+		if (leg->format && !(found->label != NULL && label_is_same(found->label, &wanted->label) &&
+				     found->label->epoch != wanted->label.epoch))
 			continue;
 		if (planner_note(planner, PLAN_NOTE_FAILS, &leg->owner, NULL,
 				 "ld%" PRIu64 " cannot be assembled as member %" PRIu64 " of group %" PRIu64
@@ -111,6 +115,17 @@ static enum leg_decision leg_decision(struct dm_builder *this, const struct targ
 			this->decision = LEG_NOMEM;
 	}
 	return this->decision;
+}
+
+/* Whoever held the group before may have died while it wrote: what was in flight has to be made equal. */
+static int resyncs_add(struct planner *planner, const struct target_group *group, struct action *action)
+{
+	for (size_t i = 0; i < group->count; i++) {
+		if (group->members[i].state == LD_STATE_IN_SYNC &&
+		    list_push_string(planner->arena, &action->resyncs, group->members[i].raid_metadata) != 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int create(struct dm_builder *this, const struct target_dm *wanted)
@@ -141,6 +156,13 @@ static int create(struct dm_builder *this, const struct target_dm *wanted)
 	    planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->format_table, &resolved) ==
 		    PLANNER_NOMEM)
 		return -1;
+	for (size_t i = 0; wanted->group != NULL && i < wanted->group->count; i++) {
+		const struct target_member *member = &wanted->group->members[i];
+
+		if (member->state == LD_STATE_IN_SYNC && is_frozen(planner, member->raid_metadata))
+			return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, NULL,
+					    "%s waits for the path to ld%" PRIu64, wanted->name, member->ld);
+	}
 	action = planner_action(planner, ACTION_DM_CREATE, &wanted->owner);
 	if (action == NULL)
 		return -1;
@@ -151,6 +173,8 @@ static int create(struct dm_builder *this, const struct target_dm *wanted)
 		action->zeros = wanted->zeros;
 		action->message_device = wanted->message_device;
 		action->message = wanted->message;
+	} else if (wanted->group != NULL && resyncs_add(planner, wanted->group, action) != 0) {
+		return -1;
 	}
 	planner->created[wanted - planner->target->dms.items] = true;
 	return 0;
@@ -214,6 +238,16 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 	case PLANNER_READY:
 		break;
 	}
+	if (wanted->group != NULL && !dm->observed->suspended)
+		return planner_group_adjust(planner, wanted, dm, &resolved);
+	/* Somebody died in the middle of a reload: the table that was loaded takes effect. */
+	if (wanted->group != NULL) {
+		action = planner_action(planner, ACTION_DM_RESUME, &wanted->owner);
+		if (action == NULL)
+			return -1;
+		action->name = wanted->name;
+		return 0;
+	}
 	same = planner_table_is_same(&resolved, &dm->observed->targets);
 	if (same && !dm->observed->suspended) {
 		dm->ready = true;
@@ -249,6 +283,13 @@ static int labels_write(struct dm_builder *this, const struct target_dm *thin, b
 		return -1;
 	if (decision != LEG_NEW || (!ready && !planner->created[thin - planner->target->dms.items]))
 		return 0;
+	if (thin->leg->thick) {
+		struct action *action = planner_action(planner, ACTION_FILL, &thin->owner);
+
+		if (action == NULL)
+			return -1;
+		action->name = thin->name;
+	}
 	for (size_t i = 0; i < thin->leg->labels.count; i++) {
 		const struct target_label *wanted = &thin->leg->labels.items[i];
 		struct action *action = planner_action(planner, ACTION_LABEL_WRITE, &thin->owner);
@@ -291,8 +332,14 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 				      "a device %s exists that is not ours", wanted->name);
 	if (result == 0 && wanted->guard != NULL)
 		result = planner_build_guard(this->planner, wanted);
-	if (result == 0 && wanted->leg != NULL && wanted->leg->format && wanted->name == wanted->leg->thin)
-		result = labels_write(this, wanted, dm != NULL && dm->ready);
+	if (result != 0 || wanted->leg == NULL || !wanted->leg->format || wanted->name != wanted->leg->thin)
+		return result;
+	result = labels_write(this, wanted, dm != NULL && dm->ready);
+	/* Until its labels are written, nothing outside this lane may use it. */
+	if (dm != NULL && dm->ready && this->leg == wanted->leg && this->decision == LEG_NEW) {
+		dm->ready = false;
+		this->planner->created[wanted - this->planner->target->dms.items] = true;
+	}
 	return result;
 }
 

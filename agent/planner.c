@@ -318,8 +318,8 @@ static bool word_is(const char *word, size_t length, const char *text)
 	return strlen(text) == length && strncmp(word, text, length) == 0;
 }
 
-/* The raid target prints how it was once told to begin (sync, nosync, rebuild N, and their number), which says nothing
- * about how it is now. */
+/* The raid target prints how it was once told to begin (sync, nosync, rebuild N, its rate, and their number), which
+ * says nothing about how it is now. */
 static bool raid_params_are_same(const char *a, const char *b)
 {
 	for (int word_number = 0;; word_number++) {
@@ -330,8 +330,9 @@ static bool raid_params_are_same(const char *a, const char *b)
 			lengths[side] = next_word(texts[side], &words[side]);
 			while (word_is(words[side], lengths[side], "sync") ||
 			       word_is(words[side], lengths[side], "nosync") ||
-			       word_is(words[side], lengths[side], "rebuild")) {
-				if (word_is(words[side], lengths[side], "rebuild"))
+			       word_is(words[side], lengths[side], "rebuild") ||
+			       word_is(words[side], lengths[side], "max_recovery_rate")) {
+				if (words[side][0] == 'r' || words[side][0] == 'm')
 					next_word(texts[side], &words[side]);
 				lengths[side] = next_word(texts[side], &words[side]);
 			}

@@ -109,6 +109,9 @@ int planner_teardown_imports(struct planner *planner);
 int planner_teardown_ports(struct planner *planner);
 int planner_build_imports(struct planner *planner);
 int planner_build_dms(struct planner *planner);
+/* A mirror that runs; `in_sync` is the resolved table with its members in sync. */
+int planner_group_adjust(struct planner *planner, const struct target_dm *wanted, struct planner_dm *dm,
+			 const struct observed_target_list *in_sync);
 int planner_build_exports(struct planner *planner);
 
 /* The label of an LD that is there or made in this wave; may hold its export back. */

@@ -413,6 +413,7 @@ static void disks_keep(struct session *this, const struct observed_disk_list *di
 		copies[i].serial = inventory.items[i].serial;
 		copies[i].size_bytes = inventory.items[i].size_bytes;
 		copies[i].in_use = inventory.items[i].in_use;
+		copies[i].volatile_cache = inventory.items[i].volatile_cache;
 	}
 	arena_free(&this->inventory_arena);
 	this->inventory_arena = arena;
@@ -429,8 +430,9 @@ void session_start(struct session *this, const struct observed_disk_list *disks)
 }
 
 void session_report(struct session *this, const struct object_status_list *statuses,
-		    const struct observed_disk_list *disks)
+		    const struct volume_health_list *health, const struct observed_disk_list *disks)
 {
+	const struct reported_news news = { statuses, health, disks, clock_boot_ms() };
 	struct agent_report report, part;
 	struct arena arena = ARENA_INIT;
 	struct error error = { 0 };
@@ -438,18 +440,19 @@ void session_report(struct session *this, const struct object_status_list *statu
 	disks_keep(this, disks);
 	if (this->machine.state != OPEN)
 		return;
-	if (reported_update(&this->reported, statuses, disks, &arena, &report, &error) != 0) {
+	if (reported_update(&this->reported, &news, &arena, &report, &error) != 0) {
 		log_failure(LOG_LEVEL_ERROR, "cannot report", &error);
 		goto cleanup;
 	}
-	for (size_t at = 0; this->machine.state == OPEN && (at < report.objects.count || report.inventory.count > 0);
+	for (size_t at = 0; this->machine.state == OPEN &&
+			    (at < report.objects.count || report.inventory.count > 0 || report.volumes.count > 0);
 	     at += part.objects.count) {
 		part = report;
 		part.objects.items += at;
 		part.objects.count =
 			report.objects.count - at < REPORT_OBJECTS ? report.objects.count - at : REPORT_OBJECTS;
 		send_report(this, &part);
-		report.inventory.count = 0;
+		report.inventory.count = report.volumes.count = 0;
 	}
 	/* The leader forgets a removed object when it heard this; should it not hear it, its successor says again what
 	 * was removed. */

@@ -41,7 +41,7 @@ void session_start(struct session *session, const struct observed_disk_list *dis
 
 /* Tell the leader what changed since the last call of this session, if there is one. */
 void session_report(struct session *session, const struct object_status_list *statuses,
-		    const struct observed_disk_list *disks);
+		    const struct volume_health_list *health, const struct observed_disk_list *disks);
 
 /* Close; the memory goes when the loop has closed the handles. Accepts NULL. */
 void session_close(struct session *session);

@@ -90,6 +90,7 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 	struct object_status *status = LIST_PUSH(maker->arena, maker->statuses);
 	const char *rest = removed ? remains(maker, kind, id) : NULL;
 	struct buffer text = BUFFER_INIT;
+	const char *step = NULL;
 
 	if (status == NULL)
 		return -1;
@@ -119,6 +120,8 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 			take(status, OBJECT_STATE_FAILED, arena_strdup(maker->arena, lane->failure));
 		else if (lane->busy)
 			take(status, OBJECT_STATE_PENDING, "work is under way");
+		if (lane->step != NULL)
+			step = lane->step;
 		if (status->message == NULL)
 			return -1;
 	}
@@ -151,6 +154,10 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 		buffer_free(&text);
 		break;
 	}
+	/* Better than what comes next is how far this came. */
+	if (step != NULL && status->state == OBJECT_STATE_PENDING &&
+	    (status->message = arena_strdup(maker->arena, step)) == NULL)
+		return -1;
 	return 0;
 }
 

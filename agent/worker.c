@@ -190,6 +190,13 @@ void worker_step(struct worker_job *job, const char *text)
 	pthread_mutex_unlock(&job->lock);
 }
 
+void worker_step_get(struct worker_job *job, char ret_step[WORKER_STEP_SIZE])
+{
+	pthread_mutex_lock(&job->lock);
+	memcpy(ret_step, job->step, WORKER_STEP_SIZE);
+	pthread_mutex_unlock(&job->lock);
+}
+
 bool worker_is_stopping(const struct worker_job *job)
 {
 	return atomic_load(&job->pool->stopping);

@@ -277,6 +277,7 @@ static int member_project(struct projection *projection, const struct volume *vo
 		.address = entry->node->address,
 		.port = entry->disk.port,
 		.size_bytes = leg->group_extents * projection->cluster.extent_bytes,
+		.since_ms = ld->since_ms,
 	};
 	names_ld_uuid(projection->cluster.id, ld->id, slot->epoch, ret_member->uuid);
 	return ret_member->nqn != NULL ? 0 : state_nomem(&projection->state, error);

@@ -34,6 +34,7 @@
 struct kernel_expected {
 	uint8_t uuid[16];
 	uint64_t size_bytes;
+	const struct ld_label *label; /* of a member that was formatted before; NULL */
 };
 
 struct kernel_expected_list {
@@ -70,6 +71,13 @@ struct kernel_namespace {
 	uint32_t group;
 };
 
+/* The progress of an operation that takes long, called on the thread that does it, from time to time. */
+struct kernel_progress {
+	void *data;
+	/* false: end as soon as possible, with CANCELLED. */
+	bool (*tell)(void *data, uint64_t done, uint64_t total);
+};
+
 struct kernel {
 	const struct kernel_operations *operations;
 };
@@ -99,6 +107,10 @@ struct kernel_operations {
 	int (*block_write)(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 			   struct error *error);
 
+	/* Write zeros over all of a device, past every cache; durable when it returns. `progress` may be NULL. */
+	int (*block_fill)(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
+			  struct error *error);
+
 	/* A marked port with its two ANA groups. FAILED_PRECONDITION when a port of that number is somebody else's. */
 	int (*port_create)(struct kernel *kernel, const char *mark, uint64_t id, const char *address,
 			   struct error *error);
@@ -126,6 +138,9 @@ struct kernel_operations {
 	int (*port_reject)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 	int (*port_admit)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 
+	/* A number that changes when an import comes, goes, or changes its state or accessibility, and when a
+	 * device-mapper device has an event (a mirror lost a member, or completed one). Cheap, waits for nothing. */
+	uint64_t (*watch)(struct kernel *kernel);
 	/* Frozen, never failed: no I/O timeout, endless reconnecting. */
 	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 	int (*import_disconnect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);

@@ -286,24 +286,26 @@ static void test_reported(void **state)
 	struct object_status_list statuses = { 2, items };
 	struct observed_disk disk = { .path = "/dev/vdb", .size_bytes = 5 };
 	struct observed_disk_list disks = { 1, &disk };
+	struct volume_health_list health = { 0 };
+	struct reported_news news = { &statuses, &health, &disks, 5000 };
 	struct reported reported = { 0 };
 	struct agent_report report;
 	struct error error;
 
-	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(reported_update(&reported, &news, &f->arena, &report, &error), 0);
 	assert_int_equal(report.objects.count, 2);
 	assert_int_equal(report.inventory.count, 1);
-	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(reported_update(&reported, &news, &f->arena, &report, &error), 0);
 	assert_int_equal(report.objects.count, 0);
 	assert_int_equal(report.inventory.count, 0);
 	items[0].message = "y";
 	disk.in_use = true;
-	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(reported_update(&reported, &news, &f->arena, &report, &error), 0);
 	assert_int_equal(report.objects.count, 1);
 	assert_string_equal(report.objects.items[0].message, "y");
 	assert_int_equal(report.inventory.count, 1);
 	reported_reset(&reported);
-	assert_int_equal(reported_update(&reported, &statuses, &disks, &f->arena, &report, &error), 0);
+	assert_int_equal(reported_update(&reported, &news, &f->arena, &report, &error), 0);
 	assert_int_equal(report.objects.count, 2);
 	reported_reset(&reported);
 }

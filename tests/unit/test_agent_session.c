@@ -426,6 +426,8 @@ static bool was_greeted_twice(struct fixture *fixture)
 
 /* --- tests --- */
 
+static const struct volume_health_list no_health;
+
 static void test_hello_and_heartbeats(void **state)
 {
 	struct fixture *f = *state;
@@ -575,13 +577,13 @@ static void test_report_begins_anew(void **state)
 
 	start(f);
 	run_until(f, is_open_once);
-	session_report(f->session, &statuses, &disks);
-	session_report(f->session, &statuses, &disks);
+	session_report(f->session, &statuses, &no_health, &disks);
+	session_report(f->session, &statuses, &no_health, &disks);
 	run_until(f, first_has_reports);
 	assert_int_equal(f->servers[0].reported_objects, 1);
 	peer_close(server_peer(&f->servers[0]));
 	run_until(f, is_open_twice);
-	session_report(f->session, &statuses, &disks);
+	session_report(f->session, &statuses, &no_health, &disks);
 	run_until(f, second_has_reports);
 }
 

@@ -3,6 +3,7 @@
 #ifndef DNVME_AGENT_BACKEND_LINUX_LINUX_H
 #define DNVME_AGENT_BACKEND_LINUX_LINUX_H
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -45,6 +46,8 @@ int dm_create(struct kernel *kernel, const char *name, const char *uuid, const s
 	      struct error *error);
 int dm_remove(struct kernel *kernel, const char *name, struct error *error);
 int dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table, struct error *error);
+/* Names and event numbers of our devices. */
+uint64_t dm_digest(uint64_t seed);
 int dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int dm_resume(struct kernel *kernel, const char *name, struct error *error);
 int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
@@ -56,6 +59,7 @@ int block_read(struct kernel *kernel, const char *name, uint64_t start, void *re
 	       struct error *error);
 int block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		struct error *error);
+int block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error);
 int disks_observe(struct arena *arena, struct observed *observed, struct error *error);
 
 /* --- the NVMe target (nvmet.c) --- */
@@ -123,5 +127,11 @@ int gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
 int gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+
+/* --- the state of imports (watch.c) --- */
+
+uint64_t watch_digest(struct kernel *kernel);
+/* The worst ANA state of a controller's namespaces, "" when it has none. INTERNAL when memory is exhausted. */
+int watch_ana(struct arena *arena, const char *controller, char *ret_ana, size_t size, struct error *error);
 
 #endif

@@ -7,7 +7,8 @@
  * blocks that were written (labels), and nothing else of the data.
  *
  * Imports always succeed at once and show exactly the namespaces that the desired state expects, whether or not
- * another simulated node exports them: a simulated node knows nothing of other nodes.
+ * another simulated node exports them: a simulated node knows nothing of other nodes. A namespace of which it knows no
+ * block yet, or only of an older epoch, shows the label that a Disk Node which formatted and fenced it would show.
  */
 #ifndef DNVME_AGENT_BACKEND_SIM_SIM_H
 #define DNVME_AGENT_BACKEND_SIM_SIM_H
@@ -44,6 +45,11 @@ void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *add
  * tests. */
 int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, const char *ana,
 			  struct error *error);
+/* What happens to member `index` of the mirror `name`: it fails; or it is rebuilt up to so many sectors. For tests. */
+int kernel_sim_member_fail(struct kernel *kernel, const char *name, unsigned index, struct error *error);
+int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sectors, struct error *error);
+/* Rebuilds that begin from now on complete at once, or only when kernel_sim_rebuild_set() says so. For tests. */
+void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);
 
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);

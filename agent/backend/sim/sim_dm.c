@@ -115,13 +115,29 @@ static bool is_device(const char *word)
 	return isdigit((unsigned char)word[0]) && strchr(word, ':') != NULL;
 }
 
+size_t sim_identity_length(const char *uuid)
+{
+	const char *epoch = strrchr(uuid, '-');
+
+	return epoch != NULL && epoch[1] == 'e' ? (size_t)(epoch - uuid) : strlen(uuid);
+}
+
 static bool thin_exists(struct sim_kernel *this, const char *identity)
 {
+	size_t length = sim_identity_length(identity);
+
 	for (size_t i = 0; i < this->state.thins.count; i++) {
-		if (strcmp(this->state.thins.items[i], identity) == 0)
+		const char *thin = this->state.thins.items[i];
+
+		if (sim_identity_length(thin) == length && strncmp(thin, identity, length) == 0)
 			return true;
 	}
 	return false;
+}
+
+int sim_thin_add(struct sim_kernel *this, const char *pool_uuid)
+{
+	return thin_exists(this, pool_uuid) ? 0 : list_push_string(&this->arena, &this->state.thins, pool_uuid);
 }
 
 /* A line as the kernel prints it, after the checks that its target makes. */
@@ -232,7 +248,7 @@ int sim_dm_create(struct kernel *kernel, const char *name, const char *uuid, con
 	dm->minor = this->state.next_minor++;
 	dm->targets = copy;
 	table_hold(this, &copy, 1);
-	return sim_end(this, 0, error);
+	return sim_end(this, sim_raid_start(this, dm, error), error);
 }
 
 static bool import_answers(struct sim_kernel *this, const char *nqn)
@@ -318,6 +334,7 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 		dm->event++;
 		dm->suspended = false;
 		table_hold(this, &copy, 1);
+		code = sim_raid_start(this, dm, error);
 	}
 	return sim_end(this, code, error);
 }
@@ -358,7 +375,7 @@ int sim_dm_message(struct kernel *kernel, const char *name, const char *message,
 	dm = sim_dm_find(this, name);
 	if (dm == NULL || strcmp(message, "create_thin 0") != 0)
 		code = error_set(error, ERROR_INVALID_ARGUMENT, "%s does not know the message \"%s\"", name, message);
-	else if (!thin_exists(this, dm->uuid) && list_push_string(&this->arena, &this->state.thins, dm->uuid) != 0)
+	else if (sim_thin_add(this, dm->uuid) != 0)
 		code = error_set_nomem(error);
 	return sim_end(this, code, error);
 }
@@ -366,8 +383,8 @@ int sim_dm_message(struct kernel *kernel, const char *name, const char *message,
 /* --- blocks --- */
 
 /* Where a byte of a device lies: down through linears to what is at the bottom. */
-static int block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
-		       uint64_t *ret_start, struct error *error)
+int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
+		    uint64_t *ret_start, struct error *error)
 {
 	struct observed_dm *dm = sim_dm_find(this, name);
 
@@ -400,7 +417,7 @@ static int block_place(struct sim_kernel *this, const char *name, uint64_t start
 	return 0;
 }
 
-static struct sim_block *block_find(struct sim_kernel *this, const char *key, uint64_t start)
+struct sim_block *sim_block_find(struct sim_kernel *this, const char *key, uint64_t start)
 {
 	for (size_t i = 0; i < this->state.blocks.count; i++) {
 		struct sim_block *block = &this->state.blocks.items[i];
@@ -409,6 +426,21 @@ static struct sim_block *block_find(struct sim_kernel *this, const char *key, ui
 			return block;
 	}
 	return NULL;
+}
+
+int sim_block_put(struct sim_kernel *this, const char *key, uint64_t start, const void *data)
+{
+	struct sim_block *block = sim_block_find(this, key, start);
+
+	if (block == NULL) {
+		block = LIST_PUSH(&this->arena, &this->state.blocks);
+		if (block == NULL || (block->device = arena_strdup(&this->arena, key)) == NULL)
+			return -1;
+		block->start = start;
+	}
+	block->data.data = arena_memdup(&this->arena, data, BLOCK_BYTES);
+	block->data.size = BLOCK_BYTES;
+	return block->data.data != NULL ? 0 : -1;
 }
 
 int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint64_t length, struct error *error)
@@ -420,7 +452,7 @@ int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint
 
 	if (code != 0)
 		return code;
-	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
 	for (size_t i = this->state.blocks.count; i-- > 0 && code == 0;) {
 		const struct sim_block *block = &this->state.blocks.items[i];
 
@@ -455,11 +487,11 @@ int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void
 
 	if (code != 0)
 		return code;
-	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
 	if (code == 0)
 		memset(ret_data, 0, length);
 	for (size_t at = 0; at < length && code == 0; at += BLOCK_BYTES) {
-		const struct sim_block *block = block_find(this, key, place + at);
+		const struct sim_block *block = sim_block_find(this, key, place + at);
 
 		if (block != NULL)
 			memcpy((char *)ret_data + at, block->data.data, block->data.size);
@@ -480,20 +512,27 @@ int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, con
 
 	if (code != 0)
 		return code;
-	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
 	for (size_t at = 0; at < length && code == 0; at += BLOCK_BYTES) {
-		struct sim_block *block = block_find(this, key, place + at);
-
-		if (block == NULL) {
-			block = LIST_PUSH(&this->arena, &this->state.blocks);
-			if (block == NULL || (block->device = arena_strdup(&this->arena, key)) == NULL)
-				return sim_end(this, error_set_nomem(error), error);
-			block->start = place + at;
-		}
-		block->data.data = arena_memdup(&this->arena, (const char *)data + at, BLOCK_BYTES);
-		block->data.size = BLOCK_BYTES;
-		if (block->data.data == NULL)
+		if (sim_block_put(this, key, place + at, (const char *)data + at) != 0)
 			code = error_set_nomem(error);
 	}
+	return sim_end(this, code, error);
+}
+
+/* Every block is mapped at once: there is no data to hold. */
+int sim_block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	const struct observed_dm *dm;
+	int code = sim_begin(this, "block_fill", name, error);
+
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	if (dm == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no device %s", name);
+	else if (progress != NULL)
+		progress->tell(progress->data, 1, 1);
 	return sim_end(this, code, error);
 }

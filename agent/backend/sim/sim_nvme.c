@@ -5,8 +5,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
+#include "agent/label.h"
 #include "agent/list.h"
+#include "agent/superblock.h"
+#include "lib/model/layout.h"
+#include "lib/model/names.h"
 
 /* --- the NVMe target --- */
 
@@ -336,6 +341,39 @@ static size_t import_find(struct sim_kernel *this, const struct kernel_import *i
 	return i;
 }
 
+/* What a Disk Node that did its work would show: a label of this epoch, a raid superblock, a thin device in the pool.
+ */
+static int content_add(struct sim_kernel *this, const struct kernel_expected *expected)
+{
+	const struct ld_label *wanted = expected->label;
+	char key[2 * sizeof(expected->uuid) + 1], id[NAMES_ID_SIZE * 2], uuid[NAMES_DM_UUID_SIZE];
+	uint8_t block[LABEL_BLOCK_BYTES];
+	struct arena arena = ARENA_INIT;
+	const struct sim_block *found;
+	struct ld_label label;
+	int result = 0;
+
+	for (size_t i = 0; i < sizeof(expected->uuid); i++)
+		snprintf(key + 2 * i, sizeof(key) - 2 * i, "%02x", expected->uuid[i]);
+	found = sim_block_find(this, key, 0);
+	if (found != NULL && (label_decode(found->data.data, &arena, &label, NULL) != 0 ||
+			      !label_is_same(&label, wanted) || label.epoch >= wanted->epoch)) {
+		arena_free(&arena);
+		return 0;
+	}
+	label_encode(wanted, block);
+	result = sim_block_put(this, key, 0, block);
+	superblock_make(block, true);
+	if (result == 0 && sim_block_find(this, key, LAYOUT_LABEL_BYTES) == NULL)
+		result = sim_block_put(this, key, LAYOUT_LABEL_BYTES, block);
+	snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64, wanted->volume, wanted->leg);
+	names_dm_uuid(wanted->cluster, "pool", id, wanted->epoch, uuid);
+	if (result == 0)
+		result = sim_thin_add(this, uuid);
+	arena_free(&arena);
+	return result;
+}
+
 static int import_namespace_add(struct sim_kernel *this, const struct kernel_import *import, size_t index)
 {
 	const struct kernel_expected *expected = &import->expected.items[index];
@@ -356,7 +394,9 @@ static int import_namespace_add(struct sim_kernel *this, const struct kernel_imp
 	ns->minor = this->state.next_minor++;
 	ns->path = arena_printf(&this->arena, "/dev/nvme%" PRIu64 "n1", ns->minor);
 	ns->size_bytes = expected->size_bytes;
-	return ns->nqn != NULL && ns->path != NULL ? 0 : -1;
+	if (ns->nqn == NULL || ns->path == NULL)
+		return -1;
+	return expected->label != NULL ? content_add(this, expected) : 0;
 }
 
 int sim_import_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
@@ -445,4 +485,25 @@ int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *imp
 int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error)
 {
 	return import_end(kernel, import, "import_drop", true, error);
+}
+
+uint64_t sim_watch(struct kernel *kernel)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	XXH64_hash_t digest = 0;
+
+	pthread_mutex_lock(&this->lock);
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		const struct observed_import *import = &this->observed.imports.items[i];
+
+		digest = XXH64(import->nqn, strlen(import->nqn), digest);
+		digest = XXH64(import->state, strlen(import->state), digest);
+	}
+	for (size_t i = 0; i < this->observed.dms.count; i++) {
+		const struct observed_dm *dm = &this->observed.dms.items[i];
+
+		digest = XXH64(dm->name, strlen(dm->name), digest ^ dm->event);
+	}
+	pthread_mutex_unlock(&this->lock);
+	return digest;
 }

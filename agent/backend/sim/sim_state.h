@@ -27,6 +27,7 @@ struct sim_kernel {
 	bool assume_labels;
 	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
 	size_t gate_count;
+	bool hold_rebuilds;
 	kernel_sim_fault fault;
 	void *fault_data;
 };
@@ -35,6 +36,22 @@ struct sim_kernel {
 int sim_begin(struct sim_kernel *this, const char *operation, const char *name, struct error *error);
 /* `code` 0: something may have changed. Keeps the file, gives the lock back, returns the code to return. */
 int sim_end(struct sim_kernel *this, int code, struct error *error);
+
+/* Where a byte of a device lies: down through linears to what is at the bottom. */
+int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
+		    uint64_t *ret_start, struct error *error);
+/* The block at a place of a key, the hexadecimal uuid of an imported namespace or the path of a disk. */
+struct sim_block *sim_block_find(struct sim_kernel *this, const char *key, uint64_t start);
+int sim_block_put(struct sim_kernel *this, const char *key, uint64_t start, const void *data);
+/* A device with epoch has the same content as it had in another. */
+size_t sim_identity_length(const char *uuid);
+int sim_thin_add(struct sim_kernel *this, const char *pool_uuid);
+uint64_t sim_watch(struct kernel *kernel);
+int sim_block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
+		   struct error *error);
+
+/* Mirrors (sim_raid.c). Called with the lock held, for a table that was checked. */
+int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error *error);
 
 void sim_list_remove(void *list, size_t index, size_t item_size);
 
