@@ -134,7 +134,7 @@ struct kernel_operations {
 
 	/* Answer new connections to the port with tcp-reset, until `reason` and all others that were named for the
 	 * port are taken back: a host that is told "no such subsystem" may give up for ever. Connections that stand
-	 * go on. Ends by itself after a while, and when the agent starts. */
+	 * go on. Ends by itself after half a minute, should nobody take it back. */
 	int (*port_reject)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 	int (*port_admit)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 
