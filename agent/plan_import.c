@@ -250,14 +250,13 @@ static int import_end(struct planner *planner, const struct observed_import *imp
 	if (users.keeper != NULL)
 		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "the import of %s from %s is under %s",
 				    import->nqn, import->address, users.keeper);
-	/* A member that was given up: its group goes on without it. */
-	if (users.group_goes_on) {
-		*ret_kind = ACTION_DROP;
-		return 1;
-	}
+	/* What is above is flushed first, or changes its table. */
 	if (healthy)
 		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "the import of %s is under %s", import->nqn,
 				    users.first);
+	/* A member that was given up: its group goes on without it, and so do the exports above. */
+	if (users.group_goes_on)
+		return 1;
 	if (users.exported != NULL)
 		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "the import of %s is under %s", import->nqn,
 				    users.exported);
