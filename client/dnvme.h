@@ -212,6 +212,7 @@ struct dnvme_node {
 	uint64_t heartbeat_age_ms;
 	size_t problem_count;
 	const struct dnvme_problem *const *problems;
+	int draining; /* its controllers are moved away */
 };
 
 struct dnvme_disk {
@@ -230,7 +231,7 @@ struct dnvme_disk {
 struct dnvme_member {
 	const char *id;	   /* "ld1" */
 	const char *disk;  /* "d1" */
-	const char *state; /* "in-sync", "stale", "freed" */
+	const char *state; /* "in-sync", "stale", "rebuilding", "freed" */
 };
 
 struct dnvme_group {
@@ -248,9 +249,10 @@ struct dnvme_leg {
 
 struct dnvme_controller {
 	const char *node;
-	const char *role; /* "active", "standby" */
-	unsigned slot;	  /* of an active one */
-	uint64_t epoch;	  /* of its slot; 0 for a standby */
+	const char *role;  /* "active", "standby", "retired": it has to take down what it has */
+	unsigned slot;	   /* of an active one, or that a retired one held */
+	uint64_t epoch;	   /* of its slot; of a retired one the last in which it held it; 0 for a standby */
+	const char *phase; /* of an active one: "serving", or how far the slot's move to it came; NULL for others */
 };
 
 struct dnvme_path {
@@ -285,6 +287,22 @@ struct dnvme_volume {
 	size_t problem_count;
 	const struct dnvme_problem *const *problems;
 	const char *waits_for;
+	/* Always: */
+	const char *durability; /* "flush", "strict" */
+};
+
+struct dnvme_job {
+	const char *id;	    /* "v3.s0.e5", "v3.ld12", "v3.clean.node2" */
+	const char *kind;   /* "failover", "drain", "restart", "rebuild", "clean", "release" */
+	const char *target; /* what it works on, for people */
+	const char *phase;
+	const char *node;      /* that works on it; NULL if none */
+	uint64_t since_ms;     /* wall clock when the phase began; 0 unknown */
+	uint64_t done_bytes;   /* copied so far */
+	uint64_t total_bytes;  /* of so many; 0 when it does not copy */
+	uint64_t rate_bytes;   /* a second, of late */
+	uint64_t eta_ms;       /* until it is done; 0 unknown */
+	const char *waits_for; /* from job.get; NULL if nothing */
 };
 
 struct dnvme_host {
@@ -301,6 +319,7 @@ const struct dnvme_node *dnvme_result_node(const struct dnvme_result *result, si
 const struct dnvme_disk *dnvme_result_disk(const struct dnvme_result *result, size_t index);
 const struct dnvme_volume *dnvme_result_volume(const struct dnvme_result *result, size_t index);
 const struct dnvme_host *dnvme_result_host(const struct dnvme_result *result, size_t index);
+const struct dnvme_job *dnvme_result_job(const struct dnvme_result *result, size_t index);
 
 /* Of a list: whether there are more behind this page (ask again with `after` set to the last name or id). */
 int dnvme_result_more(const struct dnvme_result *result);
@@ -334,7 +353,7 @@ struct dnvme_server_spec {
 struct dnvme_list_options {
 	size_t size;	    /* sizeof(struct dnvme_list_options) */
 	const char *after;  /* only what follows this name or id; NULL: from the beginning */
-	const char *filter; /* disks: of this node; volumes: in this phase; NULL: all */
+	const char *filter; /* disks: of this node; volumes: in this phase; jobs: of this kind; NULL: all */
 	uint64_t limit;	    /* objects in the page; 0: as many as one page may hold */
 };
 
@@ -346,18 +365,19 @@ struct dnvme_list_options {
 struct dnvme_volume_spec {
 	size_t size; /* sizeof(struct dnvme_volume_spec) */
 	const char *name;
-	uint64_t size_bytes;   /* a multiple of 4096 */
-	unsigned copies;       /* 0: 2 */
-	unsigned controllers;  /* active ones; 0: 1 */
-	unsigned standbys;     /* */
-	unsigned legs;	       /* per active controller; 0: 1 */
-	const char *spread;    /* "node", "rack", "zone"; NULL: node */
-	const char *provision; /* "thin", "thick"; NULL: thick */
+	uint64_t size_bytes;	/* a multiple of 4096 */
+	unsigned copies;	/* 0: 2 */
+	unsigned controllers;	/* active ones; 0: 1 */
+	unsigned standbys;	/* */
+	unsigned legs;		/* per active controller; 0: 1 */
+	const char *spread;	/* "node", "rack", "zone"; NULL: node */
+	const char *provision;	/* "thin", "thick"; NULL: thick */
+	const char *durability; /* "flush", "strict"; NULL: flush */
 };
 
 #define DNVME_VOLUME_SPEC_INIT                                                                                         \
 	{                                                                                                              \
-		sizeof(struct dnvme_volume_spec), NULL, 0, 0, 0, 0, 0, NULL, NULL                                      \
+		sizeof(struct dnvme_volume_spec), NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL                                \
 	}
 
 /* What the server that is asked says of itself; answered without a leader. */
@@ -371,6 +391,22 @@ int dnvme_cluster_init(struct dnvme *dnvme, const char *name, const struct dnvme
 int dnvme_cluster_status(struct dnvme *dnvme, const struct dnvme_call_options *options,
 			 struct dnvme_result **ret_result, struct dnvme_error *error);
 
+struct dnvme_settings {
+	size_t size;		   /* sizeof(struct dnvme_settings) */
+	uint64_t rebuild_after_ms; /* how long a lost LD may stay away before another disk takes its place; 0: as it is
+				    */
+	uint64_t rebuild_rate_bytes; /* a second, of one group; UINT64_MAX: no limit; 0: as it is */
+};
+
+#define DNVME_SETTINGS_INIT                                                                                            \
+	{                                                                                                              \
+		sizeof(struct dnvme_settings), 0, 0                                                                    \
+	}
+
+int dnvme_cluster_set(struct dnvme *dnvme, const struct dnvme_settings *settings,
+		      const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		      struct dnvme_error *error);
+
 int dnvme_node_list(struct dnvme *dnvme, const struct dnvme_list_options *list,
 		    const struct dnvme_call_options *options, struct dnvme_result **ret_result,
 		    struct dnvme_error *error);
@@ -381,8 +417,17 @@ int dnvme_node_cordon(struct dnvme *dnvme, const char *name, const struct dnvme_
 		      struct dnvme_result **ret_result, struct dnvme_error *error);
 int dnvme_node_uncordon(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
 			struct dnvme_result **ret_result, struct dnvme_error *error);
+/* Cordon a node and move its controllers away; dnvme_node_uncordon() ends both. */
+int dnvme_node_drain(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+		     struct dnvme_result **ret_result, struct dnvme_error *error);
 int dnvme_node_forget(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
 		      struct dnvme_result **ret_result, struct dnvme_error *error);
+
+/* What is under way: moves of slots, rebuilds, what is to be cleaned. A job that is over is NOT_FOUND. */
+int dnvme_job_list(struct dnvme *dnvme, const struct dnvme_list_options *list, const struct dnvme_call_options *options,
+		   struct dnvme_result **ret_result, struct dnvme_error *error);
+int dnvme_job_get(struct dnvme *dnvme, const char *id, const struct dnvme_call_options *options,
+		  struct dnvme_result **ret_result, struct dnvme_error *error);
 
 int dnvme_disk_add(struct dnvme *dnvme, const char *node, const char *path, const struct dnvme_call_options *options,
 		   struct dnvme_result **ret_result, struct dnvme_error *error);

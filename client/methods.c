@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The calls with C arguments: each fills a request record and runs its method. */
+#include <stddef.h>
 #include <string.h>
 
 #include "client/handle.h"
@@ -117,6 +118,7 @@ LIST_METHOD(dnvme_node_list, METHOD_ID_NODE_LIST)
 NAME_METHOD(dnvme_node_get, METHOD_ID_NODE_GET)
 NAME_METHOD(dnvme_node_cordon, METHOD_ID_NODE_CORDON)
 NAME_METHOD(dnvme_node_uncordon, METHOD_ID_NODE_UNCORDON)
+NAME_METHOD(dnvme_node_drain, METHOD_ID_NODE_DRAIN)
 NAME_METHOD(dnvme_node_forget, METHOD_ID_NODE_FORGET)
 LIST_METHOD(dnvme_disk_list, METHOD_ID_DISK_LIST)
 NAME_METHOD(dnvme_disk_get, METHOD_ID_DISK_GET)
@@ -127,6 +129,31 @@ NAME_METHOD(dnvme_volume_delete, METHOD_ID_VOLUME_DELETE)
 HOST_METHOD(dnvme_volume_attach, METHOD_ID_VOLUME_ATTACH)
 HOST_METHOD(dnvme_volume_detach, METHOD_ID_VOLUME_DETACH)
 LIST_METHOD(dnvme_host_list, METHOD_ID_HOST_LIST)
+LIST_METHOD(dnvme_job_list, METHOD_ID_JOB_LIST)
+
+int dnvme_job_get(struct dnvme *dnvme, const char *id, const struct dnvme_call_options *options,
+		  struct dnvme_result **ret_result, struct dnvme_error *error)
+{
+	struct job_request request = { .id = id };
+
+	if (id == NULL)
+		return refuse(error, "no job is given");
+	return client_run(dnvme, METHOD_ID_JOB_GET, &request, options, ret_result, error);
+}
+
+int dnvme_cluster_set(struct dnvme *dnvme, const struct dnvme_settings *settings,
+		      const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		      struct dnvme_error *error)
+{
+	struct settings record = { 0 };
+	struct cluster_set_request request = { .settings = &record };
+
+	if (settings == NULL || settings->size != sizeof(*settings))
+		return refuse(error, "the size of the settings is wrong: use DNVME_SETTINGS_INIT");
+	record.rebuild_after_ms = settings->rebuild_after_ms;
+	record.rebuild_rate_bytes = settings->rebuild_rate_bytes;
+	return client_run(dnvme, METHOD_ID_CLUSTER_SET, &request, options, ret_result, error);
+}
 
 int dnvme_disk_add(struct dnvme *dnvme, const char *node, const char *path, const struct dnvme_call_options *options,
 		   struct dnvme_result **ret_result, struct dnvme_error *error)
@@ -149,10 +176,14 @@ int dnvme_volume_create(struct dnvme *dnvme, const struct dnvme_volume_spec *spe
 			struct dnvme_error *error)
 {
 	struct volume_create_request request;
-	int spread, provision;
+	struct dnvme_volume_spec whole = { 0 };
+	int spread, provision, durability;
 
-	if (spec == NULL || spec->size != sizeof(*spec))
+	/* A caller from before a field was appended leaves it out. */
+	if (spec == NULL || spec->size < offsetof(struct dnvme_volume_spec, durability) || spec->size > sizeof(*spec))
 		return refuse(error, "the size of the volume's description is wrong: use DNVME_VOLUME_SPEC_INIT");
+	memcpy(&whole, spec, spec->size);
+	spec = &whole;
 	if (spec->name == NULL)
 		return refuse(error, "no name is given");
 	spread = enum_number(enum_schema_spread(), spec->spread);
@@ -161,6 +192,9 @@ int dnvme_volume_create(struct dnvme *dnvme, const struct dnvme_volume_spec *spe
 	provision = enum_number(enum_schema_provision(), spec->provision);
 	if (provision < 0)
 		return refuse(error, "provision is none of thin, thick");
+	durability = enum_number(enum_schema_durability(), spec->durability);
+	if (durability < 0)
+		return refuse(error, "durability is none of flush, strict");
 	request = (struct volume_create_request){
 		.name = spec->name,
 		.size_bytes = spec->size_bytes,
@@ -170,6 +204,7 @@ int dnvme_volume_create(struct dnvme *dnvme, const struct dnvme_volume_spec *spe
 		.legs = spec->legs,
 		.spread = (enum spread)spread,
 		.provision = (enum provision)provision,
+		.durability = (enum durability)durability,
 	};
 	return client_run(dnvme, METHOD_ID_VOLUME_CREATE, &request, options, ret_result, error);
 }

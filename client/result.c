@@ -134,6 +134,11 @@ const struct dnvme_host *dnvme_result_host(const struct dnvme_result *result, si
 	return index < result->host_count ? result->hosts[index] : NULL;
 }
 
+const struct dnvme_job *dnvme_result_job(const struct dnvme_result *result, size_t index)
+{
+	return index < result->job_count ? result->jobs[index] : NULL;
+}
+
 int dnvme_result_more(const struct dnvme_result *result)
 {
 	return result->more;

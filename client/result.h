@@ -29,6 +29,8 @@ struct dnvme_result {
 	size_t volume_count;
 	const struct dnvme_host *const *hosts;
 	size_t host_count;
+	const struct dnvme_job *const *jobs;
+	size_t job_count;
 	int more;
 };
 

@@ -110,6 +110,7 @@ static int nodes_view(struct arena *arena, const struct node_status *list, size_
 		items[i].health = ENUM_NAME(health, list[i].health);
 		items[i].version = node->version;
 		items[i].cordoned = node->cordoned;
+		items[i].draining = node->draining;
 		items[i].storage_only = node->storage_only;
 		items[i].controllers = node->controllers;
 		items[i].heartbeat_age_ms = list[i].heartbeat_age_ms;
@@ -206,8 +207,12 @@ static int controllers_view(struct arena *arena, const struct volume *record, st
 		items[i].node = controller->node;
 		items[i].role = ENUM_NAME(controller_role, controller->role);
 		items[i].slot = (unsigned)controller->slot;
-		if (controller->role == CONTROLLER_ROLE_ACTIVE && controller->slot < record->slots.count)
+		if (controller->role == CONTROLLER_ROLE_ACTIVE && controller->slot < record->slots.count) {
 			items[i].epoch = record->slots.items[controller->slot].epoch;
+			items[i].phase = ENUM_NAME(slot_phase, record->slots.items[controller->slot].phase);
+		} else if (controller->role == CONTROLLER_ROLE_RETIRED) {
+			items[i].epoch = controller->epoch;
+		}
 	}
 	volume->controllers = (const struct dnvme_controller *const *)views;
 	volume->controller_count = record->controllers.count;
@@ -231,6 +236,7 @@ static int volume_fill(struct arena *arena, const struct volume *record, struct 
 	view->legs_per_controller = (unsigned)record->legs_per_controller;
 	view->spread = ENUM_NAME(spread, record->spread);
 	view->provision = ENUM_NAME(provision, record->provision);
+	view->durability = ENUM_NAME(durability, record->durability != 0 ? record->durability : DURABILITY_FLUSH);
 	view->revision = record->revision;
 	view->host_count = record->hosts.count;
 	view->hosts = record->hosts.items;
@@ -306,6 +312,29 @@ static int hosts_view(struct arena *arena, const struct host_list *list, struct 
 	return 0;
 }
 
+static int jobs_view(struct arena *arena, const struct job *list, size_t count, struct dnvme_result *result,
+		     struct error *error)
+{
+	VIEW_LIST(count, dnvme_job, items, views);
+
+	for (size_t i = 0; i < count; i++) {
+		items[i].id = list[i].id;
+		items[i].kind = ENUM_NAME(job_kind, list[i].kind);
+		items[i].target = list[i].target;
+		items[i].phase = list[i].phase;
+		items[i].node = list[i].node;
+		items[i].since_ms = list[i].since_ms;
+		items[i].done_bytes = list[i].done_bytes;
+		items[i].total_bytes = list[i].total_bytes;
+		items[i].rate_bytes = list[i].rate_bytes;
+		items[i].eta_ms = list[i].eta_ms;
+		items[i].waits_for = list[i].waits_for;
+	}
+	result->jobs = (const struct dnvme_job *const *)views;
+	result->job_count = count;
+	return 0;
+}
+
 int result_view_make(struct dnvme_result *result, struct error *error)
 {
 	const struct schema *schema = result->method->reply();
@@ -339,6 +368,14 @@ int result_view_make(struct dnvme_result *result, struct error *error)
 
 		result->more = page->more;
 		return volumes_view(arena, page->volumes.items, page->volumes.count, result, error);
+	}
+	if (schema == schema_job())
+		return jobs_view(arena, record, 1, result, error);
+	if (schema == schema_job_page()) {
+		const struct job_page *page = record;
+
+		result->more = page->more;
+		return jobs_view(arena, page->jobs.items, page->jobs.count, result, error);
 	}
 	if (schema == schema_host_page()) {
 		const struct host_page *page = record;

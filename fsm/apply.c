@@ -126,41 +126,54 @@ int transition_changed_volume(struct transition *transition, const struct volume
 
 /* --- a command -------------------------------------------------------------------------------------------- */
 
+/* Apply the command of this name if it is the one that is there. */
+#define DISPATCH(name)                                                                                                 \
+	do {                                                                                                           \
+		if (command->name != NULL)                                                                             \
+			return command_##name##_apply(transition, command->name, error);                               \
+	} while (0)
+
 static int dispatch(struct transition *transition, const struct command *command, struct error *error)
 {
-	int present = (command->cluster_create != NULL) + (command->node_register != NULL) +
-		      (command->node_cordon != NULL) + (command->node_forget != NULL) + (command->disk_add != NULL) +
-		      (command->disk_remove != NULL) + (command->volume_create != NULL) +
-		      (command->volume_advance != NULL) + (command->volume_delete != NULL) +
-		      (command->lds_free != NULL) + (command->host_attach != NULL) + (command->host_detach != NULL);
+	const void *const commands[] = {
+		command->cluster_create,  command->node_register, command->node_cordon,	   command->node_forget,
+		command->disk_add,	  command->disk_remove,	  command->volume_create,  command->volume_advance,
+		command->volume_delete,	  command->lds_free,	  command->host_attach,	   command->host_detach,
+		command->slot_move,	  command->slot_advance,  command->lds_stale,	   command->ld_rebuild,
+		command->ld_in_sync,	  command->ld_replace,	  command->controller_add, command->controller_retire,
+		command->controller_drop, command->cluster_set,
+	};
+	int present = 0;
 
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		present += commands[i] != NULL;
 	if (present != 1)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "an entry of the log holds %d commands in one place",
 				 present);
-	if (command->cluster_create != NULL)
-		return command_cluster_create_apply(transition, command->cluster_create, error);
-	if (command->node_register != NULL)
-		return command_node_register_apply(transition, command->node_register, error);
-	if (command->node_cordon != NULL)
-		return command_node_cordon_apply(transition, command->node_cordon, error);
-	if (command->node_forget != NULL)
-		return command_node_forget_apply(transition, command->node_forget, error);
-	if (command->disk_add != NULL)
-		return command_disk_add_apply(transition, command->disk_add, error);
-	if (command->disk_remove != NULL)
-		return command_disk_remove_apply(transition, command->disk_remove, error);
-	if (command->volume_create != NULL)
-		return command_volume_create_apply(transition, command->volume_create, error);
-	if (command->volume_advance != NULL)
-		return command_volume_advance_apply(transition, command->volume_advance, error);
-	if (command->volume_delete != NULL)
-		return command_volume_delete_apply(transition, command->volume_delete, error);
-	if (command->lds_free != NULL)
-		return command_lds_free_apply(transition, command->lds_free, error);
-	if (command->host_attach != NULL)
-		return command_host_attach_apply(transition, command->host_attach, error);
-	return command_host_detach_apply(transition, command->host_detach, error);
+	DISPATCH(cluster_create);
+	DISPATCH(node_register);
+	DISPATCH(node_cordon);
+	DISPATCH(node_forget);
+	DISPATCH(disk_add);
+	DISPATCH(disk_remove);
+	DISPATCH(volume_create);
+	DISPATCH(volume_advance);
+	DISPATCH(volume_delete);
+	DISPATCH(lds_free);
+	DISPATCH(host_attach);
+	DISPATCH(host_detach);
+	DISPATCH(slot_move);
+	DISPATCH(slot_advance);
+	DISPATCH(lds_stale);
+	DISPATCH(ld_rebuild);
+	DISPATCH(ld_in_sync);
+	DISPATCH(ld_replace);
+	DISPATCH(controller_add);
+	DISPATCH(controller_retire);
+	DISPATCH(controller_drop);
+	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
+#undef DISPATCH
 
 static int outcome_encode(const struct outcome *outcome, struct buffer *output, struct error *error)
 {

@@ -12,33 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fsm/check_internal.h"
 #include "fsm/extents.h"
 
-struct claim {
-	uint64_t disk, start, length;
-	uint64_t ld; /* 0: free */
-};
-
-struct claim_list {
-	size_t count;
-	struct claim *items;
-};
-
-struct audit {
-	struct state state;
-	struct counters counters;
-	struct error *error; /* of what fails meanwhile; overwritten all the time */
-	struct error report;
-	size_t findings;
-	struct claim_list claims; /* extents: of LDs and of free runs */
-	struct id_list lds;	  /* every LD id */
-	/* What the volumes imply. */
-	uint64_t volume_names, node_volumes, disk_volumes, host_volumes, transitions;
-};
-
-static void finding(struct audit *audit, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void finding(struct audit *audit, const char *format, ...)
+void finding(struct audit *audit, const char *format, ...)
 {
 	char text[256];
 	va_list arguments;
@@ -51,8 +28,7 @@ static void finding(struct audit *audit, const char *format, ...)
 	error_detail(&audit->report, "%s", text);
 }
 
-/* Whether a key is there; errors of the store end up in `ret_result`. */
-static bool exists(struct audit *audit, enum store_table table, struct bytes key, int *ret_result)
+bool exists(struct audit *audit, enum store_table table, struct bytes key, int *ret_result)
 {
 	struct bytes value;
 	int result = store_get(audit->state.txn, table, key, &value, audit->error);
@@ -62,7 +38,7 @@ static bool exists(struct audit *audit, enum store_table table, struct bytes key
 	return result == 0;
 }
 
-static int claim_add(struct audit *audit, struct claim claim)
+int claim_add(struct audit *audit, struct claim claim)
 {
 	struct claim *item = list_add(audit->state.arena, &audit->claims, sizeof(*item));
 
@@ -70,163 +46,6 @@ static int claim_add(struct audit *audit, struct claim claim)
 		return state_nomem(&audit->state, audit->error);
 	*item = claim;
 	return 0;
-}
-
-/* --- volumes ------------------------------------------------------------------------------------------------ */
-
-static int ld_audit(struct audit *audit, const struct volume *volume, const struct leg *leg, const struct ld *ld)
-{
-	uint64_t *id = list_add(audit->state.arena, &audit->lds, sizeof(*id)), extents = 0;
-	struct key key;
-	int result = 0;
-
-	if (id == NULL)
-		return state_nomem(&audit->state, audit->error);
-	*id = ld->id;
-	if (ld->id == 0 || ld->id > audit->counters.last_ld)
-		finding(audit, "ld%" PRIu64 " was never given out", ld->id);
-	if (ld->state == LD_STATE_FREED) {
-		if (ld->ranges.count > 0 || volume->phase != VOLUME_PHASE_RELEASING)
-			finding(audit, "ld%" PRIu64 " of v%" PRIu64 " is freed but not gone", ld->id, volume->id);
-		return 0;
-	}
-	if (!exists(audit, STORE_TABLE_DISK, key_id(&key, ld->disk), &result) && result == 0)
-		finding(audit, "ld%" PRIu64 " lies on disk d%" PRIu64 ", which is not there", ld->id, ld->disk);
-	for (size_t i = 0; result == 0 && i < ld->ranges.count; i++) {
-		const struct range *range = &ld->ranges.items[i];
-
-		extents += range->length;
-		result = claim_add(audit, (struct claim){ ld->disk, range->start, range->length, ld->id });
-	}
-	if (extents != leg->group_extents)
-		finding(audit, "ld%" PRIu64 " has %" PRIu64 " extents, not %" PRIu64, ld->id, extents,
-			leg->group_extents);
-	return result;
-}
-
-static int legs_audit(struct audit *audit, const struct volume *volume)
-{
-	struct id_list disks = { 0 };
-	struct key key;
-	uint64_t *disk;
-	int result = 0;
-
-	for (size_t l = 0; l < volume->legs.count; l++) {
-		const struct leg *leg = &volume->legs.items[l];
-
-		if (leg->slot >= volume->slots.count)
-			finding(audit, "leg %zu of v%" PRIu64 " is of a slot that is not there", l, volume->id);
-		for (size_t g = 0; g < leg->groups.count; g++) {
-			const struct group *group = &leg->groups.items[g];
-
-			if (group->members.count != volume->copies)
-				finding(audit, "group %zu of leg %zu of v%" PRIu64 " has %zu members", g, l, volume->id,
-					group->members.count);
-			for (size_t m = 0; m < group->members.count; m++) {
-				result = ld_audit(audit, volume, leg, &group->members.items[m]);
-				if (result != 0)
-					return result;
-				if (group->members.items[m].state == LD_STATE_FREED)
-					continue;
-				disk = list_add(audit->state.arena, &disks, sizeof(*disk));
-				if (disk == NULL)
-					return state_nomem(&audit->state, audit->error);
-				*disk = group->members.items[m].disk;
-			}
-		}
-	}
-	id_list_normalize(&disks);
-	audit->disk_volumes += disks.count;
-	for (size_t i = 0; result == 0 && i < disks.count; i++) {
-		if (!exists(audit, STORE_TABLE_DISK_VOLUME, key_id_id(&key, disks.items[i], volume->id), &result) &&
-		    result == 0)
-			finding(audit, "disk d%" PRIu64 " does not know that v%" PRIu64 " lies on it", disks.items[i],
-				volume->id);
-	}
-	return result;
-}
-
-static int controllers_audit(struct audit *audit, const struct volume *volume)
-{
-	struct node node;
-	struct key key;
-	unsigned colours = 0;
-	int result = 0;
-
-	for (size_t i = 0; result == 0 && i < volume->controllers.count; i++) {
-		const struct controller *controller = &volume->controllers.items[i];
-		bool active = i < volume->slots.count;
-
-		audit->node_volumes++;
-		if (!exists(audit, STORE_TABLE_NODE_VOLUME, key_text_id(&key, controller->node, volume->id), &result) &&
-		    result == 0)
-			finding(audit, "node \"%s\" does not know that it is a controller of v%" PRIu64,
-				controller->node, volume->id);
-		if (result == 0)
-			result = state_node(&audit->state, controller->node, &node, audit->error);
-		if (result == ERROR_NOT_FOUND && !audit->state.broken) {
-			finding(audit, "v%" PRIu64 " is served by node \"%s\", which is not there", volume->id,
-				controller->node);
-			result = 0;
-			continue;
-		}
-		if (result != 0)
-			return result;
-		if (colours & 1u << node.colour)
-			finding(audit, "two controllers of v%" PRIu64 " have the colour %" PRIu64, volume->id,
-				node.colour);
-		colours |= 1u << node.colour;
-		if (active != (controller->role == CONTROLLER_ROLE_ACTIVE) ||
-		    (active && (controller->slot != i || strcmp(volume->slots.items[i].holder, controller->node) != 0)))
-			finding(audit, "controller %zu of v%" PRIu64 " does not match its slots", i, volume->id);
-	}
-	return result;
-}
-
-static int volume_visit(void *data, struct bytes key, struct bytes value, struct error *error)
-{
-	struct audit *audit = data;
-	struct volume volume;
-	struct key index;
-	uint64_t id = 0;
-	bool listed;
-	int result = state_decode(&audit->state, STORE_TABLE_VOLUME, value, schema_volume(), &volume, error);
-
-	if (result != 0)
-		return result;
-	if (key.size != 8 || key_read_id(key.data) != volume.id || volume.id > audit->counters.last_volume)
-		finding(audit, "v%" PRIu64 " is stored in the wrong place", volume.id);
-	if (volume.revision > audit->counters.revision)
-		finding(audit, "v%" PRIu64 " has a revision of the future", volume.id);
-	if (volume.hosts.count > 0 && volume_is_leaving(volume.phase))
-		finding(audit, "v%" PRIu64 " is being deleted and has hosts", volume.id);
-	if (volume.phase != VOLUME_PHASE_RELEASING) {
-		audit->volume_names++;
-		result =
-			state_get_id(&audit->state, STORE_TABLE_VOLUME_NAME, key_text(&index, volume.name), &id, error);
-		if (audit->state.broken)
-			return result;
-		if (id != volume.id)
-			finding(audit, "the name \"%s\" does not lead to v%" PRIu64, volume.name, volume.id);
-		result = 0;
-	}
-	listed = exists(audit, STORE_TABLE_TRANSITION, key_id(&index, volume.id), &result);
-	audit->transitions += volume.phase != VOLUME_PHASE_ONLINE;
-	if (result == 0 && listed != (volume.phase != VOLUME_PHASE_ONLINE))
-		finding(audit, "v%" PRIu64 " in phase %s %s listed as in transition", volume.id,
-			ENUM_NAME(volume_phase, volume.phase), listed ? "is" : "is not");
-	for (size_t i = 0; result == 0 && i < volume.hosts.count; i++) {
-		audit->host_volumes++;
-		if (!exists(audit, STORE_TABLE_HOST_VOLUME, key_text_id(&index, volume.hosts.items[i], volume.id),
-			    &result) &&
-		    result == 0)
-			finding(audit, "host %s is not listed with v%" PRIu64, volume.hosts.items[i], volume.id);
-	}
-	if (result == 0)
-		result = controllers_audit(audit, &volume);
-	if (result == 0)
-		result = legs_audit(audit, &volume);
-	return result;
 }
 
 /* --- nodes and disks ------------------------------------------------------------------------------------- */
@@ -262,6 +81,8 @@ static int node_visit(void *data, struct bytes key, struct bytes value, struct e
 		result = state_node_disks(&audit->state, node.name, &disks, error);
 	if (result != 0)
 		return result;
+	if (node.draining && !node.cordoned)
+		finding(audit, "node \"%s\" is drained and takes new controllers", node.name);
 	if (controllers != node.controllers)
 		finding(audit, "node \"%s\" counts %" PRIu64 " controllers, not %" PRIu64, node.name, node.controllers,
 			controllers);

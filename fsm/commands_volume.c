@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "fsm/extents.h"
+#include "fsm/volume.h"
 #include "lib/base/state_machine.h"
 #include "lib/model/names.h"
 
@@ -26,23 +26,6 @@ static const struct state_machine_table advance_table = {
 	.edges = advance_edges,
 	.edge_count = sizeof(advance_edges) / sizeof(advance_edges[0]),
 };
-
-bool volume_is_leaving(enum volume_phase phase)
-{
-	return phase == VOLUME_PHASE_UNEXPORTING || phase == VOLUME_PHASE_DISMANTLING ||
-	       phase == VOLUME_PHASE_RELEASING;
-}
-
-static int volume_store(struct transition *transition, struct volume *volume, struct error *error)
-{
-	int result;
-
-	volume->revision = transition_touch(transition);
-	result = state_volume_put(&transition->state, volume, error);
-	if (result == 0)
-		result = transition_changed_volume(transition, volume, false, error);
-	return result;
-}
 
 int command_volume_advance_apply(struct transition *transition, const struct command_volume_advance *command,
 				 struct error *error)
@@ -71,8 +54,6 @@ int command_volume_advance_apply(struct transition *transition, const struct com
 	/* They are formatted; from now on nobody is ever told to format them. */
 	for (size_t i = 0; command->to == VOLUME_PHASE_EXPORTING && i < volume.legs.count; i++)
 		volume.legs.items[i].state = LEG_STATE_READY;
-	if (command->to == VOLUME_PHASE_ONLINE)
-		result = state_delete(state, STORE_TABLE_TRANSITION, key_id(&key, volume.id), error);
 	/* Nobody serves it any more: another volume may take the name. */
 	if (command->to == VOLUME_PHASE_RELEASING)
 		result = state_delete(state, STORE_TABLE_VOLUME_NAME, key_text(&key, volume.name), error);
@@ -96,7 +77,6 @@ int command_volume_delete_apply(struct transition *transition, const struct comm
 {
 	struct state *state = &transition->state;
 	struct volume volume;
-	struct key key;
 	int result = state_volume_find(state, command->name, &volume, error);
 
 	if (result == 0)
@@ -109,83 +89,10 @@ int command_volume_delete_apply(struct transition *transition, const struct comm
 	if (volume.hosts.count > 0)
 		return hosts_refuse(&volume, error);
 	volume.phase = VOLUME_PHASE_UNEXPORTING;
-	result = state_put_empty(state, STORE_TABLE_TRANSITION, key_id(&key, volume.id), error);
-	if (result == 0)
-		result = volume_store(transition, &volume, error);
-	return result;
+	return volume_store(transition, &volume, error);
 }
 
 /* --- LDs ------------------------------------------------------------------------------------------------------ */
-
-static int ld_find(const struct volume *volume, const char *text, struct ld **ret_ld, struct error *error)
-{
-	uint64_t id;
-
-	if (names_id_parse("ld", text, &id) != 0)
-		return error_set(error, ERROR_INVALID_ARGUMENT, "\"%s\" is not the id of an LD", text);
-	for (size_t l = 0; l < volume->legs.count; l++) {
-		const struct leg *leg = &volume->legs.items[l];
-
-		for (size_t g = 0; g < leg->groups.count; g++) {
-			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
-				struct ld *ld = &leg->groups.items[g].members.items[m];
-
-				if (ld->id != id)
-					continue;
-				*ret_ld = ld;
-				return 0;
-			}
-		}
-	}
-	return error_set(error, ERROR_NOT_FOUND, "volume v%" PRIu64 " has no LD ld%" PRIu64, volume->id, id);
-}
-
-/* Number of LDs that are not freed: of one disk, or of all (0). */
-static size_t lds_count(const struct volume *volume, uint64_t disk)
-{
-	size_t count = 0;
-
-	for (size_t l = 0; l < volume->legs.count; l++) {
-		const struct leg *leg = &volume->legs.items[l];
-
-		for (size_t g = 0; g < leg->groups.count; g++) {
-			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
-				const struct ld *ld = &leg->groups.items[g].members.items[m];
-
-				count += ld->state != LD_STATE_FREED && (disk == 0 || ld->disk == disk);
-			}
-		}
-	}
-	return count;
-}
-
-static int ld_free(struct transition *transition, const struct volume *volume, struct ld *ld, struct error *error)
-{
-	struct state *state = &transition->state;
-	struct disk disk;
-	struct key key;
-	int result = state_disk(state, ld->disk, &disk, error);
-
-	if (result != 0) {
-		state->broken = true; /* an LD keeps its disk */
-		return result;
-	}
-	for (size_t i = 0; i < ld->ranges.count; i++) {
-		result = extents_give(state, disk.id, &ld->ranges.items[i], error);
-		if (result != 0)
-			return result;
-		disk.extents_free += ld->ranges.items[i].length;
-	}
-	disk.lds--;
-	result = state_disk_put(state, &disk, error);
-	if (result != 0)
-		return result;
-	ld->state = LD_STATE_FREED;
-	ld->ranges = (struct range_list){ 0 };
-	if (lds_count(volume, disk.id) == 0)
-		result = state_delete(state, STORE_TABLE_DISK_VOLUME, key_id_id(&key, disk.id, volume->id), error);
-	return result;
-}
 
 static int volume_remove(struct transition *transition, const struct volume *volume, struct error *error)
 {
@@ -210,35 +117,49 @@ static int volume_remove(struct transition *transition, const struct volume *vol
 		result = state_delete(state, STORE_TABLE_VOLUME, key_id(&key, volume->id), error);
 	if (result == 0)
 		result = state_delete(state, STORE_TABLE_TRANSITION, key_id(&key, volume->id), error);
-	if (result == 0)
-		result = transition_changed_volume(transition, volume, true, error);
 	return result;
+}
+
+/* A copy that keeps the LDs that leave, so that their nodes hear of the change. */
+static int volume_keep(struct state *state, const struct volume *volume, struct volume *ret_copy, struct error *error)
+{
+	*ret_copy = *volume;
+	ret_copy->leaving.items =
+		arena_alloc_array(state->arena, volume->leaving.count, sizeof(*volume->leaving.items));
+	if (ret_copy->leaving.items == NULL)
+		return state_nomem(state, error);
+	for (size_t i = 0; i < volume->leaving.count; i++)
+		ret_copy->leaving.items[i] = volume->leaving.items[i];
+	return 0;
 }
 
 int command_lds_free_apply(struct transition *transition, const struct command_lds_free *command, struct error *error)
 {
 	struct state *state = &transition->state;
-	struct ld *ld = NULL;
-	struct volume volume;
-	bool freed = false;
+	struct volume volume, before;
+	struct ld_place place;
+	bool freed = false, removed;
 	int result = state_volume(state, command->volume, &volume, error);
 
 	if (result == 0)
 		result = transition_id(transition, "v", volume.id, error);
+	if (result == 0)
+		result = volume_keep(state, &volume, &before, error);
 	if (result != 0)
 		return result;
-	if (volume.phase != VOLUME_PHASE_RELEASING)
-		return error_set(error, ERROR_FAILED_PRECONDITION,
-				 "volume v%" PRIu64 " is in phase %s; LDs are freed in phase releasing", volume.id,
-				 ENUM_NAME(volume_phase, volume.phase));
 	transition->revision = volume.revision;
 	for (size_t i = 0; i < command->lds.count; i++) {
-		result = ld_find(&volume, command->lds.items[i], &ld, error);
+		result = volume_ld_find_text(&volume, command->lds.items[i], &place, error);
 		if (result != 0)
 			return result;
-		if (ld->state == LD_STATE_FREED)
+		if (place.leaving == NULL && volume.phase != VOLUME_PHASE_RELEASING)
+			return error_set(error, ERROR_FAILED_PRECONDITION,
+					 "volume v%" PRIu64 " is in phase %s; ld%" PRIu64
+					 " is freed in phase releasing",
+					 volume.id, ENUM_NAME(volume_phase, volume.phase), place.ld->id);
+		if (place.ld->state == LD_STATE_FREED)
 			continue; /* confirmed twice */
-		result = ld_free(transition, &volume, ld, error);
+		result = volume_ld_free(transition, &volume, &place, error);
 		if (result != 0)
 			return result;
 		freed = true;
@@ -246,13 +167,12 @@ int command_lds_free_apply(struct transition *transition, const struct command_l
 	if (!freed)
 		return 0;
 	transition_touch(transition);
-	if (lds_count(&volume, 0) == 0)
-		return volume_remove(transition, &volume, error);
+	removed = volume_lds_count(&volume, 0) == 0;
 	/* What the other Disk Nodes are told does not change, so the volume keeps its revision: with a new one each
 	 * would have to confirm again what it has confirmed already. */
-	result = state_volume_put(state, &volume, error);
+	result = removed ? volume_remove(transition, &volume, error) : volume_write(transition, &volume, error);
 	if (result == 0)
-		result = transition_changed_volume(transition, &volume, false, error);
+		result = transition_changed_volume(transition, &before, removed, error);
 	return result;
 }
 

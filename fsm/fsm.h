@@ -7,8 +7,9 @@
  * All calls from one thread; none of them blocks on anything but the store.
  *
  * Revisions. A command that changes something raises the revision of the state by one. A node, disk or volume carries
- * the revision at which what agents are told about it changed last; counters (free extents, LDs, controllers) and the
- * freeing of single LDs raise the state's revision but not the object's, so that nobody confirms the same thing twice.
+ * the revision at which what agents are told about it changed last; counters (free extents, LDs, controllers), the
+ * freeing of single LDs, and settings of the cluster raise the state's revision but not the object's, so that nobody
+ * confirms the same thing twice.
  *
  * Retries. The outcome of a command that carries a request id and succeeded is remembered (the latest
  * LIMIT_DEDUPE_ENTRIES of them): the same request id gets it again and changes nothing. Refusals are not remembered.
@@ -39,7 +40,8 @@ struct fsm_change {
 	const char *node; /* NODE: its name */
 	uint64_t id;	  /* DISK, VOLUME */
 	bool removed;
-	/* VOLUME: nodes whose desired state may have changed (controllers, and nodes of its disks); DISK: its node. */
+	/* VOLUME: nodes whose desired state may have changed (controllers, retired ones included, and nodes of its
+	 * disks, before and after); DISK: its node. */
 	const char *const *nodes;
 	size_t node_count;
 	uint64_t revision;
@@ -84,9 +86,14 @@ int fsm_volume_list(struct fsm *fsm, const char *after_name, size_t limit, struc
 		    struct volume_list *ret_list, bool *ret_more, struct error *error);
 int fsm_host_list(struct fsm *fsm, const char *after, size_t limit, struct arena *arena, struct host_list *ret_list,
 		  bool *ret_more, struct error *error);
-/* Ids of volumes that are not online, in order, behind `after`. */
+/* Ids of volumes that somebody has work with, in order, behind `after`: those that are not online, that have a slot
+ * that moves, an LD that is not in sync or leaves, a retired controller, or fewer or more standbys than wanted. */
 int fsm_transition_list(struct fsm *fsm, uint64_t after, size_t limit, struct arena *arena, uint64_t **ret_ids,
 			size_t *ret_count, struct error *error);
+/* Ids of volumes that have a controller (in any role) or an LD (leaving ones included) on the node, in order, behind
+ * `after`; `limit` 0 stands for LIMIT_LIST_PAGE. NOT_FOUND: no such node. */
+int fsm_node_volume_list(struct fsm *fsm, const char *node, uint64_t after, size_t limit, struct arena *arena,
+			 uint64_t **ret_ids, size_t *ret_count, struct error *error);
 int fsm_counts(struct fsm *fsm, uint64_t *ret_nodes, uint64_t *ret_disks, uint64_t *ret_volumes, struct error *error);
 
 /* The outcome of a request id, if it is remembered; NOT_FOUND otherwise. */

@@ -412,3 +412,29 @@ int fsm_transition_list(struct fsm *fsm, uint64_t after, size_t limit, struct ar
 	*ret_count = list.count;
 	return 0;
 }
+
+int fsm_node_volume_list(struct fsm *fsm, const char *node, uint64_t after, size_t limit, struct arena *arena,
+			 uint64_t **ret_ids, size_t *ret_count, struct error *error)
+{
+	struct id_list list = { 0 };
+	struct node found;
+	struct state state;
+	size_t first = 0;
+	int result = query_open(fsm, arena, &state, error);
+
+	if (result != 0)
+		return result;
+	result = state_node(&state, node, &found, error);
+	if (result == 0)
+		result = state_node_volumes(&state, node, &list, error);
+	query_close(&state);
+	if (result != 0)
+		return result;
+	while (first < list.count && list.items[first] <= after)
+		first++;
+	if (limit == 0)
+		limit = LIMIT_LIST_PAGE;
+	*ret_ids = list.count > 0 ? list.items + first : NULL;
+	*ret_count = list.count - first < limit ? list.count - first : limit;
+	return 0;
+}

@@ -194,6 +194,17 @@ int state_delete(struct state *state, enum store_table table, struct bytes key, 
 	return result;
 }
 
+int state_has(struct state *state, enum store_table table, struct bytes key, bool *ret_has, struct error *error)
+{
+	struct bytes value;
+	int result = store_result(state, store_get(state->txn, table, key, &value, error));
+
+	if (result != 0 && result != ERROR_NOT_FOUND)
+		return result;
+	*ret_has = result == 0;
+	return 0;
+}
+
 int state_count(struct state *state, enum store_table table, uint64_t *ret_count, struct error *error)
 {
 	int result = store_count(state->txn, table, ret_count, error);
@@ -458,6 +469,12 @@ int state_volume_nodes(struct state *state, const struct volume *volume, struct 
 				*id = leg->groups.items[g].members.items[m].disk;
 			}
 		}
+	}
+	for (size_t i = 0; i < volume->leaving.count; i++) {
+		id = list_add(state->arena, &disks, sizeof(*id));
+		if (id == NULL)
+			return state_nomem(state, error);
+		*id = volume->leaving.items[i].ld->disk;
 	}
 	id_list_normalize(&disks);
 	for (size_t i = 0; i < disks.count; i++) {

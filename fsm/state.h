@@ -55,6 +55,8 @@ struct bytes key_text_nul(struct key *key, const char *text); /* the prefix of t
 uint64_t key_read_id(const uint8_t *data);
 bool bytes_start_with(struct bytes bytes, struct bytes prefix);
 
+#define DISK_PORT_FIRST 4500u /* of the Disk Nodes of a node */
+
 #define META_COUNTERS "counters"
 #define META_CLUSTER "cluster"
 
@@ -81,6 +83,7 @@ int state_put_id(struct state *state, enum store_table table, struct bytes key, 
 int state_get_id(struct state *state, enum store_table table, struct bytes key, uint64_t *ret_id, struct error *error);
 /* A key that must be there: its absence is damage. */
 int state_delete(struct state *state, enum store_table table, struct bytes key, struct error *error);
+int state_has(struct state *state, enum store_table table, struct bytes key, bool *ret_has, struct error *error);
 int state_count(struct state *state, enum store_table table, uint64_t *ret_count, struct error *error);
 
 /* Walk the keys that begin with `prefix`, from `from` on; `visit` must not change tables and ends the walk by a
@@ -118,7 +121,8 @@ int state_volume_put(struct state *state, const struct volume *volume, struct er
 int state_node_disks(struct state *state, const char *node, struct id_list *ret_list, struct error *error);
 int state_node_volumes(struct state *state, const char *node, struct id_list *ret_list, struct error *error);
 
-/* Names of the nodes that a volume touches (controllers, and nodes of its disks), in order, each once. */
+/* Names of the nodes that a volume touches (controllers, retired ones included, and nodes of its disks, those of
+ * leaving LDs included), in order, each once. */
 int state_volume_nodes(struct state *state, const struct volume *volume, struct string_list *ret_nodes,
 		       struct error *error);
 
@@ -177,8 +181,25 @@ int command_host_attach_apply(struct transition *transition, const struct comman
 			      struct error *error);
 int command_host_detach_apply(struct transition *transition, const struct command_host_detach *command,
 			      struct error *error);
-
-/* Whether a volume is on its way out. */
-bool volume_is_leaving(enum volume_phase phase);
+int command_slot_move_apply(struct transition *transition, const struct command_slot_move *command,
+			    struct error *error);
+int command_slot_advance_apply(struct transition *transition, const struct command_slot_advance *command,
+			       struct error *error);
+int command_lds_stale_apply(struct transition *transition, const struct command_lds_stale *command,
+			    struct error *error);
+int command_ld_rebuild_apply(struct transition *transition, const struct command_ld_rebuild *command,
+			     struct error *error);
+int command_ld_in_sync_apply(struct transition *transition, const struct command_ld_in_sync *command,
+			     struct error *error);
+int command_ld_replace_apply(struct transition *transition, const struct command_ld_replace *command,
+			     struct error *error);
+int command_controller_add_apply(struct transition *transition, const struct command_controller_add *command,
+				 struct error *error);
+int command_controller_retire_apply(struct transition *transition, const struct command_controller_retire *command,
+				    struct error *error);
+int command_controller_drop_apply(struct transition *transition, const struct command_controller_drop *command,
+				  struct error *error);
+int command_cluster_set_apply(struct transition *transition, const struct command_cluster_set *command,
+			      struct error *error);
 
 #endif

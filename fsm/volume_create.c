@@ -7,8 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "fsm/extents.h"
 #include "fsm/policy/placement.h"
+#include "fsm/volume.h"
 #include "lib/model/layout.h"
 #include "lib/model/names.h"
 
@@ -135,7 +135,6 @@ static int controller_add(struct transition *transition, struct volume *volume, 
 {
 	struct state *state = &transition->state;
 	struct node node;
-	struct key key;
 	int result = stale(state, state_node(state, name, &node, error), error);
 
 	if (result != 0)
@@ -144,19 +143,7 @@ static int controller_add(struct transition *transition, struct volume *volume, 
 		if (strcmp(volume->controllers.items[i].node, name) == 0)
 			return error_set(error, ERROR_INVALID_ARGUMENT, "node \"%s\" is to be two controllers", name);
 	}
-	if (node.cordoned || node.storage_only)
-		return error_set(error, ERROR_CONFLICT, "stale placement: node \"%s\" %s", name,
-				 node.cordoned ? "is cordoned" : "holds no controllers");
-	if (*colours & 1u << node.colour)
-		return error_set(error, ERROR_CONFLICT,
-				 "stale placement: node \"%s\" has the colour %" PRIu64 " of another controller", name,
-				 node.colour);
-	*colours |= 1u << node.colour;
-	/* Only a counter: what the node is told does not change, and so neither does its revision. */
-	node.controllers++;
-	result = state_node_put(state, &node, error);
-	if (result == 0)
-		result = state_put_empty(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, name, volume->id), error);
+	result = volume_controller_admit(transition, volume, &node, colours, error);
 	if (result == 0)
 		volume->controllers.items[volume->controllers.count++] = *controller;
 	return result;
@@ -168,6 +155,7 @@ static int controllers_add(struct transition *transition, const struct command_v
 	struct arena *arena = transition->state.arena;
 	size_t actives = command->actives.count, count = actives + command->standby_nodes.count;
 	unsigned colours = 0;
+	struct node node;
 	int result = 0;
 
 	if (count > LIMIT_COLOURS)
@@ -186,36 +174,20 @@ static int controllers_add(struct transition *transition, const struct command_v
 		};
 
 		if (active)
-			volume->slots.items[volume->slots.count++] =
-				(struct slot){ .holder = controller.node, .epoch = 1, .phase = SLOT_PHASE_SERVING };
+			volume->slots.items[volume->slots.count++] = (struct slot){ .holder = controller.node,
+										    .epoch = 1,
+										    .phase = SLOT_PHASE_SERVING,
+										    .since_ms = transition->time_ms };
 		result = controller_add(transition, volume, controller.node, &controller, &colours, error);
+		if (result == 0 && active)
+			result = state_node(&transition->state, controller.node, &node, error);
+		if (result == 0 && active)
+			memcpy(volume->slots.items[i].boot_id, node.boot_id, sizeof(node.boot_id));
 	}
 	return result;
 }
 
 /* --- legs --------------------------------------------------------------------------------------------------- */
-
-static int ld_make(struct transition *transition, uint64_t volume, struct disk *disk, uint64_t extents,
-		   struct ld *ret_ld, struct error *error)
-{
-	struct state *state = &transition->state;
-	struct ld ld = { .disk = disk->id, .state = LD_STATE_IN_SYNC };
-	struct key key;
-	int result = extents_take(state, disk, extents, &ld.ranges, error);
-
-	if (result != 0)
-		return result;
-	ld.id = ++transition->counters.last_ld;
-	/* Only counters: what the Disk Node is told of the disk does not change, and so neither does its revision. */
-	disk->extents_free -= extents;
-	disk->lds++;
-	result = state_disk_put(state, disk, error);
-	if (result == 0)
-		result = state_put_empty(state, STORE_TABLE_DISK_VOLUME, key_id_id(&key, disk->id, volume), error);
-	if (result == 0)
-		*ret_ld = ld;
-	return result;
-}
 
 static int group_make(struct transition *transition, const struct command_volume_create *command, uint64_t volume,
 		      const struct place_group *place, uint64_t extents, struct group *ret_group, struct error *error)
@@ -251,7 +223,7 @@ static int group_make(struct transition *transition, const struct command_volume
 						 "stale placement: nodes \"%s\" and \"%s\" share a %s", nodes[j].name,
 						 node->name, ENUM_NAME(spread, command->spread));
 		}
-		result = ld_make(transition, volume, &disk, extents, &group.members.items[i], error);
+		result = volume_ld_make(transition, volume, &disk, extents, &group.members.items[i], error);
 		if (result != 0)
 			return result;
 		group.members.count++;
@@ -319,6 +291,7 @@ int command_volume_create_apply(struct transition *transition, const struct comm
 		.legs_per_controller = command->legs_per_controller,
 		.spread = command->spread,
 		.provision = command->provision,
+		.durability = command->durability != 0 ? command->durability : DURABILITY_FLUSH,
 		.phase = VOLUME_PHASE_PLACED,
 		.stripe_bytes = command->stripe_bytes,
 		.created_ms = transition->time_ms,
@@ -342,14 +315,10 @@ int command_volume_create_apply(struct transition *transition, const struct comm
 	if (result == 0)
 		result = legs_make(transition, command, &volume, error);
 	if (result == 0)
-		result = state_volume_put(state, &volume, error);
-	if (result == 0)
 		result = state_put_id(state, STORE_TABLE_VOLUME_NAME, key_text(&key, volume.name), volume.id, error);
-	if (result == 0)
-		result = state_put_empty(state, STORE_TABLE_TRANSITION, key_id(&key, volume.id), error);
 	if (result == 0)
 		result = transition_id(transition, "v", volume.id, error);
 	if (result == 0)
-		result = transition_changed_volume(transition, &volume, false, error);
+		result = volume_store(transition, &volume, error);
 	return result;
 }

@@ -17,6 +17,8 @@
 #include "src/session.h"
 
 #define STEP_MS 100u
+/* Two looks at health this far apart: this server was held up, and heartbeats may lie unread. */
+#define STALL_MS (HEALTH_SUSPECT_HEARTBEATS * LIMIT_HEARTBEAT_MS)
 #define NODE_PAGE 256u
 /* Projections take a while; the loop must get back to consensus in time. */
 #define PUSH_BUDGET_NS 20000000u
@@ -93,6 +95,8 @@ static void agent_drop(struct dnvmed *dnvmed, struct agent *agent, const char *r
 
 int agents_leader_begin(struct dnvmed *dnvmed, struct error *error)
 {
+	dnvmed->agents->looked_ms = 0;
+	dnvmed->agents->awake_ms = 0;
 	char after[LIMIT_NAME + 1] = "";
 	bool more = true;
 
@@ -137,7 +141,7 @@ static bool node_is_as_said(const struct node *node, const struct agent_hello *h
 	if (!text_equal(node->address, hello->address) || node->port != hello->port ||
 	    memcmp(node->boot_id, hello->boot_id, sizeof(node->boot_id)) != 0 ||
 	    !text_equal(node->version, hello->version) || node->storage_only != hello->storage_only ||
-	    node->labels.count != hello->labels.count)
+	    node->writethrough != hello->writethrough || node->labels.count != hello->labels.count)
 		return false;
 	for (size_t i = 0; i < hello->labels.count; i++) {
 		if (!text_equal(node->labels.items[i].key, hello->labels.items[i].key) ||
@@ -249,7 +253,8 @@ int agents_hello(struct request *request, struct error *error)
 						  .port = hello->port,
 						  .labels = hello->labels,
 						  .version = hello->version,
-						  .storage_only = hello->storage_only };
+						  .storage_only = hello->storage_only,
+						  .writethrough = hello->writethrough };
 	memcpy(record->boot_id, hello->boot_id, sizeof(record->boot_id));
 	command->time_ms = clock_wall_ms();
 	command->node_register = record;
@@ -271,6 +276,8 @@ int agents_heartbeat(struct request *request, struct error *error)
 
 	if (request->session->kind != SESSION_AGENT)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "agent.heartbeat before agent.hello");
+	/* The answer renews the node's lease: it is not called offline before a lease after this. */
+	agents_heard(request->session);
 	request_reply(request, &reply);
 	return 0;
 }
@@ -288,6 +295,14 @@ void agents_report(struct session *session, const struct agent_report *report)
 
 	if (agent == NULL)
 		return;
+	for (size_t i = 0; i < report->volumes.count; i++) {
+		const struct volume_health *health = &report->volumes.items[i];
+
+		if (reported_health_update(&agent->reported, health, clock_boot_ms(), &error) != 0)
+			log_failure(LOG_LEVEL_WARNING, "ignored what an agent reported of a volume", &error);
+		else
+			driver_volume_dirty(session->dnvmed, health->volume);
+	}
 	for (size_t i = 0; i < report->objects.count; i++) {
 		const struct object_status *status = &report->objects.items[i];
 
@@ -296,8 +311,12 @@ void agents_report(struct session *session, const struct agent_report *report)
 		else if (reported_volume_of(status->kind, status->id) != 0)
 			driver_volume_dirty(session->dnvmed, reported_volume_of(status->kind, status->id));
 	}
-	if (report->inventory.count > 0 && inventory_set(agent, &report->inventory, &error) != 0)
+	if (report->inventory.count == 0)
+		return;
+	if (inventory_set(agent, &report->inventory, &error) != 0)
 		log_failure(LOG_LEVEL_WARNING, "ignored an inventory that an agent reported", &error);
+	else
+		driver_node_changed(session->dnvmed, agent->name);
 }
 
 void agents_session_ended(struct session *session)
@@ -398,26 +417,47 @@ void agents_volume_forget(struct dnvmed *dnvmed, uint64_t volume)
 		reported_forget(&((struct agent *)entry->value)->reported, volume);
 }
 
+/* A server that was held up (by its disk, or stopped as a whole) knows nothing of that time: everybody who was there
+ * before gets a lease from now on. To call a node offline late is always safe. */
+static void stall_check(struct agents *agents, uint64_t now_ms)
+{
+	bool stalled = agents->looked_ms > 0 && now_ms - agents->looked_ms > STALL_MS;
+
+	agents->looked_ms = now_ms;
+	if (!stalled)
+		return;
+	log_warning("this server was held up: nodes get a lease more", NULL);
+	agents->awake_ms = now_ms;
+	for (struct table_entry *entry = table_next(&agents->nodes, NULL); entry != NULL;
+	     entry = table_next(&agents->nodes, entry)) {
+		struct agent *agent = entry->value;
+
+		if (agent->health.heard && agent->health.state != HEALTH_OFFLINE)
+			health_node_heard(&agent->health, now_ms);
+	}
+}
+
 void agents_tick(struct dnvmed *dnvmed)
 {
-	uint64_t loop_now = uv_now(&dnvmed->loop), now = clock_boot_ms();
-	bool changed = false;
+	uint64_t loop_now = uv_now(&dnvmed->loop), now = clock_boot_ms(), since;
 
 	if (!dnvmed->leader_ready || loop_now - dnvmed->agents->stepped_ms < STEP_MS)
 		return;
 	dnvmed->agents->stepped_ms = loop_now;
+	stall_check(dnvmed->agents, now);
+	since = dnvmed->agents->awake_ms > dnvmed->leader_since_ms ? dnvmed->agents->awake_ms : dnvmed->leader_since_ms;
 	for (struct table_entry *entry = table_next(&dnvmed->agents->nodes, NULL); entry != NULL;
 	     entry = table_next(&dnvmed->agents->nodes, entry)) {
 		struct agent *agent = entry->value;
 
-		if (!health_node_step(&agent->health, dnvmed->leader_since_ms, now, &limits))
+		if (!health_node_step(&agent->health, since, now, &limits))
 			continue;
-		changed = true;
+		if (agent->health.state == HEALTH_OFFLINE)
+			agent->offline_since_ms = now;
+		driver_node_changed(dnvmed, agent->name);
 		log_notice("node changed health", "node=%s health=%s", agent->name,
 			   ENUM_NAME(health, agent->health.state));
 	}
-	if (changed)
-		driver_health_changed(dnvmed);
 }
 
 /* --- pushing -------------------------------------------------------------------------------------------------- */

@@ -25,6 +25,8 @@ struct agent {
 	char name[LIMIT_NAME + 1];
 	struct session *session; /* NULL while it is away */
 	struct health_node health;
+	uint64_t offline_since_ms; /* boot clock; while its health is offline */
+	uint64_t rebuilds;	   /* under way where it holds the slot; counted by driver.c */
 	struct reported reported;
 	struct arena inventory_arena;
 	struct inventory_disk_list inventory; /* as reported last; survives the session */
@@ -41,6 +43,8 @@ struct agents {
 	struct table nodes; /* name -> struct agent */
 	struct list dirty;
 	uint64_t stepped_ms; /* loop time of the last look at health */
+	uint64_t looked_ms;  /* the same on the boot clock */
+	uint64_t awake_ms;   /* boot clock: since when this server has not been held up */
 };
 
 /* NULL when memory is exhausted. agents_free() accepts NULL; agents_leader_end() must have run. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Takes volumes from phase to phase on the leader: looks at those that something happened to, asks
- * src/leader/volumes.h, and proposes what it says; one proposal at a time for each volume.
+ * Takes volumes from phase to phase on the leader: looks at those that something happened to, or that are due, asks
+ * src/leader/volumes.h and, once a volume is online, src/leader/online.h, and proposes what they say; one proposal at a
+ * time for each volume.
  */
 #ifndef DNVME_SRC_DRIVER_H
 #define DNVME_SRC_DRIVER_H
@@ -20,24 +21,31 @@ struct driver;
 struct driver *driver_make(void);
 void driver_free(struct driver *driver);
 
-/* This server is ready to lead: look at every volume that is not online. */
+/* This server is ready to lead: look at every volume that somebody has work with. */
 void driver_leader_begin(struct dnvmed *dnvmed);
 void driver_leader_end(struct dnvmed *dnvmed);
 
 /* Something happened to a volume: it changed, or an agent reported on it. */
 void driver_volume_dirty(struct dnvmed *dnvmed, uint64_t volume);
 
-/* Some node is believed to be in another state of health than before. */
-void driver_health_changed(struct dnvmed *dnvmed);
+/* A node is another than before: its health, its flags, its block devices. Its volumes are looked at. */
+void driver_node_changed(struct dnvmed *dnvmed, const char *node);
+
+/* The operator changed settings: what waits may wait for another time. */
+void driver_settings_changed(struct dnvmed *dnvmed);
 
 /* Look at what is dirty, before the loop sleeps. */
 void driver_prepare(struct dnvmed *dnvmed);
 
-/* Repeat what found the queue of proposals full. */
+/* Look at what is due, and repeat what found the queue of proposals full. */
 void driver_tick(struct dnvmed *dnvmed);
 
 /* A volume's parts with what the leader knows of them. */
 int driver_parts(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
 		 struct volumes_parts *ret_parts, struct error *error);
+
+/* What a volume waits for (in `arena`), NULL when for nothing. */
+int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const struct volumes_parts *parts,
+		     struct arena *arena, const char **ret_waits_for, struct error *error);
 
 #endif

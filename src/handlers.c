@@ -5,6 +5,7 @@
 #include "src/agents.h"
 #include "src/bootstrap.h"
 #include "src/dnvmed.h"
+#include "src/handlers_job.h"
 #include "src/handlers_mutate.h"
 #include "src/handlers_read.h"
 #include "src/request.h"
@@ -25,10 +26,12 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_SERVER_JOIN] = { .answer = bootstrap_join_answer },
 	[METHOD_ID_CLUSTER_INIT] = { .answer = bootstrap_init_answer },
 	[METHOD_ID_CLUSTER_STATUS] = { .answer = cluster_status_answer },
+	[METHOD_ID_CLUSTER_SET] = { .prepare = cluster_set_prepare },
 	[METHOD_ID_NODE_LIST] = { .answer = node_list_answer },
 	[METHOD_ID_NODE_GET] = { .answer = node_get_answer },
 	[METHOD_ID_NODE_CORDON] = { .prepare = node_cordon_prepare },
 	[METHOD_ID_NODE_UNCORDON] = { .prepare = node_uncordon_prepare },
+	[METHOD_ID_NODE_DRAIN] = { .prepare = node_drain_prepare },
 	[METHOD_ID_NODE_FORGET] = { .prepare = node_forget_prepare },
 	[METHOD_ID_DISK_ADD] = { .prepare = disk_add_prepare },
 	[METHOD_ID_DISK_LIST] = { .answer = disk_list_answer },
@@ -41,6 +44,8 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_VOLUME_ATTACH] = { .prepare = volume_attach_prepare },
 	[METHOD_ID_VOLUME_DETACH] = { .prepare = volume_detach_prepare, .committed = volume_detach_committed },
 	[METHOD_ID_HOST_LIST] = { .answer = host_list_answer },
+	[METHOD_ID_JOB_LIST] = { .answer = job_list_answer },
+	[METHOD_ID_JOB_GET] = { .answer = job_get_answer },
 	[METHOD_ID_AGENT_HELLO] = { .answer = agents_hello, .committed = agents_hello_committed },
 	[METHOD_ID_AGENT_HEARTBEAT] = { .answer = agents_heartbeat },
 };

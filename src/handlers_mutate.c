@@ -11,9 +11,9 @@
 #include "src/driver.h"
 #include "src/handlers.h"
 #include "src/request.h"
+#include "src/view.h"
 
 #define VOLUME_UNIT_BYTES 4096u
-#define VIEW_PAGE 1024u
 
 static void *record_make(struct request *request, size_t size, struct error *error)
 {
@@ -24,27 +24,68 @@ static void *record_make(struct request *request, size_t size, struct error *err
 	return record;
 }
 
+/* --- the cluster ------------------------------------------------------------------------------------------- */
+
+int cluster_set_prepare(struct request *request, struct command *command, struct error *error)
+{
+	const struct cluster_set_request *params = request->params;
+	struct cluster cluster;
+	struct settings *settings;
+
+	if (fsm_cluster_get(request->dnvmed->fsm, &request->arena, &cluster, error) != 0)
+		return error->code;
+	settings = record_make(request, sizeof(*settings), error);
+	if (settings == NULL)
+		return error->code;
+	command->cluster_set = record_make(request, sizeof(*command->cluster_set), error);
+	if (command->cluster_set == NULL)
+		return error->code;
+	if (cluster.settings != NULL)
+		*settings = *cluster.settings;
+	if (params->settings->rebuild_after_ms > 0)
+		settings->rebuild_after_ms = params->settings->rebuild_after_ms;
+	if (params->settings->rebuild_rate_bytes > 0)
+		settings->rebuild_rate_bytes = params->settings->rebuild_rate_bytes;
+	/* On the wire 0 is the same as absent, so this says "no limit". */
+	if (settings->rebuild_rate_bytes == UINT64_MAX)
+		settings->rebuild_rate_bytes = 0;
+	command->cluster_set->settings = settings;
+	return 0;
+}
+
 /* --- nodes ------------------------------------------------------------------------------------------------ */
 
-static int cordon(struct request *request, bool cordoned, struct command *command, struct error *error)
+static int cordon(struct request *request, bool cordoned, bool draining, struct command *command, struct error *error)
 {
 	const struct name_request *params = request->params;
 
 	command->node_cordon = record_make(request, sizeof(*command->node_cordon), error);
 	if (command->node_cordon == NULL)
 		return error->code;
-	*command->node_cordon = (struct command_node_cordon){ .name = params->name, .cordoned = cordoned };
+	*command->node_cordon =
+		(struct command_node_cordon){ .name = params->name, .cordoned = cordoned, .draining = draining };
 	return 0;
 }
 
 int node_cordon_prepare(struct request *request, struct command *command, struct error *error)
 {
-	return cordon(request, true, command, error);
+	const struct name_request *params = request->params;
+	struct node node;
+
+	if (fsm_node_get(request->dnvmed->fsm, params->name, &request->arena, &node, error) != 0)
+		return error->code;
+	/* A drain that is under way goes on. */
+	return cordon(request, true, node.draining, command, error);
 }
 
 int node_uncordon_prepare(struct request *request, struct command *command, struct error *error)
 {
-	return cordon(request, false, command, error);
+	return cordon(request, false, false, command, error);
+}
+
+int node_drain_prepare(struct request *request, struct command *command, struct error *error)
+{
+	return cordon(request, true, true, command, error);
 }
 
 int node_forget_prepare(struct request *request, struct command *command, struct error *error)
@@ -152,73 +193,6 @@ int disk_remove_prepare(struct request *request, struct command *command, struct
 
 /* --- placing a volume ------------------------------------------------------------------------------------- */
 
-static int append_nodes(struct node_list *all, const struct node_list *more, struct arena *arena, struct error *error)
-{
-	struct node *items = arena_alloc_array(arena, all->count + more->count, sizeof(*items));
-
-	if (items == NULL)
-		return error_set_nomem(error);
-	if (all->count > 0)
-		memcpy(items, all->items, all->count * sizeof(*items));
-	if (more->count > 0)
-		memcpy(items + all->count, more->items, more->count * sizeof(*items));
-	*all = (struct node_list){ all->count + more->count, items };
-	return 0;
-}
-
-static int append_disks(struct disk_list *all, const struct disk_list *more, struct arena *arena, struct error *error)
-{
-	struct disk *items = arena_alloc_array(arena, all->count + more->count, sizeof(*items));
-
-	if (items == NULL)
-		return error_set_nomem(error);
-	if (all->count > 0)
-		memcpy(items, all->items, all->count * sizeof(*items));
-	if (more->count > 0)
-		memcpy(items + all->count, more->items, more->count * sizeof(*items));
-	*all = (struct disk_list){ all->count + more->count, items };
-	return 0;
-}
-
-static int view_fill(struct dnvmed *dnvmed, struct arena *arena, struct placement_view *view, struct error *error)
-{
-	struct cluster cluster;
-	enum health *health;
-	bool more = true;
-
-	if (fsm_cluster_get(dnvmed->fsm, arena, &cluster, error) != 0)
-		return error->code;
-	view->extent_bytes = cluster.extent_bytes;
-	while (more) {
-		const char *after = view->nodes.count > 0 ? view->nodes.items[view->nodes.count - 1].name : NULL;
-		struct node_list nodes;
-
-		if (fsm_node_list(dnvmed->fsm, after, VIEW_PAGE, arena, &nodes, &more, error) != 0 ||
-		    append_nodes(&view->nodes, &nodes, arena, error) != 0)
-			return error->code;
-		more = more && nodes.count > 0;
-	}
-	for (more = true; more;) {
-		uint64_t after = view->disks.count > 0 ? view->disks.items[view->disks.count - 1].id : 0;
-		struct disk_list disks;
-
-		if (fsm_disk_list(dnvmed->fsm, NULL, after, VIEW_PAGE, arena, &disks, &more, error) != 0 ||
-		    append_disks(&view->disks, &disks, arena, error) != 0)
-			return error->code;
-		more = more && disks.count > 0;
-	}
-	health = arena_alloc_array(arena, view->nodes.count, sizeof(*health));
-	if (health == NULL)
-		return error_set_nomem(error);
-	for (size_t i = 0; i < view->nodes.count; i++) {
-		const struct agent *agent = agents_get(dnvmed, view->nodes.items[i].name);
-
-		health[i] = agent != NULL ? agent->health.state : HEALTH_UNKNOWN;
-	}
-	view->health = health;
-	return 0;
-}
-
 static void charge_node(struct placement_view *view, const char *name)
 {
 	for (size_t i = 0; i < view->nodes.count; i++) {
@@ -278,6 +252,25 @@ static int create_check(const struct volume_create_request *params, struct error
 	return 0;
 }
 
+/* Controllers of a strict volume need the write-through target: the others count as nodes that only store. */
+static int view_restrict(struct placement_view *view, const struct placement_request *wanted, struct error *error)
+{
+	uint64_t able = 0;
+
+	for (size_t i = 0; i < view->nodes.count; i++) {
+		if (!view->nodes.items[i].writethrough)
+			view->nodes.items[i].storage_only = true;
+		able += !view->nodes.items[i].storage_only;
+	}
+	if (able >= wanted->controllers + wanted->standbys)
+		return 0;
+	error_set(error, ERROR_FAILED_PRECONDITION,
+		  "durability: strict needs the write-through target in the kernels of %llu controllers, but only %llu "
+		  "nodes have it",
+		  (unsigned long long)(wanted->controllers + wanted->standbys), (unsigned long long)able);
+	return error_hint(error, "load the module dm-dnvme on the nodes and restart dnvme-agent, or use flush");
+}
+
 int volume_create_prepare(struct request *request, struct command *command, struct error *error)
 {
 	const struct volume_create_request *params = request->params;
@@ -315,7 +308,12 @@ int volume_create_prepare(struct request *request, struct command *command, stru
 	command->volume_create = record_make(request, sizeof(*command->volume_create), error);
 	if (command->volume_create == NULL)
 		return error->code;
-	return placement_plan(&wanted, &view, &request->arena, command->volume_create, error);
+	if (params->durability == DURABILITY_STRICT && view_restrict(&view, &wanted, error) != 0)
+		return error->code;
+	if (placement_plan(&wanted, &view, &request->arena, command->volume_create, error) != 0)
+		return error->code;
+	command->volume_create->durability = params->durability;
+	return 0;
 }
 
 /* --- volumes that exist ------------------------------------------------------------------------------------- */

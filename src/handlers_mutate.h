@@ -8,6 +8,8 @@
 
 struct request;
 
+int cluster_set_prepare(struct request *request, struct command *command, struct error *error);
+int node_drain_prepare(struct request *request, struct command *command, struct error *error);
 int node_cordon_prepare(struct request *request, struct command *command, struct error *error);
 int node_uncordon_prepare(struct request *request, struct command *command, struct error *error);
 int node_forget_prepare(struct request *request, struct command *command, struct error *error);

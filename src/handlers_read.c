@@ -8,79 +8,11 @@
 #include "src/agents.h"
 #include "src/dnvmed.h"
 #include "src/driver.h"
+#include "src/page.h"
 #include "src/request.h"
 
-/* An answer fits into a client's frame limit, too, so a page also ends when it holds this much. */
-#define PAGE_BYTES (LIMIT_FRAME_CLIENT_BYTES / 4 * 3)
 /* Records that are read at once. */
 #define CHUNK 64u
-
-/* --- pages ------------------------------------------------------------------------------------------------ */
-
-struct page {
-	const struct schema *schema;
-	struct buffer scratch;
-	size_t bytes, count, limit;
-	bool full;
-};
-
-static void page_open(struct page *page, const struct schema *schema, uint64_t limit)
-{
-	*page = (struct page){ .schema = schema,
-			       .limit = limit > 0 && limit < LIMIT_LIST_PAGE ? (size_t)limit : LIMIT_LIST_PAGE };
-}
-
-/* Whether the record still fits; counts it in if so. The first one always does. */
-static int page_take(struct page *page, const void *record, bool *ret_taken, struct error *error)
-{
-	bool fits;
-
-	buffer_clear(&page->scratch);
-	if (codec_encode(page->schema, record, CODEC_NAMED, &page->scratch, error) != 0)
-		return error->code;
-	fits = page->count < page->limit && (page->count == 0 || page->bytes + page->scratch.size <= PAGE_BYTES);
-	if (fits) {
-		page->bytes += page->scratch.size;
-		page->count++;
-	} else {
-		page->full = true;
-	}
-	*ret_taken = fits;
-	return 0;
-}
-
-/* Room for one record more in a list that grows. */
-static void *list_grow(struct arena *arena, struct any_list *list, size_t size)
-{
-	/* Doubles at powers of two; the old arrays stay in the arena. */
-	if ((list->count & (list->count - 1)) == 0) {
-		size_t capacity = list->count > 0 ? list->count * 2 : 1;
-		void *items = arena_alloc_array(arena, capacity, size);
-
-		if (items == NULL)
-			return NULL;
-		if (list->count > 0)
-			memcpy(items, list->items, list->count * size);
-		list->items = items;
-	}
-	return (char *)list->items + list->count++ * size;
-}
-
-/* Add the record to `list` if the page has room. */
-static int page_add(struct page *page, struct arena *arena, void *list, const void *record, struct error *error)
-{
-	bool taken = false;
-	void *place;
-	int rv = page_take(page, record, &taken, error);
-
-	if (rv != 0 || !taken)
-		return rv;
-	place = list_grow(arena, list, page->schema->size);
-	if (place == NULL)
-		return error_set_nomem(error);
-	memcpy(place, record, page->schema->size);
-	return 0;
-}
 
 /* --- cluster ------------------------------------------------------------------------------------------------ */
 
@@ -257,7 +189,7 @@ int node_list_answer(struct request *request, struct error *error)
 			after = nodes.items[i].name;
 		}
 	}
-	buffer_free(&page.scratch);
+	page_close(&page);
 	answer.more = page.full;
 	if (rv == 0)
 		request_reply(request, &answer);
@@ -316,7 +248,7 @@ int disk_list_answer(struct request *request, struct error *error)
 			after = disks.items[i].id;
 		}
 	}
-	buffer_free(&page.scratch);
+	page_close(&page);
 	answer.more = page.full;
 	if (rv == 0)
 		request_reply(request, &answer);
@@ -375,7 +307,7 @@ int volume_list_answer(struct request *request, struct error *error)
 			after = volumes.items[i].name;
 		}
 	}
-	buffer_free(&page.scratch);
+	page_close(&page);
 	answer.more = page.full;
 	if (rv == 0)
 		request_reply(request, &answer);
@@ -463,7 +395,6 @@ int volume_get_answer(struct request *request, struct error *error)
 	char nqn[NAMES_NQN_SIZE];
 	struct volume_status answer = { .nqn = nqn };
 	struct volumes_parts parts;
-	struct volumes_step step;
 	struct volume volume;
 
 	if (fsm_volume_find(dnvmed->fsm, params->name, &request->arena, &volume, error) != 0)
@@ -471,12 +402,11 @@ int volume_get_answer(struct request *request, struct error *error)
 	answer.volume = &volume;
 	names_volume_nqn(dnvmed->cluster.id, volume.id, nqn);
 	if (driver_parts(dnvmed, &volume, &request->arena, &parts, error) != 0 ||
-	    volumes_step(&volume, &parts, &request->arena, &step, error) != 0 ||
+	    driver_waits_for(dnvmed, &volume, &parts, &request->arena, &answer.waits_for, error) != 0 ||
 	    volume_disks(request, &volume, &answer.disks, error) != 0 ||
 	    volume_paths(request, &volume, &answer.paths, error) != 0 ||
 	    volume_problems(request, &parts, volume.id, &answer.problems, error) != 0)
 		return error->code;
-	answer.waits_for = step.waits_for;
 	request_reply(request, &answer);
 	return 0;
 }
@@ -500,7 +430,7 @@ int host_list_answer(struct request *request, struct error *error)
 			after = hosts.items[i].nqn;
 		}
 	}
-	buffer_free(&page.scratch);
+	page_close(&page);
 	answer.more = page.full;
 	if (rv == 0)
 		request_reply(request, &answer);

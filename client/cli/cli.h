@@ -42,6 +42,10 @@ struct cli {
 	uint64_t size_bytes, copies, controllers, standbys, legs, extent_bytes;
 	enum spread spread;
 	enum provision provision;
+	enum durability durability;
+	unsigned rebuild_after_ms;
+	uint64_t rebuild_rate_bytes;
+	const char *kind; /* --kind */
 	bool force;
 	/* run time */
 	bool bad_usage;	      /* the error is about how the command was written */
@@ -68,7 +72,7 @@ struct cli_command {
 
 /* Ends with an entry without a noun. */
 extern const struct cli_command cluster_commands[], node_commands[], disk_commands[], volume_commands[],
-	host_commands[];
+	host_commands[], job_commands[];
 
 /* The exit status for a code. */
 enum cli_status cli_status_of(enum error_code code);

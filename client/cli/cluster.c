@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme cluster init|status */
+/* dnvme cluster init|status|set */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 #define INFO_TIMEOUT_MS 5000u
 
-enum { KEY_NAME = 0x2000, KEY_EXTENT };
+enum { KEY_NAME = 0x2000, KEY_EXTENT, KEY_REBUILD_AFTER, KEY_REBUILD_RATE };
 
 /* --- status ---------------------------------------------------------------------------------------------- */
 
@@ -207,6 +207,55 @@ static int init_run(struct cli *cli, struct error *error)
 	return 0;
 }
 
+/* --- set ------------------------------------------------------------------------------------------------- */
+
+static int set_run(struct cli *cli, struct error *error)
+{
+	struct settings settings = { .rebuild_after_ms = cli->rebuild_after_ms,
+				     .rebuild_rate_bytes = cli->rebuild_rate_bytes };
+	struct cluster_set_request request = { .settings = &settings };
+	struct mutation_reply reply = { 0 };
+	int rc;
+
+	if (settings.rebuild_after_ms == 0 && settings.rebuild_rate_bytes == 0) {
+		cli->bad_usage = true;
+		return error_set(error, ERROR_INVALID_ARGUMENT, "cluster set needs a setting");
+	}
+	rc = cli_call(cli, NULL, METHOD_ID_CLUSTER_SET, &request, &reply, error);
+	if (rc != 0)
+		return cli_prefix(error, "cannot change the settings");
+	if (cli->json)
+		return cli_print_json(schema_mutation_reply(), &reply, error);
+	printf("settings are changed\n");
+	return 0;
+}
+
+static int set_option(struct cli *cli, int key, const char *value, struct error *error)
+{
+	switch (key) {
+	case KEY_REBUILD_AFTER:
+		return duration_parse("--rebuild-after", value, &cli->rebuild_after_ms, error);
+	case KEY_REBUILD_RATE:
+		if (strcmp(value, "none") == 0) {
+			cli->rebuild_rate_bytes = UINT64_MAX;
+			return 0;
+		}
+		return size_parse("--rebuild-rate", value, &cli->rebuild_rate_bytes, error);
+	default:
+		return error_set(error, ERROR_INTERNAL, "unknown option");
+	}
+}
+
+static const struct argp_option set_options[] = {
+	{ "rebuild-after", KEY_REBUILD_AFTER, "TIME", 0,
+	  "how long a lost copy may stay away before another disk takes its place: 30s, 10m (as it is at first)", 0 },
+	{ "rebuild-rate", KEY_REBUILD_RATE, "SIZE|none", 0, "a second, that the rebuild of one group may copy: 100MiB",
+	  0 },
+	{ 0 },
+};
+
+/* --- options --------------------------------------------------------------------------------------------- */
+
 static int init_option(struct cli *cli, int key, const char *value, struct error *error)
 {
 	switch (key) {
@@ -238,6 +287,13 @@ const struct cli_command cluster_commands[] = {
 	  .option = init_option,
 	  .run = init_run,
 	  .waits = true },
+	{ .noun = "cluster",
+	  .verb = "set",
+	  .arguments = "",
+	  .summary = "change settings of the whole cluster",
+	  .options = set_options,
+	  .option = set_option,
+	  .run = set_run },
 	{ .noun = "cluster",
 	  .verb = "status",
 	  .arguments = "",

@@ -27,6 +27,8 @@ static const char *labels_text(struct cli *cli, const struct label_list *labels)
 
 static const char *placement_text(const struct node *node)
 {
+	if (node->draining)
+		return "draining";
 	if (node->cordoned)
 		return "cordoned";
 	return node->storage_only ? "storage only" : "open";
@@ -140,6 +142,52 @@ static int uncordon_run(struct cli *cli, struct error *error)
 	return change(cli, METHOD_ID_NODE_UNCORDON, "uncordon", "open for placement", error);
 }
 
+/* Until no controller is left on the node. */
+static int drain_wait(struct cli *cli, const char *name, struct error *error)
+{
+	struct name_request request = { .name = name };
+	struct node_status status = { 0 };
+	unsigned pause_ms = 0;
+	int rc;
+
+	do {
+		rc = cli_call(cli, NULL, METHOD_ID_NODE_GET, &request, &status, error);
+		/* While the servers elect a leader the drain goes on: ask again. */
+		if (rc != 0 && rc != ERROR_UNAVAILABLE && rc != ERROR_DEADLINE_EXCEEDED)
+			return rc;
+		if (rc == 0 && !status.node->draining)
+			return error_set(error, ERROR_CANCELLED, "node %s was opened again before it was empty", name);
+		if (rc == 0 && status.node->controllers == 0)
+			return 0;
+	} while (cli_pause(cli, &pause_ms));
+	if (rc != 0)
+		return rc;
+	error_set(error, ERROR_DEADLINE_EXCEEDED, "%" PRIu64 " controllers are still on node %s after %u ms",
+		  status.node->controllers, name, cli->timeout_ms);
+	return error_hint(error, "it goes on without this command; see dnvme job list, and dnvme volume get for what "
+				 "a volume waits for");
+}
+
+static int drain_run(struct cli *cli, struct error *error)
+{
+	struct name_request request = { .name = cli->arguments[0] };
+	struct mutation_reply reply = { 0 };
+	int rc = cli_call(cli, NULL, METHOD_ID_NODE_DRAIN, &request, &reply, error);
+
+	if (rc != 0)
+		return cli_prefix(error, "cannot drain node \"%s\"", request.name);
+	if (!cli->no_wait) {
+		rc = drain_wait(cli, request.name, error);
+		if (rc != 0)
+			return cli_prefix(error, "node \"%s\" is being drained", request.name);
+	}
+	if (cli->json)
+		return cli_print_json(schema_mutation_reply(), &reply, error);
+	printf("node %s is %s\n", request.name,
+	       cli->no_wait ? "being drained" : "drained: no controller is left there");
+	return 0;
+}
+
 static int forget_run(struct cli *cli, struct error *error)
 {
 	return change(cli, METHOD_ID_NODE_FORGET, "forget", "forgotten", error);
@@ -165,6 +213,14 @@ const struct cli_command node_commands[] = {
 	  .argument_count = 1,
 	  .summary = "place on a node again",
 	  .run = uncordon_run },
+	{ .noun = "node",
+	  .verb = "drain",
+	  .arguments = "NODE",
+	  .argument_count = 1,
+	  .summary = "cordon a node and move its controllers away",
+	  .text = "Waits until no controller is left there. Its disks stay in use. dnvme node uncordon ends it.",
+	  .run = drain_run,
+	  .waits = true },
 	{ .noun = "node",
 	  .verb = "forget",
 	  .arguments = "NODE",

@@ -98,7 +98,10 @@ static void draw_member(struct pen *pen, const struct volume_status *status, con
 	put_format(pen, "ld%" PRIu64 "  disk d%" PRIu64, ld->id, ld->disk);
 	if (disk != NULL)
 		put_format(pen, "  %s:%s", disk->node, disk->path);
-	put_format(pen, "  %s\n", ENUM_NAME(ld_state, ld->state));
+	put_format(pen, "  %s", ENUM_NAME(ld_state, ld->state));
+	if (ld->state != LD_STATE_IN_SYNC && ld->state != LD_STATE_FREED && ld->stale_reason != 0)
+		put_format(pen, " (%s)", ENUM_NAME(stale_reason, ld->stale_reason));
+	put(pen, "\n");
 }
 
 static void draw_leg(struct pen *pen, const struct volume_status *status, size_t index, bool last)
@@ -131,7 +134,11 @@ static void draw_slot(struct pen *pen, const struct volume_status *status, size_
 	branch(pen, 0, last);
 	put_format(pen, "active  %s", slot->holder);
 	put_address(pen, status, slot->holder);
-	put_format(pen, "  slot %zu, epoch %" PRIu64 "\n", index, slot->epoch);
+	put_format(pen, "  slot %zu, epoch %" PRIu64, index, slot->epoch);
+	if (slot->phase != SLOT_PHASE_SERVING)
+		put_format(pen, ", %s%s%s", ENUM_NAME(slot_phase, slot->phase), slot->reason != 0 ? " after " : "",
+			   slot->reason != 0 ? ENUM_NAME(move_reason, slot->reason) : "");
+	put(pen, "\n");
 	for (size_t i = 0; i < volume->legs.count; i++)
 		remote += volume->legs.items[i].slot != index;
 	for (size_t i = 0; i < volume->legs.count; i++) {
@@ -162,6 +169,21 @@ static void draw_standby(struct pen *pen, const struct volume_status *status, co
 	put(pen, "  inaccessible until it takes over a slot\n");
 }
 
+static void draw_retired(struct pen *pen, const struct controller *controller)
+{
+	put_format(pen, "retired: %s", controller->node);
+	if (controller->epoch > 0)
+		put_format(pen, " held slot %" PRIu64 " in epoch %" PRIu64 " and", controller->slot, controller->epoch);
+	put(pen, " has to take down what it has\n");
+}
+
+static void draw_leaving(struct pen *pen, const struct leaving_ld *leaving)
+{
+	if (leaving->ld->state != LD_STATE_FREED)
+		put_format(pen, "leaving: ld%" PRIu64 " on disk d%" PRIu64 ", another one took its place\n",
+			   leaving->ld->id, leaving->ld->disk);
+}
+
 static void draw_head(struct pen *pen, const struct volume_status *status)
 {
 	const struct volume *volume = status->volume;
@@ -173,6 +195,10 @@ static void draw_head(struct pen *pen, const struct volume_status *status)
 	put_format(pen, "  %s\n", ENUM_NAME(volume_phase, volume->phase));
 	put_format(pen, "  nqn     %s\n", status->nqn);
 	put_format(pen, "  uuid    %s\n", uuid);
+	put_format(pen, "  writes  %s\n",
+		   volume->durability == DURABILITY_STRICT
+			   ? "strict: what is acknowledged survives everything"
+			   : "flush: what is acknowledged and was not flushed may be lost with a controller");
 	put_format(pen, "  layout  %" PRIu64 " %s, apart by %s, %s, striped over %zu %s by ", volume->copies,
 		   volume->copies == 1 ? "copy" : "copies", ENUM_NAME(spread, volume->spread),
 		   ENUM_NAME(provision, volume->provision), volume->legs.count,
@@ -217,6 +243,12 @@ int picture_draw(const struct volume_status *status, bool utf8, struct buffer *o
 		if (volume->controllers.items[i].role == CONTROLLER_ROLE_STANDBY)
 			draw_standby(&pen, status, volume->controllers.items[i].node, ++seen == standbys);
 	}
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		if (volume->controllers.items[i].role == CONTROLLER_ROLE_RETIRED)
+			draw_retired(&pen, &volume->controllers.items[i]);
+	}
+	for (size_t i = 0; i < volume->leaving.count; i++)
+		draw_leaving(&pen, &volume->leaving.items[i]);
 	draw_foot(&pen, status);
 	return pen.failed;
 }

@@ -18,6 +18,7 @@ enum {
 	KEY_LEGS,
 	KEY_SPREAD,
 	KEY_PROVISION,
+	KEY_DURABILITY,
 	KEY_PHASE,
 };
 
@@ -122,7 +123,9 @@ static bool is_online(const struct volume_status *status)
 
 static bool is_converged(const struct volume_status *status)
 {
-	return status->problems.count == 0 && (status->waits_for == NULL || status->waits_for[0] == '\0');
+	/* What an online volume waits for, a standby or a rebuild, has nothing to do with its hosts. */
+	return status->problems.count == 0 && (status->volume->phase == VOLUME_PHASE_ONLINE ||
+					       status->waits_for == NULL || status->waits_for[0] == '\0');
 }
 
 static bool never(const struct volume_status *status)
@@ -194,6 +197,7 @@ static int create_run(struct cli *cli, struct error *error)
 		.legs = cli->legs,
 		.spread = cli->spread,
 		.provision = cli->provision,
+		.durability = cli->durability,
 	};
 	struct mutation_reply reply = { 0 };
 	struct volume_status status;
@@ -303,6 +307,10 @@ static int create_option(struct cli *cli, int key, const char *value, struct err
 		rc = cli_enum_parse("--provision", enum_schema_provision(), value, &number, error);
 		cli->provision = (enum provision)number;
 		return rc;
+	case KEY_DURABILITY:
+		rc = cli_enum_parse("--durability", enum_schema_durability(), value, &number, error);
+		cli->durability = (enum durability)number;
+		return rc;
 	default:
 		return error_set(error, ERROR_INTERNAL, "unknown option");
 	}
@@ -326,6 +334,10 @@ static const struct argp_option create_options[] = {
 	{ "legs", KEY_LEGS, "N", 0, "legs of each active controller; 1 if not given", 0 },
 	{ "spread", KEY_SPREAD, "node|rack|zone", 0, "what two copies must not share; node if not given", 0 },
 	{ "provision", KEY_PROVISION, "thin|thick", 0, "when blocks are mapped; thick if not given", 0 },
+	{ "durability", KEY_DURABILITY, "flush|strict", 0,
+	  "what an acknowledged write survives: strict, everything; flush (if not given), all but a controller's crash "
+	  "before a flush",
+	  0 },
 	{ 0 },
 };
 

@@ -88,7 +88,7 @@ static bool site_takes_data(const struct site *site)
 	return site->health == HEALTH_ONLINE && !site->node->cordoned;
 }
 
-static int plan_open(struct plan *plan, struct error *error)
+int placement_plan_open(struct plan *plan, struct error *error)
 {
 	const struct placement_view *view = plan->view;
 	int result;
@@ -213,12 +213,17 @@ static int controllers_choose(const struct plan *plan, struct command_volume_cre
 
 /* --- groups ----------------------------------------------------------------------------------------------- */
 
+bool placement_seat_is_emptier(const struct seat *a, const struct seat *b)
+{
+	return (wide)a->free * b->disk->extents_total > (wide)b->free * a->disk->extents_total;
+}
+
 /* Whether `a` is the better seat for a leg. Both lists are in order of id, so that equal ones keep that order. */
 static bool seat_is_better(const struct seat *a, const struct seat *b, size_t leg)
 {
 	if ((a->leg == leg) != (b->leg == leg))
 		return b->leg == leg;
-	return (wide)a->free * b->disk->extents_total > (wide)b->free * a->disk->extents_total;
+	return placement_seat_is_emptier(a, b);
 }
 
 /* One seat per copy, in different domains; NULLs are left where there is none. Returns how many were found. Nodes are
@@ -354,7 +359,7 @@ int placement_plan(const struct placement_request *request, const struct placeme
 	if (result != 0)
 		return error_prefix(error, "cannot create volume \"%s\"", request->name), result;
 	plan.block_bytes = layout_thin_block_bytes(plan.leg_bytes);
-	result = plan_open(&plan, error);
+	result = placement_plan_open(&plan, error);
 	if (result == 0)
 		result = controllers_choose(&plan, &command, error);
 	if (result != 0)

@@ -37,6 +37,20 @@ struct placement_view {
 int placement_plan(const struct placement_request *request, const struct placement_view *view, struct arena *arena,
 		   struct command_volume_create *ret_command, struct error *error);
 
+/* The node of a new standby: online, not cordoned, not storage_only, with the write-through target where durability is
+ * strict, of a colour that no controller of the volume has, retired ones included; in a failure domain (of the
+ * volume's spread) without an active controller if there is such a node; least loaded first, ties by name. The name is
+ * the view's. NO_CAPACITY, with a line per node that says why not it; INTERNAL when memory is exhausted. */
+int placement_standby(const struct placement_view *view, const struct volume *volume, struct arena *arena,
+		      const char **ret_node, struct error *error);
+
+/* The disk of the LD that takes the place of this one: not cordoned, not the LD's own, on a node that is online and not
+ * cordoned and holds no other member of the group; in another failure domain than the other members if there is such a
+ * disk; with enough free extents, most free (relative) first, ties by id. NO_CAPACITY, with a line per node;
+ * NOT_FOUND when the LD is no member; INTERNAL when memory is exhausted. */
+int placement_replacement(const struct placement_view *view, const struct volume *volume, uint64_t ld,
+			  struct arena *arena, uint64_t *ret_disk, struct error *error);
+
 /* Whether copies on these two nodes would share a failure domain. */
 bool placement_domains_equal(const struct node *a, const struct node *b, enum spread spread);
 

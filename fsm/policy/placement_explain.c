@@ -8,10 +8,8 @@
 #include "fsm/policy/placement_internal.h"
 
 #define LINE_SIZE 240u
-#define SIZE_TEXT_SIZE 32u
 
-/* "12 GiB": the largest unit in which it is whole or at least 10; rounded down or up. */
-static const char *size_text(uint64_t bytes, bool up, char text[SIZE_TEXT_SIZE])
+const char *placement_size_text(uint64_t bytes, bool up, char text[SIZE_TEXT_SIZE])
 {
 	static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 	unsigned unit = sizeof(units) / sizeof(units[0]) - 1;
@@ -30,8 +28,7 @@ static const char *size_text(uint64_t bytes, bool up, char text[SIZE_TEXT_SIZE])
 
 /* --- a node ------------------------------------------------------------------------------------------------- */
 
-/* Why nothing at all is placed on the node; NULL when something may be. */
-static const char *site_obstacle(const struct site *site)
+const char *placement_site_obstacle(const struct site *site)
 {
 	if (site->health != HEALTH_ONLINE)
 		return site->health == HEALTH_SUSPECT ? "misses heartbeats" : "is offline";
@@ -45,9 +42,9 @@ static uint64_t extents_size(const struct plan *plan, uint64_t extents)
 	return __builtin_mul_overflow(extents, plan->view->extent_bytes, &bytes) ? UINT64_MAX : bytes;
 }
 
-static void site_text(const struct plan *plan, const struct site *site, uint64_t wanted, char *text, size_t size)
+void placement_site_text(const struct plan *plan, const struct site *site, uint64_t wanted, char *text, size_t size)
 {
-	const char *obstacle = site_obstacle(site);
+	const char *obstacle = placement_site_obstacle(site);
 	char amount[SIZE_TEXT_SIZE];
 
 	if (obstacle != NULL)
@@ -58,10 +55,10 @@ static void site_text(const struct plan *plan, const struct site *site, uint64_t
 		snprintf(text, size, "%s has only cordoned disks", site->node->name);
 	else if (site->free_most >= wanted)
 		snprintf(text, size, "%s has %s free", site->node->name,
-			 size_text(extents_size(plan, site->free_most), false, amount));
+			 placement_size_text(extents_size(plan, site->free_most), false, amount));
 	else
 		snprintf(text, size, "%s is %s short", site->node->name,
-			 size_text(extents_size(plan, wanted - site->free_most), true, amount));
+			 placement_size_text(extents_size(plan, wanted - site->free_most), true, amount));
 }
 
 /* --- controllers -------------------------------------------------------------------------------------------- */
@@ -78,7 +75,7 @@ int placement_explain_controllers(const struct plan *plan, size_t found, struct 
 		  plan->request->name, wanted, plan->request->standbys > 0 ? " and standbys" : "", found);
 	for (size_t i = 0; i < plan->site_count; i++) {
 		const struct site *site = &plan->sites[i];
-		const char *obstacle = site_obstacle(site);
+		const char *obstacle = placement_site_obstacle(site);
 
 		if (obstacle == NULL && site->node->storage_only)
 			obstacle = "holds no controllers";
@@ -126,7 +123,7 @@ static void domain_line(const struct plan *plan, const struct site *const *sites
 	else if (plan->request->spread != SPREAD_NODE)
 		snprintf(line, sizeof(line), "no %s: ", spread);
 	for (size_t i = 0; i < count; i++) {
-		site_text(plan, sites[i], wanted, part, sizeof(part));
+		placement_site_text(plan, sites[i], wanted, part, sizeof(part));
 		used = strlen(line);
 		if (used + strlen(part) + sizeof(", …") > sizeof(line)) {
 			snprintf(line + used, sizeof(line) - used, ", …");
@@ -139,7 +136,7 @@ static void domain_line(const struct plan *plan, const struct site *const *sites
 
 static bool site_has_room(const struct site *site, uint64_t wanted)
 {
-	return site_obstacle(site) == NULL && site->free_most >= wanted;
+	return placement_site_obstacle(site) == NULL && site->free_most >= wanted;
 }
 
 /* What would help most: room in a domain that has none, a cordoned node there, domains that are smaller. */
@@ -187,7 +184,7 @@ int placement_explain_space(const struct plan *plan, uint64_t wanted_extents, st
 	if (request->copies > 1)
 		snprintf(where, sizeof(where), " %s different %ss", request->spread == SPREAD_NODE ? "on" : "in",
 			 ENUM_NAME(spread, request->spread));
-	size_text(plan->leg_bytes, true, amount);
+	placement_size_text(plan->leg_bytes, true, amount);
 	if (request->copies > 1)
 		error_set(error, ERROR_NO_CAPACITY,
 			  "cannot create volume \"%s\": not enough space for %" PRIu64 " copies of %s%s%s",

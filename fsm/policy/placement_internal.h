@@ -5,6 +5,8 @@
 
 #include "fsm/policy/placement.h"
 
+#define SIZE_TEXT_SIZE 32u
+
 struct site { /* a node */
 	const struct node *node;
 	enum health health;
@@ -34,6 +36,18 @@ struct plan {
 
 /* The value of the label that the spread is about; NULL when the node has none. */
 const char *placement_domain_label(const struct node *node, enum spread spread);
+
+/* Sort and join the view; of the request only the spread counts. */
+int placement_plan_open(struct plan *plan, struct error *error);
+/* Whether `a` has relatively more free extents. */
+bool placement_seat_is_emptier(const struct seat *a, const struct seat *b);
+
+/* Why nothing at all is placed on the node; NULL when something may be. */
+const char *placement_site_obstacle(const struct site *site);
+/* "n1 is 12 GiB short": how the node stands to an LD of `wanted` extents, by site.free_most. */
+void placement_site_text(const struct plan *plan, const struct site *site, uint64_t wanted, char *text, size_t size);
+/* "12 GiB": the largest unit in which it is whole or at least 10; rounded down or up. */
+const char *placement_size_text(uint64_t bytes, bool up, char text[SIZE_TEXT_SIZE]);
 
 /* The sentence, lines and hint of NO_CAPACITY. */
 int placement_explain_controllers(const struct plan *plan, size_t found, struct error *error);

@@ -7,30 +7,50 @@
 #include "lib/base/limits.h"
 #include "lib/model/names.h"
 
-/* An export for each disk and slot, and the controller itself. */
-#define GROUP_MAX (LIMIT_DISKS_PER_NODE * LIMIT_CONTROLLERS + 1)
+/* An export for each disk and slot, one for each consumer of a slot, and the controller itself. */
+#define GROUP_MAX (LIMIT_DISKS_PER_NODE * LIMIT_CONTROLLERS + LIMIT_CONTROLLERS * LIMIT_COLOURS + 1)
+/* How much of a rate is what was measured last: a quarter. */
+#define RATE_WEIGHT 4u
 
 struct reported_group {
 	struct object_status *items; /* owned, with id and message */
 	size_t count, capacity;
+	struct reported_health *health; /* owned, in one piece */
 };
 
-/* "d1.v2.s0": the volume between the dots. */
-static int export_volume_parse(const char *id, uint64_t *ret_volume)
+/* "d1.v2.s0", "v2.s0.nodeb": the part of an id from `start` up to the next dot. */
+static int volume_part_parse(const char *start, uint64_t *ret_volume)
 {
 	char text[NAMES_ID_SIZE];
-	const char *first = strchr(id, '.');
-	const char *second = first != NULL ? strchr(first + 1, '.') : NULL;
+	const char *end = strchr(start, '.');
 	size_t length;
 
-	if (second == NULL)
+	if (end == NULL)
 		return -1;
-	length = (size_t)(second - first - 1);
+	length = (size_t)(end - start);
 	if (length >= sizeof(text))
 		return -1;
-	memcpy(text, first + 1, length);
+	memcpy(text, start, length);
 	text[length] = '\0';
 	return names_id_parse("v", text, ret_volume);
+}
+
+static int export_volume_parse(const char *id, uint64_t *ret_volume)
+{
+	const char *dot = strchr(id, '.');
+
+	return dot != NULL ? volume_part_parse(dot + 1, ret_volume) : -1;
+}
+
+/* Nothing but the volume is looked at closely: what else is in the id only has to be there. */
+static int consumer_volume_parse(const char *id, uint64_t *ret_volume)
+{
+	const char *slot = strchr(id, '.');
+	const char *node = slot != NULL ? strchr(slot + 1, '.') : NULL;
+
+	if (node == NULL || slot[1] != 's' || node[1] == '\0')
+		return -1;
+	return volume_part_parse(id, ret_volume);
 }
 
 /* The key of the group that an object belongs to. */
@@ -50,6 +70,10 @@ static int group_key(enum object_kind kind, const char *id, char ret_key[NAMES_I
 		break;
 	case OBJECT_KIND_EXPORT:
 		if (export_volume_parse(id, &number) != 0)
+			return -1;
+		break;
+	case OBJECT_KIND_CONSUMER:
+		if (consumer_volume_parse(id, &number) != 0)
 			return -1;
 		break;
 	default:
@@ -85,6 +109,7 @@ static void group_free(struct reported_group *group)
 		free((char *)group->items[i].message);
 	}
 	free(group->items);
+	free(group->health);
 	free(group);
 }
 
@@ -166,6 +191,96 @@ const struct object_status *reported_get(const struct reported *reported, enum o
 	group = table_get(&reported->groups, key);
 	return group != NULL ? find(group, kind, id) : NULL;
 }
+
+/* --- what stands below a controller ----------------------------------------------------------------------------- */
+
+/* In one piece, so that it goes in one piece; neither list holds pointers of its own. */
+static struct reported_health *health_make(const struct volume_health *health, uint64_t now_ms)
+{
+	size_t members = health->members.count * sizeof(struct member_status);
+	size_t peers = health->peers.count * sizeof(struct peer_status);
+	size_t rates = health->members.count * sizeof(uint64_t);
+	struct reported_health *made = calloc(1, sizeof(*made) + members + peers + rates);
+	char *at = (char *)(made + 1);
+
+	if (made == NULL)
+		return NULL;
+	made->received_ms = now_ms;
+	made->revision = health->revision;
+	made->rates = (uint64_t *)at;
+	made->members = (struct member_status_list){ health->members.count, (void *)(at + rates) };
+	made->peers = (struct peer_status_list){ health->peers.count, (void *)(at + rates + members) };
+	if (members > 0)
+		memcpy(made->members.items, health->members.items, members);
+	if (peers > 0)
+		memcpy(made->peers.items, health->peers.items, peers);
+	return made;
+}
+
+/* From two reports of one rebuild; the rate before it weighs in, so that one late report does not shake it. */
+static uint64_t rate_of(const struct reported_health *before, const struct member_status *member, uint64_t now_ms)
+{
+	const struct member_status *last;
+	uint64_t elapsed_ms, measured;
+	size_t index;
+
+	last = before != NULL ? reported_member(before, member->ld, member->epoch, &index) : NULL;
+	if (last == NULL || member->health != MEMBER_HEALTH_REBUILDING || last->health != MEMBER_HEALTH_REBUILDING ||
+	    member->done_bytes < last->done_bytes)
+		return 0;
+	elapsed_ms = now_ms > before->received_ms ? now_ms - before->received_ms : 0;
+	if (elapsed_ms == 0)
+		return before->rates[index];
+	measured = (member->done_bytes - last->done_bytes) / elapsed_ms * 1000 +
+		   (member->done_bytes - last->done_bytes) % elapsed_ms * 1000 / elapsed_ms;
+	if (before->rates[index] == 0)
+		return measured;
+	return before->rates[index] - before->rates[index] / RATE_WEIGHT + measured / RATE_WEIGHT;
+}
+
+int reported_health_update(struct reported *reported, const struct volume_health *health, uint64_t now_ms,
+			   struct error *error)
+{
+	char key[NAMES_ID_SIZE];
+	struct reported_group *group;
+	struct reported_health *made;
+
+	names_id_format("v", health->volume, key);
+	group = group_make(reported, key);
+	made = group != NULL ? health_make(health, now_ms) : NULL;
+	if (made == NULL)
+		return error_set_nomem(error);
+	for (size_t i = 0; i < made->members.count; i++)
+		made->rates[i] = rate_of(group->health, &made->members.items[i], now_ms);
+	free(group->health);
+	group->health = made;
+	return 0;
+}
+
+const struct reported_health *reported_health_get(const struct reported *reported, uint64_t volume)
+{
+	char key[NAMES_ID_SIZE];
+	const struct reported_group *group;
+
+	names_id_format("v", volume, key);
+	group = table_get(&reported->groups, key);
+	return group != NULL ? group->health : NULL;
+}
+
+const struct member_status *reported_member(const struct reported_health *health, uint64_t ld, uint64_t epoch,
+					    size_t *ret_index)
+{
+	for (size_t i = 0; health != NULL && i < health->members.count; i++) {
+		if (health->members.items[i].ld != ld || health->members.items[i].epoch != epoch)
+			continue;
+		if (ret_index != NULL)
+			*ret_index = i;
+		return &health->members.items[i];
+	}
+	return NULL;
+}
+
+/* --- problems ----------------------------------------------------------------------------------------------------- */
 
 static int append_problems(const struct reported_group *group, struct arena *arena, struct object_status_list *list,
 			   struct error *error)

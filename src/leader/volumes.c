@@ -19,13 +19,27 @@ static bool export_exists(const struct volumes_parts *parts, uint64_t disk, uint
 
 static size_t ld_count(const struct volume *volume)
 {
-	size_t count = 0;
+	size_t count = volume->leaving.count;
 
 	for (size_t l = 0; l < volume->legs.count; l++) {
 		for (size_t g = 0; g < volume->legs.items[l].groups.count; g++)
 			count += volume->legs.items[l].groups.items[g].members.count;
 	}
 	return count;
+}
+
+static void export_add(struct volumes_parts *parts, const struct volume *volume, const struct ld *ld, uint64_t slot)
+{
+	struct volumes_part *part;
+
+	if (ld->state == LD_STATE_FREED || export_exists(parts, ld->disk, slot))
+		return;
+	part = &parts->items[parts->count++];
+	part->kind = OBJECT_KIND_EXPORT;
+	part->disk = ld->disk;
+	part->slot = slot;
+	part->health = HEALTH_UNKNOWN;
+	names_export_id(ld->disk, volume->id, slot, part->id);
 }
 
 int volumes_parts_list(const struct volume *volume, struct arena *arena, struct volumes_parts *ret_parts,
@@ -50,21 +64,12 @@ int volumes_parts_list(const struct volume *volume, struct arena *arena, struct 
 		const struct leg *leg = &volume->legs.items[l];
 
 		for (size_t g = 0; g < leg->groups.count; g++) {
-			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
-				const struct ld *ld = &leg->groups.items[g].members.items[m];
-				struct volumes_part *part;
-
-				if (ld->state == LD_STATE_FREED || export_exists(&parts, ld->disk, leg->slot))
-					continue;
-				part = &parts.items[parts.count++];
-				part->kind = OBJECT_KIND_EXPORT;
-				part->disk = ld->disk;
-				part->slot = leg->slot;
-				part->health = HEALTH_UNKNOWN;
-				names_export_id(ld->disk, volume->id, leg->slot, part->id);
-			}
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++)
+				export_add(&parts, volume, &leg->groups.items[g].members.items[m], leg->slot);
 		}
 	}
+	for (size_t i = 0; i < volume->leaving.count; i++)
+		export_add(&parts, volume, volume->leaving.items[i].ld, volume->leaving.items[i].slot);
 	*ret_parts = parts;
 	return 0;
 }
@@ -74,12 +79,15 @@ static bool is_at(const struct volumes_part *part, enum object_state state, uint
 	return part->status != NULL && part->status->state == state && part->status->revision >= revision;
 }
 
-/* A sentence about a part that is not yet `state`. */
-static const char *sentence(struct arena *arena, const struct volumes_part *part, enum object_state state,
-			    uint64_t revision)
+const char *volumes_part_sentence(const struct volumes_part *part, enum object_state state, uint64_t revision,
+				  struct arena *arena)
 {
+	static const char *const whats[] = { [OBJECT_KIND_DISK] = "disk",
+					     [OBJECT_KIND_EXPORT] = "export",
+					     [OBJECT_KIND_VOLUME] = "controller",
+					     [OBJECT_KIND_CONSUMER] = "consumer export" };
 	const char *node = part->node != NULL ? part->node : "?";
-	const char *what = part->kind == OBJECT_KIND_EXPORT ? "export" : "controller";
+	const char *what = whats[part->kind];
 	const struct object_status *status = part->status;
 
 	if (part->health == HEALTH_OFFLINE)
@@ -118,6 +126,9 @@ static const struct volumes_part *first_missing(const struct volumes_parts *part
 
 		if (!is_selected(part, selection) || is_at(part, state, revision))
 			continue;
+		/* What a retired controller is told is to leave nothing. */
+		if (part->role == CONTROLLER_ROLE_RETIRED && is_at(part, OBJECT_STATE_ABSENT, revision))
+			continue;
 		if (offline_counts && part->health == HEALTH_OFFLINE)
 			continue;
 		return part;
@@ -145,7 +156,7 @@ static int step_phase(const struct volume *volume, const struct volumes_parts *p
 		first_missing(parts, rule->selection, rule->state, volume->revision, rule->offline_counts);
 
 	if (missing != NULL) {
-		step->waits_for = sentence(arena, missing, rule->state, volume->revision);
+		step->waits_for = volumes_part_sentence(missing, rule->state, volume->revision, arena);
 		return step->waits_for != NULL ? 0 : error_set_nomem(error);
 	}
 	step->advance = arena_alloc(arena, sizeof(*step->advance));
@@ -168,39 +179,57 @@ static bool export_is_absent(const struct volumes_parts *parts, uint64_t disk, u
 	return false;
 }
 
-static int step_releasing(const struct volume *volume, const struct volumes_parts *parts, struct arena *arena,
-			  struct volumes_step *step, struct error *error)
+static int releasable_add(const struct volume *volume, const struct volumes_parts *parts, const struct ld *ld,
+			  uint64_t slot, struct arena *arena, struct string_list *lds, struct error *error)
 {
-	size_t capacity = ld_count(volume), count = 0;
-	const char **lds = arena_alloc_array(arena, capacity > 0 ? capacity : 1, sizeof(*lds));
-	const struct volumes_part *missing;
+	char id[NAMES_ID_SIZE];
 
-	if (lds == NULL)
+	if (ld->state == LD_STATE_FREED || lds->count >= LIMIT_LEGS * LIMIT_COPIES ||
+	    !export_is_absent(parts, ld->disk, slot, volume->revision))
+		return 0;
+	names_id_format("ld", ld->id, id);
+	lds->items[lds->count] = arena_strdup(arena, id);
+	return lds->items[lds->count++] != NULL ? 0 : error_set_nomem(error);
+}
+
+static int releasable_collect(const struct volume *volume, const struct volumes_parts *parts, struct arena *arena,
+			      struct string_list *lds, struct error *error)
+{
+	lds->items = arena_alloc_array(arena, ld_count(volume) + 1, sizeof(*lds->items));
+	if (lds->items == NULL)
 		return error_set_nomem(error);
 	for (size_t l = 0; l < volume->legs.count; l++) {
 		const struct leg *leg = &volume->legs.items[l];
 
 		for (size_t g = 0; g < leg->groups.count; g++) {
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
-				const struct ld *ld = &leg->groups.items[g].members.items[m];
-				char id[NAMES_ID_SIZE];
-
-				if (ld->state == LD_STATE_FREED || count >= LIMIT_LEGS * LIMIT_COPIES ||
-				    !export_is_absent(parts, ld->disk, leg->slot, volume->revision))
-					continue;
-				names_id_format("ld", ld->id, id);
-				lds[count] = arena_strdup(arena, id);
-				if (lds[count] == NULL)
-					return error_set_nomem(error);
-				count++;
+				if (releasable_add(volume, parts, &leg->groups.items[g].members.items[m], leg->slot,
+						   arena, lds, error) != 0)
+					return error->code;
 			}
 		}
 	}
-	if (count > 0) {
+	for (size_t i = 0; i < volume->leaving.count; i++) {
+		if (releasable_add(volume, parts, volume->leaving.items[i].ld, volume->leaving.items[i].slot, arena,
+				   lds, error) != 0)
+			return error->code;
+	}
+	return 0;
+}
+
+static int step_releasing(const struct volume *volume, const struct volumes_parts *parts, struct arena *arena,
+			  struct volumes_step *step, struct error *error)
+{
+	const struct volumes_part *missing;
+	struct string_list lds = { 0 };
+
+	if (releasable_collect(volume, parts, arena, &lds, error) != 0)
+		return error->code;
+	if (lds.count > 0) {
 		step->free = arena_alloc(arena, sizeof(*step->free));
 		if (step->free == NULL)
 			return error_set_nomem(error);
-		*step->free = (struct command_lds_free){ .volume = volume->id, .lds = { count, lds } };
+		*step->free = (struct command_lds_free){ .volume = volume->id, .lds = lds };
 		return 0;
 	}
 	missing = first_missing(parts, SELECT_EXPORTS, OBJECT_STATE_ABSENT, volume->revision, false);
@@ -211,7 +240,7 @@ static int step_releasing(const struct volume *volume, const struct volumes_part
 	}
 	if (missing == NULL)
 		return 0;
-	step->waits_for = sentence(arena, missing, OBJECT_STATE_ABSENT, volume->revision);
+	step->waits_for = volumes_part_sentence(missing, OBJECT_STATE_ABSENT, volume->revision, arena);
 	return step->waits_for != NULL ? 0 : error_set_nomem(error);
 }
 
@@ -247,7 +276,7 @@ int volumes_converged(const struct volume *volume, const struct volumes_parts *p
 		if (missing->kind != OBJECT_KIND_VOLUME || missing->health == HEALTH_OFFLINE ||
 		    is_at(missing, OBJECT_STATE_CONVERGED, revision) || is_at(missing, OBJECT_STATE_ABSENT, revision))
 			continue;
-		text = sentence(arena, missing, OBJECT_STATE_CONVERGED, revision);
+		text = volumes_part_sentence(missing, OBJECT_STATE_CONVERGED, revision, arena);
 		if (text == NULL)
 			return error_set_nomem(error);
 		*ret_waits_for = text;

@@ -22,8 +22,8 @@
 
 /* A part of a volume on one node: a controller, or the export of a disk's LDs to a slot's holder. */
 struct volumes_part {
-	enum object_kind kind; /* VOLUME or EXPORT */
-	char id[NAMES_ID_SIZE * 3];
+	enum object_kind kind; /* VOLUME or EXPORT; CONSUMER for sentences only */
+	char id[NAMES_CONSUMER_ID_SIZE];
 	uint64_t disk, slot;		    /* EXPORT */
 	enum controller_role role;	    /* VOLUME */
 	const char *node;		    /* EXPORT: filled in by the caller; NULL when the disk is unknown */
@@ -50,6 +50,10 @@ struct volumes_step {
 /* One step. Everything in `ret_step` lives in `arena`. INTERNAL when memory is exhausted. */
 int volumes_step(const struct volume *volume, const struct volumes_parts *parts, struct arena *arena,
 		 struct volumes_step *ret_step, struct error *error);
+
+/* A sentence, in `arena`, about a part that is not `state` at `revision`; NULL when memory is exhausted. */
+const char *volumes_part_sentence(const struct volumes_part *part, enum object_state state, uint64_t revision,
+				  struct arena *arena);
 
 /* Whether every controller took `revision` in, or its node is offline: a host that was refused at `revision` has no
  * connection any more. Otherwise *ret_waits_for (in `arena`) names the first that has not. */

@@ -379,7 +379,7 @@ class FakeAgent(threading.Thread):
     It follows the leader, heartbeats, and remembers every desired state that it was sent.
     """
 
-    def __init__(self, cluster, name, disks=1, disk_bytes=64 * GIB, hold=()):
+    def __init__(self, cluster, name, disks=1, disk_bytes=64 * GIB, hold=(), boot_id=None, storage_only=False):
         super().__init__(daemon=True)
         self.cluster = cluster
         self.name_ = name
@@ -387,7 +387,8 @@ class FakeAgent(threading.Thread):
             "node": name,
             "address": "127.0.0.1",
             "port": 4420,
-            "boot_id": str(uuid.uuid4()),
+            "boot_id": boot_id or str(uuid.uuid4()),
+            "storage_only": storage_only,
             "version": "fake",
             "protocol": 1,
             "inventory": [
@@ -397,6 +398,10 @@ class FakeAgent(threading.Thread):
             + [{"path": "/dev/used", "size_bytes": disk_bytes, "in_use": True}],
         }
         self.hold = set(hold)  # ids that stay pending
+        self.hold_if = lambda kind, item: False  # objects that do: kind and the desired object, None if it is removed
+        self.rebuilds = False  # whether what is to be rebuilt is, at once
+        self.lost = {}  # LDs whose path is lost, and for how many milliseconds
+        self.volumes = {}  # desired volumes by id
         self.objects = {}
         self.lock = threading.RLock()
         self.ending = threading.Event()
@@ -416,7 +421,13 @@ class FakeAgent(threading.Thread):
         """Let ids that were held become done."""
         with self.lock:
             self.hold -= set(ids)
+            self.report_all()
+
+    def report_all(self):
+        """Say everything again, as the test wants it by now."""
+        with self.lock:
             self.report(self.connection, list(self.objects.values()))
+            self.report_health(self.connection, self.volumes.values())
 
     def run(self):
         servers = itertools.cycle(self.cluster.servers)
@@ -468,17 +479,54 @@ class FakeAgent(threading.Thread):
             self.parts.append(part)
             if part.get("reset"):
                 self.objects = {}
+                self.volumes = {}
             changed = []
             for kind, key in (("disk", "disks"), ("export", "exports"), ("volume", "volumes")):
                 for item in part.get(key, []):
                     changed.append((kind, item["id"], item["revision"], "converged"))
+                    self.hold_check(kind, item["id"], item)
+            for item in part.get("volumes", []):
+                self.volumes[item["id"]] = item
+                for consumer in item.get("consumers", []):
+                    changed.append(("consumer", consumer["id"], item["revision"], "converged"))
             for item in part.get("removed", []):
                 changed.append((item["kind"], item["id"], item["revision"], "absent"))
+                self.hold_check(item["kind"], item["id"], None)
+                self.volumes.pop(item["id"], None)
             for item in changed:
                 self.objects[item[0], item[1]] = item
             if part.get("complete"):
+                self.report_health(connection, part.get("volumes", []))
                 self.report(connection, list(self.objects.values()) if part.get("reset") else changed)
                 self.connected.set()
+
+    def hold_check(self, kind, id, item):
+        if self.hold_if(kind, item):
+            self.hold.add(id)
+
+    def report_health(self, connection, volumes):
+        """What stands below the controllers, as far as the groups are its own."""
+        reports = []
+        for volume in volumes:
+            members = []
+            for leg in volume.get("legs", []):
+                for group in leg.get("groups", []):
+                    for member in group["members"]:
+                        members.append(self.member(leg, member))
+            reports.append({"volume": volume["id"], "members": members, "revision": volume["revision"]})
+        if reports:
+            connection.notify("agent.report", {"volumes": reports})
+
+    def member(self, leg, member):
+        health = {"in-sync": "in-sync", "stale": "absent", "rebuilding": "rebuilding"}[member["state"]]
+        if health == "rebuilding" and self.rebuilds:
+            health = "in-sync"
+        status = {"ld": member["ld"], "epoch": leg["epoch"], "health": health}
+        if health == "rebuilding":
+            status.update(done_bytes=GIB // 4, total_bytes=GIB)
+        if member["ld"] in self.lost:
+            status.update(path_lost=True, path_lost_ms=self.lost[member["ld"]])
+        return status
 
     def report(self, connection, items):
         objects = []

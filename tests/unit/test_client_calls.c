@@ -69,6 +69,7 @@ static void test_typed_calls(void **state)
 	struct dnvme_error error;
 	struct dnvme_volume_spec spec = DNVME_VOLUME_SPEC_INIT;
 	struct dnvme_list_options list = DNVME_LIST_OPTIONS_INIT;
+	struct dnvme_settings settings = DNVME_SETTINGS_INIT;
 	struct dnvme_server_spec server = { 1, "10.0.0.9:4401", "10.0.0.9:4400" };
 	struct dnvme *dnvme;
 
@@ -99,6 +100,15 @@ static void test_typed_calls(void **state)
 	assert_int_equal(dnvme_result_revision(result), 42);
 	assert_string_equal(dnvme_result_id(result), "v7");
 	dnvme_result_free(result);
+	/* As a program from before the durability calls it; one of a later library is refused. */
+	spec.durability = "moon";
+	assert_int_equal(dnvme_volume_create(dnvme, &spec, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	spec.size = offsetof(struct dnvme_volume_spec, durability);
+	assert_int_equal(dnvme_volume_create(dnvme, &spec, NULL, NULL, &error), DNVME_OK);
+	spec.size = sizeof(spec) + 8;
+	assert_int_equal(dnvme_volume_create(dnvme, &spec, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	spec.size = sizeof(spec);
+	spec.durability = NULL;
 	spec.spread = "moon";
 	assert_int_equal(dnvme_volume_create(dnvme, &spec, NULL, &result, &error), DNVME_INVALID_ARGUMENT);
 	spec.spread = NULL;
@@ -124,6 +134,16 @@ static void test_typed_calls(void **state)
 	assert_int_equal(dnvme_host_list(dnvme, NULL, NULL, &result, &error), DNVME_OK);
 	assert_null(dnvme_result_host(result, 0));
 	dnvme_result_free(result);
+	assert_int_equal(dnvme_job_get(dnvme, "v1.ld2", NULL, &result, &error), DNVME_OK);
+	assert_string_equal(dnvme_result_job(result, 0)->kind, "rebuild");
+	assert_string_equal(dnvme_result_job(result, 0)->waits_for, "time");
+	assert_null(dnvme_result_job(result, 1));
+	dnvme_result_free(result);
+	assert_int_equal(dnvme_job_list(dnvme, &list, NULL, &result, &error), DNVME_OK);
+	assert_int_equal(dnvme_result_job(result, 0)->total_bytes, 4);
+	assert_true(dnvme_result_more(result));
+	dnvme_result_free(result);
+	assert_int_equal(dnvme_job_get(dnvme, NULL, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
 	assert_int_equal(dnvme_server_info(dnvme, NULL, &result, &error), DNVME_OK);
 	assert_string_equal(dnvme_result_server(result, 0)->role, "leader");
 	dnvme_result_free(result);
@@ -135,6 +155,11 @@ static void test_typed_calls(void **state)
 	assert_int_equal(dnvme_cluster_init(dnvme, "demo", &server, 1, NULL, NULL, &error), DNVME_OK);
 	assert_int_equal(dnvme_node_cordon(dnvme, "dn1", NULL, NULL, &error), DNVME_OK);
 	assert_int_equal(dnvme_node_uncordon(dnvme, "dn1", NULL, NULL, &error), DNVME_OK);
+	assert_int_equal(dnvme_node_drain(dnvme, "dn1", NULL, NULL, &error), DNVME_OK);
+	settings.rebuild_after_ms = 1000;
+	assert_int_equal(dnvme_cluster_set(dnvme, &settings, NULL, NULL, &error), DNVME_OK);
+	settings.size--;
+	assert_int_equal(dnvme_cluster_set(dnvme, &settings, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
 	assert_int_equal(dnvme_node_forget(dnvme, "dn1", NULL, NULL, &error), DNVME_OK);
 	assert_int_equal(dnvme_disk_add(dnvme, "dn1", "/dev/vdb", NULL, NULL, &error), DNVME_OK);
 	assert_int_equal(dnvme_disk_remove(dnvme, "d1", NULL, NULL, &error), DNVME_OK);

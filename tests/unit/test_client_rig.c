@@ -108,6 +108,14 @@ static void answer_encode(const struct rpc_message *request, struct buffer *outp
 	const struct method *method = method_find(request->method);
 	struct mutation_reply reply = { .revision = 42, .id = "v7" };
 	struct volume_page page = { .volumes = { 1, sample_volume()->volume }, .more = true };
+	static struct job job = { .id = "v1.ld2",
+				  .kind = JOB_KIND_REBUILD,
+				  .target = "ld2",
+				  .phase = "rebuilding",
+				  .done_bytes = 1,
+				  .total_bytes = 4,
+				  .waits_for = "time" };
+	static const struct job_page job_page = { .jobs = { 1, &job }, .more = true };
 	struct host_page host_page = { 0 };
 	struct server_info info = { .id = 1,
 				    .raft_address = "10.0.0.9:4401",
@@ -145,6 +153,8 @@ static void answer_encode(const struct rpc_message *request, struct buffer *outp
 		{ schema_volume_page(), &page },
 		{ schema_volume_status(), sample_volume() },
 		{ schema_host_page(), &host_page },
+		{ schema_job(), &job },
+		{ schema_job_page(), &job_page },
 		{ schema_server_info(), &info },
 		{ schema_cluster_status(), &cluster },
 		{ schema_disk(), &disk },

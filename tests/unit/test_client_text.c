@@ -184,35 +184,37 @@ static void test_endpoints(void **state)
 	free(endpoints);
 }
 
-static const char golden_utf8[] = "volume db1  v1  100 GiB  online\n"
-				  "  nqn     nqn.2026-11.io.dnvme:c0ffee:volume:v1\n"
-				  "  uuid    01020304-0506-4708-890a-0b0c0d0e0f10\n"
-				  "  layout  2 copies, apart by rack, thin, striped over 4 legs by 64 KiB\n"
-				  "  hosts   nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555\n"
-				  "├─ active  cn1  10.0.0.1:4420  slot 0, epoch 1\n"
-				  "│  ├─ leg 0  25 GiB  ready\n"
-				  "│  │  └─ group 0  mirror of 2\n"
-				  "│  │     ├─ ld1  disk d1  dn1:/dev/vdb  in-sync\n"
-				  "│  │     └─ ld2  disk d2  dn2:/dev/vdb  stale\n"
-				  "│  ├─ leg 2  25 GiB  ready\n"
-				  "│  │  └─ group 0  mirror of 2\n"
-				  "│  │     ├─ ld5  disk d1  dn1:/dev/vdb  in-sync\n"
-				  "│  │     └─ ld6  disk d3  dn3:/dev/vdc  stale\n"
-				  "│  └─ remote  leg 1 from cn2  leg 3 from cn2\n"
-				  "├─ active  cn2  10.0.0.2:4420  slot 1, epoch 3\n"
-				  "│  ├─ leg 1  25 GiB  ready\n"
-				  "│  │  └─ group 0  mirror of 2\n"
-				  "│  │     ├─ ld3  disk d2  dn2:/dev/vdb  in-sync\n"
-				  "│  │     └─ ld4  disk d3  dn3:/dev/vdc  stale\n"
-				  "│  ├─ leg 3  25 GiB  ready\n"
-				  "│  │  └─ group 0  mirror of 2\n"
-				  "│  │     ├─ ld7  disk d2  dn2:/dev/vdb  in-sync\n"
-				  "│  │     └─ ld8  disk d1  dn1:/dev/vdb  stale\n"
-				  "│  └─ remote  leg 0 from cn1  leg 2 from cn1\n"
-				  "└─ standby  cn3  [fd00::3]:4420  inaccessible until it takes over a slot\n"
-				  "waits for: node dn3 to report\n"
-				  "problems:\n"
-				  "  export d3.v1.s1 is failed: cannot open /dev/vdc: No such device\n";
+static const char golden_utf8[] =
+	"volume db1  v1  100 GiB  online\n"
+	"  nqn     nqn.2026-11.io.dnvme:c0ffee:volume:v1\n"
+	"  uuid    01020304-0506-4708-890a-0b0c0d0e0f10\n"
+	"  writes  flush: what is acknowledged and was not flushed may be lost with a controller\n"
+	"  layout  2 copies, apart by rack, thin, striped over 4 legs by 64 KiB\n"
+	"  hosts   nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555\n"
+	"├─ active  cn1  10.0.0.1:4420  slot 0, epoch 1\n"
+	"│  ├─ leg 0  25 GiB  ready\n"
+	"│  │  └─ group 0  mirror of 2\n"
+	"│  │     ├─ ld1  disk d1  dn1:/dev/vdb  in-sync\n"
+	"│  │     └─ ld2  disk d2  dn2:/dev/vdb  stale\n"
+	"│  ├─ leg 2  25 GiB  ready\n"
+	"│  │  └─ group 0  mirror of 2\n"
+	"│  │     ├─ ld5  disk d1  dn1:/dev/vdb  in-sync\n"
+	"│  │     └─ ld6  disk d3  dn3:/dev/vdc  stale\n"
+	"│  └─ remote  leg 1 from cn2  leg 3 from cn2\n"
+	"├─ active  cn2  10.0.0.2:4420  slot 1, epoch 3\n"
+	"│  ├─ leg 1  25 GiB  ready\n"
+	"│  │  └─ group 0  mirror of 2\n"
+	"│  │     ├─ ld3  disk d2  dn2:/dev/vdb  in-sync\n"
+	"│  │     └─ ld4  disk d3  dn3:/dev/vdc  stale\n"
+	"│  ├─ leg 3  25 GiB  ready\n"
+	"│  │  └─ group 0  mirror of 2\n"
+	"│  │     ├─ ld7  disk d2  dn2:/dev/vdb  in-sync\n"
+	"│  │     └─ ld8  disk d1  dn1:/dev/vdb  stale\n"
+	"│  └─ remote  leg 0 from cn1  leg 2 from cn1\n"
+	"└─ standby  cn3  [fd00::3]:4420  inaccessible until it takes over a slot\n"
+	"waits for: node dn3 to report\n"
+	"problems:\n"
+	"  export d3.v1.s1 is failed: cannot open /dev/vdc: No such device\n";
 
 /* The same for a terminal without UTF-8. */
 static void to_ascii(const char *text, char *ret_text)
@@ -286,12 +288,63 @@ static void test_picture_small(void **state)
 		      "volume a  v2  1 MiB  releasing\n"
 		      "  nqn     nqn.x\n"
 		      "  uuid    00000000-0000-0000-0000-000000000000\n"
+		      "  writes  flush: what is acknowledged and was not flushed may be lost with a controller\n"
 		      "  layout  1 copy, apart by node, thick, striped over 1 leg by 64 KiB\n"
 		      "  hosts   none attached\n"
 		      "`- active  cn1  no address  slot 0, epoch 2\n"
 		      "   `- leg 0  1 MiB  new\n"
 		      "      `- group 0  single copy\n"
 		      "         `- ld9  disk d4  freed\n");
+}
+
+/* A slot on its way, members that are not in sync, and what is left of others. */
+static void test_picture_failover(void **state)
+{
+	struct ld lds[] = {
+		{ .id = 1, .disk = 1, .state = LD_STATE_IN_SYNC, .stale_reason = STALE_REASON_MEDIUM },
+		{ .id = 2, .disk = 2, .state = LD_STATE_STALE, .stale_reason = STALE_REASON_NOT_FENCED },
+		{ .id = 4, .disk = 4, .state = LD_STATE_REBUILDING },
+	};
+	struct ld gone = { .id = 3, .disk = 3, .state = LD_STATE_STALE };
+	struct leaving_ld leaving = { .ld = &gone };
+	struct group group = { .members = { 3, lds } };
+	struct leg leg = { .state = LEG_STATE_READY, .size_bytes = 1 << 20, .groups = { 1, &group } };
+	struct slot slot = { .holder = "cn2", .epoch = 2, .phase = SLOT_PHASE_FENCING, .reason = MOVE_REASON_FAILOVER };
+	struct controller controllers[] = { { .node = "cn2", .role = CONTROLLER_ROLE_ACTIVE },
+					    { .node = "cn1", .role = CONTROLLER_ROLE_RETIRED, .epoch = 1 },
+					    { .node = "cn3", .role = CONTROLLER_ROLE_RETIRED } };
+	struct volume volume = { .id = 2,
+				 .name = "a",
+				 .size_bytes = 1 << 20,
+				 .copies = 3,
+				 .spread = SPREAD_NODE,
+				 .provision = PROVISION_THIN,
+				 .durability = DURABILITY_STRICT,
+				 .phase = VOLUME_PHASE_ONLINE,
+				 .slots = { 1, &slot },
+				 .controllers = { 3, controllers },
+				 .legs = { 1, &leg },
+				 .leaving = { 1, &leaving },
+				 .stripe_bytes = 65536 };
+	struct volume_status status = { .volume = &volume, .nqn = "nqn.x" };
+
+	(void)state;
+	check_picture(&status, false,
+		      "volume a  v2  1 MiB  online\n"
+		      "  nqn     nqn.x\n"
+		      "  uuid    00000000-0000-0000-0000-000000000000\n"
+		      "  writes  strict: what is acknowledged survives everything\n"
+		      "  layout  3 copies, apart by node, thin, striped over 1 leg by 64 KiB\n"
+		      "  hosts   none attached\n"
+		      "`- active  cn2  no address  slot 0, epoch 2, fencing after failover\n"
+		      "   `- leg 0  1 MiB  ready\n"
+		      "      `- group 0  mirror of 3\n"
+		      "         |- ld1  disk d1  in-sync\n"
+		      "         |- ld2  disk d2  stale (not-fenced)\n"
+		      "         `- ld4  disk d4  rebuilding\n"
+		      "retired: cn1 held slot 0 in epoch 1 and has to take down what it has\n"
+		      "retired: cn3 has to take down what it has\n"
+		      "leaving: ld3 on disk d3, another one took its place\n");
 }
 
 /* --- sysfs ----------------------------------------------------------------------------------------------- */
@@ -393,6 +446,7 @@ int main(void)
 		cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_picture),
 		cmocka_unit_test(test_picture_small),
+		cmocka_unit_test(test_picture_failover),
 		cmocka_unit_test(test_sysfs),
 	};
 

@@ -394,7 +394,7 @@ static void test_damages(void **state)
 		{ lose_host, "is not listed with v1" },
 		{ host_of_nothing, "table host-volume has 2 entries, not 1" },
 		{ lose_transition, "v2 in phase placed is not listed as in transition" },
-		{ transition_of_online, "v1 in phase online is listed as in transition" },
+		{ transition_of_online, "v1 in phase online, settled, is listed as in transition" },
 		{ transition_of_nothing, "table transition has 2 entries, not 1" },
 		{ lose_outcome, "a request has an age but no outcome" },
 		{ outcome_without_age, "table request has 2 entries, not 1" },

@@ -62,6 +62,11 @@ static void test_ids(void **state)
 		{ OBJECT_KIND_EXPORT, "d1.x1.s0" },
 		{ OBJECT_KIND_EXPORT, "d1.v1" },
 		{ OBJECT_KIND_EXPORT, "" },
+		{ OBJECT_KIND_CONSUMER, "v2" },
+		{ OBJECT_KIND_CONSUMER, "v2.s0" },
+		{ OBJECT_KIND_CONSUMER, "v2.s0." },
+		{ OBJECT_KIND_CONSUMER, "v2.x0.nodeb" },
+		{ OBJECT_KIND_CONSUMER, "d2.s0.nodeb" },
 		{ (enum object_kind)9, "v1" },
 		{ OBJECT_KIND_EXPORT, "d1.v11111111111111111111111111111111111111111111111111.s0" },
 	};
@@ -76,6 +81,58 @@ static void test_ids(void **state)
 	assert_int_equal(reported_volume_of(OBJECT_KIND_EXPORT, "d12.v345.s6"), 345);
 	assert_int_equal(reported_volume_of(OBJECT_KIND_VOLUME, "v345"), 345);
 	assert_int_equal(reported_volume_of(OBJECT_KIND_DISK, "d3"), 0);
+	assert_int_equal(reported_volume_of(OBJECT_KIND_CONSUMER, "v2.s0.nodeb"), 2);
+	assert_int_equal(say(&reported, OBJECT_KIND_CONSUMER, "v2.s0.nodeb", OBJECT_STATE_CONVERGED, 3, NULL), 0);
+	assert_int_equal(reported_get(&reported, OBJECT_KIND_CONSUMER, "v2.s0.nodeb")->revision, 3);
+	assert_null(reported_get(&reported, OBJECT_KIND_CONSUMER, "v2.s0.nodec"));
+	reported_clear(&reported);
+}
+
+/* A rebuild as it goes on; each report takes the place of the one before. */
+static void test_health(void **state)
+{
+	struct member_status members[2] = {
+		{ .ld = 1, .epoch = 2, .health = MEMBER_HEALTH_IN_SYNC },
+		{ .ld = 2, .epoch = 2, .health = MEMBER_HEALTH_REBUILDING, .done_bytes = 1000, .total_bytes = 9000 },
+	};
+	struct peer_status peer = { .slot = 1, .path_lost = true, .path_lost_ms = 7 };
+	struct volume_health health = { .volume = 4, .members = { 2, members }, .peers = { 1, &peer }, .revision = 11 };
+	struct reported reported = REPORTED_INIT;
+	const struct reported_health *got;
+	size_t index;
+
+	(void)state;
+	assert_null(reported_health_get(&reported, 4));
+	assert_int_equal(reported_health_update(&reported, &health, 1000, NULL), 0);
+	got = reported_health_get(&reported, 4);
+	assert_int_equal(got->received_ms, 1000);
+	assert_int_equal(got->revision, 11);
+	assert_int_equal(got->peers.items[0].path_lost_ms, 7);
+	assert_int_equal(reported_member(got, 2, 2, &index)->done_bytes, 1000);
+	assert_int_equal(index, 1);
+	assert_int_equal(got->rates[1], 0);
+	assert_null(reported_member(got, 2, 1, NULL)); /* what is said of another epoch says nothing */
+	assert_null(reported_member(got, 3, 2, NULL));
+	/* 4000 bytes in 2 s. */
+	members[1].done_bytes = 5000;
+	assert_int_equal(reported_health_update(&reported, &health, 3000, NULL), 0);
+	assert_int_equal(reported_health_get(&reported, 4)->rates[1], 2000);
+	assert_int_equal(reported_health_get(&reported, 4)->rates[0], 0);
+	/* Nothing for 2 s: slower, but not yet still. */
+	assert_int_equal(reported_health_update(&reported, &health, 5000, NULL), 0);
+	assert_int_equal(reported_health_get(&reported, 4)->rates[1], 1500);
+	/* It began anew. */
+	members[1].done_bytes = 10;
+	assert_int_equal(reported_health_update(&reported, &health, 6000, NULL), 0);
+	assert_int_equal(reported_health_get(&reported, 4)->rates[1], 0);
+	health.members.count = 1;
+	health.peers.count = 0;
+	assert_int_equal(reported_health_update(&reported, &health, 7000, NULL), 0);
+	assert_null(reported_member(reported_health_get(&reported, 4), 2, 2, NULL));
+	assert_int_equal(reported_health_get(&reported, 4)->peers.count, 0);
+	reported_forget(&reported, 4);
+	assert_null(reported_health_get(&reported, 4));
+	assert_int_equal(reported_health_update(&reported, &health, 7000, NULL), 0);
 	reported_clear(&reported);
 }
 
@@ -118,7 +175,7 @@ static void test_flood(void **state)
 		snprintf(id, sizeof(id), "d%u.v1.s0", i);
 		taken += say(&reported, OBJECT_KIND_EXPORT, id, OBJECT_STATE_PENDING, 1, NULL) == 0;
 	}
-	assert_int_equal(taken, LIMIT_DISKS_PER_NODE * LIMIT_CONTROLLERS + 1);
+	assert_int_equal(taken, LIMIT_DISKS_PER_NODE * LIMIT_CONTROLLERS + LIMIT_CONTROLLERS * LIMIT_COLOURS + 1);
 	/* What is known can still change. */
 	assert_int_equal(say(&reported, OBJECT_KIND_EXPORT, "d5.v1.s0", OBJECT_STATE_CONVERGED, 2, NULL), 0);
 	reported_clear(&reported);
@@ -151,11 +208,9 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_update),
-		cmocka_unit_test(test_ids),
-		cmocka_unit_test(test_problems),
-		cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_failing_allocations),
+		cmocka_unit_test(test_update), cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_health), cmocka_unit_test(test_problems),
+		cmocka_unit_test(test_flood),  cmocka_unit_test(test_failing_allocations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

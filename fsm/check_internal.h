@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside the audit: what it collects. */
+#ifndef DNVME_FSM_CHECK_INTERNAL_H
+#define DNVME_FSM_CHECK_INTERNAL_H
+
+#include "fsm/volume.h"
+
+struct claim {
+	uint64_t disk, start, length;
+	uint64_t ld; /* 0: free */
+};
+
+struct claim_list {
+	size_t count;
+	struct claim *items;
+};
+
+struct audit {
+	struct state state;
+	struct counters counters;
+	struct error *error; /* of what fails meanwhile; overwritten all the time */
+	struct error report;
+	size_t findings;
+	struct claim_list claims; /* extents: of LDs and of free runs */
+	struct id_list lds;	  /* every LD id */
+	/* What the volumes imply. */
+	uint64_t volume_names, node_volumes, disk_volumes, host_volumes, transitions;
+};
+
+void finding(struct audit *audit, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Whether a key is there; errors of the store end up in `ret_result`. */
+bool exists(struct audit *audit, enum store_table table, struct bytes key, int *ret_result);
+int claim_add(struct audit *audit, struct claim claim);
+
+/* One volume: visit of a walk, data is the audit. */
+int volume_visit(void *data, struct bytes key, struct bytes value, struct error *error);
+
+#endif

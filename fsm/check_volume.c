@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The audit of a volume, which leaves its claims on extents and index entries. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "fsm/check_internal.h"
+
+/* `wanted`: the extents that it should have. */
+static int ld_audit(struct audit *audit, const struct volume *volume, uint64_t wanted, const struct ld *ld)
+{
+	uint64_t *id = list_add(audit->state.arena, &audit->lds, sizeof(*id)), extents = 0;
+	struct key key;
+	int result = 0;
+
+	if (id == NULL)
+		return state_nomem(&audit->state, audit->error);
+	*id = ld->id;
+	if (ld->id == 0 || ld->id > audit->counters.last_ld)
+		finding(audit, "ld%" PRIu64 " was never given out", ld->id);
+	if (ld->state == LD_STATE_FREED) {
+		if (ld->ranges.count > 0 || volume->phase != VOLUME_PHASE_RELEASING)
+			finding(audit, "ld%" PRIu64 " of v%" PRIu64 " is freed but not gone", ld->id, volume->id);
+		return 0;
+	}
+	if (ld->state == LD_STATE_STALE && ld->stale_reason == 0)
+		finding(audit, "ld%" PRIu64 " is stale for no reason", ld->id);
+	if (ld->state == LD_STATE_IN_SYNC && ld->resync)
+		finding(audit, "ld%" PRIu64 " is in sync and has something to catch up with", ld->id);
+	if (!exists(audit, STORE_TABLE_DISK, key_id(&key, ld->disk), &result) && result == 0)
+		finding(audit, "ld%" PRIu64 " lies on disk d%" PRIu64 ", which is not there", ld->id, ld->disk);
+	for (size_t i = 0; result == 0 && i < ld->ranges.count; i++) {
+		const struct range *range = &ld->ranges.items[i];
+
+		extents += range->length;
+		result = claim_add(audit, (struct claim){ ld->disk, range->start, range->length, ld->id });
+	}
+	if (extents != wanted)
+		finding(audit, "ld%" PRIu64 " has %" PRIu64 " extents, not %" PRIu64, ld->id, extents, wanted);
+	return result;
+}
+
+/* What may stand in the way of assembling the group. */
+static void group_states_audit(struct audit *audit, const struct volume *volume, const struct leg *leg,
+			       const struct group *group)
+{
+	size_t in_sync = group_in_sync_count(group), rebuilding = 0, freed = 0;
+	bool serving = leg->slot < volume->slots.count && volume->slots.items[leg->slot].phase == SLOT_PHASE_SERVING;
+
+	for (size_t i = 0; i < group->members.count; i++) {
+		rebuilding += group->members.items[i].state == LD_STATE_REBUILDING;
+		freed += group->members.items[i].state == LD_STATE_FREED;
+	}
+	if (in_sync == 0 && freed == 0)
+		finding(audit, "the group of ld%" PRIu64 " of v%" PRIu64 " has no member in sync",
+			group->members.count > 0 ? group->members.items[0].id : 0, volume->id);
+	if (leg->state == LEG_STATE_NEW && in_sync + freed < group->members.count)
+		finding(audit, "a leg of v%" PRIu64 " that was never formatted has members that are not in sync",
+			volume->id);
+	if (rebuilding > 0 && !serving)
+		finding(audit, "slot %" PRIu64 " of v%" PRIu64 " is not served and has members that are rebuilt",
+			leg->slot, volume->id);
+}
+
+static int disk_note(struct audit *audit, struct id_list *disks, const struct ld *ld)
+{
+	uint64_t *disk;
+
+	if (ld->state == LD_STATE_FREED)
+		return 0;
+	disk = list_add(audit->state.arena, disks, sizeof(*disk));
+	if (disk == NULL)
+		return state_nomem(&audit->state, audit->error);
+	*disk = ld->disk;
+	return 0;
+}
+
+static int groups_audit(struct audit *audit, const struct volume *volume, size_t index, struct id_list *disks)
+{
+	const struct leg *leg = &volume->legs.items[index];
+	int result = 0;
+
+	for (size_t g = 0; g < leg->groups.count; g++) {
+		const struct group *group = &leg->groups.items[g];
+
+		if (group->members.count != volume->copies)
+			finding(audit, "group %zu of leg %zu of v%" PRIu64 " has %zu members", g, index, volume->id,
+				group->members.count);
+		group_states_audit(audit, volume, leg, group);
+		for (size_t m = 0; result == 0 && m < group->members.count; m++) {
+			result = ld_audit(audit, volume, leg->group_extents, &group->members.items[m]);
+			if (result == 0)
+				result = disk_note(audit, disks, &group->members.items[m]);
+		}
+	}
+	return result;
+}
+
+/* LDs that were replaced still own their extents. */
+static int leaving_audit(struct audit *audit, const struct volume *volume, struct id_list *disks)
+{
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < volume->leaving.count; i++) {
+		const struct leaving_ld *leaving = &volume->leaving.items[i];
+		uint64_t extents = 0;
+
+		for (size_t l = 0; l < volume->legs.count; l++) {
+			if (volume->legs.items[l].slot == leaving->slot)
+				extents = volume->legs.items[l].group_extents;
+		}
+		if (leaving->slot >= volume->slots.count)
+			finding(audit, "ld%" PRIu64 " leaves a slot of v%" PRIu64 " that is not there", leaving->ld->id,
+				volume->id);
+		if (leaving->ld->state != LD_STATE_STALE)
+			finding(audit, "ld%" PRIu64 " leaves v%" PRIu64 " and is %s", leaving->ld->id, volume->id,
+				ENUM_NAME(ld_state, leaving->ld->state));
+		result = ld_audit(audit, volume, extents, leaving->ld);
+		if (result == 0)
+			result = disk_note(audit, disks, leaving->ld);
+	}
+	return result;
+}
+
+static int legs_audit(struct audit *audit, const struct volume *volume)
+{
+	struct id_list disks = { 0 };
+	struct key key;
+	int result = 0;
+
+	for (size_t l = 0; result == 0 && l < volume->legs.count; l++) {
+		if (volume->legs.items[l].slot >= volume->slots.count)
+			finding(audit, "leg %zu of v%" PRIu64 " is of a slot that is not there", l, volume->id);
+		result = groups_audit(audit, volume, l, &disks);
+	}
+	if (result == 0)
+		result = leaving_audit(audit, volume, &disks);
+	if (result != 0)
+		return result;
+	id_list_normalize(&disks);
+	audit->disk_volumes += disks.count;
+	for (size_t i = 0; result == 0 && i < disks.count; i++) {
+		if (!exists(audit, STORE_TABLE_DISK_VOLUME, key_id_id(&key, disks.items[i], volume->id), &result) &&
+		    result == 0)
+			finding(audit, "disk d%" PRIu64 " does not know that v%" PRIu64 " lies on it", disks.items[i],
+				volume->id);
+	}
+	return result;
+}
+
+/* Actives in slot order, then standbys, then retired ones. */
+static bool controller_fits(const struct volume *volume, size_t index)
+{
+	const struct controller *controller = &volume->controllers.items[index];
+	const struct slot *slots = volume->slots.items;
+
+	if (index < volume->slots.count)
+		return controller->role == CONTROLLER_ROLE_ACTIVE && controller->slot == index &&
+		       controller->epoch == 0 && strcmp(slots[index].holder, controller->node) == 0;
+	if (controller->role == CONTROLLER_ROLE_STANDBY)
+		return controller->epoch == 0 &&
+		       (index == volume->slots.count || controller[-1].role == CONTROLLER_ROLE_STANDBY);
+	return controller->role == CONTROLLER_ROLE_RETIRED && controller->slot < volume->slots.count &&
+	       controller->epoch < slots[controller->slot].epoch;
+}
+
+static int controllers_audit(struct audit *audit, const struct volume *volume)
+{
+	struct node node;
+	struct key key;
+	unsigned colours = 0;
+	int result = 0;
+
+	if (volume->controllers.count < volume->slots.count)
+		finding(audit, "v%" PRIu64 " has more slots than controllers", volume->id);
+	for (size_t i = 0; result == 0 && i < volume->controllers.count; i++) {
+		const struct controller *controller = &volume->controllers.items[i];
+
+		audit->node_volumes++;
+		if (!exists(audit, STORE_TABLE_NODE_VOLUME, key_text_id(&key, controller->node, volume->id), &result) &&
+		    result == 0)
+			finding(audit, "node \"%s\" does not know that it is a controller of v%" PRIu64,
+				controller->node, volume->id);
+		if (result == 0)
+			result = state_node(&audit->state, controller->node, &node, audit->error);
+		if (result == ERROR_NOT_FOUND && !audit->state.broken) {
+			finding(audit, "v%" PRIu64 " is served by node \"%s\", which is not there", volume->id,
+				controller->node);
+			result = 0;
+			continue;
+		}
+		if (result != 0)
+			return result;
+		if (colours & 1u << node.colour)
+			finding(audit, "two controllers of v%" PRIu64 " have the colour %" PRIu64, volume->id,
+				node.colour);
+		colours |= 1u << node.colour;
+		if (!controller_fits(volume, i))
+			finding(audit, "controller %zu of v%" PRIu64 " does not match its slots", i, volume->id);
+	}
+	return result;
+}
+
+int volume_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct audit *audit = data;
+	struct volume volume;
+	struct key index;
+	uint64_t id = 0;
+	bool listed, settled;
+	int result = state_decode(&audit->state, STORE_TABLE_VOLUME, value, schema_volume(), &volume, error);
+
+	if (result != 0)
+		return result;
+	if (key.size != 8 || key_read_id(key.data) != volume.id || volume.id > audit->counters.last_volume)
+		finding(audit, "v%" PRIu64 " is stored in the wrong place", volume.id);
+	if (volume.revision > audit->counters.revision)
+		finding(audit, "v%" PRIu64 " has a revision of the future", volume.id);
+	if (volume.hosts.count > 0 && volume_is_leaving(volume.phase))
+		finding(audit, "v%" PRIu64 " is being deleted and has hosts", volume.id);
+	if (volume.phase != VOLUME_PHASE_RELEASING) {
+		audit->volume_names++;
+		result =
+			state_get_id(&audit->state, STORE_TABLE_VOLUME_NAME, key_text(&index, volume.name), &id, error);
+		if (audit->state.broken)
+			return result;
+		if (id != volume.id)
+			finding(audit, "the name \"%s\" does not lead to v%" PRIu64, volume.name, volume.id);
+		result = 0;
+	}
+	settled = volume_is_settled(&volume);
+	listed = exists(audit, STORE_TABLE_TRANSITION, key_id(&index, volume.id), &result);
+	audit->transitions += !settled;
+	if (result == 0 && listed == settled)
+		finding(audit, "v%" PRIu64 " in phase %s%s %s listed as in transition", volume.id,
+			ENUM_NAME(volume_phase, volume.phase), settled ? ", settled," : "", listed ? "is" : "is not");
+	for (size_t i = 0; i < volume.slots.count; i++) {
+		const struct slot *slot = &volume.slots.items[i];
+
+		if (slot->phase != SLOT_PHASE_SERVING && volume.phase != VOLUME_PHASE_ONLINE &&
+		    !volume_is_leaving(volume.phase))
+			finding(audit, "slot %zu of v%" PRIu64 " moves before the volume was online", i, volume.id);
+		if (slot->previous != NULL && slot->phase != SLOT_PHASE_FENCING && slot->phase != SLOT_PHASE_ASSEMBLING)
+			finding(audit, "slot %zu of v%" PRIu64 " is imported from two nodes", i, volume.id);
+	}
+	for (size_t i = 0; result == 0 && i < volume.hosts.count; i++) {
+		audit->host_volumes++;
+		if (!exists(audit, STORE_TABLE_HOST_VOLUME, key_text_id(&index, volume.hosts.items[i], volume.id),
+			    &result) &&
+		    result == 0)
+			finding(audit, "host %s is not listed with v%" PRIu64, volume.hosts.items[i], volume.id);
+	}
+	if (result == 0)
+		result = controllers_audit(audit, &volume);
+	if (result == 0)
+		result = legs_audit(audit, &volume);
+	return result;
+}

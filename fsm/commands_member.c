@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Commands on members of groups.
+ *
+ *                    lds_stale                 ld_rebuild, or ld_replace by a new LD
+ *   IN_SYNC ───────────────────► STALE ───────────────────────────────────────► REBUILDING
+ *      ▲                           ▲      lds_stale, slot_move                       │  │
+ *      │                           └─────────────────────────────────────────────────┘  │
+ *      └────────────────────────────────────────────────────────────────────────────────┘  ld_in_sync
+ *
+ * The last member of a group that is in sync stays so, whatever happens to it.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "fsm/volume.h"
+
+/* The volume, the slot and the member that a command is about. */
+struct subject {
+	struct volume volume;
+	struct slot *slot;
+	struct ld_place place;
+};
+
+static int slot_check(const struct subject *subject, uint64_t slot, struct error *error)
+{
+	uint64_t owner = subject->place.leg != NULL ? subject->place.leg->slot : subject->place.leaving->slot;
+
+	if (owner == slot)
+		return 0;
+	return error_set(error, ERROR_INVALID_ARGUMENT,
+			 "ld%" PRIu64 " belongs to slot %" PRIu64 ", not to slot %" PRIu64, subject->place.ld->id,
+			 owner, slot);
+}
+
+static int subject_read(struct transition *transition, uint64_t volume, uint64_t slot, uint64_t epoch, uint64_t ld,
+			struct subject *ret_subject, struct error *error)
+{
+	struct subject *subject = ret_subject;
+	int result = volume_slot_read(transition, volume, slot, epoch, &subject->volume, &subject->slot, error);
+
+	if (result == 0)
+		result = volume_ld_find(&subject->volume, ld, &subject->place, error);
+	if (result == 0)
+		result = slot_check(subject, slot, error);
+	return result;
+}
+
+/* A rebuild begins only while the holder serves: else it would begin again at once. */
+static int stale_and_serving_check(const struct subject *subject, struct error *error)
+{
+	const struct ld *ld = subject->place.ld;
+
+	if (ld->state != LD_STATE_STALE)
+		return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is %s, not stale", ld->id,
+				 ENUM_NAME(ld_state, ld->state));
+	if (subject->slot->phase != SLOT_PHASE_SERVING)
+		return error_set(error, ERROR_CONFLICT,
+				 "the slot of ld%" PRIu64 " is in phase %s; members are rebuilt in phase serving",
+				 ld->id, ENUM_NAME(slot_phase, subject->slot->phase));
+	return 0;
+}
+
+static int member_stale(struct transition *transition, const struct command_lds_stale *command,
+			const struct subject *subject, bool *changed, struct error *error)
+{
+	struct ld *ld = subject->place.ld;
+	/* A copy that was never complete does not become so by bitmap. */
+	bool resync = command->reason == STALE_REASON_PATH_LOST && (ld->state == LD_STATE_IN_SYNC || ld->resync);
+
+	if (subject->place.leaving != NULL || ld->state == LD_STATE_STALE)
+		return 0;
+	if (ld->state == LD_STATE_IN_SYNC && group_in_sync_count(subject->place.group) == 1)
+		return error_set(error, ERROR_FAILED_PRECONDITION,
+				 "ld%" PRIu64 " of volume v%" PRIu64 " is the last member of its group that is in sync",
+				 ld->id, subject->volume.id);
+	ld->state = LD_STATE_STALE;
+	ld->stale_reason = command->reason;
+	ld->since_ms = transition->time_ms;
+	ld->resync = resync;
+	*changed = true;
+	return 0;
+}
+
+int command_lds_stale_apply(struct transition *transition, const struct command_lds_stale *command, struct error *error)
+{
+	struct subject subject;
+	bool changed = false;
+	int result = volume_slot_read(transition, command->volume, command->slot, command->epoch, &subject.volume,
+				      &subject.slot, error);
+
+	if (result != 0)
+		return result;
+	for (size_t i = 0; i < command->lds.count; i++) {
+		result = volume_ld_find_text(&subject.volume, command->lds.items[i], &subject.place, error);
+		if (result == 0)
+			result = slot_check(&subject, command->slot, error);
+		if (result == 0)
+			result = member_stale(transition, command, &subject, &changed, error);
+		if (result != 0)
+			return result;
+	}
+	if (!changed)
+		return 0;
+	if (command->reason == STALE_REASON_NOT_FENCED && subject.slot->phase == SLOT_PHASE_FENCING)
+		subject.slot->unfenced = true;
+	return volume_store(transition, &subject.volume, error);
+}
+
+int command_ld_rebuild_apply(struct transition *transition, const struct command_ld_rebuild *command,
+			     struct error *error)
+{
+	struct subject subject;
+	struct ld *ld;
+	int result =
+		subject_read(transition, command->volume, command->slot, command->epoch, command->ld, &subject, error);
+
+	if (result != 0)
+		return result;
+	ld = subject.place.ld;
+	if (subject.place.leaving != NULL)
+		return error_set(error, ERROR_CONFLICT, "another LD took the place of ld%" PRIu64, ld->id);
+	if (ld->state == LD_STATE_REBUILDING && ld->resync == command->resync)
+		return 0;
+	result = stale_and_serving_check(&subject, error);
+	if (result != 0)
+		return result;
+	if (command->resync && !ld->resync)
+		return error_set(error, ERROR_FAILED_PRECONDITION,
+				 "ld%" PRIu64 " was not lost to the present holder in this epoch, or lost what its "
+				 "cache held: it is copied as a whole",
+				 ld->id);
+	ld->state = LD_STATE_REBUILDING;
+	ld->resync = command->resync;
+	ld->since_ms = transition->time_ms;
+	return volume_store(transition, &subject.volume, error);
+}
+
+int command_ld_in_sync_apply(struct transition *transition, const struct command_ld_in_sync *command,
+			     struct error *error)
+{
+	struct subject subject;
+	struct ld *ld;
+	int result =
+		subject_read(transition, command->volume, command->slot, command->epoch, command->ld, &subject, error);
+
+	if (result != 0)
+		return result;
+	ld = subject.place.ld;
+	if (subject.place.leaving == NULL && ld->state == LD_STATE_IN_SYNC)
+		return 0;
+	if (ld->state != LD_STATE_REBUILDING)
+		return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is %s, not rebuilding", ld->id,
+				 ENUM_NAME(ld_state, ld->state));
+	ld->state = LD_STATE_IN_SYNC;
+	ld->resync = false;
+	ld->since_ms = transition->time_ms;
+	return volume_store(transition, &subject.volume, error);
+}
+
+/* --- replacement ---------------------------------------------------------------------------------------------- */
+
+static int replacement_disk_read(struct transition *transition, const struct subject *subject, uint64_t id,
+				 struct disk *ret_disk, struct error *error)
+{
+	struct state *state = &transition->state;
+	const struct ld_list *members = &subject->place.group->members;
+	struct disk other;
+	struct node node;
+	int result = state_disk(state, id, ret_disk, error);
+
+	if (result == 0)
+		result = state_node(state, ret_disk->node, &node, error);
+	if (result == ERROR_NOT_FOUND && !state->broken) {
+		error_prefix(error, "stale placement");
+		error->code = ERROR_CONFLICT;
+		return ERROR_CONFLICT;
+	}
+	if (result != 0)
+		return result;
+	if (ret_disk->cordoned || node.cordoned)
+		return error_set(error, ERROR_CONFLICT, "stale placement: disk d%" PRIu64 " of node \"%s\" is cordoned",
+				 id, node.name);
+	for (size_t i = 0; i < members->count; i++) {
+		if (&members->items[i] == subject->place.ld)
+			continue;
+		result = state_disk(state, members->items[i].disk, &other, error);
+		if (result != 0) {
+			state->broken = true; /* an LD keeps its disk */
+			return result;
+		}
+		if (strcmp(other.node, ret_disk->node) == 0)
+			return error_set(error, ERROR_CONFLICT,
+					 "stale placement: node \"%s\" holds another member of the group, ld%" PRIu64,
+					 node.name, members->items[i].id);
+	}
+	return 0;
+}
+
+int command_ld_replace_apply(struct transition *transition, const struct command_ld_replace *command,
+			     struct error *error)
+{
+	struct state *state = &transition->state;
+	struct leaving_ld_list leaving;
+	struct subject subject;
+	struct disk disk;
+	struct ld ld, *old;
+	int result =
+		subject_read(transition, command->volume, command->slot, command->epoch, command->ld, &subject, error);
+
+	if (result != 0)
+		return result;
+	if (subject.place.leaving != NULL)
+		return 0; /* done already */
+	result = stale_and_serving_check(&subject, error);
+	if (result == 0)
+		result = replacement_disk_read(transition, &subject, command->disk, &disk, error);
+	if (result != 0)
+		return result;
+	leaving.count = subject.volume.leaving.count;
+	if (leaving.count >= LIMIT_LEGS * LIMIT_COPIES)
+		return error_set(error, ERROR_NO_CAPACITY,
+				 "%zu LDs are leaving volume v%" PRIu64 ", no more can until one is gone",
+				 leaving.count, subject.volume.id);
+	leaving.items = arena_alloc_array(state->arena, leaving.count + 1, sizeof(*leaving.items));
+	old = arena_alloc(state->arena, sizeof(*old));
+	if (leaving.items == NULL || old == NULL)
+		return state_nomem(state, error);
+	for (size_t i = 0; i < leaving.count; i++)
+		leaving.items[i] = subject.volume.leaving.items[i];
+	*old = *subject.place.ld;
+	old->resync = false;
+	result = volume_ld_make(transition, subject.volume.id, &disk, subject.place.leg->group_extents, &ld, error);
+	if (result != 0)
+		return result;
+	ld.state = LD_STATE_REBUILDING;
+	ld.since_ms = transition->time_ms;
+	*subject.place.ld = ld;
+	leaving.items[leaving.count++] = (struct leaving_ld){ .slot = command->slot, .ld = old };
+	subject.volume.leaving = leaving;
+	return volume_store(transition, &subject.volume, error);
+}

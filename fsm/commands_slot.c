@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands on slots: they move, and the move goes on phase by phase. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "fsm/volume.h"
+#include "lib/base/state_machine.h"
+
+/*
+ *   SERVING ──► FENCING ──► ASSEMBLING ──► EXPORTING ──► SERVING
+ *                  ▲             │             │
+ *                  └─────────────┴─────────────┘
+ *
+ * slot.move begins FENCING from every phase, itself included; slot.advance takes the other moves.
+ */
+static const struct state_machine_edge advance_edges[] = {
+	{ SLOT_PHASE_FENCING, SLOT_PHASE_ASSEMBLING },
+	{ SLOT_PHASE_ASSEMBLING, SLOT_PHASE_EXPORTING },
+	{ SLOT_PHASE_EXPORTING, SLOT_PHASE_SERVING },
+};
+static const struct state_machine_table advance_table = {
+	.name = "slot",
+	.edges = advance_edges,
+	.edge_count = sizeof(advance_edges) / sizeof(advance_edges[0]),
+};
+
+static int successor_check(const struct volume *volume, const struct slot *slot,
+			   const struct command_slot_move *command, struct error *error)
+{
+	const struct controller *controller = volume_controller(volume, command->to);
+	bool holder = strcmp(slot->holder, command->to) == 0;
+
+	if (holder && command->reason != MOVE_REASON_RESTART)
+		return error_set(error, ERROR_FAILED_PRECONDITION,
+				 "node \"%s\" holds slot %" PRIu64 " of volume v%" PRIu64 " already", command->to,
+				 command->slot, volume->id);
+	if (!holder && command->reason == MOVE_REASON_RESTART)
+		return error_set(error, ERROR_FAILED_PRECONDITION,
+				 "node \"%s\" cannot begin slot %" PRIu64 " of volume v%" PRIu64
+				 " anew, node \"%s\" holds it",
+				 command->to, command->slot, volume->id, slot->holder);
+	if (!holder && (controller == NULL || controller->role != CONTROLLER_ROLE_STANDBY))
+		return error_set(error, ERROR_FAILED_PRECONDITION,
+				 "node \"%s\" is not a standby of volume v%" PRIu64 " but %s", command->to, volume->id,
+				 controller == NULL ? "none of its controllers"
+						    : ENUM_NAME(controller_role, controller->role));
+	return 0;
+}
+
+/*
+ * What the old holder knew of members that are not in sync is lost with it. Whether one of them may still be read
+ * there: one that was being rebuilt, up to where the rebuild came; or one that it lost in this epoch, when it did not
+ * hear that it is stale. Nobody waits for a fence of these.
+ */
+static bool members_abandon(struct volume *volume, uint64_t slot, uint64_t time_ms)
+{
+	bool readable = false;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == slot && g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				struct ld *ld = &leg->groups.items[g].members.items[m];
+
+				readable |=
+					ld->state == LD_STATE_REBUILDING || (ld->state == LD_STATE_STALE && ld->resync);
+				ld->resync = false;
+				if (ld->state != LD_STATE_REBUILDING)
+					continue;
+				ld->state = LD_STATE_STALE;
+				ld->stale_reason = STALE_REASON_HOLDER_LOST;
+				ld->since_ms = time_ms;
+			}
+		}
+	}
+	return readable;
+}
+
+int command_slot_move_apply(struct transition *transition, const struct command_slot_move *command, struct error *error)
+{
+	struct controller *from, *to;
+	struct volume volume;
+	struct slot *slot;
+	struct node node;
+	bool served;
+	int result =
+		volume_slot_read(transition, command->volume, command->slot, command->epoch, &volume, &slot, error);
+
+	if (result == 0)
+		result = successor_check(&volume, slot, command, error);
+	if (result == 0)
+		result = state_node(&transition->state, command->to, &node, error);
+	if (result != 0)
+		return result;
+	served = slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING;
+	/* Consumers import from the last one that got as far as exporting to them. */
+	if (served)
+		slot->previous = slot->holder;
+	/* An earlier holder that may still read is no less dangerous because its successor went as well; one that got
+	 * as far as exporting is proof that no earlier one serves any more. */
+	if (served)
+		slot->unfenced = false;
+	slot->unfenced |= members_abandon(&volume, command->slot, transition->time_ms);
+	from = volume_controller(&volume, slot->holder);
+	to = volume_controller(&volume, command->to);
+	if (from != to) {
+		from->role = CONTROLLER_ROLE_RETIRED;
+		from->slot = command->slot;
+		from->epoch = slot->epoch;
+		to->role = CONTROLLER_ROLE_ACTIVE;
+		to->slot = command->slot;
+		slot->holder = to->node;
+	}
+	memcpy(slot->boot_id, node.boot_id, sizeof(slot->boot_id));
+	slot->epoch++;
+	slot->phase = SLOT_PHASE_FENCING;
+	slot->reason = command->reason;
+	slot->since_ms = transition->time_ms;
+	result = volume_controllers_sort(transition, &volume, error);
+	if (result == 0)
+		result = volume_store(transition, &volume, error);
+	return result;
+}
+
+int command_slot_advance_apply(struct transition *transition, const struct command_slot_advance *command,
+			       struct error *error)
+{
+	struct volume volume;
+	struct slot *slot;
+	int result;
+
+	if (!state_machine_allows(&advance_table, (int)command->from, (int)command->to))
+		return error_set(error, ERROR_INVALID_ARGUMENT, "no slot goes from phase %s to %s",
+				 ENUM_NAME(slot_phase, command->from), ENUM_NAME(slot_phase, command->to));
+	result = volume_slot_read(transition, command->volume, command->slot, command->epoch, &volume, &slot, error);
+	if (result != 0)
+		return result;
+	if (slot->phase != command->from)
+		return error_set(error, ERROR_CONFLICT,
+				 "slot %" PRIu64 " of volume v%" PRIu64 " is in phase %s, not %s", command->slot,
+				 volume.id, ENUM_NAME(slot_phase, slot->phase), ENUM_NAME(slot_phase, command->from));
+	if (volume.revision != command->revision)
+		return error_set(error, ERROR_CONFLICT,
+				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64 " was confirmed",
+				 volume.id, volume.revision, command->revision);
+	slot->phase = command->to;
+	slot->since_ms = transition->time_ms;
+	if (command->to == SLOT_PHASE_EXPORTING)
+		slot->previous = NULL;
+	return volume_store(transition, &volume, error);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where what a volume lost comes to stand again: a standby, a member of a group. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/policy/placement.h"
+#include "fsm/policy/placement_internal.h"
+
+#define LINE_SIZE 240u
+
+static bool names_have(const char *const *names, size_t count, const char *name)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Mark the domains of these nodes in `domains`, which has room for all. */
+static void domains_mark(const struct plan *plan, const char *const *names, size_t count, bool *domains)
+{
+	for (size_t i = 0; i < plan->site_count; i++) {
+		if (names_have(names, count, plan->sites[i].node->name))
+			domains[plan->sites[i].domain] = true;
+	}
+}
+
+/* --- a standby ------------------------------------------------------------------------------------------------ */
+
+struct standby {
+	struct plan plan;
+	const struct volume *volume;
+	const char *members[LIMIT_COLOURS]; /* nodes of its controllers */
+	size_t member_count;
+	unsigned colours;
+};
+
+static const char *standby_obstacle(const struct standby *standby, const struct site *site)
+{
+	const char *obstacle = placement_site_obstacle(site);
+
+	if (obstacle != NULL)
+		return obstacle;
+	if (names_have(standby->members, standby->member_count, site->node->name))
+		return "is a controller of it";
+	if (site->node->storage_only)
+		return "holds no controllers";
+	if (standby->volume->durability == DURABILITY_STRICT && !site->node->writethrough)
+		return "has a kernel without the write-through target";
+	if (standby->colours & 1u << site->node->colour)
+		return "has the colour of one of its controllers";
+	return NULL;
+}
+
+static int standby_explain(const struct standby *standby, struct error *error)
+{
+	error_set(error, ERROR_NO_CAPACITY, "no node can be a standby of volume \"%s\"", standby->volume->name);
+	for (size_t i = 0; i < standby->plan.site_count; i++)
+		error_detail(error, "%s %s", standby->plan.sites[i].node->name,
+			     standby_obstacle(standby, &standby->plan.sites[i]));
+	error_hint(error, "add a node, or uncordon one");
+	return ERROR_NO_CAPACITY;
+}
+
+int placement_standby(const struct placement_view *view, const struct volume *volume, struct arena *arena,
+		      const char **ret_node, struct error *error)
+{
+	const struct placement_request request = { .spread = volume->spread };
+	struct standby standby = { .plan = { .request = &request, .view = view, .arena = arena }, .volume = volume };
+	const char *holders[LIMIT_COLOURS];
+	const struct site *best = NULL;
+	size_t holder_count = 0;
+	bool *taken;
+	int result = placement_plan_open(&standby.plan, error);
+
+	if (result != 0)
+		return result;
+	taken = arena_alloc_array(arena, standby.plan.site_count, sizeof(*taken));
+	if (taken == NULL)
+		return error_set_nomem(error);
+	for (size_t i = 0; i < standby.plan.site_count; i++)
+		taken[i] = false;
+	for (size_t i = 0; i < volume->controllers.count && i < LIMIT_COLOURS; i++) {
+		const struct controller *controller = &volume->controllers.items[i];
+
+		standby.members[standby.member_count++] = controller->node;
+		if (controller->role == CONTROLLER_ROLE_ACTIVE)
+			holders[holder_count++] = controller->node;
+	}
+	domains_mark(&standby.plan, holders, holder_count, taken);
+	for (size_t i = 0; i < standby.plan.site_count; i++) {
+		const struct site *site = &standby.plan.sites[i];
+
+		if (names_have(standby.members, standby.member_count, site->node->name))
+			standby.colours |= 1u << site->node->colour;
+	}
+	/* Sites are in order of name, so that equal ones keep that order. */
+	for (size_t i = 0; i < standby.plan.site_count; i++) {
+		const struct site *site = &standby.plan.sites[i];
+
+		if (standby_obstacle(&standby, site) != NULL)
+			continue;
+		if (best == NULL || taken[site->domain] < taken[best->domain] ||
+		    (taken[site->domain] == taken[best->domain] && site->node->controllers < best->node->controllers))
+			best = site;
+	}
+	if (best == NULL)
+		return standby_explain(&standby, error);
+	*ret_node = best->node->name;
+	return 0;
+}
+
+/* --- a member of a group ---------------------------------------------------------------------------------------- */
+
+struct replacement {
+	struct plan plan;
+	const struct volume *volume;
+	const struct leg *leg;
+	const struct group *group;
+	const struct ld *ld;
+	const char *others[LIMIT_COPIES]; /* nodes of the other members */
+	size_t other_count;
+};
+
+static bool member_find(struct replacement *replacement, uint64_t id)
+{
+	const struct volume *volume = replacement->volume;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		for (size_t g = 0; g < volume->legs.items[l].groups.count; g++) {
+			const struct group *group = &volume->legs.items[l].groups.items[g];
+
+			for (size_t m = 0; m < group->members.count; m++) {
+				if (group->members.items[m].id != id)
+					continue;
+				replacement->leg = &volume->legs.items[l];
+				replacement->group = group;
+				replacement->ld = &group->members.items[m];
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static void others_find(struct replacement *replacement)
+{
+	const struct disk_list *disks = &replacement->plan.view->disks;
+
+	for (size_t m = 0; m < replacement->group->members.count && m < LIMIT_COPIES; m++) {
+		const struct ld *ld = &replacement->group->members.items[m];
+
+		for (size_t i = 0; ld != replacement->ld && i < disks->count; i++) {
+			if (disks->items[i].id == ld->disk)
+				replacement->others[replacement->other_count++] = disks->items[i].node;
+		}
+	}
+}
+
+static void replacement_text(const struct replacement *replacement, const struct site *site, char line[LINE_SIZE])
+{
+	uint64_t wanted = replacement->leg->group_extents;
+
+	if (placement_site_obstacle(site) == NULL &&
+	    names_have(replacement->others, replacement->other_count, site->node->name))
+		snprintf(line, LINE_SIZE, "%s holds another copy", site->node->name);
+	else if (placement_site_obstacle(site) == NULL && site->disks > site->disks_cordoned && site->free_most == 0)
+		snprintf(line, LINE_SIZE, "%s has no other disk", site->node->name);
+	else
+		placement_site_text(&replacement->plan, site, wanted, line, LINE_SIZE);
+}
+
+static int replacement_explain(const struct replacement *replacement, struct error *error)
+{
+	const struct plan *plan = &replacement->plan;
+	char line[LINE_SIZE], amount[SIZE_TEXT_SIZE];
+	uint64_t bytes;
+
+	if (__builtin_mul_overflow(replacement->leg->group_extents, plan->view->extent_bytes, &bytes))
+		bytes = UINT64_MAX;
+	error_set(error, ERROR_NO_CAPACITY,
+		  "no disk has %s for a copy that takes the place of ld%" PRIu64 " of volume \"%s\"",
+		  placement_size_text(bytes, true, amount), replacement->ld->id, replacement->volume->name);
+	for (size_t i = 0; i < plan->seat_count; i++) {
+		struct site *site = (struct site *)plan->seats[i].site;
+
+		if (plan->seats[i].disk->id != replacement->ld->disk && plan->seats[i].free > site->free_most)
+			site->free_most = plan->seats[i].free;
+	}
+	for (size_t i = 0; i < plan->site_count; i++) {
+		replacement_text(replacement, &plan->sites[i], line);
+		error_detail(error, "%s", line);
+	}
+	error_hint(error, "add a disk on another node, or uncordon one");
+	return ERROR_NO_CAPACITY;
+}
+
+int placement_replacement(const struct placement_view *view, const struct volume *volume, uint64_t ld,
+			  struct arena *arena, uint64_t *ret_disk, struct error *error)
+{
+	const struct placement_request request = { .spread = volume->spread };
+	struct replacement replacement = { .plan = { .request = &request, .view = view, .arena = arena },
+					   .volume = volume };
+	const struct seat *best = NULL;
+	bool *taken;
+	int result;
+
+	if (!member_find(&replacement, ld))
+		return error_set(error, ERROR_NOT_FOUND, "ld%" PRIu64 " is no member of volume \"%s\"", ld,
+				 volume->name);
+	result = placement_plan_open(&replacement.plan, error);
+	if (result != 0)
+		return result;
+	taken = arena_alloc_array(arena, replacement.plan.site_count, sizeof(*taken));
+	if (taken == NULL)
+		return error_set_nomem(error);
+	for (size_t i = 0; i < replacement.plan.site_count; i++)
+		taken[i] = false;
+	others_find(&replacement);
+	domains_mark(&replacement.plan, replacement.others, replacement.other_count, taken);
+	/* Seats are in order of id, so that equal ones keep that order. */
+	for (size_t i = 0; i < replacement.plan.seat_count; i++) {
+		const struct seat *seat = &replacement.plan.seats[i];
+
+		if (seat->free < replacement.leg->group_extents || seat->disk->id == replacement.ld->disk ||
+		    names_have(replacement.others, replacement.other_count, seat->site->node->name))
+			continue;
+		if (best == NULL || taken[seat->site->domain] < taken[best->site->domain] ||
+		    (taken[seat->site->domain] == taken[best->site->domain] && placement_seat_is_emptier(seat, best)))
+			best = seat;
+	}
+	if (best == NULL)
+		return replacement_explain(&replacement, error);
+	*ret_disk = best->disk->id;
+	return 0;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Projection of the controller that a node is for a volume. */
+#include <string.h>
+
+#include "fsm/project_internal.h"
+#include "lib/model/names.h"
+
+static int member_project(struct projection *projection, const struct volume *volume, const struct leg *leg,
+			  const struct ld *ld, struct desired_member *ret_member, struct error *error)
+{
+	const struct slot *slot = &volume->slots.items[leg->slot];
+	const struct disk_entry *entry;
+	char nqn[NAMES_NQN_SIZE];
+	int result = projection_disk(projection, ld->disk, &entry, error);
+
+	if (result != 0)
+		return result;
+	names_export_nqn(projection->cluster.id, ld->disk, volume->id, leg->slot, slot->epoch, nqn);
+	*ret_member = (struct desired_member){
+		.ld = ld->id,
+		.state = ld->state,
+		.nqn = projection_text(projection, nqn),
+		.address = entry->node->address,
+		.port = entry->disk.port,
+		.size_bytes = leg->group_extents * projection->cluster.extent_bytes,
+		.resync = ld->state == LD_STATE_REBUILDING && ld->resync,
+		.unlabelled = ld->state == LD_STATE_REBUILDING && !ld->resync,
+		.since_ms = ld->since_ms,
+	};
+	names_ld_uuid(projection->cluster.id, ld->id, slot->epoch, ret_member->uuid);
+	return ret_member->nqn != NULL ? 0 : state_nomem(&projection->state, error);
+}
+
+static int leg_local_project(struct projection *projection, const struct volume *volume, const struct leg *leg,
+			     struct desired_leg *ret_leg, struct error *error)
+{
+	struct arena *arena = projection->state.arena;
+	int result;
+
+	ret_leg->local = true;
+	ret_leg->format = leg->state == LEG_STATE_NEW && volume->phase == VOLUME_PHASE_ASSEMBLING;
+	ret_leg->thick = volume->provision == PROVISION_THICK;
+	ret_leg->writethrough = volume->durability == DURABILITY_STRICT;
+	if (projection->cluster.settings != NULL)
+		ret_leg->rebuild_rate_bytes = projection->cluster.settings->rebuild_rate_bytes;
+	ret_leg->groups.items = arena_alloc_array(arena, leg->groups.count, sizeof(*ret_leg->groups.items));
+	if (ret_leg->groups.items == NULL)
+		return state_nomem(&projection->state, error);
+	for (size_t g = 0; g < leg->groups.count; g++) {
+		const struct group *group = &leg->groups.items[g];
+		struct desired_group *made = &ret_leg->groups.items[ret_leg->groups.count++];
+
+		made->members.items = arena_alloc_array(arena, group->members.count, sizeof(*made->members.items));
+		if (made->members.items == NULL)
+			return state_nomem(&projection->state, error);
+		for (size_t m = 0; m < group->members.count; m++) {
+			result = member_project(projection, volume, leg, &group->members.items[m],
+						&made->members.items[made->members.count++], error);
+			if (result != 0)
+				return result;
+		}
+	}
+	return 0;
+}
+
+/* From whom the others import the legs of a slot: until its holder may serve, from the one that exported them last,
+ * if it has not said yet that it is clean; that export is parked or gone, and I/O waits there. */
+static const char *exporter_of(const struct volume *volume, uint64_t index)
+{
+	const struct slot *slot = &volume->slots.items[index];
+	const struct controller *previous;
+
+	if (slot->phase != SLOT_PHASE_FENCING && slot->phase != SLOT_PHASE_ASSEMBLING)
+		return slot->holder;
+	previous = slot->previous != NULL ? volume_controller(volume, slot->previous) : NULL;
+	if (previous != NULL && previous->role == CONTROLLER_ROLE_RETIRED && previous->epoch > 0 &&
+	    previous->slot == index)
+		return previous->node;
+	return slot->holder;
+}
+
+static int leg_remote_project(struct projection *projection, const struct volume *volume, const struct leg *leg,
+			      struct desired_leg *ret_leg, struct error *error)
+{
+	const struct node *holder;
+	char nqn[NAMES_NQN_SIZE];
+	int result = projection_node(projection, exporter_of(volume, leg->slot), &holder, error);
+
+	if (result != 0)
+		return result;
+	names_consumer_nqn(projection->cluster.id, volume->id, leg->slot, projection->node->name, nqn);
+	ret_leg->nqn = projection_text(projection, nqn);
+	ret_leg->address = holder->address;
+	ret_leg->port = holder->port;
+	return ret_leg->nqn != NULL ? 0 : state_nomem(&projection->state, error);
+}
+
+static int legs_project(struct projection *projection, const struct volume *volume, struct desired_volume *ret_volume,
+			struct error *error)
+{
+	struct desired_leg *legs = arena_alloc_array(projection->state.arena, volume->legs.count, sizeof(*legs));
+	int result = 0;
+
+	if (legs == NULL)
+		return state_nomem(&projection->state, error);
+	for (size_t i = 0; result == 0 && i < volume->legs.count; i++) {
+		const struct leg *leg = &volume->legs.items[i];
+		const struct slot *slot = &volume->slots.items[leg->slot];
+
+		legs[i] = (struct desired_leg){
+			.index = i,
+			.slot = leg->slot,
+			.epoch = slot->epoch,
+			.size_bytes = leg->size_bytes,
+			.nsid = i + 1,
+		};
+		/* The holder, local or remote, derives the same uuid for this consumer. */
+		names_leg_uuid(projection->cluster.id, volume->id, i, projection->node->name, legs[i].uuid);
+		if (strcmp(slot->holder, projection->node->name) == 0)
+			result = leg_local_project(projection, volume, leg, &legs[i], error);
+		else
+			result = leg_remote_project(projection, volume, leg, &legs[i], error);
+	}
+	ret_volume->legs = (struct desired_leg_list){ volume->legs.count, legs };
+	return result;
+}
+
+/* Whether the export of the slot to this controller is wanted; a retired one held another slot, and goes on queueing
+ * until it is clean. */
+static bool is_consumer(const struct controller *controller, uint64_t slot)
+{
+	if (controller->role == CONTROLLER_ROLE_RETIRED)
+		return controller->epoch > 0 && controller->slot != slot;
+	return controller->role == CONTROLLER_ROLE_ACTIVE && controller->slot != slot;
+}
+
+static int consumers_project(struct projection *projection, const struct volume *volume,
+			     struct desired_volume *ret_volume, struct error *error)
+{
+	char host_nqn[NAMES_NQN_SIZE], nqn[NAMES_NQN_SIZE], id[NAMES_CONSUMER_ID_SIZE];
+	struct desired_consumer *consumer;
+
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		const struct controller *controller = &volume->controllers.items[i];
+
+		if (!is_consumer(controller, ret_volume->slot))
+			continue;
+		consumer = list_add(projection->state.arena, &ret_volume->consumers, sizeof(*consumer));
+		if (consumer == NULL)
+			return state_nomem(&projection->state, error);
+		names_node_nqn(projection->cluster.id, controller->node, host_nqn);
+		names_consumer_nqn(projection->cluster.id, volume->id, ret_volume->slot, controller->node, nqn);
+		names_consumer_id(volume->id, ret_volume->slot, controller->node, id);
+		*consumer = (struct desired_consumer){ .node = controller->node,
+						       .host_nqn = projection_text(projection, host_nqn),
+						       .nqn = projection_text(projection, nqn),
+						       .parked = controller->role == CONTROLLER_ROLE_RETIRED,
+						       .id = projection_text(projection, id) };
+		if (consumer->host_nqn == NULL || consumer->nqn == NULL || consumer->id == NULL)
+			return state_nomem(&projection->state, error);
+	}
+	return 0;
+}
+
+static bool legs_are_formatted(const struct volume *volume)
+{
+	for (size_t i = 0; i < volume->legs.count; i++) {
+		if (volume->legs.items[i].state != LEG_STATE_READY)
+			return false;
+	}
+	return true;
+}
+
+/* What an active controller is told of its slot in this phase of the volume. */
+static bool slot_is_served(const struct slot *slot)
+{
+	return slot->phase == SLOT_PHASE_EXPORTING || slot->phase == SLOT_PHASE_SERVING;
+}
+
+static bool legs_are_wanted(const struct volume *volume, const struct slot *slot)
+{
+	switch (volume->phase) {
+	case VOLUME_PHASE_ASSEMBLING:
+	case VOLUME_PHASE_EXPORTING:
+		return true;
+	case VOLUME_PHASE_ONLINE:
+		return slot->phase != SLOT_PHASE_FENCING;
+	case VOLUME_PHASE_UNEXPORTING:
+		return legs_are_formatted(volume) && slot_is_served(slot);
+	default:
+		return false;
+	}
+}
+
+int projection_controller(struct projection *projection, const struct volume *volume,
+			  const struct controller *controller, struct error *error)
+{
+	const struct slot *slot = NULL;
+	struct desired_volume *made;
+	char id[NAMES_ID_SIZE], nqn[NAMES_NQN_SIZE];
+	int result = 0;
+
+	if (volume->phase == VOLUME_PHASE_DISMANTLING || volume->phase == VOLUME_PHASE_RELEASING ||
+	    controller->role == CONTROLLER_ROLE_RETIRED) {
+		names_id_format("v", volume->id, id);
+		return projection_remove(projection, OBJECT_KIND_VOLUME, id, volume->revision, error);
+	}
+	if (volume->phase == VOLUME_PHASE_PLACED)
+		return 0;
+	if (controller->role == CONTROLLER_ROLE_ACTIVE)
+		slot = &volume->slots.items[controller->slot];
+	made = list_add(projection->state.arena, &projection->desired.volumes, sizeof(*made));
+	if (made == NULL)
+		return state_nomem(&projection->state, error);
+	names_volume_nqn(projection->cluster.id, volume->id, nqn);
+	*made = (struct desired_volume){
+		.id = volume->id,
+		.nqn = projection_text(projection, nqn),
+		.size_bytes = volume->size_bytes,
+		.role = slot != NULL && slot_is_served(slot) ? CONTROLLER_ROLE_ACTIVE : CONTROLLER_ROLE_STANDBY,
+		.slot = controller->slot,
+		.stripe_bytes = volume->stripe_bytes,
+		.legs_wanted = slot != NULL && legs_are_wanted(volume, slot),
+		.top_wanted = volume->phase == VOLUME_PHASE_EXPORTING || volume->phase == VOLUME_PHASE_ONLINE,
+		.hosts = volume->hosts,
+		.revision = volume->revision,
+	};
+	memcpy(made->uuid, volume->uuid, sizeof(made->uuid));
+	if (made->nqn == NULL)
+		return state_nomem(&projection->state, error);
+	if (made->legs_wanted)
+		result = legs_project(projection, volume, made, error);
+	if (result == 0 && made->legs_wanted && slot_is_served(slot))
+		result = consumers_project(projection, volume, made, error);
+	return result;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsm/volume.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "fsm/extents.h"
+#include "lib/model/names.h"
+
+bool volume_is_leaving(enum volume_phase phase)
+{
+	return phase == VOLUME_PHASE_UNEXPORTING || phase == VOLUME_PHASE_DISMANTLING ||
+	       phase == VOLUME_PHASE_RELEASING;
+}
+
+bool volume_is_settled(const struct volume *volume)
+{
+	uint64_t standbys = 0;
+
+	if (volume->phase != VOLUME_PHASE_ONLINE || volume->leaving.count > 0)
+		return false;
+	for (size_t i = 0; i < volume->slots.count; i++) {
+		if (volume->slots.items[i].phase != SLOT_PHASE_SERVING)
+			return false;
+	}
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		if (volume->controllers.items[i].role == CONTROLLER_ROLE_RETIRED)
+			return false;
+		standbys += volume->controllers.items[i].role == CONTROLLER_ROLE_STANDBY;
+	}
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			if (group_in_sync_count(&leg->groups.items[g]) < leg->groups.items[g].members.count)
+				return false;
+		}
+	}
+	return standbys == volume->standbys;
+}
+
+int volume_write(struct transition *transition, const struct volume *volume, struct error *error)
+{
+	struct state *state = &transition->state;
+	bool settled = volume_is_settled(volume), listed = false;
+	struct key key;
+	int result = state_volume_put(state, volume, error);
+
+	if (result == 0)
+		result = state_has(state, STORE_TABLE_TRANSITION, key_id(&key, volume->id), &listed, error);
+	if (result != 0 || listed != settled)
+		return result;
+	if (settled)
+		return state_delete(state, STORE_TABLE_TRANSITION, key_id(&key, volume->id), error);
+	return state_put_empty(state, STORE_TABLE_TRANSITION, key_id(&key, volume->id), error);
+}
+
+int volume_store(struct transition *transition, struct volume *volume, struct error *error)
+{
+	int result;
+
+	volume->revision = transition_touch(transition);
+	result = volume_write(transition, volume, error);
+	if (result == 0)
+		result = transition_changed_volume(transition, volume, false, error);
+	return result;
+}
+
+/* --- slots and controllers ------------------------------------------------------------------------------------ */
+
+int volume_slot_read(struct transition *transition, uint64_t id, uint64_t slot, uint64_t epoch,
+		     struct volume *ret_volume, struct slot **ret_slot, struct error *error)
+{
+	struct volume volume;
+	int result = state_volume(&transition->state, id, &volume, error);
+
+	if (result == 0)
+		result = transition_id(transition, "v", volume.id, error);
+	if (result != 0)
+		return result;
+	transition->revision = volume.revision;
+	if (slot >= volume.slots.count)
+		return error_set(error, ERROR_NOT_FOUND, "volume v%" PRIu64 " has no slot %" PRIu64, id, slot);
+	if (volume.phase != VOLUME_PHASE_ONLINE)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "volume v%" PRIu64 " is in phase %s, not online", id,
+				 ENUM_NAME(volume_phase, volume.phase));
+	if (volume.slots.items[slot].epoch != epoch)
+		return error_set(error, ERROR_CONFLICT,
+				 "slot %" PRIu64 " of volume v%" PRIu64 " is in epoch %" PRIu64 ", not %" PRIu64, slot,
+				 id, volume.slots.items[slot].epoch, epoch);
+	*ret_volume = volume;
+	*ret_slot = &ret_volume->slots.items[slot];
+	return 0;
+}
+
+struct controller *volume_controller(const struct volume *volume, const char *node)
+{
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		if (strcmp(volume->controllers.items[i].node, node) == 0)
+			return &volume->controllers.items[i];
+	}
+	return NULL;
+}
+
+int volume_controllers_sort(struct transition *transition, struct volume *volume, struct error *error)
+{
+	size_t count = volume->controllers.count, used = volume->slots.count;
+	struct controller *sorted = arena_alloc_array(transition->state.arena, count, sizeof(*sorted));
+
+	if (sorted == NULL)
+		return state_nomem(&transition->state, error);
+	for (size_t i = 0; i < count; i++) {
+		if (volume->controllers.items[i].role == CONTROLLER_ROLE_ACTIVE)
+			sorted[volume->controllers.items[i].slot] = volume->controllers.items[i];
+	}
+	for (int role = CONTROLLER_ROLE_STANDBY; role <= CONTROLLER_ROLE_RETIRED; role++) {
+		for (size_t i = 0; i < count; i++) {
+			if (volume->controllers.items[i].role == (enum controller_role)role)
+				sorted[used++] = volume->controllers.items[i];
+		}
+	}
+	volume->controllers.items = sorted;
+	return 0;
+}
+
+int volume_controller_admit(struct transition *transition, const struct volume *volume, struct node *node,
+			    unsigned *colours, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct key key;
+	int result;
+
+	if (node->cordoned || node->storage_only)
+		return error_set(error, ERROR_CONFLICT, "stale placement: node \"%s\" %s", node->name,
+				 node->cordoned ? "is cordoned" : "holds no controllers");
+	if (volume->durability == DURABILITY_STRICT && !node->writethrough)
+		return error_set(error, ERROR_CONFLICT,
+				 "stale placement: the kernel of node \"%s\" has no write-through target", node->name);
+	if (*colours & 1u << node->colour)
+		return error_set(error, ERROR_CONFLICT,
+				 "stale placement: node \"%s\" has the colour %" PRIu64 " of another controller",
+				 node->name, node->colour);
+	*colours |= 1u << node->colour;
+	/* Only a counter: what the node is told does not change, and so neither does its revision. */
+	node->controllers++;
+	result = state_node_put(state, node, error);
+	if (result == 0)
+		result = state_put_empty(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, node->name, volume->id),
+					 error);
+	return result;
+}
+
+/* --- LDs ------------------------------------------------------------------------------------------------------ */
+
+int volume_ld_find(const struct volume *volume, uint64_t id, struct ld_place *ret_place, struct error *error)
+{
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			struct group *group = &leg->groups.items[g];
+
+			for (size_t m = 0; m < group->members.count; m++) {
+				if (group->members.items[m].id != id)
+					continue;
+				*ret_place = (struct ld_place){ leg, group, NULL, &group->members.items[m] };
+				return 0;
+			}
+		}
+	}
+	for (size_t i = 0; i < volume->leaving.count; i++) {
+		if (volume->leaving.items[i].ld->id != id)
+			continue;
+		*ret_place = (struct ld_place){ NULL, NULL, &volume->leaving.items[i], volume->leaving.items[i].ld };
+		return 0;
+	}
+	return error_set(error, ERROR_NOT_FOUND, "volume v%" PRIu64 " has no LD ld%" PRIu64, volume->id, id);
+}
+
+int volume_ld_find_text(const struct volume *volume, const char *text, struct ld_place *ret_place, struct error *error)
+{
+	uint64_t id;
+
+	if (names_id_parse("ld", text, &id) != 0)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "\"%s\" is not the id of an LD", text);
+	return volume_ld_find(volume, id, ret_place, error);
+}
+
+size_t group_in_sync_count(const struct group *group)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < group->members.count; i++)
+		count += group->members.items[i].state == LD_STATE_IN_SYNC;
+	return count;
+}
+
+size_t volume_lds_count(const struct volume *volume, uint64_t disk)
+{
+	size_t count = 0;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				const struct ld *ld = &leg->groups.items[g].members.items[m];
+
+				count += ld->state != LD_STATE_FREED && (disk == 0 || ld->disk == disk);
+			}
+		}
+	}
+	for (size_t i = 0; i < volume->leaving.count; i++)
+		count += disk == 0 || volume->leaving.items[i].ld->disk == disk;
+	return count;
+}
+
+int volume_ld_make(struct transition *transition, uint64_t volume, struct disk *disk, uint64_t extents,
+		   struct ld *ret_ld, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct ld ld = { .disk = disk->id, .state = LD_STATE_IN_SYNC };
+	struct key key;
+	int result = extents_take(state, disk, extents, &ld.ranges, error);
+
+	if (result != 0)
+		return result;
+	ld.id = ++transition->counters.last_ld;
+	/* Only counters: what the Disk Node is told of the disk does not change, and so neither does its revision. */
+	disk->extents_free -= extents;
+	disk->lds++;
+	result = state_disk_put(state, disk, error);
+	if (result == 0)
+		result = state_put_empty(state, STORE_TABLE_DISK_VOLUME, key_id_id(&key, disk->id, volume), error);
+	if (result == 0)
+		*ret_ld = ld;
+	return result;
+}
+
+int volume_ld_free(struct transition *transition, struct volume *volume, const struct ld_place *place,
+		   struct error *error)
+{
+	struct state *state = &transition->state;
+	struct ld *ld = place->ld;
+	struct disk disk;
+	struct key key;
+	size_t index;
+	int result = state_disk(state, ld->disk, &disk, error);
+
+	if (result != 0) {
+		state->broken = true; /* an LD keeps its disk */
+		return result;
+	}
+	for (size_t i = 0; i < ld->ranges.count; i++) {
+		result = extents_give(state, disk.id, &ld->ranges.items[i], error);
+		if (result != 0)
+			return result;
+		disk.extents_free += ld->ranges.items[i].length;
+	}
+	disk.lds--;
+	result = state_disk_put(state, &disk, error);
+	if (result != 0)
+		return result;
+	ld->state = LD_STATE_FREED;
+	ld->ranges = (struct range_list){ 0 };
+	if (place->leaving != NULL) {
+		index = (size_t)(place->leaving - volume->leaving.items);
+		memmove(place->leaving, place->leaving + 1,
+			(volume->leaving.count - index - 1) * sizeof(*place->leaving));
+		volume->leaving.count--;
+	}
+	if (volume_lds_count(volume, disk.id) == 0)
+		result = state_delete(state, STORE_TABLE_DISK_VOLUME, key_id_id(&key, disk.id, volume->id), error);
+	return result;
+}
+
+static bool id_list_has(const struct id_list *list, uint64_t id)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->items[i] == id)
+			return true;
+	}
+	return false;
+}
+
+/* Whether a member whose disk forgot what its cache held has to change. The last one in sync stays: there is nothing
+ * better. What is stale already cannot come back by bitmap, which knows nothing of writes that the cache lost. */
+static bool member_is_spoilt(const struct group *group, const struct ld *ld)
+{
+	switch (ld->state) {
+	case LD_STATE_IN_SYNC:
+		return group_in_sync_count(group) > 1;
+	case LD_STATE_REBUILDING:
+		return true;
+	default:
+		return ld->state == LD_STATE_STALE && ld->resync;
+	}
+}
+
+bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, uint64_t time_ms)
+{
+	bool changed = false;
+
+	if (volume->phase != VOLUME_PHASE_ONLINE && volume->phase != VOLUME_PHASE_EXPORTING)
+		return false; /* nothing of value was written yet, or is needed any more */
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			struct group *group = &leg->groups.items[g];
+
+			for (size_t m = 0; m < group->members.count; m++) {
+				struct ld *ld = &group->members.items[m];
+
+				if (!id_list_has(disks, ld->disk) || !member_is_spoilt(group, ld))
+					continue;
+				if (ld->state != LD_STATE_STALE)
+					ld->since_ms = time_ms;
+				ld->state = LD_STATE_STALE;
+				ld->stale_reason = STALE_REASON_REBOOTED;
+				ld->resync = false;
+				changed = true;
+			}
+		}
+	}
+	return changed;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A volume's record in the hands of a command: finding its parts, changing its LDs, and storing it.
+ *
+ * Every change of a volume ends in volume_store, or, where what nodes are told stays the same, in volume_write.
+ */
+#ifndef DNVME_FSM_VOLUME_H
+#define DNVME_FSM_VOLUME_H
+
+#include "fsm/state.h"
+
+/* Whether a volume is on its way out. */
+bool volume_is_leaving(enum volume_phase phase);
+
+/* Whether nobody has work to do on it: online, each slot is served, each LD in sync, nothing leaves, nobody is retired,
+ * and there are as many standbys as wanted. All other volumes are listed in STORE_TABLE_TRANSITION. */
+bool volume_is_settled(const struct volume *volume);
+
+/* Raise the revision, store, keep the list of transitions, and report the change. */
+int volume_store(struct transition *transition, struct volume *volume, struct error *error);
+/* The same without a new revision and without a report. */
+int volume_write(struct transition *transition, const struct volume *volume, struct error *error);
+
+/* --- slots and controllers ------------------------------------------------------------------------------------ */
+
+/* The volume and the slot that a command is about; sets the outcome's object, and the volume's revision as the
+ * outcome's. The volume must be online. CONFLICT when the slot has another epoch. */
+int volume_slot_read(struct transition *transition, uint64_t id, uint64_t slot, uint64_t epoch,
+		     struct volume *ret_volume, struct slot **ret_slot, struct error *error);
+/* NULL when the node is no controller of the volume. */
+struct controller *volume_controller(const struct volume *volume, const char *node);
+/* Actives in slot order, then standbys, then retired ones; otherwise the order stays. */
+int volume_controllers_sort(struct transition *transition, struct volume *volume, struct error *error);
+/* Check that the node may become a controller of the volume, count it and list it: the caller adds the entry.
+ * `colours`: those of the volume's controllers; the node's is added. CONFLICT when it may not. */
+int volume_controller_admit(struct transition *transition, const struct volume *volume, struct node *node,
+			    unsigned *colours, struct error *error);
+
+/* --- LDs ------------------------------------------------------------------------------------------------------ */
+
+struct ld_place {
+	struct leg *leg;	    /* NULL: it is leaving */
+	struct group *group;	    /* NULL: it is leaving */
+	struct leaving_ld *leaving; /* NULL: it is a member */
+	struct ld *ld;
+};
+
+/* NOT_FOUND names the LD and the volume. */
+int volume_ld_find(const struct volume *volume, uint64_t id, struct ld_place *ret_place, struct error *error);
+/* The same for text ("ld7"); INVALID_ARGUMENT when it is none. */
+int volume_ld_find_text(const struct volume *volume, const char *text, struct ld_place *ret_place, struct error *error);
+size_t group_in_sync_count(const struct group *group);
+/* Number of LDs that are not freed, leaving ones included: of one disk, or of all (0). */
+size_t volume_lds_count(const struct volume *volume, uint64_t disk);
+
+/* Take the extents of a new LD in sync; writes the disk's record. CONFLICT when the disk has no room. */
+int volume_ld_make(struct transition *transition, uint64_t volume, struct disk *disk, uint64_t extents,
+		   struct ld *ret_ld, struct error *error);
+/* Give the extents back; the LD is freed, and a leaving one is no longer listed. */
+int volume_ld_free(struct transition *transition, struct volume *volume, const struct ld_place *place,
+		   struct error *error);
+
+/* The node of these disks, whose write caches lose what they hold, began anew. Whether anything changed. */
+bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, uint64_t time_ms);
+
+#endif

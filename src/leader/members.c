@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/leader/members.h"
+
+#include "lib/model/names.h"
+
+/* A slot whose holder is online and has, or makes, its legs. */
+struct place {
+	const struct online_view *view;
+	const struct slot *slot;
+	size_t index;
+	const struct reported_health *health; /* what the holder says; NULL: nothing yet */
+};
+
+static const struct online_node *node_of(const struct place *place, const struct ld *ld)
+{
+	const struct online_disk *disk = online_disk(place->view, ld->disk);
+
+	return disk != NULL ? disk->node : NULL;
+}
+
+static const struct member_status *status_of(const struct place *place, const struct ld *ld)
+{
+	return reported_member(place->health, ld->id, place->slot->epoch, NULL);
+}
+
+static uint64_t lost_ms(const struct place *place, const struct member_status *member)
+{
+	return member->path_lost_ms + (place->view->now_ms - place->health->received_ms);
+}
+
+/* --- giving up
+ * -------------------------------------------------------------------------------------------------------- */
+
+enum verdict {
+	VERDICT_WELL,
+	VERDICT_DOUBTFUL, /* nothing that it could be given up for yet, but no reason to rely on it */
+	VERDICT_PATH_LOST,
+	VERDICT_MEDIUM,
+};
+
+static enum verdict judge(const struct place *place, const struct ld *ld, struct online_step *step)
+{
+	const struct member_status *member = status_of(place, ld);
+	const struct online_node *node = node_of(place, ld);
+
+	if (member != NULL && member->health == MEMBER_HEALTH_FAILED)
+		return VERDICT_MEDIUM;
+	/* The holder's kernel may take seconds to notice what the leader knows. */
+	if (node == NULL || node->health == HEALTH_OFFLINE)
+		return VERDICT_PATH_LOST;
+	if (member == NULL || !member->path_lost)
+		return VERDICT_WELL;
+	if (lost_ms(place, member) > MEMBERS_PATH_LOST_MS)
+		return VERDICT_PATH_LOST;
+	if (step != NULL)
+		online_look(step, MEMBERS_PATH_LOST_MS + 1 - lost_ms(place, member));
+	return VERDICT_DOUBTFUL;
+}
+
+static bool has_survivor(const struct place *place, const struct group *group)
+{
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+
+		if (ld->state == LD_STATE_IN_SYNC && judge(place, ld, NULL) == VERDICT_WELL)
+			return true;
+	}
+	return false;
+}
+
+static int give_up_group(const struct place *place, const struct group *group, enum verdict verdict,
+			 struct arena *arena, struct string_list *lds, struct online_step *step, struct error *error)
+{
+	bool survivor = has_survivor(place, group);
+
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+		int rv = 0;
+
+		if (ld->state != LD_STATE_IN_SYNC && ld->state != LD_STATE_REBUILDING)
+			continue;
+		if (judge(place, ld, step) != verdict)
+			continue;
+		if (survivor)
+			rv = online_ld_append(lds, ld->id, arena, error);
+		else
+			rv = online_wait(step,
+					 arena_printf(arena, "slot %zu: ld%llu is lost, and no other copy is well",
+						      place->index, (unsigned long long)ld->id),
+					 error);
+		if (rv != 0)
+			return rv;
+	}
+	return 0;
+}
+
+static int give_up(const struct place *place, enum verdict verdict, enum stale_reason reason, struct arena *arena,
+		   struct online_step *step, struct error *error)
+{
+	const struct volume *volume = place->view->volume;
+	struct command_lds_stale *stale;
+	struct string_list lds = { 0 };
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == place->index && g < leg->groups.count; g++) {
+			if (give_up_group(place, &leg->groups.items[g], verdict, arena, &lds, step, error) != 0)
+				return error->code;
+		}
+	}
+	if (lds.count == 0)
+		return 0;
+	step->command = online_command(arena, sizeof(*stale), &stale, error);
+	if (step->command == NULL)
+		return error->code;
+	*stale = (struct command_lds_stale){
+		.volume = volume->id, .slot = place->index, .epoch = place->slot->epoch, .reason = reason, .lds = lds
+	};
+	step->command->lds_stale = stale;
+	return 0;
+}
+
+/* --- coming back
+ * ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t settle_ms(const struct ld *ld)
+{
+	return ld->stale_reason == STALE_REASON_MEDIUM ? MEMBERS_SETTLE_MEDIUM_MS : MEMBERS_SETTLE_MS;
+}
+
+static int rebuild(const struct place *place, const struct ld *ld, struct arena *arena, struct online_step *step,
+		   struct error *error)
+{
+	const struct online_view *view = place->view;
+	uint64_t waited_ms = view->now_ms - moments_ld_since(view->moments, ld, view->now_ms);
+	const struct object_status *export = online_export(view, ld->disk, place->index);
+	struct command_ld_rebuild *rebuild;
+
+	if (export != NULL && export->state == OBJECT_STATE_FAILED)
+		return online_wait_export(view, ld->disk, place->index, arena, step, error);
+	if (waited_ms < settle_ms(ld)) {
+		online_look(step, settle_ms(ld) - waited_ms);
+		return 0;
+	}
+	if (view->rebuilds[place->index] >= MEMBERS_REBUILDS) {
+		online_look(step, MEMBERS_SETTLE_MS);
+		return online_wait(step,
+				   arena_printf(arena, "ld%llu: node %s rebuilds %u others at the moment",
+						(unsigned long long)ld->id, place->slot->holder, MEMBERS_REBUILDS),
+				   error);
+	}
+	step->command = online_command(arena, sizeof(*rebuild), &rebuild, error);
+	if (step->command == NULL)
+		return error->code;
+	*rebuild =
+		(struct command_ld_rebuild){ .volume = view->volume->id,
+					     .slot = place->index,
+					     .epoch = place->slot->epoch,
+					     .ld = ld->id,
+					     .resync = MEMBERS_RESYNC && ld->stale_reason == STALE_REASON_PATH_LOST };
+	step->command->ld_rebuild = rebuild;
+	return 0;
+}
+
+/* By the wall clock of the leader that saw it go, so that a change of leaders does not begin it anew; but never before
+ * this leader gave every node the time to come back. */
+static uint64_t replace_in_ms(const struct online_view *view, const struct ld *ld)
+{
+	uint64_t after_ms = view->rebuild_after_ms > 0 ? view->rebuild_after_ms : LIMIT_REBUILD_AFTER_MS;
+	uint64_t gone_ms = view->wall_ms > ld->since_ms ? view->wall_ms - ld->since_ms : 0;
+	uint64_t led_ms = view->now_ms - view->leader_since_ms;
+	uint64_t left_ms = gone_ms < after_ms ? after_ms - gone_ms : 0;
+	uint64_t lease_left_ms = led_ms < LIMIT_LEASE_MS ? LIMIT_LEASE_MS - led_ms : 0;
+
+	return left_ms > lease_left_ms ? left_ms : lease_left_ms;
+}
+
+static int step_stale(const struct place *place, const struct ld *ld, struct arena *arena, struct online_step *step,
+		      struct error *error)
+{
+	const struct online_view *view = place->view;
+	const struct online_disk *disk = online_disk(view, ld->disk);
+	const struct online_node *node = disk != NULL ? disk->node : NULL;
+	uint64_t left_ms;
+
+	if (online_is(node, HEALTH_ONLINE) && !disk->gone)
+		return rebuild(place, ld, arena, step, error);
+	if (!online_is(node, HEALTH_OFFLINE) && (disk == NULL || !disk->gone))
+		return 0;
+	left_ms = replace_in_ms(view, ld);
+	if (left_ms == 0 && step->replace_ld == 0) {
+		step->replace_ld = ld->id;
+		step->replace_slot = place->index;
+	} else if (left_ms > 0) {
+		online_look(step, left_ms);
+	}
+	return online_wait(step,
+			   arena_printf(arena, "ld%llu: %s of node %s is away; replaced in %llu s",
+					(unsigned long long)ld->id,
+					disk != NULL && disk->gone ? "its disk" : "the agent",
+					node != NULL ? node->name : "?", (unsigned long long)((left_ms + 999) / 1000)),
+			   error);
+}
+
+static int step_rebuilding(const struct place *place, const struct ld *ld, struct arena *arena,
+			   struct online_step *step, struct error *error)
+{
+	const struct member_status *member = status_of(place, ld);
+	struct command_ld_in_sync *in_sync;
+
+	/* A report from before the rebuild began may say "in sync", too. */
+	if (member == NULL || member->health != MEMBER_HEALTH_IN_SYNC || member->path_lost ||
+	    place->health->revision < place->view->volume->revision)
+		return online_wait(step,
+				   arena_printf(arena, "ld%llu: node %s rebuilds it", (unsigned long long)ld->id,
+						place->slot->holder),
+				   error);
+	step->command = online_command(arena, sizeof(*in_sync), &in_sync, error);
+	if (step->command == NULL)
+		return error->code;
+	*in_sync = (struct command_ld_in_sync){
+		.volume = place->view->volume->id, .slot = place->index, .epoch = place->slot->epoch, .ld = ld->id
+	};
+	step->command->ld_in_sync = in_sync;
+	return 0;
+}
+
+static int come_back(const struct place *place, struct arena *arena, struct online_step *step, struct error *error)
+{
+	const struct volume *volume = place->view->volume;
+	int rv = 0;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == place->index && g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				const struct ld *ld = &leg->groups.items[g].members.items[m];
+
+				if (ld->state == LD_STATE_STALE)
+					rv = step_stale(place, ld, arena, step, error);
+				else if (ld->state == LD_STATE_REBUILDING)
+					rv = step_rebuilding(place, ld, arena, step, error);
+				if (rv != 0 || step->command != NULL)
+					return rv;
+			}
+		}
+	}
+	return 0;
+}
+
+/* --- freeing
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static int free_leaving(const struct online_view *view, struct arena *arena, struct online_step *step,
+			struct error *error)
+{
+	const struct volume *volume = view->volume;
+	struct command_lds_free *free;
+	struct string_list lds = { 0 };
+
+	for (size_t i = 0; i < volume->leaving.count; i++) {
+		const struct leaving_ld *leaving = &volume->leaving.items[i];
+		int rv;
+
+		if (leaving->ld->state == LD_STATE_FREED)
+			continue;
+		if (online_export_confirmed(view, leaving->ld->disk, leaving->slot, false))
+			rv = online_ld_append(&lds, leaving->ld->id, arena, error);
+		else
+			rv = online_wait_export(view, leaving->ld->disk, leaving->slot, arena, step, error);
+		if (rv != 0)
+			return rv;
+	}
+	if (lds.count == 0)
+		return 0;
+	step->command = online_command(arena, sizeof(*free), &free, error);
+	if (step->command == NULL)
+		return error->code;
+	*free = (struct command_lds_free){ .volume = volume->id, .lds = lds };
+	step->command->lds_free = free;
+	return 0;
+}
+
+int members_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
+{
+	for (size_t i = 0; i < view->volume->slots.count; i++) {
+		const struct slot *slot = &view->volume->slots.items[i];
+		struct place place = {
+			.view = view, .slot = slot, .index = i, .health = online_health(view, slot->holder)
+		};
+
+		/* Before that its members are fenced, and slots.h gives up what is not. */
+		if (slot->phase == SLOT_PHASE_FENCING || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
+			continue;
+		if (give_up(&place, VERDICT_MEDIUM, STALE_REASON_MEDIUM, arena, step, error) != 0)
+			return error->code;
+		if (step->command == NULL &&
+		    give_up(&place, VERDICT_PATH_LOST, STALE_REASON_PATH_LOST, arena, step, error) != 0)
+			return error->code;
+		if (step->command == NULL && slot->phase == SLOT_PHASE_SERVING &&
+		    come_back(&place, arena, step, error) != 0)
+			return error->code;
+		if (step->command != NULL)
+			return 0;
+	}
+	return free_leaving(view, arena, step, error);
+}

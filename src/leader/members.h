@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Members of the groups of an online volume: which one is given up, rebuilt, in sync again, replaced, freed.
+ *
+ *   IN_SYNC ──► STALE ──► REBUILDING ──► IN_SYNC
+ *                 │  ▲          │
+ *                 │  └──────────┘
+ *                 └──► (leaving; another LD takes its place) ──► freed
+ *
+ * The last member of a group that the holder can reach is never given up.
+ */
+#ifndef DNVME_SRC_LEADER_MEMBERS_H
+#define DNVME_SRC_LEADER_MEMBERS_H
+
+#include "src/leader/online.h"
+
+#define MEMBERS_PATH_LOST_MS 500u	/* a path that is lost for this long is not a hiccup */
+#define MEMBERS_SETTLE_MS 1000u		/* between giving a member up and rebuilding it */
+#define MEMBERS_SETTLE_MEDIUM_MS 10000u /* the same after an error of its disk */
+#define MEMBERS_REBUILDS 4u		/* at once at one holder */
+/* By bitmap. Off: a Disk Node that came back with the same boot id may still have lost what its volatile cache held,
+ * and the agent does not compare what the bitmap has with what the members have. All of a member is copied. */
+#define MEMBERS_RESYNC false
+
+int members_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/leader/online.h"
+
+#include <string.h>
+
+#include "lib/base/limits.h"
+#include "lib/model/names.h"
+#include "src/leader/members.h"
+#include "src/leader/slots.h"
+#include "src/leader/standbys.h"
+#include "src/leader/volumes.h"
+
+const struct online_node *online_node(const struct online_view *view, const char *name)
+{
+	for (size_t i = 0; i < view->node_count; i++) {
+		if (strcmp(view->nodes[i].name, name) == 0)
+			return &view->nodes[i];
+	}
+	return NULL;
+}
+
+const struct online_disk *online_disk(const struct online_view *view, uint64_t id)
+{
+	for (size_t i = 0; i < view->disk_count; i++) {
+		if (view->disks[i].id == id)
+			return &view->disks[i];
+	}
+	return NULL;
+}
+
+static const struct object_status *status_of(const struct online_node *node, enum object_kind kind, const char *id)
+{
+	return node != NULL && node->reported != NULL ? reported_get(node->reported, kind, id) : NULL;
+}
+
+const struct object_status *online_export(const struct online_view *view, uint64_t disk, uint64_t slot)
+{
+	const struct online_disk *found = online_disk(view, disk);
+	char id[NAMES_ID_SIZE * 3];
+
+	names_export_id(disk, view->volume->id, slot, id);
+	return found != NULL ? status_of(found->node, OBJECT_KIND_EXPORT, id) : NULL;
+}
+
+const struct object_status *online_controller(const struct online_view *view, const char *node)
+{
+	char id[NAMES_ID_SIZE];
+
+	names_id_format("v", view->volume->id, id);
+	return status_of(online_node(view, node), OBJECT_KIND_VOLUME, id);
+}
+
+const struct reported_health *online_health(const struct online_view *view, const char *node)
+{
+	const struct online_node *found = online_node(view, node);
+
+	return found != NULL && found->reported != NULL ? reported_health_get(found->reported, view->volume->id) : NULL;
+}
+
+bool online_is(const struct online_node *node, enum health health)
+{
+	return node != NULL && node->health == health;
+}
+
+bool online_at(const struct online_view *view, const struct object_status *status, enum object_state state)
+{
+	return status != NULL && status->state == state && status->revision >= view->volume->revision;
+}
+
+bool online_export_confirmed(const struct online_view *view, uint64_t disk, uint64_t slot, bool made)
+{
+	const struct online_disk *found = online_disk(view, disk);
+	const struct object_status *status = online_export(view, disk, slot);
+
+	if (found == NULL || found->node == NULL || found->node->health == HEALTH_OFFLINE)
+		return false;
+	return online_at(view, status, OBJECT_STATE_CONVERGED) ||
+	       (!made && online_at(view, status, OBJECT_STATE_ABSENT));
+}
+
+void online_look(struct online_step *step, uint64_t after_ms)
+{
+	/* A turn of the loop at least: what is due now was not enough just now. */
+	if (after_ms == 0)
+		after_ms = 1;
+	if (after_ms < step->look_again_ms)
+		step->look_again_ms = after_ms;
+}
+
+int online_wait(struct online_step *step, const char *text, struct error *error)
+{
+	if (text == NULL)
+		return error_set_nomem(error);
+	if (step->waits_for == NULL)
+		step->waits_for = text;
+	return 0;
+}
+
+static int wait_part(const struct online_view *view, const struct volumes_part *part, enum object_state state,
+		     struct arena *arena, struct online_step *step, struct error *error)
+{
+	if (step->waits_for != NULL)
+		return 0;
+	return online_wait(step, volumes_part_sentence(part, state, view->volume->revision, arena), error);
+}
+
+int online_wait_export(const struct online_view *view, uint64_t disk, uint64_t slot, struct arena *arena,
+		       struct online_step *step, struct error *error)
+{
+	const struct online_disk *found = online_disk(view, disk);
+	const struct online_node *node = found != NULL ? found->node : NULL;
+	struct volumes_part part = { .kind = OBJECT_KIND_EXPORT,
+				     .node = node != NULL ? node->name : NULL,
+				     .health = node != NULL ? node->health : HEALTH_UNKNOWN,
+				     .status = online_export(view, disk, slot) };
+
+	names_export_id(disk, view->volume->id, slot, part.id);
+	return wait_part(view, &part, OBJECT_STATE_CONVERGED, arena, step, error);
+}
+
+int online_wait_controller(const struct online_view *view, const char *name, enum object_state state,
+			   struct arena *arena, struct online_step *step, struct error *error)
+{
+	const struct online_node *node = online_node(view, name);
+	struct volumes_part part = { .kind = OBJECT_KIND_VOLUME,
+				     .node = name,
+				     .health = node != NULL ? node->health : HEALTH_UNKNOWN,
+				     .status = online_controller(view, name) };
+
+	names_id_format("v", view->volume->id, part.id);
+	return wait_part(view, &part, state, arena, step, error);
+}
+
+struct command *online_command(struct arena *arena, size_t size, void *ret_record, struct error *error)
+{
+	struct command *command = arena_alloc(arena, sizeof(*command));
+	void *record = arena_alloc(arena, size);
+
+	if (command == NULL || record == NULL) {
+		error_set_nomem(error);
+		return NULL;
+	}
+	*(void **)ret_record = record;
+	return command;
+}
+
+int online_ld_append(struct string_list *lds, uint64_t ld, struct arena *arena, struct error *error)
+{
+	char id[NAMES_ID_SIZE];
+	char *text;
+
+	if (lds->items == NULL)
+		lds->items = arena_alloc_array(arena, LIMIT_LEGS * LIMIT_COPIES, sizeof(*lds->items));
+	if (lds->items == NULL)
+		return error_set_nomem(error);
+	if (lds->count == LIMIT_LEGS * LIMIT_COPIES)
+		return 0;
+	names_id_format("ld", ld, id);
+	text = arena_strdup(arena, id);
+	if (text == NULL)
+		return error_set_nomem(error);
+	lds->items[lds->count++] = text;
+	return 0;
+}
+
+int online_step(const struct online_view *view, struct arena *arena, struct online_step *ret_step, struct error *error)
+{
+	struct online_step step = ONLINE_STEP_INIT;
+	int rv = slots_step(view, arena, &step, error);
+
+	if (rv == 0 && step.command == NULL)
+		rv = members_step(view, arena, &step, error);
+	if (rv == 0 && step.command == NULL)
+		rv = standbys_step(view, arena, &step, error);
+	if (rv == 0)
+		*ret_step = step;
+	return rv;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the steps of an online volume look at, and what comes of them. Pure: everything comes in as values.
+ *
+ *   slots.h     which slot moves, or takes the next phase of its move
+ *   members.h   which LD is given up, rebuilt, in sync again, replaced, freed
+ *   standbys.h  which controllers come and go
+ *
+ * Each step gives at most one command; so commands that depend on one another are never under way at once.
+ */
+#ifndef DNVME_SRC_LEADER_ONLINE_H
+#define DNVME_SRC_LEADER_ONLINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/error.h"
+#include "lib/model/records.h"
+#include "src/leader/moments.h"
+#include "src/leader/reported.h"
+
+#define ONLINE_LOOK_NEVER UINT64_MAX
+
+struct online_node {
+	const char *name;
+	enum health health;
+	uint64_t heard_ms;   /* when this leader heard of it last; if it never did: when it began to lead */
+	uint64_t offline_ms; /* how long it has been offline; 0 while it is not */
+	bool cordoned, draining;
+	uint64_t controllers; /* its load */
+	uint8_t boot_id[16];
+	const struct reported *reported; /* NULL: nothing */
+};
+
+struct online_disk {
+	uint64_t id;
+	const struct online_node *node; /* NULL: unknown */
+	bool gone;			/* its node is online and has no such block device */
+};
+
+struct online_view {
+	const struct volume *volume;
+	const struct online_node *nodes; /* of controllers and disks */
+	size_t node_count;
+	const struct online_disk *disks; /* of all LDs that are not freed, leaving ones included */
+	size_t disk_count;
+	const struct moments *moments;
+	uint64_t rebuilds[LIMIT_CONTROLLERS]; /* under way at the holder of each slot, of all volumes */
+	uint64_t now_ms, leader_since_ms;     /* the leader's boot clock */
+	uint64_t wall_ms;
+	uint64_t rebuild_after_ms; /* as set by the operator; 0: the default */
+};
+
+struct online_step {
+	struct command *command; /* propose this (without time); NULL: nothing */
+	bool add_standby;	 /* or find a node for a standby and propose controller_add */
+	uint64_t replace_ld;	 /* or find a disk that takes this LD's place and propose ld_replace; 0: none */
+	uint64_t replace_slot;
+	const char *waits_for;	/* the first thing that is waited for; NULL when nothing is */
+	uint64_t look_again_ms; /* from now on, at the latest; ONLINE_LOOK_NEVER: when something happens */
+};
+
+#define ONLINE_STEP_INIT                                                                                               \
+	{                                                                                                              \
+		.look_again_ms = ONLINE_LOOK_NEVER                                                                     \
+	}
+
+/* All three steps: the first command wins, in the order of the list above. Everything in `ret_step` lives in `arena`.
+ * INTERNAL when memory is exhausted. */
+int online_step(const struct online_view *view, struct arena *arena, struct online_step *ret_step, struct error *error);
+
+/* --- for the steps ------------------------------------------------------------------------------------------------ */
+
+/* NULL when the view has no such node, disk or status. A status of before the volume's revision is returned, too. */
+const struct online_node *online_node(const struct online_view *view, const char *name);
+const struct online_disk *online_disk(const struct online_view *view, uint64_t id);
+const struct object_status *online_export(const struct online_view *view, uint64_t disk, uint64_t slot);
+const struct object_status *online_controller(const struct online_view *view, const char *node);
+const struct reported_health *online_health(const struct online_view *view, const char *node);
+
+bool online_is(const struct online_node *node, enum health health);
+
+/* Whether an object is in this state at the volume's revision or a later one. */
+bool online_at(const struct online_view *view, const struct object_status *status, enum object_state state);
+
+/* Whether the Disk Node took in what is wanted of an LD's export: it is made (`made`), or made or gone. Nothing of
+ * an older epoch reaches the medium then. Never while its node is offline. */
+bool online_export_confirmed(const struct online_view *view, uint64_t disk, uint64_t slot, bool made);
+
+/* Look again after so long. */
+void online_look(struct online_step *step, uint64_t after_ms);
+
+/* Keep the first sentence. `text` may be NULL: memory is exhausted. */
+int online_wait(struct online_step *step, const char *text, struct error *error);
+int online_wait_export(const struct online_view *view, uint64_t disk, uint64_t slot, struct arena *arena,
+		       struct online_step *step, struct error *error);
+int online_wait_controller(const struct online_view *view, const char *node, enum object_state state,
+			   struct arena *arena, struct online_step *step, struct error *error);
+
+/* A command to be filled in; NULL when memory is exhausted. */
+struct command *online_command(struct arena *arena, size_t size, void *ret_record, struct error *error);
+
+/* Append "ld<id>" to a list that has room for LIMIT_LEGS * LIMIT_COPIES (made at the first call). A full list stays
+ * as it is: the rest follows with the next command. */
+int online_ld_append(struct string_list *lds, uint64_t ld, struct arena *arena, struct error *error);
+
+#endif

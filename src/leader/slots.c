@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/leader/slots.h"
+
+#include <string.h>
+
+#include "lib/model/names.h"
+#include "src/leader/volumes.h"
+
+/* By then the gate of a node that nobody renews a lease of is shut: it looks at its paths once more, the lease that
+ * this look gave runs out, and clocks do not run alike. */
+#define GATE_MS (LIMIT_LEASE_MS + LIMIT_LEASE_CHECK_MS + LIMIT_LEASE_MARGIN_MS)
+
+/* --- whether it moves -----------------------------------------------------------------------------------------------
+ */
+
+/* For how long the holder has had no path to any member of the group that is in sync; 0: it has one. */
+static uint64_t group_frozen_ms(const struct online_view *view, const struct slot *slot, const struct group *group,
+				const struct reported_health *health)
+{
+	uint64_t frozen_ms = UINT64_MAX;
+	bool any = false;
+
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+		const struct member_status *member = reported_member(health, ld->id, slot->epoch, NULL);
+		uint64_t lost_ms;
+
+		if (ld->state != LD_STATE_IN_SYNC)
+			continue;
+		if (member == NULL || !member->path_lost)
+			return 0;
+		any = true;
+		lost_ms = member->path_lost_ms + (view->now_ms - health->received_ms);
+		if (lost_ms < frozen_ms)
+			frozen_ms = lost_ms;
+	}
+	return any ? frozen_ms : 0;
+}
+
+static bool slot_is_frozen(const struct online_view *view, size_t index, struct online_step *step)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	const struct reported_health *health = online_health(view, slot->holder);
+	bool frozen = false;
+
+	if (health == NULL)
+		return false;
+	for (size_t l = 0; l < view->volume->legs.count; l++) {
+		const struct leg *leg = &view->volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == index && g < leg->groups.count; g++) {
+			uint64_t frozen_ms = group_frozen_ms(view, slot, &leg->groups.items[g], health);
+
+			frozen = frozen || frozen_ms >= SLOTS_FROZEN_MS;
+			if (frozen_ms > 0 && frozen_ms < SLOTS_FROZEN_MS)
+				online_look(step, SLOTS_FROZEN_MS - frozen_ms);
+		}
+	}
+	return frozen;
+}
+
+static bool has_rebooted(const struct slot *slot, const struct online_node *holder)
+{
+	static const uint8_t none[16];
+
+	return memcmp(slot->boot_id, none, sizeof(none)) != 0 &&
+	       memcmp(slot->boot_id, holder->boot_id, sizeof(none)) != 0;
+}
+
+enum move_reason slots_move_reason(const struct online_view *view, size_t index, struct online_step *step)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	const struct online_node *holder = online_node(view, slot->holder);
+
+	if (holder == NULL)
+		return 0;
+	if (holder->health == HEALTH_OFFLINE)
+		return MOVE_REASON_FAILOVER;
+	if (has_rebooted(slot, holder))
+		return slots_successor(view, MOVE_REASON_FAILOVER) != NULL ? MOVE_REASON_FAILOVER : MOVE_REASON_RESTART;
+	/* While it is fenced or assembled it has no leg that could freeze. */
+	if (holder->health == HEALTH_ONLINE &&
+	    (slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING) &&
+	    slot_is_frozen(view, index, step))
+		return MOVE_REASON_RESTART;
+	if (holder->health == HEALTH_ONLINE && holder->draining && slot->phase == SLOT_PHASE_SERVING)
+		return MOVE_REASON_DRAIN;
+	return 0;
+}
+
+static bool is_better(const struct online_node *node, const struct online_node *best)
+{
+	bool avoid = node->cordoned || node->draining, avoid_best;
+
+	if (best == NULL)
+		return true;
+	avoid_best = best->cordoned || best->draining;
+	if (avoid != avoid_best)
+		return avoid_best;
+	if (node->controllers != best->controllers)
+		return node->controllers < best->controllers;
+	return strcmp(node->name, best->name) < 0;
+}
+
+const struct online_node *slots_successor(const struct online_view *view, enum move_reason reason)
+{
+	const struct online_node *best = NULL;
+
+	for (size_t i = 0; i < view->volume->controllers.count; i++) {
+		const struct controller *controller = &view->volume->controllers.items[i];
+		const struct online_node *node = online_node(view, controller->node);
+
+		if (controller->role != CONTROLLER_ROLE_STANDBY || !online_is(node, HEALTH_ONLINE))
+			continue;
+		if (reason == MOVE_REASON_DRAIN && (node->cordoned || node->draining))
+			continue;
+		if (is_better(node, best))
+			best = node;
+	}
+	return best;
+}
+
+static int move(const struct online_view *view, size_t index, const char *to, enum move_reason reason,
+		struct arena *arena, struct online_step *step, struct error *error)
+{
+	struct command_slot_move *move;
+
+	step->command = online_command(arena, sizeof(*move), &move, error);
+	if (step->command == NULL)
+		return error->code;
+	*move = (struct command_slot_move){ .volume = view->volume->id,
+					    .slot = index,
+					    .epoch = view->volume->slots.items[index].epoch,
+					    .to = to,
+					    .reason = reason };
+	step->command->slot_move = move;
+	return 0;
+}
+
+/* A planned move begins when everything is well, so that nothing is shut out for longer than it has to be. */
+static int drain(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+		 struct error *error)
+{
+	const struct volume *volume = view->volume;
+	const struct online_node *to = slots_successor(view, MOVE_REASON_DRAIN);
+
+	for (size_t i = 0; i < volume->slots.count; i++) {
+		if (volume->slots.items[i].phase != SLOT_PHASE_SERVING)
+			return online_wait(step,
+					   arena_printf(arena,
+							"slot %zu: node %s is to be drained once slot %zu serves",
+							index, volume->slots.items[index].holder, i),
+					   error);
+	}
+	if (to == NULL)
+		return online_wait(step,
+				   arena_printf(arena, "slot %zu: node %s is to be drained, but no standby can take it",
+						index, volume->slots.items[index].holder),
+				   error);
+	if (!online_at(view, online_controller(view, to->name), OBJECT_STATE_CONVERGED))
+		return online_wait_controller(view, to->name, OBJECT_STATE_CONVERGED, arena, step, error);
+	return move(view, index, to->name, MOVE_REASON_DRAIN, arena, step, error);
+}
+
+/* --- FENCING
+ * ---------------------------------------------------------------------------------------------------------- */
+
+/* Whether an LD's Disk Node did not confirm a fence and is not waited for any more. */
+static bool is_overdue(const struct online_view *view, size_t index, uint64_t disk, struct online_step *step)
+{
+	const struct online_disk *found = online_disk(view, disk);
+	uint64_t since_ms = moments_slot_since(view->moments, &view->volume->slots.items[index], index, view->now_ms);
+	uint64_t waited_ms = view->now_ms - since_ms;
+
+	if (found == NULL || online_is(found->node, HEALTH_OFFLINE) || waited_ms >= LIMIT_FENCE_DEADLINE_MS)
+		return true;
+	if (step != NULL)
+		online_look(step, LIMIT_FENCE_DEADLINE_MS - waited_ms);
+	return false;
+}
+
+/* Whether every disk with a member of the slot that is in sync is fenced. */
+static bool disks_are_fenced(const struct online_view *view, size_t index)
+{
+	for (size_t l = 0; l < view->volume->legs.count; l++) {
+		const struct leg *leg = &view->volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == index && g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				const struct ld *ld = &leg->groups.items[g].members.items[m];
+
+				if (ld->state == LD_STATE_IN_SYNC &&
+				    !online_export_confirmed(view, ld->disk, index, true))
+					return false;
+			}
+		}
+	}
+	return true;
+}
+
+/* Members that are not fenced: given up if their time is over and another one of the group is fenced, else waited
+ * for. *ret_fenced: none is left to wait for. */
+static int fence_group(const struct online_view *view, size_t index, const struct group *group, struct arena *arena,
+		       struct string_list *lds, struct online_step *step, bool *ret_fenced, struct error *error)
+{
+	bool any = false;
+
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+
+		any = any || (ld->state == LD_STATE_IN_SYNC && online_export_confirmed(view, ld->disk, index, true));
+	}
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+
+		if (ld->state != LD_STATE_IN_SYNC || online_export_confirmed(view, ld->disk, index, true))
+			continue;
+		*ret_fenced = false;
+		if (is_overdue(view, index, ld->disk, step) && any) {
+			if (online_ld_append(lds, ld->id, arena, error) != 0)
+				return error->code;
+		} else if (online_wait_export(view, ld->disk, index, arena, step, error) != 0) {
+			return error->code;
+		}
+	}
+	return 0;
+}
+
+static int wait_consumer(const struct online_view *view, const char *id, const struct online_node *holder,
+			 const struct object_status *status, struct arena *arena, struct online_step *step,
+			 struct error *error)
+{
+	struct volumes_part part = {
+		.kind = OBJECT_KIND_CONSUMER, .node = holder->name, .health = holder->health, .status = status
+	};
+
+	if (step->waits_for != NULL)
+		return 0;
+	memcpy(part.id, id, strlen(id) + 1);
+	return online_wait(step, volumes_part_sentence(&part, OBJECT_STATE_CONVERGED, view->volume->revision, arena),
+			   error);
+}
+
+/* Whether the holder of another slot made, or parked, the export of its legs to `consumer`. */
+static int fence_consumer(const struct online_view *view, size_t other, const char *consumer, struct arena *arena,
+			  struct online_step *step, bool *ret_fenced, struct error *error)
+{
+	const struct online_node *holder = online_node(view, view->volume->slots.items[other].holder);
+	const struct object_status *status;
+	char id[NAMES_CONSUMER_ID_SIZE];
+
+	*ret_fenced = *ret_fenced && holder != NULL;
+	if (holder == NULL)
+		return online_wait(step, "a holder is not a node", error);
+	names_consumer_id(view->volume->id, other, consumer, id);
+	status = holder->reported != NULL ? reported_get(holder->reported, OBJECT_KIND_CONSUMER, id) : NULL;
+	if (holder->health != HEALTH_OFFLINE && online_at(view, status, OBJECT_STATE_CONVERGED))
+		return 0;
+	*ret_fenced = false;
+	return wait_consumer(view, id, holder, status, arena, step, error);
+}
+
+/* The old holder also writes through the holders of other slots. A slot that is moving has no such exports: there the
+ * fences at its disks count, and they are behind it once it assembles. */
+static int fence_other(const struct online_view *view, size_t index, size_t other, struct arena *arena,
+		       struct online_step *step, bool *ret_fenced, struct error *error)
+{
+	const struct volume *volume = view->volume;
+	const struct slot *slot = &volume->slots.items[other];
+
+	if (slot->phase == SLOT_PHASE_ASSEMBLING)
+		return 0;
+	if (slot->phase == SLOT_PHASE_FENCING) {
+		if (disks_are_fenced(view, other))
+			return 0;
+		*ret_fenced = false;
+		return online_wait(step, arena_printf(arena, "slot %zu: slot %zu is not fenced yet", index, other),
+				   error);
+	}
+	if (fence_consumer(view, other, volume->slots.items[index].holder, arena, step, ret_fenced, error) != 0)
+		return error->code;
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		const struct controller *controller = &volume->controllers.items[i];
+
+		if (controller->role != CONTROLLER_ROLE_RETIRED || controller->epoch == 0 || controller->slot != index)
+			continue;
+		if (fence_consumer(view, other, controller->node, arena, step, ret_fenced, error) != 0)
+			return error->code;
+	}
+	return 0;
+}
+
+static int advance(const struct online_view *view, size_t index, enum slot_phase to, struct arena *arena,
+		   struct online_step *step, struct error *error)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	struct command_slot_advance *advance;
+
+	step->command = online_command(arena, sizeof(*advance), &advance, error);
+	if (step->command == NULL)
+		return error->code;
+	*advance = (struct command_slot_advance){ .volume = view->volume->id,
+						  .slot = index,
+						  .epoch = slot->epoch,
+						  .from = slot->phase,
+						  .to = to,
+						  .revision = view->volume->revision };
+	step->command->slot_advance = advance;
+	return 0;
+}
+
+static int step_fencing(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+			struct error *error)
+{
+	const struct volume *volume = view->volume;
+	struct command_lds_stale *stale;
+	struct string_list lds = { 0 };
+	bool fenced = true;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		for (size_t g = 0; volume->legs.items[l].slot == index && g < volume->legs.items[l].groups.count; g++) {
+			if (fence_group(view, index, &volume->legs.items[l].groups.items[g], arena, &lds, step, &fenced,
+					error) != 0)
+				return error->code;
+		}
+	}
+	if (lds.count > 0) {
+		step->command = online_command(arena, sizeof(*stale), &stale, error);
+		if (step->command == NULL)
+			return error->code;
+		*stale = (struct command_lds_stale){ .volume = volume->id,
+						     .slot = index,
+						     .epoch = volume->slots.items[index].epoch,
+						     .reason = STALE_REASON_NOT_FENCED,
+						     .lds = lds };
+		step->command->lds_stale = stale;
+		return 0;
+	}
+	for (size_t other = 0; other < volume->slots.count; other++) {
+		if (other != index && fence_other(view, index, other, arena, step, &fenced, error) != 0)
+			return error->code;
+	}
+	return fenced ? advance(view, index, SLOT_PHASE_ASSEMBLING, arena, step, error) : 0;
+}
+
+/* --- ASSEMBLING
+ * ------------------------------------------------------------------------------------------------------- */
+
+static bool ld_is_shut_out(const struct online_view *view, const struct ld *ld, size_t index)
+{
+	return ld->state == LD_STATE_FREED || online_export_confirmed(view, ld->disk, index, false);
+}
+
+/* Whether no LD that the slot ever had can be reached by an old holder. A member that was given up, in whichever epoch,
+ * may still be read by a holder that does not know it, until its Disk Node took that in. */
+static bool all_is_shut_out(const struct online_view *view, size_t index)
+{
+	const struct volume *volume = view->volume;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == index && g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				if (!ld_is_shut_out(view, &leg->groups.items[g].members.items[m], index))
+					return false;
+			}
+		}
+	}
+	for (size_t i = 0; i < volume->leaving.count; i++) {
+		if (volume->leaving.items[i].slot == index && !ld_is_shut_out(view, volume->leaving.items[i].ld, index))
+			return false;
+	}
+	return true;
+}
+
+/* For how long the gate of a retired holder may still be open; 0: it is shut, or there is nothing behind it. */
+static uint64_t gate_open_ms(const struct online_view *view, size_t index, const struct controller *retired)
+{
+	const struct online_node *node = online_node(view, retired->node);
+	uint64_t since_ms = moments_slot_since(view->moments, &view->volume->slots.items[index], index, view->now_ms);
+
+	if (online_at(view, online_controller(view, retired->node), OBJECT_STATE_ABSENT))
+		return 0;
+	/* Whoever talks to the leader gets leases. */
+	if (node != NULL && node->heard_ms > since_ms)
+		since_ms = node->heard_ms;
+	return view->now_ms - since_ms >= GATE_MS ? 0 : GATE_MS - (view->now_ms - since_ms);
+}
+
+static int may_serve(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+		     bool *ret_may, struct error *error)
+{
+	const struct volume *volume = view->volume;
+
+	*ret_may = true;
+	if (all_is_shut_out(view, index))
+		return 0;
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		const struct controller *controller = &volume->controllers.items[i];
+		uint64_t open_ms;
+
+		if (controller->role != CONTROLLER_ROLE_RETIRED || controller->epoch == 0 || controller->slot != index)
+			continue;
+		open_ms = gate_open_ms(view, index, controller);
+		if (open_ms == 0)
+			continue;
+		*ret_may = false;
+		online_look(step, open_ms);
+		if (online_wait(step,
+				arena_printf(arena, "slot %zu: node %s may serve for up to %llu ms more", index,
+					     controller->node, (unsigned long long)open_ms),
+				error) != 0)
+			return error->code;
+	}
+	return 0;
+}
+
+static int step_holder(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+		       struct error *error)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	bool may = true;
+
+	if (!online_at(view, online_controller(view, slot->holder), OBJECT_STATE_CONVERGED))
+		return online_wait_controller(view, slot->holder, OBJECT_STATE_CONVERGED, arena, step, error);
+	if (slot->phase == SLOT_PHASE_EXPORTING)
+		return advance(view, index, SLOT_PHASE_SERVING, arena, step, error);
+	if (may_serve(view, index, arena, step, &may, error) != 0)
+		return error->code;
+	return may ? advance(view, index, SLOT_PHASE_EXPORTING, arena, step, error) : 0;
+}
+
+/* --- one slot
+ * --------------------------------------------------------------------------------------------------------- */
+
+static int step_slot(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+		     struct error *error)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	enum move_reason reason = slots_move_reason(view, index, step);
+	const struct online_node *to;
+
+	if (reason == MOVE_REASON_DRAIN)
+		return drain(view, index, arena, step, error);
+	if (reason == MOVE_REASON_RESTART)
+		return move(view, index, slot->holder, reason, arena, step, error);
+	if (reason == MOVE_REASON_FAILOVER) {
+		to = slots_successor(view, reason);
+		if (to != NULL)
+			return move(view, index, to->name, reason, arena, step, error);
+		if (online_wait(step,
+				arena_printf(arena, "slot %zu: node %s is offline, and no standby is online", index,
+					     slot->holder),
+				error) != 0)
+			return error->code;
+		/* Other slots may wait for the fences at the disks of this one. */
+		return slot->phase == SLOT_PHASE_FENCING ? step_fencing(view, index, arena, step, error) : 0;
+	}
+	switch (slot->phase) {
+	case SLOT_PHASE_FENCING:
+		return step_fencing(view, index, arena, step, error);
+	case SLOT_PHASE_ASSEMBLING:
+	case SLOT_PHASE_EXPORTING:
+		return step_holder(view, index, arena, step, error);
+	case SLOT_PHASE_SERVING:
+		break;
+	}
+	return 0;
+}
+
+int slots_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
+{
+	for (size_t i = 0; i < view->volume->slots.count && step->command == NULL; i++) {
+		if (step_slot(view, i, arena, step, error) != 0)
+			return error->code;
+	}
+	return 0;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/leader/standbys.h"
+
+#include "src/leader/slots.h"
+
+static bool is_good(const struct online_node *node, struct online_step *step)
+{
+	if (node == NULL || node->draining)
+		return false;
+	if (node->health != HEALTH_OFFLINE)
+		return true;
+	if (node->offline_ms >= STANDBYS_OFFLINE_MS)
+		return false;
+	online_look(step, STANDBYS_OFFLINE_MS - node->offline_ms);
+	return true;
+}
+
+static int drop(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
+{
+	for (size_t i = 0; i < view->volume->controllers.count; i++) {
+		const struct controller *controller = &view->volume->controllers.items[i];
+		struct command_controller_drop *drop;
+
+		if (controller->role != CONTROLLER_ROLE_RETIRED)
+			continue;
+		if (!online_at(view, online_controller(view, controller->node), OBJECT_STATE_ABSENT)) {
+			if (online_wait_controller(view, controller->node, OBJECT_STATE_ABSENT, arena, step, error) !=
+			    0)
+				return error->code;
+			continue;
+		}
+		step->command = online_command(arena, sizeof(*drop), &drop, error);
+		if (step->command == NULL)
+			return error->code;
+		*drop = (struct command_controller_drop){ .volume = view->volume->id,
+							  .node = controller->node,
+							  .epoch = controller->epoch };
+		step->command->controller_drop = drop;
+		return 0;
+	}
+	return 0;
+}
+
+static int retire(const struct online_view *view, const char *node, struct arena *arena, struct online_step *step,
+		  struct error *error)
+{
+	struct command_controller_retire *retire;
+
+	step->command = online_command(arena, sizeof(*retire), &retire, error);
+	if (step->command == NULL)
+		return error->code;
+	*retire = (struct command_controller_retire){ .volume = view->volume->id, .node = node };
+	step->command->controller_retire = retire;
+	return 0;
+}
+
+/* Whether some slot wants another holder, and whether one is there; *ret_settled: every slot serves. */
+static bool successor_is_missing(const struct online_view *view, struct online_step *step, bool *ret_settled)
+{
+	bool missing = false;
+
+	*ret_settled = true;
+	for (size_t i = 0; i < view->volume->slots.count; i++) {
+		enum move_reason reason = slots_move_reason(view, i, step);
+
+		if (reason != 0 || view->volume->slots.items[i].phase != SLOT_PHASE_SERVING)
+			*ret_settled = false;
+		if (reason == MOVE_REASON_FAILOVER || reason == MOVE_REASON_DRAIN)
+			missing = missing || slots_successor(view, reason) == NULL;
+	}
+	return missing;
+}
+
+int standbys_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
+{
+	const struct volume *volume = view->volume;
+	const char *bad = NULL, *last = NULL;
+	bool settled, missing;
+	size_t good = 0;
+
+	if (drop(view, arena, step, error) != 0 || step->command != NULL)
+		return step->command != NULL ? 0 : error->code;
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		const struct controller *controller = &volume->controllers.items[i];
+
+		if (controller->role != CONTROLLER_ROLE_STANDBY)
+			continue;
+		if (is_good(online_node(view, controller->node), step)) {
+			last = controller->node;
+			good++;
+		} else {
+			bad = controller->node;
+		}
+	}
+	missing = successor_is_missing(view, step, &settled);
+	if (missing || good < volume->standbys) {
+		step->add_standby = volume->controllers.count < LIMIT_COLOURS;
+		return 0;
+	}
+	if (bad != NULL)
+		return retire(view, bad, arena, step, error);
+	/* One was added for a slot whose holder came back in time. */
+	if (settled && good > volume->standbys)
+		return retire(view, last, arena, step, error);
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Controllers of an online volume that hold no slot: standbys come and go, retired ones are dropped once their node has
+ * nothing of the volume left.
+ *
+ * A standby on a bad node goes only after another one took its place.
+ */
+#ifndef DNVME_SRC_LEADER_STANDBYS_H
+#define DNVME_SRC_LEADER_STANDBYS_H
+
+#include "src/leader/online.h"
+
+#define STANDBYS_OFFLINE_MS 30000u /* then a standby's node is not waited for any more */
+
+int standbys_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error);
+
+#endif
