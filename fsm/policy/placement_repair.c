@@ -81,8 +81,6 @@ int placement_standby(const struct placement_view *view, const struct volume *vo
 	taken = arena_alloc_array(arena, standby.plan.site_count, sizeof(*taken));
 	if (taken == NULL)
 		return error_set_nomem(error);
-	for (size_t i = 0; i < standby.plan.site_count; i++)
-		taken[i] = false;
 	for (size_t i = 0; i < volume->controllers.count && i < LIMIT_COLOURS; i++) {
 		const struct controller *controller = &volume->controllers.items[i];
 
@@ -217,8 +215,6 @@ int placement_replacement(const struct placement_view *view, const struct volume
 	taken = arena_alloc_array(arena, replacement.plan.site_count, sizeof(*taken));
 	if (taken == NULL)
 		return error_set_nomem(error);
-	for (size_t i = 0; i < replacement.plan.site_count; i++)
-		taken[i] = false;
 	others_find(&replacement);
 	domains_mark(&replacement.plan, replacement.others, replacement.other_count, taken);
 	/* Seats are in order of id, so that equal ones keep that order. */

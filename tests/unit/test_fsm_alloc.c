@@ -5,6 +5,7 @@
  */
 #include "tests/unit/test_fsm_rig.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,6 +49,32 @@ static void apply_stubbornly(struct rig *rig, struct bytes command)
 	buffer_free(&output);
 }
 
+/* All that becomes of volume 2 when things die, and a second disk of n1 that loses its cache. */
+static void faults_apply(struct rig *rig)
+{
+	struct command_disk_add disk = { .node = "n1", .path = "/dev/v", .size_bytes = GIB, .volatile_cache = true };
+	struct command_node_register boot = { .name = "n1", .address = "10.7.7.8", .port = 4420, .version = "2" };
+	struct volume volume = rig_volume(rig, 2);
+	const char *standby = volume.controllers.items[2].node, *holder = volume.slots.items[0].holder;
+	struct ld ld = rig_member(rig, 2, 0, 0, 0);
+	const char *name = arena_printf(&rig->arena, "ld%" PRIu64, ld.id);
+
+	memset(boot.boot_id, 9, sizeof(boot.boot_id));
+	rig_do(rig, (struct command){ .disk_add = &disk });
+	assert_int_equal(rig_stale(rig, 2, 0, name, STALE_REASON_PATH_LOST).code, 0);
+	assert_int_equal(rig_rebuild(rig, 2, 0, ld.id, true).code, 0);
+	assert_int_equal(rig_in_sync(rig, 2, 0, ld.id).code, 0);
+	assert_int_equal(rig_slot_move(rig, 2, 0, standby, MOVE_REASON_FAILOVER).code, 0);
+	assert_int_equal(rig_stale(rig, 2, 0, name, STALE_REASON_NOT_FENCED).code, 0);
+	rig_slot_serve(rig, 2, 0);
+	assert_int_equal(rig_replace(rig, 2, 0, ld.id, ld.disk).code, 0);
+	assert_int_equal(rig_free_one(rig, 2, name).code, 0);
+	assert_int_equal(rig_controller_drop(rig, 2, holder, 1).code, 0);
+	assert_int_equal(rig_controller_add(rig, 2, holder).code, 0);
+	assert_int_equal(rig_controller_retire(rig, 2, holder).code, 0);
+	rig_do(rig, (struct command){ .node_register = &boot });
+}
+
 static void test_commands(void **state)
 {
 	struct rig_shape shape = { .name = "a",
@@ -59,9 +86,12 @@ static void test_commands(void **state)
 				   .spread = SPREAD_RACK };
 	struct command_node_register moved = { .name = "n1", .address = "10.7.7.7", .port = 4420, .version = "2" };
 	struct command_node_forget forget = { "n6" };
-	struct command_node_cordon cordon = { .name = "n5", .cordoned = true }, away = { .name = "n6", .cordoned = true };
+	struct command_node_cordon cordon = { .name = "n5", .cordoned = true },
+				   away = { .name = "n6", .cordoned = true };
 	struct command_disk_add disk = { .node = "n5", .path = "/dev/new", .size_bytes = GIB };
 	struct command_disk_remove remove = { 5 };
+	struct settings settings = { .rebuild_rate_bytes = 5 };
+	struct command_cluster_set set = { &settings };
 	struct command_volume_create create;
 	struct rig rig, victim;
 	struct error error;
@@ -86,6 +116,8 @@ static void test_commands(void **state)
 	rig_do(&rig, (struct command){ .node_forget = &forget });
 	rig_apply(&rig, (struct command){ .disk_remove = &remove });
 	rig_advance_until(&rig, 2, VOLUME_PHASE_ONLINE);
+	rig_do(&rig, (struct command){ .cluster_set = &set });
+	faults_apply(&rig);
 	rig_destroy(&rig, 2);
 
 	rig_open(&victim);
@@ -127,8 +159,10 @@ static void test_reads(void **state)
 		rig_attach(&rig, *name, "nqn.2014-08.org.x:h1");
 	}
 	rig_advance_until(&rig, 1, VOLUME_PHASE_ONLINE);
+	assert_int_equal(
+		rig_slot_move(&rig, 1, 0, rig_volume(&rig, 1).controllers.items[2].node, MOVE_REASON_DRAIN).code, 0);
 	memset(&untouched, 0x5a, sizeof(untouched));
-	for (unsigned read = 0; read < 9; read++) {
+	for (unsigned read = 0; read < 10; read++) {
 		int result = -1;
 
 		for (unsigned long n = 1; result != 0; n++) {
@@ -157,6 +191,9 @@ static void test_reads(void **state)
 				break;
 			case 6:
 				result = fsm_transition_list(rig.fsm, 0, 0, &arena, &ids, &count, &error);
+				break;
+			case 8:
+				result = fsm_node_volume_list(rig.fsm, "n1", 0, 0, &arena, &ids, &count, &error);
 				break;
 			case 7:
 				result = fsm_check(rig.fsm, &error);

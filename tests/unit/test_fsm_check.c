@@ -359,6 +359,127 @@ static void hosts_while_leaving(struct damage *damage)
 	put(damage, STORE_TABLE_TRANSITION, id_bytes(key, 1), nothing);
 }
 
+static void no_member_in_sync(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	for (size_t i = 0; i < 2; i++) {
+		volume.legs.items[0].groups.items[0].members.items[i].state = LD_STATE_STALE;
+		volume.legs.items[0].groups.items[0].members.items[i].stale_reason = STALE_REASON_MEDIUM;
+	}
+	volume_put(damage, &volume);
+}
+
+static void stale_for_no_reason(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	volume.legs.items[0].groups.items[0].members.items[0].state = LD_STATE_STALE;
+	volume_put(damage, &volume);
+}
+
+static void stale_before_it_was_formatted(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 2);
+
+	volume.legs.items[0].groups.items[0].members.items[0].state = LD_STATE_STALE;
+	volume_put(damage, &volume);
+}
+
+static void rebuilding_while_moving(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	volume.slots.items[0].phase = SLOT_PHASE_FENCING;
+	volume.legs.items[0].groups.items[0].members.items[0].state = LD_STATE_REBUILDING;
+	volume_put(damage, &volume);
+}
+
+static void resync_of_nothing(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	volume.legs.items[0].groups.items[0].members.items[0].resync = true;
+	volume_put(damage, &volume);
+}
+
+static void unsettled_but_not_listed(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	volume.standbys = 1;
+	volume_put(damage, &volume);
+}
+
+static void imported_from_two(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	volume.slots.items[0].previous = "n4";
+	volume_put(damage, &volume);
+}
+
+static void moving_before_online(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 2);
+
+	volume.slots.items[0].phase = SLOT_PHASE_EXPORTING;
+	volume_put(damage, &volume);
+}
+
+/* The LD of a disk in the list of those that leave, which the disk does not expect there. */
+static void leaving_and_member(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+	struct leaving_ld leaving = { 0, &volume.legs.items[0].groups.items[0].members.items[0] };
+
+	volume.leaving = (struct leaving_ld_list){ 1, &leaving };
+	volume_put(damage, &volume);
+}
+
+static void controllers_become(struct damage *damage, const struct controller *second, const struct controller *third)
+{
+	struct volume volume = volume_read(damage, 1);
+	struct controller controllers[] = { volume.controllers.items[0], *second, *third };
+
+	volume.controllers = (struct controller_list){ 3, controllers };
+	volume_put(damage, &volume);
+}
+
+static void retired_before_standby(struct damage *damage)
+{
+	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_RETIRED, 0, 0 },
+			   &(struct controller){ "n4", CONTROLLER_ROLE_STANDBY, 0, 0 });
+}
+
+static void retired_in_the_future(struct damage *damage)
+{
+	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_STANDBY, 0, 0 },
+			   &(struct controller){ "n4", CONTROLLER_ROLE_RETIRED, 0, 1 });
+}
+
+static void retired_of_same_colour(struct damage *damage)
+{
+	struct bytes key = { (const uint8_t *)"n4", 2 };
+	struct node node;
+
+	get(damage, STORE_TABLE_NODE, key, schema_node(), &node);
+	node.colour = 0;
+	put_record(damage, STORE_TABLE_NODE, key, schema_node(), &node);
+	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_STANDBY, 0, 0 },
+			   &(struct controller){ "n4", CONTROLLER_ROLE_RETIRED, 0, 0 });
+}
+
+static void draining_not_cordoned(struct damage *damage)
+{
+	struct bytes key = { (const uint8_t *)"n1", 2 };
+	struct node node;
+
+	get(damage, STORE_TABLE_NODE, key, schema_node(), &node);
+	node.draining = true;
+	put_record(damage, STORE_TABLE_NODE, key, schema_node(), &node);
+}
+
 static void volume_in_wrong_place(struct damage *damage)
 {
 	struct volume volume = volume_read(damage, 1);
@@ -405,6 +526,20 @@ static void test_damages(void **state)
 		{ ld_freed_too_early, "ld1 of v1 is freed but not gone" },
 		{ other_holder, "controller 0 of v1 does not match its slots" },
 		{ hosts_while_leaving, "v1 is being deleted and has hosts" },
+		{ no_member_in_sync, "the group of ld1 of v1 has no member in sync" },
+		{ stale_for_no_reason, "ld1 is stale for no reason" },
+		{ stale_before_it_was_formatted, "that was never formatted has members that are not in sync" },
+		{ rebuilding_while_moving, "slot 0 of v1 is not served and has members that are rebuilt" },
+		{ resync_of_nothing, "ld1 is in sync and has something to catch up with" },
+		{ unsettled_but_not_listed, "v1 in phase online is not listed as in transition" },
+		{ imported_from_two, "slot 0 of v1 is imported from two nodes" },
+		{ moving_before_online, "slot 0 of v2 moves before the volume was online" },
+		{ leaving_and_member, "of d1 has two owners" },
+		{ leaving_and_member, "ld1 leaves v1 and is in-sync" },
+		{ retired_before_standby, "controller 2 of v1 does not match its slots" },
+		{ retired_in_the_future, "controller 2 of v1 does not match its slots" },
+		{ retired_of_same_colour, "two controllers of v1 have the colour 0" },
+		{ draining_not_cordoned, "node \"n1\" is drained and takes new controllers" },
 		{ volume_in_wrong_place, "v1 is stored in the wrong place" },
 	};
 	struct error error;

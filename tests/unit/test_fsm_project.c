@@ -1,120 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Projections as golden texts, and what the two sides of each connection must agree on. */
-#include "tests/unit/test_fsm_rig.h"
+#include "tests/unit/test_fsm_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lib/base/uuid.h"
 #include "lib/model/names.h"
-#include "lib/wire/codec.h"
-
-/* --- a desired state as text; names lose their common beginning ------------------------------------------- */
-
-static const char *tail(const char *nqn)
-{
-	const char *prefix = "nqn.2026-11.io.dnvme:c0ffee:";
-
-	return nqn != NULL && strncmp(nqn, prefix, strlen(prefix)) == 0 ? nqn + strlen(prefix) : "(foreign)";
-}
-
-static void print_leg(struct buffer *text, const struct desired_leg *leg)
-{
-	buffer_printf(text, "  leg %" PRIu64 " s%" PRIu64 "e%" PRIu64 " nsid %" PRIu64 "%s", leg->index, leg->slot,
-		      leg->epoch, leg->nsid, leg->format ? " format" : "");
-	if (!leg->local)
-		buffer_printf(text, " import %s %s:%" PRIu64 "\n", tail(leg->nqn), leg->address, leg->port);
-	else
-		buffer_printf(text, " local\n");
-	for (size_t g = 0; g < leg->groups.count; g++) {
-		for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
-			const struct desired_member *member = &leg->groups.items[g].members.items[m];
-
-			buffer_printf(text, "    g%zu ld%" PRIu64 " %s %s %s:%" PRIu64 " %" PRIu64 "\n", g, member->ld,
-				      ENUM_NAME(ld_state, member->state), tail(member->nqn), member->address,
-				      member->port, member->size_bytes / RIG_EXTENT_BYTES);
-		}
-	}
-}
-
-static void print_desired(const struct desired *desired, struct buffer *text)
-{
-	buffer_clear(text);
-	buffer_printf(text, "%s %s:%" PRIu64 " colour %" PRIu64 " as %s\n", desired->node, desired->address,
-		      desired->port, desired->colour, tail(desired->host_nqn));
-	for (size_t i = 0; i < desired->disks.count; i++)
-		buffer_printf(text, "disk d%" PRIu64 " %s %s:%" PRIu64 " r%" PRIu64 "\n", desired->disks.items[i].id,
-			      desired->disks.items[i].path, desired->disks.items[i].address,
-			      desired->disks.items[i].port, desired->disks.items[i].revision);
-	for (size_t i = 0; i < desired->exports.count; i++) {
-		const struct desired_export *export = &desired->exports.items[i];
-
-		buffer_printf(text, "export %s %s to %s r%" PRIu64 "\n", export->id, tail(export->nqn),
-			      tail(export->host_nqn), export->revision);
-		for (size_t j = 0; j < export->lds.count; j++) {
-			const struct desired_ld *ld = &export->lds.items[j];
-
-			buffer_printf(text, "  ld%" PRIu64 " nsid %" PRIu64, ld->id, ld->nsid);
-			for (size_t k = 0; k < ld->ranges.count; k++)
-				buffer_printf(text, " %" PRIu64 "+%" PRIu64,
-					      ld->ranges.items[k].start_bytes / RIG_EXTENT_BYTES,
-					      ld->ranges.items[k].length_bytes / RIG_EXTENT_BYTES);
-			buffer_printf(text, "\n");
-		}
-	}
-	for (size_t i = 0; i < desired->volumes.count; i++) {
-		const struct desired_volume *volume = &desired->volumes.items[i];
-
-		buffer_printf(text, "volume v%" PRIu64 " %s %s slot %" PRIu64 "%s%s r%" PRIu64 "\n", volume->id,
-			      tail(volume->nqn), ENUM_NAME(controller_role, volume->role), volume->slot,
-			      volume->legs_wanted ? " legs" : "", volume->top_wanted ? " top" : "", volume->revision);
-		for (size_t j = 0; j < volume->legs.count; j++)
-			print_leg(text, &volume->legs.items[j]);
-		for (size_t j = 0; j < volume->consumers.count; j++)
-			buffer_printf(text, "  consumer %s as %s of %s\n", volume->consumers.items[j].node,
-				      tail(volume->consumers.items[j].host_nqn), tail(volume->consumers.items[j].nqn));
-		for (size_t j = 0; j < volume->hosts.count; j++)
-			buffer_printf(text, "  host %s\n", volume->hosts.items[j]);
-	}
-	for (size_t i = 0; i < desired->removed.count; i++)
-		buffer_printf(text, "removed %s %s r%" PRIu64 "\n",
-			      ENUM_NAME(object_kind, desired->removed.items[i].kind), desired->removed.items[i].id,
-			      desired->removed.items[i].revision);
-	buffer_append(text, "", 1);
-}
-
-/* What the codec takes is what can be sent. */
-static void check_encodes(const struct desired *desired)
-{
-	struct buffer bytes = BUFFER_INIT;
-	struct error error;
-
-	if (codec_encode(schema_desired(), desired, CODEC_NAMED, &bytes, &error) != 0)
-		fail_msg("%s", error.message);
-	buffer_free(&bytes);
-}
-
-static struct desired project(struct rig *rig, const char *node)
-{
-	struct desired desired;
-	struct error error;
-
-	if (fsm_project_node(rig->fsm, node, &rig->arena, &desired, &error) != 0)
-		fail_msg("%s", error.message);
-	check_encodes(&desired);
-	return desired;
-}
-
-static void golden(struct rig *rig, const char *node, const char *wanted)
-{
-	struct desired desired = project(rig, node);
-	struct buffer text = BUFFER_INIT;
-
-	print_desired(&desired, &text);
-	assert_string_equal((const char *)text.data, wanted);
-	buffer_free(&text);
-}
 
 static const struct rig_shape shape = {
 	.name = "db1", .size_bytes = 4 * GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 1
@@ -128,114 +20,114 @@ static void test_golden(void **state)
 	(void)state;
 	rig_open(&rig);
 	rig_rack(&rig, 4, 1, 100 * GIB);
-	golden(&rig, "n1",
-	       "n1 10.0.0.1:4420 colour 0 as node:n1\n"
-	       "disk d1 /dev/nvme0n1 10.0.0.1:4500 r3\n");
+	text_golden(&rig, "n1",
+		    "n1 10.0.0.1:4420 colour 0 as node:n1\n"
+		    "disk d1 /dev/nvme0n1 10.0.0.1:4500 r3\n");
 	id = rig_create(&rig, &shape);
-	golden(&rig, "n1",
-	       "n1 10.0.0.1:4420 colour 0 as node:n1\n"
-	       "disk d1 /dev/nvme0n1 10.0.0.1:4500 r3\n"
-	       "export d1.v1.s0 slot:d1.v1.s0:e1 to node:n1 r10\n"
-	       "  ld1 nsid 1 1+515\n");
-	golden(&rig, "n3",
-	       "n3 10.0.0.3:4420 colour 2 as node:n3\n"
-	       "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
-	       "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r10\n"
-	       "  ld3 nsid 1 1+515\n");
+	text_golden(&rig, "n1",
+		    "n1 10.0.0.1:4420 colour 0 as node:n1\n"
+		    "disk d1 /dev/nvme0n1 10.0.0.1:4500 r3\n"
+		    "export d1.v1.s0 slot:d1.v1.s0:e1 to node:n1 r10\n"
+		    "  ld1 nsid 1 1+515\n");
+	text_golden(&rig, "n3",
+		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"
+		    "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
+		    "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r10\n"
+		    "  ld3 nsid 1 1+515\n");
 	assert_int_equal(rig_attach(&rig, "db1", "nqn.2014-08.org.x:h1").code, 0);
 	rig_advance(&rig, id, VOLUME_PHASE_ASSEMBLING);
-	golden(&rig, "n1",
-	       "n1 10.0.0.1:4420 colour 0 as node:n1\n"
-	       "disk d1 /dev/nvme0n1 10.0.0.1:4500 r3\n"
-	       "export d1.v1.s0 slot:d1.v1.s0:e1 to node:n1 r12\n"
-	       "  ld1 nsid 1 1+515\n"
-	       "volume v1 volume:v1 active slot 0 legs r12\n"
-	       "  leg 0 s0e1 nsid 1 format local\n"
-	       "    g0 ld1 in-sync slot:d1.v1.s0:e1 10.0.0.1:4500 515\n"
-	       "    g0 ld2 in-sync slot:d2.v1.s0:e1 10.0.0.2:4500 515\n"
-	       "  leg 1 s1e1 nsid 2 import leg:v1.s1.n1 10.0.0.2:4420\n"
-	       "  consumer n2 as node:n2 of leg:v1.s0.n2\n"
-	       "  host nqn.2014-08.org.x:h1\n");
-	golden(&rig, "n3",
-	       "n3 10.0.0.3:4420 colour 2 as node:n3\n"
-	       "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
-	       "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r12\n"
-	       "  ld3 nsid 1 1+515\n"
-	       "volume v1 volume:v1 standby slot 0 r12\n"
-	       "  host nqn.2014-08.org.x:h1\n");
+	text_golden(&rig, "n1",
+		    "n1 10.0.0.1:4420 colour 0 as node:n1\n"
+		    "disk d1 /dev/nvme0n1 10.0.0.1:4500 r3\n"
+		    "export d1.v1.s0 slot:d1.v1.s0:e1 to node:n1 r12\n"
+		    "  ld1 nsid 1 1+515\n"
+		    "volume v1 volume:v1 active slot 0 legs r12\n"
+		    "  leg 0 s0e1 nsid 1 format local\n"
+		    "    g0 ld1 in-sync slot:d1.v1.s0:e1 10.0.0.1:4500 515\n"
+		    "    g0 ld2 in-sync slot:d2.v1.s0:e1 10.0.0.2:4500 515\n"
+		    "  leg 1 s1e1 nsid 2 import leg:v1.s1.n1 10.0.0.2:4420\n"
+		    "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2\n"
+		    "  host nqn.2014-08.org.x:h1\n");
+	text_golden(&rig, "n3",
+		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"
+		    "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
+		    "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r12\n"
+		    "  ld3 nsid 1 1+515\n"
+		    "volume v1 volume:v1 standby slot 0 r12\n"
+		    "  host nqn.2014-08.org.x:h1\n");
 	rig_advance_until(&rig, id, VOLUME_PHASE_ONLINE);
-	golden(&rig, "n2",
-	       "n2 10.0.0.2:4420 colour 1 as node:n2\n"
-	       "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
-	       "export d2.v1.s0 slot:d2.v1.s0:e1 to node:n1 r14\n"
-	       "  ld2 nsid 2 1+515\n"
-	       "volume v1 volume:v1 active slot 1 legs top r14\n"
-	       "  leg 0 s0e1 nsid 1 import leg:v1.s0.n2 10.0.0.1:4420\n"
-	       "  leg 1 s1e1 nsid 2 local\n"
-	       "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
-	       "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
-	       "  consumer n1 as node:n1 of leg:v1.s1.n1\n"
-	       "  host nqn.2014-08.org.x:h1\n");
-	golden(&rig, "n3",
-	       "n3 10.0.0.3:4420 colour 2 as node:n3\n"
-	       "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
-	       "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r14\n"
-	       "  ld3 nsid 1 1+515\n"
-	       "volume v1 volume:v1 standby slot 0 top r14\n"
-	       "  host nqn.2014-08.org.x:h1\n");
-	golden(&rig, "n4",
-	       "n4 10.0.0.4:4420 colour 3 as node:n4\n"
-	       "disk d4 /dev/nvme0n1 10.0.0.4:4500 r9\n"
-	       "export d4.v1.s1 slot:d4.v1.s1:e1 to node:n2 r14\n"
-	       "  ld4 nsid 2 1+515\n");
+	text_golden(&rig, "n2",
+		    "n2 10.0.0.2:4420 colour 1 as node:n2\n"
+		    "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
+		    "export d2.v1.s0 slot:d2.v1.s0:e1 to node:n1 r14\n"
+		    "  ld2 nsid 2 1+515 label\n"
+		    "volume v1 volume:v1 active slot 1 legs top r14\n"
+		    "  leg 0 s0e1 nsid 1 import leg:v1.s0.n2 10.0.0.1:4420\n"
+		    "  leg 1 s1e1 nsid 2 local\n"
+		    "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
+		    "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
+		    "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1\n"
+		    "  host nqn.2014-08.org.x:h1\n");
+	text_golden(&rig, "n3",
+		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"
+		    "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
+		    "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r14\n"
+		    "  ld3 nsid 1 1+515 label\n"
+		    "volume v1 volume:v1 standby slot 0 top r14\n"
+		    "  host nqn.2014-08.org.x:h1\n");
+	text_golden(&rig, "n4",
+		    "n4 10.0.0.4:4420 colour 3 as node:n4\n"
+		    "disk d4 /dev/nvme0n1 10.0.0.4:4500 r9\n"
+		    "export d4.v1.s1 slot:d4.v1.s1:e1 to node:n2 r14\n"
+		    "  ld4 nsid 2 1+515 label\n");
 	rig_detach(&rig, "db1", "nqn.2014-08.org.x:h1");
 	rig_delete(&rig, "db1");
-	golden(&rig, "n2",
-	       "n2 10.0.0.2:4420 colour 1 as node:n2\n"
-	       "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
-	       "export d2.v1.s0 slot:d2.v1.s0:e1 to node:n1 r16\n"
-	       "  ld2 nsid 2 1+515\n"
-	       "volume v1 volume:v1 active slot 1 legs r16\n"
-	       "  leg 0 s0e1 nsid 1 import leg:v1.s0.n2 10.0.0.1:4420\n"
-	       "  leg 1 s1e1 nsid 2 local\n"
-	       "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
-	       "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
-	       "  consumer n1 as node:n1 of leg:v1.s1.n1\n");
-	golden(&rig, "n3",
-	       "n3 10.0.0.3:4420 colour 2 as node:n3\n"
-	       "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
-	       "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r16\n"
-	       "  ld3 nsid 1 1+515\n"
-	       "volume v1 volume:v1 standby slot 0 r16\n");
+	text_golden(&rig, "n2",
+		    "n2 10.0.0.2:4420 colour 1 as node:n2\n"
+		    "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
+		    "export d2.v1.s0 slot:d2.v1.s0:e1 to node:n1 r16\n"
+		    "  ld2 nsid 2 1+515 label\n"
+		    "volume v1 volume:v1 active slot 1 legs r16\n"
+		    "  leg 0 s0e1 nsid 1 import leg:v1.s0.n2 10.0.0.1:4420\n"
+		    "  leg 1 s1e1 nsid 2 local\n"
+		    "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
+		    "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
+		    "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1\n");
+	text_golden(&rig, "n3",
+		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"
+		    "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
+		    "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r16\n"
+		    "  ld3 nsid 1 1+515 label\n"
+		    "volume v1 volume:v1 standby slot 0 r16\n");
 	rig_advance(&rig, id, VOLUME_PHASE_DISMANTLING);
-	golden(&rig, "n2",
-	       "n2 10.0.0.2:4420 colour 1 as node:n2\n"
-	       "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
-	       "export d2.v1.s0 slot:d2.v1.s0:e1 to node:n1 r17\n"
-	       "  ld2 nsid 2 1+515\n"
-	       "removed volume v1 r17\n");
-	golden(&rig, "n3",
-	       "n3 10.0.0.3:4420 colour 2 as node:n3\n"
-	       "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
-	       "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r17\n"
-	       "  ld3 nsid 1 1+515\n"
-	       "removed volume v1 r17\n");
+	text_golden(&rig, "n2",
+		    "n2 10.0.0.2:4420 colour 1 as node:n2\n"
+		    "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
+		    "export d2.v1.s0 slot:d2.v1.s0:e1 to node:n1 r17\n"
+		    "  ld2 nsid 2 1+515 label\n"
+		    "removed volume v1 r17\n");
+	text_golden(&rig, "n3",
+		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"
+		    "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
+		    "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r17\n"
+		    "  ld3 nsid 1 1+515 label\n"
+		    "removed volume v1 r17\n");
 	rig_advance(&rig, id, VOLUME_PHASE_RELEASING);
-	golden(&rig, "n2",
-	       "n2 10.0.0.2:4420 colour 1 as node:n2\n"
-	       "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
-	       "removed volume v1 r18\n"
-	       "removed export d2.v1.s0 r18\n");
+	text_golden(&rig, "n2",
+		    "n2 10.0.0.2:4420 colour 1 as node:n2\n"
+		    "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
+		    "removed volume v1 r18\n"
+		    "removed export d2.v1.s0 r18\n");
 	rig_free(&rig, id, 2);
-	golden(&rig, "n2",
-	       "n2 10.0.0.2:4420 colour 1 as node:n2\n"
-	       "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
-	       "removed volume v1 r18\n");
-	golden(&rig, "n3",
-	       "n3 10.0.0.3:4420 colour 2 as node:n3\n"
-	       "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
-	       "removed volume v1 r18\n"
-	       "removed export d3.v1.s1 r18\n");
+	text_golden(&rig, "n2",
+		    "n2 10.0.0.2:4420 colour 1 as node:n2\n"
+		    "disk d2 /dev/nvme0n1 10.0.0.2:4500 r5\n"
+		    "removed volume v1 r18\n");
+	text_golden(&rig, "n3",
+		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"
+		    "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
+		    "removed volume v1 r18\n"
+		    "removed export d3.v1.s1 r18\n");
 	rig_close(&rig);
 }
 
@@ -254,7 +146,7 @@ static void test_deleted_early(void **state)
 		rig_advance_until(&rig, id, (enum volume_phase)phase);
 		assert_int_equal(rig_delete(&rig, "db1").code, 0);
 		for (size_t i = 0; i < 3; i++) {
-			desired = project(&rig, rig_volume(&rig, id).controllers.items[i].node);
+			desired = text_project(&rig, rig_volume(&rig, id).controllers.items[i].node);
 			assert_int_equal(desired.volumes.count, 1);
 			assert_int_equal(desired.volumes.items[0].id, id);
 			assert_false(desired.volumes.items[0].top_wanted);
@@ -325,7 +217,7 @@ static void test_both_ends(void **state)
 	rig_advance_until(&rig, id, VOLUME_PHASE_ONLINE);
 	for (size_t n = 0; n < NODES; n++) {
 		snprintf(name, sizeof(name), "n%zu", n + 1);
-		all[n] = project(&rig, name);
+		all[n] = text_project(&rig, name);
 	}
 	for (size_t n = 0; n < NODES; n++) {
 		/* Namespace numbers of a subsystem differ. */
@@ -402,7 +294,7 @@ static void test_namespace_numbers(void **state)
 	for (size_t i = 0; i < 2; i++)
 		command.legs.items[i].groups = (struct place_group_list){ GROUPS, groups };
 	rig_do(&rig, (struct command){ .volume_create = &command });
-	desired = project(&rig, "n1");
+	desired = text_project(&rig, "n1");
 	assert_int_equal(desired.exports.count, 1);
 	assert_int_equal(desired.exports.items[0].lds.count, 2 * GROUPS);
 	/* LDs in order of leg and group; the first groups of both legs come before the second ones. */
@@ -428,15 +320,15 @@ static void test_one_volume(void **state)
 	rig_create(&rig, &other);
 	rig_advance(&rig, 2, VOLUME_PHASE_ASSEMBLING);
 	assert_int_equal(fsm_project_volume(rig.fsm, "n2", 2, &rig.arena, &desired, &error), 0);
-	check_encodes(&desired);
-	print_desired(&desired, &text);
+	text_encodes(&desired);
+	text_desired(&desired, &text);
 	assert_string_equal((const char *)text.data, "n2 10.0.0.2:4420 colour 1 as node:n2\n"
 						     "export d2.v2.s0 slot:d2.v2.s0:e1 to node:n4 r12\n"
 						     "  ld6 nsid 2 516+515\n"
 						     "volume v2 volume:v2 standby slot 0 r12\n");
 	/* What is gone is to be removed, whatever it was. */
 	assert_int_equal(fsm_project_volume(rig.fsm, "n2", 7, &rig.arena, &desired, &error), 0);
-	print_desired(&desired, &text);
+	text_desired(&desired, &text);
 	assert_string_equal((const char *)text.data, "n2 10.0.0.2:4420 colour 1 as node:n2\n"
 						     "removed volume v7 r12\n");
 	assert_int_equal(fsm_project_volume(rig.fsm, "n9", 1, &rig.arena, &desired, &error), ERROR_NOT_FOUND);
@@ -461,11 +353,11 @@ static void test_new_address(void **state)
 	rig_create(&rig, &one);
 	rig_advance_until(&rig, 1, VOLUME_PHASE_ONLINE);
 	rig_do(&rig, (struct command){ .node_register = &node });
-	desired = project(&rig, "n1");
+	desired = text_project(&rig, "n1");
 	assert_string_equal(desired.volumes.items[0].legs.items[1].address, "10.9.9.9");
 	assert_int_equal(desired.volumes.items[0].legs.items[1].port, 4421);
 	assert_int_equal(desired.volumes.items[0].revision, fsm_revision(rig.fsm));
-	desired = project(&rig, "n2");
+	desired = text_project(&rig, "n2");
 	assert_string_equal(desired.disks.items[0].address, "10.9.9.9");
 	assert_int_equal(desired.disks.items[0].revision, fsm_revision(rig.fsm));
 	assert_string_equal(desired.volumes.items[0].legs.items[1].groups.items[0].members.items[0].address,

@@ -12,11 +12,33 @@
 
 #include "lib/model/names.h"
 
-#define STEPS 700
+#define STEPS 1400
 
 struct dice {
 	uint64_t state;
 };
+
+/* How often each command changed something, so that a history that only collects refusals is noticed. */
+enum act {
+	ACT_MOVE,
+	ACT_ADVANCE,
+	ACT_STALE,
+	ACT_REBUILD,
+	ACT_IN_SYNC,
+	ACT_REPLACE,
+	ACT_FREE,
+	ACT_ADD,
+	ACT_RETIRE,
+	ACT_DROP,
+	ACT_NODE,
+	ACTS
+};
+static unsigned acts[ACTS];
+
+static void act_count(enum act act, struct outcome outcome)
+{
+	acts[act] += outcome.code == 0;
+}
 
 static uint64_t roll(struct dice *dice, uint64_t sides)
 {
@@ -46,7 +68,7 @@ static void step_create(struct rig *rig, struct dice *dice)
 		.size_bytes = sizes[roll(dice, 5)],
 		.copies = 1 + roll(dice, 3),
 		.controllers = 1 + roll(dice, 3),
-		.standbys = roll(dice, 2),
+		.standbys = roll(dice, 3),
 		.legs = 1 + roll(dice, 3),
 		.spread = roll(dice, 2) ? SPREAD_RACK : SPREAD_NODE,
 	};
@@ -74,6 +96,7 @@ static void step_disk(struct rig *rig, struct dice *dice)
 		.node = arena_printf(&rig->arena, "n%" PRIu64, 1 + roll(dice, 7)),
 		.path = arena_printf(&rig->arena, "/dev/x%" PRIu64, roll(dice, 2)),
 		.size_bytes = (20 + roll(dice, 20)) * GIB,
+		.volatile_cache = roll(dice, 2),
 	};
 
 	if (roll(dice, 2))
@@ -93,11 +116,18 @@ static void step_node(struct rig *rig, struct dice *dice)
 		.labels = { 1, labels },
 	};
 	struct command_node_cordon cordon = { .name = node.name, .cordoned = roll(dice, 4) == 0 };
+	uint64_t boot = roll(dice, 4);
 	struct command_node_forget forget = { node.name };
 
+	memset(node.boot_id, (int)boot, sizeof(node.boot_id));
+	cordon.draining = cordon.cordoned && roll(dice, 2);
 	switch (roll(dice, 3)) {
 	case 0:
-		rig_apply(rig, (struct command){ .node_register = &node });
+		buffer_clear(&rig->changes);
+		if (rig_apply(rig, (struct command){ .node_register = &node }).code == 0) {
+			buffer_append(&rig->changes, "", 1);
+			acts[ACT_NODE] += strstr((const char *)rig->changes.data, "\nvolume ") != NULL;
+		}
 		break;
 	case 1:
 		rig_apply(rig, (struct command){ .node_cordon = &cordon });
@@ -135,9 +165,146 @@ static void step_volume(struct rig *rig, struct dice *dice)
 	}
 }
 
+static const char *controller_pick(struct dice *dice, const struct volume *volume)
+{
+	return volume->controllers.items[roll(dice, volume->controllers.count)].node;
+}
+
+static void step_slot(struct rig *rig, struct dice *dice, const struct volume *volume)
+{
+	uint64_t slot = roll(dice, volume->slots.count);
+	enum slot_phase phase = volume->slots.items[slot].phase;
+
+	if (phase == SLOT_PHASE_SERVING || roll(dice, 5) == 0)
+		act_count(ACT_MOVE, rig_slot_move(rig, volume->id, slot, controller_pick(dice, volume),
+						  (enum move_reason)(MOVE_REASON_FAILOVER + roll(dice, 3))));
+	else
+		act_count(ACT_ADVANCE, rig_slot_advance(rig, volume->id, slot,
+							phase == SLOT_PHASE_EXPORTING ? SLOT_PHASE_SERVING
+										      : (enum slot_phase)(phase + 1)));
+}
+
+/* A member at random; rather one that is not in sync, and then what follows for it. */
+static const struct ld *member_pick(struct dice *dice, const struct volume *volume, uint64_t *ret_slot)
+{
+	const struct ld *ld = NULL;
+
+	for (unsigned tries = 0; tries < 8 && (ld == NULL || ld->state == LD_STATE_IN_SYNC); tries++) {
+		const struct leg *leg = &volume->legs.items[roll(dice, volume->legs.count)];
+		const struct group *group = &leg->groups.items[roll(dice, leg->groups.count)];
+
+		ld = &group->members.items[roll(dice, group->members.count)];
+		*ret_slot = leg->slot;
+	}
+	if (roll(dice, 10) == 0)
+		*ret_slot = roll(dice, volume->slots.count);
+	return ld;
+}
+
+static void step_member(struct rig *rig, struct dice *dice, const struct volume *volume)
+{
+	uint64_t slot, kind = roll(dice, 8);
+	const struct ld *ld = member_pick(dice, volume, &slot);
+	char name[NAMES_ID_SIZE];
+
+	names_id_format("ld", ld->id, name);
+	if (ld->state == LD_STATE_STALE && roll(dice, 3))
+		kind = roll(dice, 2) ? 3 : 6;
+	if (ld->state == LD_STATE_REBUILDING && roll(dice, 3))
+		kind = 4;
+	if (volume->leaving.count > 0 && roll(dice, 3) == 0)
+		kind = 7;
+	switch (kind) {
+	case 0:
+	case 1:
+	case 2:
+		act_count(ACT_STALE, rig_stale(rig, volume->id, slot, name, (enum stale_reason)(1 + roll(dice, 3))));
+		break;
+	case 3:
+		act_count(ACT_REBUILD, rig_rebuild(rig, volume->id, slot, ld->id, roll(dice, 2)));
+		break;
+	case 4:
+	case 5:
+		act_count(ACT_IN_SYNC, rig_in_sync(rig, volume->id, slot, ld->id));
+		break;
+	case 6:
+		act_count(ACT_REPLACE, rig_replace(rig, volume->id, slot, ld->id, 1 + roll(dice, 16)));
+		break;
+	default:
+		if (volume->leaving.count > 0) {
+			names_id_format("ld", volume->leaving.items[roll(dice, volume->leaving.count)].ld->id, name);
+			act_count(ACT_FREE, rig_free_one(rig, volume->id, name));
+		}
+	}
+}
+
+static void step_controller(struct rig *rig, struct dice *dice, const struct volume *volume)
+{
+	const struct controller *controller = &volume->controllers.items[roll(dice, volume->controllers.count)];
+
+	switch (roll(dice, 4)) {
+	case 0:
+		act_count(ACT_ADD, rig_controller_add(rig, volume->id,
+						      arena_printf(&rig->arena, "n%" PRIu64, 1 + roll(dice, 8))));
+		break;
+	case 1:
+		act_count(ACT_RETIRE, rig_controller_retire(rig, volume->id, controller->node));
+		break;
+	default:
+		act_count(ACT_DROP, rig_controller_drop(rig, volume->id, controller->node, controller->epoch));
+	}
+}
+
+/* What each node is told must be fit to be sent, whatever became of the volume. */
+static void project_all(struct rig *rig)
+{
+	struct node_list nodes;
+	struct desired desired;
+	struct error error;
+	bool more;
+
+	assert_int_equal(fsm_node_list(rig->fsm, NULL, 0, &rig->arena, &nodes, &more, &error), 0);
+	for (size_t i = 0; i < nodes.count; i++) {
+		if (fsm_project_node(rig->fsm, nodes.items[i].name, &rig->arena, &desired, &error) != 0)
+			fail_msg("%s", error.message);
+	}
+}
+
+static void step_fault(struct rig *rig, struct dice *dice)
+{
+	struct settings settings = { .rebuild_rate_bytes = roll(dice, 3) };
+	struct command_cluster_set set = { &settings };
+	struct volume volume;
+
+	/* Rather one that is online, and of these rather one with which there is something to do. */
+	for (unsigned tries = 0; tries < 12; tries++) {
+		if (!pick(rig, dice, &volume))
+			return;
+		if (volume.phase == VOLUME_PHASE_ONLINE && (tries > 6 || rig_in_transition(rig, volume.id)))
+			break;
+	}
+	switch (roll(dice, 12)) {
+	case 0:
+		rig_do(rig, (struct command){ .cluster_set = &set });
+		break;
+	case 1:
+	case 2:
+		step_controller(rig, dice, &volume);
+		break;
+	case 3:
+	case 4:
+	case 5:
+	case 6:
+		step_slot(rig, dice, &volume);
+		break;
+	default:
+		step_member(rig, dice, &volume);
+	}
+}
+
 static void step(struct rig *rig, struct dice *dice)
 {
-	uint64_t kind = roll(dice, 20);
+	uint64_t kind = roll(dice, 40);
 
 	if (kind < 6)
 		step_create(rig, dice);
@@ -145,9 +312,13 @@ static void step(struct rig *rig, struct dice *dice)
 		step_disk(rig, dice);
 	else if (kind == 7)
 		step_node(rig, dice);
-	else
+	else if (kind < 20)
 		step_volume(rig, dice);
+	else
+		step_fault(rig, dice);
 	rig_check(rig);
+	if (kind % 8 == 0)
+		project_all(rig);
 	arena_free(&rig->arena);
 }
 
@@ -228,6 +399,10 @@ static void test_histories(void **state)
 	}
 	for (uint64_t seed = 1; seed <= 6; seed++)
 		history(seed * 7919);
+	for (unsigned i = 0; i < ACTS; i++) {
+		print_message("act %u: %u\n", i, acts[i]);
+		assert_true(acts[i] > 10);
+	}
 }
 
 int main(void)

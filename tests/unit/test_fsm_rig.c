@@ -281,6 +281,117 @@ struct outcome rig_detach(struct rig *rig, const char *volume, const char *nqn)
 	return rig_apply(rig, (struct command){ .host_detach = &detach });
 }
 
+static uint64_t epoch_of(struct rig *rig, uint64_t id, uint64_t slot)
+{
+	struct volume volume = rig_volume(rig, id);
+
+	return slot < volume.slots.count ? volume.slots.items[slot].epoch : 1;
+}
+
+struct outcome rig_slot_move(struct rig *rig, uint64_t id, uint64_t slot, const char *to, enum move_reason reason)
+{
+	struct command_slot_move move = { id, slot, epoch_of(rig, id, slot), to, reason };
+
+	return rig_apply(rig, (struct command){ .slot_move = &move });
+}
+
+struct outcome rig_slot_advance(struct rig *rig, uint64_t id, uint64_t slot, enum slot_phase to)
+{
+	struct volume volume = rig_volume(rig, id);
+	struct command_slot_advance advance = {
+		id, slot, epoch_of(rig, id, slot), volume.slots.items[slot].phase, to, volume.revision
+	};
+
+	return rig_apply(rig, (struct command){ .slot_advance = &advance });
+}
+
+void rig_slot_serve(struct rig *rig, uint64_t id, uint64_t slot)
+{
+	enum slot_phase phase = rig_volume(rig, id).slots.items[slot].phase;
+
+	for (int next = phase + 1; phase != SLOT_PHASE_SERVING && next <= SLOT_PHASE_EXPORTING; next++)
+		assert_int_equal(rig_slot_advance(rig, id, slot, (enum slot_phase)next).code, 0);
+	if (phase != SLOT_PHASE_SERVING)
+		assert_int_equal(rig_slot_advance(rig, id, slot, SLOT_PHASE_SERVING).code, 0);
+}
+
+struct outcome rig_stale(struct rig *rig, uint64_t id, uint64_t slot, const char *ld, enum stale_reason reason)
+{
+	const char *names[] = { ld };
+	struct command_lds_stale stale = { id, slot, epoch_of(rig, id, slot), reason, { 1, names } };
+
+	return rig_apply(rig, (struct command){ .lds_stale = &stale });
+}
+
+struct outcome rig_rebuild(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld, bool resync)
+{
+	struct command_ld_rebuild rebuild = { id, slot, epoch_of(rig, id, slot), ld, resync };
+
+	return rig_apply(rig, (struct command){ .ld_rebuild = &rebuild });
+}
+
+struct outcome rig_in_sync(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld)
+{
+	struct command_ld_in_sync in_sync = { id, slot, epoch_of(rig, id, slot), ld };
+
+	return rig_apply(rig, (struct command){ .ld_in_sync = &in_sync });
+}
+
+struct outcome rig_replace(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld, uint64_t disk)
+{
+	struct command_ld_replace replace = { id, slot, epoch_of(rig, id, slot), ld, disk };
+
+	return rig_apply(rig, (struct command){ .ld_replace = &replace });
+}
+
+struct outcome rig_controller_add(struct rig *rig, uint64_t id, const char *node)
+{
+	struct command_controller_add add = { id, node };
+
+	return rig_apply(rig, (struct command){ .controller_add = &add });
+}
+
+struct outcome rig_controller_retire(struct rig *rig, uint64_t id, const char *node)
+{
+	struct command_controller_retire retire = { id, node };
+
+	return rig_apply(rig, (struct command){ .controller_retire = &retire });
+}
+
+struct outcome rig_controller_drop(struct rig *rig, uint64_t id, const char *node, uint64_t epoch)
+{
+	struct command_controller_drop drop = { id, node, epoch };
+
+	return rig_apply(rig, (struct command){ .controller_drop = &drop });
+}
+
+struct outcome rig_free_one(struct rig *rig, uint64_t id, const char *ld)
+{
+	const char *names[] = { ld };
+	struct command_lds_free lds = { id, { 1, names } };
+
+	return rig_apply(rig, (struct command){ .lds_free = &lds });
+}
+
+struct ld rig_member(struct rig *rig, uint64_t id, size_t leg, size_t group, size_t member)
+{
+	struct volume volume = rig_volume(rig, id);
+
+	assert_true(leg < volume.legs.count && group < volume.legs.items[leg].groups.count);
+	assert_true(member < volume.legs.items[leg].groups.items[group].members.count);
+	return volume.legs.items[leg].groups.items[group].members.items[member];
+}
+
+bool rig_in_transition(struct rig *rig, uint64_t id)
+{
+	struct error error;
+	uint64_t *ids;
+	size_t count;
+
+	must(fsm_transition_list(rig->fsm, id - 1, 1, &rig->arena, &ids, &count, &error), &error);
+	return count > 0 && ids[0] == id;
+}
+
 struct outcome rig_free(struct rig *rig, uint64_t id, size_t limit)
 {
 	struct volume volume = rig_volume(rig, id);
@@ -289,6 +400,8 @@ struct outcome rig_free(struct rig *rig, uint64_t id, size_t limit)
 
 	if (limit > LIMIT_LEGS * LIMIT_COPIES)
 		limit = LIMIT_LEGS * LIMIT_COPIES;
+	for (size_t i = 0; i < volume.leaving.count && lds.lds.count < limit; i++)
+		names[lds.lds.count++] = arena_printf(&rig->arena, "ld%" PRIu64, volume.leaving.items[i].ld->id);
 	for (size_t l = 0; l < volume.legs.count; l++) {
 		for (size_t g = 0; g < volume.legs.items[l].groups.count; g++) {
 			const struct ld_list *members = &volume.legs.items[l].groups.items[g].members;

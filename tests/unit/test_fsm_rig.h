@@ -75,7 +75,23 @@ void rig_advance_until(struct rig *rig, uint64_t volume, enum volume_phase to);
 struct outcome rig_delete(struct rig *rig, const char *name);
 struct outcome rig_attach(struct rig *rig, const char *volume, const char *nqn);
 struct outcome rig_detach(struct rig *rig, const char *volume, const char *nqn);
-/* Free at most `limit` LDs that are not freed yet. */
+/* With the slot's present epoch (and the volume's present revision). */
+struct outcome rig_slot_move(struct rig *rig, uint64_t volume, uint64_t slot, const char *to, enum move_reason reason);
+struct outcome rig_slot_advance(struct rig *rig, uint64_t volume, uint64_t slot, enum slot_phase to);
+void rig_slot_serve(struct rig *rig, uint64_t volume, uint64_t slot); /* advance until it is served */
+struct outcome rig_stale(struct rig *rig, uint64_t volume, uint64_t slot, const char *ld, enum stale_reason reason);
+struct outcome rig_rebuild(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, bool resync);
+struct outcome rig_in_sync(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld);
+struct outcome rig_replace(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, uint64_t disk);
+struct outcome rig_controller_add(struct rig *rig, uint64_t volume, const char *node);
+struct outcome rig_controller_retire(struct rig *rig, uint64_t volume, const char *node);
+struct outcome rig_controller_drop(struct rig *rig, uint64_t volume, const char *node, uint64_t epoch);
+struct outcome rig_free_one(struct rig *rig, uint64_t volume, const char *ld);
+/* The member; it must be there. */
+struct ld rig_member(struct rig *rig, uint64_t volume, size_t leg, size_t group, size_t member);
+bool rig_in_transition(struct rig *rig, uint64_t volume);
+
+/* Free at most `limit` LDs that are not freed yet, leaving ones first. */
 struct outcome rig_free(struct rig *rig, uint64_t volume, size_t limit);
 /* Delete, dismantle, free everything. */
 void rig_destroy(struct rig *rig, uint64_t volume);

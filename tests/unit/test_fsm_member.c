@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Members that go stale, are rebuilt, replaced, and what a reboot makes of them. */
+#include "tests/unit/test_fsm_rig.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const struct rig_shape shape = {
+	.name = "db1", .size_bytes = GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 1
+};
+
+/* Slot 0: n1, with ld1 on d1 of n1 and ld2 on d2 of n2. Slot 1: n2, with ld3 on d3 of n3 and ld4 on d4 of n4. */
+static uint64_t make(struct rig *rig)
+{
+	uint64_t id;
+
+	rig_open(rig);
+	rig_rack(rig, 5, 1, 10 * GIB);
+	id = rig_create(rig, &shape);
+	rig_advance_until(rig, id, VOLUME_PHASE_ONLINE);
+	for (uint64_t i = 0; i < 4; i++) {
+		assert_int_equal(rig_member(rig, id, i / 2, 0, i % 2).id, i + 1);
+		assert_int_equal(rig_member(rig, id, i / 2, 0, i % 2).disk, i + 1);
+	}
+	return id;
+}
+
+static void ld_is(struct ld ld, enum ld_state state, enum stale_reason reason, bool resync)
+{
+	assert_int_equal(ld.state, state);
+	assert_int_equal(ld.stale_reason, reason);
+	assert_int_equal(ld.resync, resync);
+}
+
+static void test_lost_and_back(void **state)
+{
+	struct outcome outcome;
+	struct rig rig;
+	uint64_t id;
+
+	(void)state;
+	id = make(&rig);
+	rig.time_ms = 9000;
+	outcome = rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST);
+	assert_int_equal(outcome.code, 0);
+	assert_int_equal(rig_volume(&rig, id).revision, outcome.revision);
+	assert_true(rig_in_transition(&rig, id));
+	ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_STALE, STALE_REASON_PATH_LOST, true);
+	assert_int_equal(rig_member(&rig, id, 0, 0, 1).since_ms, 9000);
+	assert_false(rig_volume(&rig, id).slots.items[0].unfenced);
+	rig_check(&rig);
+	/* Again, even for another reason: it is stale. */
+	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_MEDIUM).revision, outcome.revision);
+	ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_STALE, STALE_REASON_PATH_LOST, true);
+	rig_refused(rig_stale(&rig, id, 0, "ld1", STALE_REASON_MEDIUM), ERROR_FAILED_PRECONDITION,
+		    "ld1 of volume v1 is the last member of its group that is in sync");
+	rig_refused(rig_in_sync(&rig, id, 0, 2), ERROR_CONFLICT, "ld2 is stale, not rebuilding");
+
+	outcome = rig_rebuild(&rig, id, 0, 2, true);
+	assert_int_equal(outcome.code, 0);
+	ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_REBUILDING, STALE_REASON_PATH_LOST, true);
+	assert_int_equal(rig_rebuild(&rig, id, 0, 2, true).revision, outcome.revision); /* again */
+	rig_refused(rig_rebuild(&rig, id, 0, 2, false), ERROR_CONFLICT, "ld2 is rebuilding, not stale");
+	rig_refused(rig_rebuild(&rig, id, 0, 1, false), ERROR_CONFLICT, "ld1 is in-sync, not stale");
+	rig_refused(rig_stale(&rig, id, 0, "ld1", STALE_REASON_PATH_LOST), ERROR_FAILED_PRECONDITION, "last member");
+	rig_check(&rig);
+	/* Lost once more: the bitmap still knows. */
+	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST).code, 0);
+	assert_int_equal(rig_rebuild(&rig, id, 0, 2, true).code, 0);
+	outcome = rig_in_sync(&rig, id, 0, 2);
+	assert_int_equal(outcome.code, 0);
+	ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_IN_SYNC, STALE_REASON_PATH_LOST, false);
+	assert_int_equal(rig_in_sync(&rig, id, 0, 2).revision, outcome.revision); /* again */
+	assert_false(rig_in_transition(&rig, id));
+	rig_check(&rig);
+	/* Now the other one may go. */
+	assert_int_equal(rig_stale(&rig, id, 0, "ld1", STALE_REASON_MEDIUM).code, 0);
+	rig_refused(rig_rebuild(&rig, id, 0, 1, true), ERROR_FAILED_PRECONDITION, "it is copied as a whole");
+	assert_int_equal(rig_rebuild(&rig, id, 0, 1, false).code, 0);
+	/* A copy that is not complete is not completed by bitmap. */
+	assert_int_equal(rig_stale(&rig, id, 0, "ld1", STALE_REASON_PATH_LOST).code, 0);
+	rig_refused(rig_rebuild(&rig, id, 0, 1, true), ERROR_FAILED_PRECONDITION, "it is copied as a whole");
+	rig_check(&rig);
+	rig_destroy(&rig, id);
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
+static void test_refused(void **state)
+{
+	const char *both[] = { "ld1", "ld2" };
+	struct command_lds_stale stale = { 1, 0, 1, STALE_REASON_MEDIUM, { 2, both } };
+	struct command_ld_rebuild rebuild = { 1, 0, 7, 2, false };
+	struct command_ld_in_sync in_sync = { 1, 0, 7, 2 };
+	struct command_ld_replace replace = { 1, 0, 7, 2, 5 };
+	struct rig rig;
+	uint64_t id, revision;
+
+	(void)state;
+	id = make(&rig);
+	revision = fsm_revision(rig.fsm);
+	/* Of two members one would have to stay; then none goes. */
+	rig_refused(rig_apply(&rig, (struct command){ .lds_stale = &stale }), ERROR_FAILED_PRECONDITION,
+		    "ld2 of volume v1 is the last member");
+	assert_int_equal(fsm_revision(rig.fsm), revision);
+	ld_is(rig_member(&rig, id, 0, 0, 0), LD_STATE_IN_SYNC, 0, false);
+	rig_refused(rig_stale(&rig, id, 0, "ld3", STALE_REASON_MEDIUM), ERROR_INVALID_ARGUMENT,
+		    "ld3 belongs to slot 1, not to slot 0");
+	rig_refused(rig_stale(&rig, id, 0, "ld9", STALE_REASON_MEDIUM), ERROR_NOT_FOUND, "has no LD ld9");
+	rig_refused(rig_stale(&rig, id, 0, "d1", STALE_REASON_MEDIUM), ERROR_INVALID_ARGUMENT, "not the id of an LD");
+	stale.epoch = 2;
+	rig_refused(rig_apply(&rig, (struct command){ .lds_stale = &stale }), ERROR_CONFLICT, "in epoch 1, not 2");
+	rig_refused(rig_apply(&rig, (struct command){ .ld_rebuild = &rebuild }), ERROR_CONFLICT, "in epoch 1, not 7");
+	rig_refused(rig_apply(&rig, (struct command){ .ld_in_sync = &in_sync }), ERROR_CONFLICT, "in epoch 1, not 7");
+	rig_refused(rig_apply(&rig, (struct command){ .ld_replace = &replace }), ERROR_CONFLICT, "in epoch 1, not 7");
+	rig_refused(rig_rebuild(&rig, id, 1, 1, false), ERROR_INVALID_ARGUMENT, "belongs to slot 0, not to slot 1");
+	rig_refused(rig_in_sync(&rig, id, 0, 77), ERROR_NOT_FOUND, "has no LD ld77");
+	rig_refused(rig_replace(&rig, id, 0, 2, 5), ERROR_CONFLICT, "ld2 is in-sync, not stale");
+	assert_int_equal(fsm_revision(rig.fsm), revision);
+	rig_delete(&rig, "db1");
+	rig_refused(rig_stale(&rig, id, 0, "ld1", STALE_REASON_MEDIUM), ERROR_FAILED_PRECONDITION, "not online");
+	rig_close(&rig);
+}
+
+/* What a move does to members, and what is given up meanwhile. */
+static void test_move(void **state)
+{
+	struct rig rig;
+	uint64_t id;
+
+	(void)state;
+	id = make(&rig);
+	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_MEDIUM).code, 0);
+	assert_int_equal(rig_rebuild(&rig, id, 0, 2, false).code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
+	ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_STALE, STALE_REASON_HOLDER_LOST, false);
+	/* The old holder may read what it rebuilt, and nobody waits for a fence of ld2. */
+	assert_true(rig_volume(&rig, id).slots.items[0].unfenced);
+	rig_check(&rig);
+	rig_refused(rig_stale(&rig, id, 0, "ld1", STALE_REASON_NOT_FENCED), ERROR_FAILED_PRECONDITION, "last member");
+	rig_refused(rig_rebuild(&rig, id, 0, 2, false), ERROR_CONFLICT, "in phase fencing; members are rebuilt in");
+	rig_refused(rig_replace(&rig, id, 0, 2, 5), ERROR_CONFLICT, "in phase fencing");
+	rig_slot_serve(&rig, id, 0);
+	assert_int_equal(rig_rebuild(&rig, id, 0, 2, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, id, 0, 2).code, 0);
+
+	/* Lost in this epoch: not by bitmap in the next one. */
+	assert_int_equal(rig_stale(&rig, id, 1, "ld4", STALE_REASON_PATH_LOST).code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	ld_is(rig_member(&rig, id, 1, 0, 1), LD_STATE_STALE, STALE_REASON_PATH_LOST, false);
+	assert_true(rig_volume(&rig, id).slots.items[1].unfenced);
+	rig_slot_serve(&rig, id, 1);
+	rig_refused(rig_rebuild(&rig, id, 1, 4, true), ERROR_FAILED_PRECONDITION, "it is copied as a whole");
+	assert_int_equal(rig_rebuild(&rig, id, 1, 4, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, id, 1, 4).code, 0);
+
+	/* A fence that did not come is noted in phase fencing only, and only when it is news. */
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	assert_false(rig_volume(&rig, id).slots.items[1].unfenced);
+	assert_int_equal(rig_stale(&rig, id, 1, "ld3", STALE_REASON_NOT_FENCED).code, 0);
+	assert_true(rig_volume(&rig, id).slots.items[1].unfenced);
+	ld_is(rig_member(&rig, id, 1, 0, 0), LD_STATE_STALE, STALE_REASON_NOT_FENCED, false);
+	rig_slot_serve(&rig, id, 1);
+	assert_int_equal(rig_rebuild(&rig, id, 1, 3, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, id, 1, 3).code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	assert_false(rig_volume(&rig, id).slots.items[1].unfenced);
+	assert_int_equal(rig_stale(&rig, id, 1, "ld3", STALE_REASON_MEDIUM).code, 0);
+	assert_false(rig_volume(&rig, id).slots.items[1].unfenced);
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
+static void test_replace(void **state)
+{
+	static const struct command_node_cordon cordon = { .name = "n5", .cordoned = true },
+						uncordon = { .name = "n5" };
+	struct disk disk;
+	struct outcome outcome;
+	struct volume volume;
+	struct rig rig;
+	uint64_t id, all, extents;
+
+	(void)state;
+	id = make(&rig);
+	all = rig_extents_free(&rig);
+	extents = rig_volume(&rig, id).legs.items[0].group_extents;
+	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST).code, 0);
+	rig_refused(rig_replace(&rig, id, 0, 2, 1), ERROR_CONFLICT,
+		    "node \"n1\" holds another member of the group, ld1");
+	rig_refused(rig_replace(&rig, id, 0, 2, 99), ERROR_CONFLICT, "stale placement: there is no disk d99");
+	rig_do(&rig, (struct command){ .node_cordon = (struct command_node_cordon *)&cordon });
+	rig_refused(rig_replace(&rig, id, 0, 2, 5), ERROR_CONFLICT, "disk d5 of node \"n5\" is cordoned");
+	rig_do(&rig, (struct command){ .node_cordon = (struct command_node_cordon *)&uncordon });
+	assert_int_equal(rig_disk(&rig, "n5", "/dev/small", GIB / 4), 6);
+	rig_refused(rig_replace(&rig, id, 0, 2, 6), ERROR_CONFLICT, "disk d6 has ");
+	all = rig_extents_free(&rig);
+
+	outcome = rig_replace(&rig, id, 0, 2, 5);
+	assert_int_equal(outcome.code, 0);
+	rig_check(&rig);
+	volume = rig_volume(&rig, id);
+	ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_REBUILDING, 0, false);
+	assert_int_equal(rig_member(&rig, id, 0, 0, 1).id, 5);
+	assert_int_equal(rig_member(&rig, id, 0, 0, 1).disk, 5);
+	assert_int_equal(volume.leaving.count, 1);
+	assert_int_equal(volume.leaving.items[0].ld->id, 2);
+	assert_int_equal(volume.leaving.items[0].ld->ranges.count, 1);
+	ld_is(*volume.leaving.items[0].ld, LD_STATE_STALE, STALE_REASON_PATH_LOST, false);
+	assert_int_equal(rig_extents_free(&rig), all - extents);
+	/* Again, and what else may come late. */
+	assert_int_equal(rig_replace(&rig, id, 0, 2, 5).revision, outcome.revision);
+	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_MEDIUM).revision, outcome.revision);
+	rig_refused(rig_rebuild(&rig, id, 0, 2, false), ERROR_CONFLICT, "another LD took the place of ld2");
+	rig_refused(rig_in_sync(&rig, id, 0, 2), ERROR_CONFLICT, "ld2 is stale, not rebuilding");
+	rig_refused(rig_free_one(&rig, id, "ld5"), ERROR_FAILED_PRECONDITION, "ld5 is freed in phase releasing");
+
+	assert_int_equal(rig_in_sync(&rig, id, 0, 5).code, 0);
+	assert_true(rig_in_transition(&rig, id)); /* ld2 is still there */
+	outcome = (struct outcome){ .revision = rig_volume(&rig, id).revision };
+	buffer_clear(&rig.changes);
+	assert_int_equal(rig_free_one(&rig, id, "ld2").code, 0);
+	assert_int_equal(buffer_append(&rig.changes, "", 1), 0);
+	assert_non_null(strstr((const char *)rig.changes.data, "volume 1 r"));
+	assert_int_equal(rig_volume(&rig, id).revision, outcome.revision);
+	assert_int_equal(rig_volume(&rig, id).leaving.count, 0);
+	assert_false(rig_in_transition(&rig, id));
+	assert_int_equal(rig_extents_free(&rig), all);
+	assert_int_equal(fsm_disk_get(rig.fsm, 2, &rig.arena, &disk, NULL), 0);
+	assert_int_equal(disk.lds, 0);
+	rig_refused(rig_free_one(&rig, id, "ld2"), ERROR_NOT_FOUND, "has no LD ld2");
+	rig_check(&rig);
+
+	/* A replaced LD that is still there when the volume is deleted goes with the others. */
+	assert_int_equal(rig_stale(&rig, id, 1, "ld3", STALE_REASON_MEDIUM).code, 0);
+	assert_int_equal(rig_replace(&rig, id, 1, 3, 2).code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
+	rig_check(&rig);
+	rig_destroy(&rig, id);
+	rig_check(&rig);
+	assert_int_equal(rig_extents_free(&rig), all + 4 * extents);
+	rig_compare_replay(&rig);
+	rig_compare_dump(&rig);
+	rig_close(&rig);
+}
+
+/* The node of an LD that leaves hears of it, to the end. */
+static void test_leaving_heard(void **state)
+{
+	struct rig rig;
+	uint64_t id;
+
+	(void)state;
+	id = make(&rig);
+	assert_int_equal(rig_stale(&rig, id, 1, "ld4", STALE_REASON_MEDIUM).code, 0);
+	assert_int_equal(rig_replace(&rig, id, 1, 4, 5).code, 0);
+	buffer_clear(&rig.changes);
+	assert_int_equal(rig_in_sync(&rig, id, 1, 5).code, 0);
+	assert_int_equal(rig_free_one(&rig, id, "ld4").code, 0);
+	assert_int_equal(rig_stale(&rig, id, 1, "ld5", STALE_REASON_MEDIUM).code, 0);
+	assert_int_equal(buffer_append(&rig.changes, "", 1), 0);
+	assert_string_equal((const char *)rig.changes.data, "volume 1 r18: n1 n2 n3 n4 n5\n"
+							    "volume 1 r19: n1 n2 n3 n4 n5\n"
+							    "volume 1 r20: n1 n2 n3 n5\n");
+	rig_close(&rig);
+}
+
+/* Leaving LDs may go before the others, and last. */
+static void test_release_order(void **state)
+{
+	for (int last = 0; last < 2; last++) {
+		struct volume volume;
+		struct rig rig;
+		uint64_t id;
+
+		(void)state;
+		id = make(&rig);
+		assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_MEDIUM).code, 0);
+		assert_int_equal(rig_replace(&rig, id, 0, 2, 5).code, 0);
+		rig_delete(&rig, "db1");
+		if (!last)
+			assert_int_equal(rig_free_one(&rig, id, "ld2").code, 0);
+		rig_advance_until(&rig, id, VOLUME_PHASE_RELEASING);
+		for (const char *names[] = { "ld1", "ld3", "ld4", "ld5" }, **name = names; name < names + 4; name++) {
+			assert_int_equal(rig_free_one(&rig, id, *name).code, 0);
+			rig_check(&rig);
+		}
+		if (last)
+			assert_int_equal(rig_free_one(&rig, id, "ld2").code, 0);
+		assert_int_equal(fsm_volume_get(rig.fsm, id, &rig.arena, &volume, NULL), ERROR_NOT_FOUND);
+		rig_check(&rig);
+		rig_close(&rig);
+	}
+}
+
+/* --- reboots ---------------------------------------------------------------------------------------------------- */
+
+static struct outcome reboot(struct rig *rig, const char *name, const char *address, int boot)
+{
+	struct command_node_register node = { .name = name, .address = address, .port = 4420, .version = "1" };
+
+	memset(node.boot_id, boot, sizeof(node.boot_id));
+	return rig_do(rig, (struct command){ .node_register = &node });
+}
+
+static void test_reboot(void **state)
+{
+	struct command_disk_add disk = { .path = "/dev/x", .size_bytes = 20 * GIB, .volatile_cache = true };
+	struct rig_shape two = { .name = "b", .size_bytes = GIB, .copies = 2, .controllers = 1, .legs = 2 };
+	char name[8], address[16];
+	uint64_t revision;
+	struct rig rig;
+
+	(void)state;
+	/* n1 and n2 lose what their caches hold, n3 does not. */
+	rig_open(&rig);
+	rig_cluster(&rig);
+	for (unsigned i = 1; i <= 3; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		snprintf(address, sizeof(address), "10.0.0.%u", i);
+		rig_node(&rig, name, address, NULL);
+		disk.node = name;
+		disk.volatile_cache = i < 3;
+		rig_do(&rig, (struct command){ .disk_add = &disk });
+	}
+	rig_create(&rig, &two); /* d1 d2, d3 d1 or so */
+	two.name = "new";
+	rig_create(&rig, &two);
+	rig_advance_until(&rig, 1, VOLUME_PHASE_ONLINE);
+	assert_int_equal(rig_member(&rig, 1, 0, 0, 0).disk, 1);
+	assert_int_equal(rig_member(&rig, 1, 0, 0, 1).disk, 2);
+	buffer_clear(&rig.changes);
+	revision = reboot(&rig, "n1", "10.0.0.1", 8).revision;
+	ld_is(rig_member(&rig, 1, 0, 0, 0), LD_STATE_STALE, STALE_REASON_REBOOTED, false);
+	ld_is(rig_member(&rig, 1, 0, 0, 1), LD_STATE_IN_SYNC, 0, false);
+	assert_int_equal(rig_volume(&rig, 1).revision, revision);
+	assert_true(rig_in_transition(&rig, 1));
+	assert_int_equal(buffer_append(&rig.changes, "", 1), 0);
+	assert_non_null(strstr((const char *)rig.changes.data, "volume 1 r"));
+	/* What was never formatted has nothing to lose. */
+	assert_null(strstr((const char *)rig.changes.data, "volume 2 r"));
+	ld_is(rig_member(&rig, 2, 0, 0, 0), LD_STATE_IN_SYNC, 0, false);
+	rig_check(&rig);
+
+	/* The last one stays, and it is no change of the volume. */
+	revision = rig_volume(&rig, 1).revision;
+	reboot(&rig, "n2", "10.0.0.2", 8);
+	ld_is(rig_member(&rig, 1, 0, 0, 1), LD_STATE_IN_SYNC, 0, false);
+	for (size_t l = 0; l < 2; l++)
+		assert_true(rig_member(&rig, 1, l, 0, 0).state == LD_STATE_IN_SYNC ||
+			    rig_member(&rig, 1, l, 0, 1).state == LD_STATE_IN_SYNC);
+	/* Same boot id: nothing. */
+	revision = fsm_revision(rig.fsm);
+	reboot(&rig, "n2", "10.0.0.2", 8);
+	assert_int_equal(fsm_revision(rig.fsm), revision);
+	/* A cache that keeps what it holds. */
+	revision = rig_volume(&rig, 1).revision;
+	reboot(&rig, "n3", "10.0.0.3", 8);
+	assert_int_equal(rig_volume(&rig, 1).revision, revision);
+	rig_check(&rig);
+
+	/* A rebuild begins again; what was lost before cannot come back by bitmap. */
+	assert_int_equal(rig_rebuild(&rig, 1, 0, rig_member(&rig, 1, 0, 0, 0).id, false).code, 0);
+	reboot(&rig, "n1", "10.0.0.1", 9);
+	ld_is(rig_member(&rig, 1, 0, 0, 0), LD_STATE_STALE, STALE_REASON_REBOOTED, false);
+	assert_int_equal(rig_rebuild(&rig, 1, 0, rig_member(&rig, 1, 0, 0, 0).id, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, 1, 0, rig_member(&rig, 1, 0, 0, 0).id).code, 0);
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld1", STALE_REASON_PATH_LOST).code, 0);
+	/* With a new address: one change, of everything. */
+	buffer_clear(&rig.changes);
+	revision = reboot(&rig, "n1", "10.0.9.1", 10).revision;
+	ld_is(rig_member(&rig, 1, 0, 0, 0), LD_STATE_STALE, STALE_REASON_REBOOTED, false);
+	assert_int_equal(rig_volume(&rig, 1).revision, revision);
+	assert_int_equal(rig_volume(&rig, 2).revision, revision);
+	rig_refused(rig_rebuild(&rig, 1, 0, 1, true), ERROR_FAILED_PRECONDITION, "lost what its cache held");
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lost_and_back), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_move),	      cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_leaving_heard), cmocka_unit_test(test_release_order),
+		cmocka_unit_test(test_reboot),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
