@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/label.h"
+#include "agent/superblock.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
 
@@ -24,6 +25,10 @@ static int print_table(const struct observed_target_list *table, struct buffer *
 
 static int print_create(const struct action *action, struct buffer *output)
 {
+	for (size_t i = 0; i < action->resyncs.count; i++) {
+		if (buffer_printf(output, "%s%s", i == 0 ? "  resync by " : ",", action->resyncs.items[i]) != 0)
+			return -1;
+	}
 	for (size_t i = 0; i < action->zeros.count; i++) {
 		if (buffer_printf(output, "%s%s", i == 0 ? "  after clearing " : ",", action->zeros.items[i].device) !=
 		    0)
@@ -52,16 +57,22 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_DM_REMOVE:
 		return buffer_printf(output, "dm      remove     %s", a->name);
 	case ACTION_DM_RELOAD:
-		return buffer_printf(output, "dm      reload     %s", a->name) == 0 ? print_table(&a->table, output)
-										    : -1;
+		return buffer_printf(output, "dm      reload     %s", a->name) == 0 ? print_create(a, output) : -1;
 	case ACTION_DM_RESUME:
 		return buffer_printf(output, "dm      resume     %s", a->name);
 	case ACTION_LABEL_READ:
 		return buffer_printf(output, "label   read       %s", a->name);
 	case ACTION_LABEL_WRITE:
-		return buffer_printf(output,
-				     "label   write      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64,
-				     a->name, a->label.ld, a->label.volume, a->label.leg, a->label.group);
+		return buffer_printf(
+			output, "label   write      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64 "%s%s%s",
+			a->name, a->label.ld, a->label.volume, a->label.leg, a->label.group,
+			a->label.formatted ? "" : ", being rebuilt", a->superblock != NULL ? ", complete as " : "",
+			a->superblock != NULL ? a->superblock : "");
+	case ACTION_FILL:
+		return buffer_printf(output, "block   fill       %s", a->name);
+	case ACTION_LABEL_RAISE:
+		return buffer_printf(output, "label   raise      %s  ld%" PRIu64 " to epoch %" PRIu64, a->name,
+				     a->label.ld, a->label.epoch);
 	case ACTION_PORT_CREATE:
 		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
 				     a->port);
@@ -87,6 +98,15 @@ int action_print(const struct action *a, struct buffer *output)
 		return buffer_printf(output, "nvmet   link       %s to port %" PRIu64, a->nqn, a->port);
 	case ACTION_UNLINK:
 		return buffer_printf(output, "nvmet   unlink     %s from port %" PRIu64, a->nqn, a->port);
+	case ACTION_REJECT:
+		return buffer_printf(output, "nvmet   reject     new connections to port %" PRIu64 " for %s", a->port,
+				     a->nqn);
+	case ACTION_ADMIT:
+		return buffer_printf(output, "nvmet   admit      new connections to port %" PRIu64 " for %s", a->port,
+				     a->nqn);
+	case ACTION_DROP:
+		return buffer_printf(output, "nvme    drop       %s at %s:%" PRIu64, a->import.nqn, a->import.address,
+				     a->import.port);
 	case ACTION_CONNECT:
 		return buffer_printf(output, "nvme    connect    %s at %s:%" PRIu64, a->import.nqn, a->import.address,
 				     a->import.port);
@@ -123,11 +143,55 @@ static int label_read(const struct action *action, struct kernel *kernel, struct
 	return 0;
 }
 
-static int dm_create(const struct action *action, struct kernel *kernel, struct error *error)
+/* What is there is looked at once more: the plan may be old, and a later epoch is never lowered. */
+static int label_raise(const struct action *action, struct kernel *kernel, struct arena *arena,
+		       struct observed_label *ret_label, struct error *error)
+{
+	uint8_t block[LABEL_BLOCK_BYTES];
+	struct observed_label found;
+	struct ld_label *label;
+	int code = label_read(action, kernel, arena, &found, error);
+
+	if (code != 0)
+		return code;
+	if (found.label == NULL || !label_is_same(found.label, &action->label))
+		return error_set(error, ERROR_CONFLICT, "the label of %s is not the one that was read before",
+				 action->name);
+	if (found.label->epoch > action->label.epoch)
+		return error_set(error, ERROR_CONFLICT, "the label of %s has a later epoch, %" PRIu64, action->name,
+				 found.label->epoch);
+	label = arena_alloc(arena, sizeof(*label));
+	if (label == NULL)
+		return error_set_nomem(error);
+	*label = *found.label;
+	label->epoch = action->label.epoch;
+	label_encode(label, block);
+	code = kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
+	if (code != 0)
+		return code;
+	found.label = label;
+	*ret_label = found;
+	return 0;
+}
+
+/* What a device needs before its table is loaded. */
+static int prepare(const struct action *action, struct kernel *kernel, struct error *error)
 {
 	const struct kernel_operations *operations = kernel->operations;
+	uint8_t block[SUPERBLOCK_BLOCK_BYTES];
 	int code = 0;
 
+	for (size_t i = 0; i < action->resyncs.count && code == 0; i++) {
+		const char *device = action->resyncs.items[i];
+
+		code = operations->block_read(kernel, device, 0, block, sizeof(block), error);
+		if (code == 0)
+			code = superblock_check(block, device, error);
+		if (code != 0)
+			break;
+		superblock_request_resync(block);
+		code = operations->block_write(kernel, device, 0, block, sizeof(block), error);
+	}
 	for (size_t i = 0; i < action->zeros.count && code == 0; i++) {
 		const struct target_zero *zero = &action->zeros.items[i];
 
@@ -135,29 +199,55 @@ static int dm_create(const struct action *action, struct kernel *kernel, struct 
 	}
 	if (code == 0 && action->message != NULL)
 		code = operations->dm_message(kernel, action->message_device, action->message, error);
-	return code != 0 ? code : operations->dm_create(kernel, action->name, action->uuid, &action->table, error);
+	return code;
+}
+
+static int label_write(const struct action *action, struct kernel *kernel, struct error *error)
+{
+	uint8_t block[LABEL_BLOCK_BYTES], superblock[SUPERBLOCK_BLOCK_BYTES];
+	int code = 0;
+
+	if (action->superblock != NULL) {
+		code = kernel->operations->block_read(kernel, action->superblock, 0, superblock, sizeof(superblock),
+						      error);
+		if (code == 0)
+			code = superblock_check(superblock, action->superblock, error);
+		if (code == 0 && !superblock_is_complete(superblock))
+			code = error_set(error, ERROR_UNAVAILABLE, "%s does not say yet that the rebuild is complete",
+					 action->superblock);
+	}
+	if (code != 0)
+		return code;
+	label_encode(&action->label, block);
+	return kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
 }
 
 int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
 		   struct observed_label *ret_label, struct error *error)
 {
 	const struct kernel_operations *operations = kernel->operations;
-	uint8_t block[LABEL_BLOCK_BYTES];
+	int code;
 
 	switch (action->kind) {
 	case ACTION_DM_CREATE:
-		return dm_create(action, kernel, error);
+		code = prepare(action, kernel, error);
+		return code != 0 ? code
+				 : operations->dm_create(kernel, action->name, action->uuid, &action->table, error);
 	case ACTION_DM_REMOVE:
 		return operations->dm_remove(kernel, action->name, error);
 	case ACTION_DM_RELOAD:
-		return operations->dm_reload(kernel, action->name, &action->table, error);
+		code = prepare(action, kernel, error);
+		return code != 0 ? code : operations->dm_reload(kernel, action->name, &action->table, error);
 	case ACTION_DM_RESUME:
 		return operations->dm_resume(kernel, action->name, error);
 	case ACTION_LABEL_READ:
 		return label_read(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_WRITE:
-		label_encode(&action->label, block);
-		return operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
+		return label_write(action, kernel, error);
+	case ACTION_FILL:
+		return operations->block_fill(kernel, action->name, NULL, error);
+	case ACTION_LABEL_RAISE:
+		return label_raise(action, kernel, arena, ret_label, error);
 	case ACTION_PORT_CREATE:
 		return operations->port_create(kernel, action->mark, action->port, action->address, error);
 	case ACTION_PORT_REMOVE:
@@ -180,6 +270,12 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->port_link(kernel, action->port, action->nqn, error);
 	case ACTION_UNLINK:
 		return operations->port_unlink(kernel, action->port, action->nqn, error);
+	case ACTION_REJECT:
+		return operations->port_reject(kernel, action->port, action->nqn, error);
+	case ACTION_ADMIT:
+		return operations->port_admit(kernel, action->port, action->nqn, error);
+	case ACTION_DROP:
+		return operations->import_drop(kernel, &action->import, error);
 	case ACTION_CONNECT:
 		return operations->import_connect(kernel, &action->import, error);
 	case ACTION_DISCONNECT:

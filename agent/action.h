@@ -14,6 +14,8 @@ enum action_kind {
 	ACTION_DM_RESUME,
 	ACTION_LABEL_READ,
 	ACTION_LABEL_WRITE,
+	ACTION_FILL,
+	ACTION_LABEL_RAISE,
 	ACTION_PORT_CREATE,
 	ACTION_PORT_REMOVE,
 	ACTION_SUBSYSTEM_CREATE,
@@ -25,8 +27,11 @@ enum action_kind {
 	ACTION_HOST_DENY,
 	ACTION_LINK,
 	ACTION_UNLINK,
+	ACTION_REJECT,
+	ACTION_ADMIT,
 	ACTION_CONNECT,
 	ACTION_DISCONNECT,
+	ACTION_DROP,
 };
 
 /* Which members count depends on the kind; all memory belongs to the plan. */
@@ -36,10 +41,12 @@ struct action {
 	const char *name; /* dm device */
 	const char *uuid;
 	struct observed_target_list table;
-	struct target_zero_list zeros; /* DM_CREATE: clear these first, */
+	struct string_list resyncs;    /* DM_CREATE: ask for a resync in these raid superblocks first, */
+	struct target_zero_list zeros; /* DM_CREATE, DM_RELOAD: clear these, */
 	const char *message_device;    /* then send this message, then create */
 	const char *message;
-	struct ld_label label;
+	struct ld_label label;	/* LABEL_RAISE: with the new epoch */
+	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */
 	const char *nqn;
 	const char *host;
 	const char *mark;
@@ -53,7 +60,8 @@ struct action {
 /* Append one line of text without a newline. Returns 0 or -1 when memory is exhausted. */
 int action_print(const struct action *action, struct buffer *output);
 
-/* Do it; blocks. LABEL_READ fills *ret_label, whose memory is in `arena`; the others leave both alone. */
+/* Do it; blocks. LABEL_READ and LABEL_RAISE fill *ret_label, whose memory is in `arena`; the others leave both alone.
+ */
 int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
 		   struct observed_label *ret_label, struct error *error);
 

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "agent/desired_store.h"
+#include "agent/gatekeeper.h"
 #include "agent/reconcile.h"
 #include "agent/session.h"
 #include "agent/text.h"
@@ -24,10 +25,12 @@ struct agent {
 	const struct options *options;
 	struct kernel *kernel;
 	struct worker_pool pool;
+	struct worker_pool gate_pool; /* of its own: the gate must not wait behind other work */
 	struct desired_store *store;
 	struct reconciler *reconciler;
-	struct session *session; /* NULL when applying a file */
-	struct buffer left;	 /* apply: the plan at the deadline */
+	struct session *session;       /* NULL when applying a file */
+	struct gatekeeper *gatekeeper; /* NULL on a node that never holds a controller, and when applying a file */
+	struct buffer left;	       /* apply: the plan at the deadline */
 	uint64_t stop_ms;
 	bool stopping, done, abandoned;
 };
@@ -36,11 +39,14 @@ static void on_stop_poll(uv_timer_t *timer)
 {
 	struct agent *agent = timer->data;
 
-	if (!worker_pool_is_idle(&agent->pool) && uv_now(&agent->loop) - agent->stop_ms < STOP_TIMEOUT_MS)
+	bool idle = worker_pool_is_idle(&agent->pool) && worker_pool_is_idle(&agent->gate_pool);
+
+	if (!idle && uv_now(&agent->loop) - agent->stop_ms < STOP_TIMEOUT_MS)
 		return;
 	/* A call that does not return ends with the process, or not at all. */
-	agent->abandoned = !worker_pool_is_idle(&agent->pool);
+	agent->abandoned = !idle;
 	worker_pool_close(&agent->pool);
+	worker_pool_close(&agent->gate_pool);
 	uv_close((uv_handle_t *)timer, NULL);
 }
 
@@ -51,8 +57,10 @@ static void stop(struct agent *agent)
 		return;
 	agent->stopping = true;
 	agent->stop_ms = uv_now(&agent->loop);
-	worker_pool_stop(&agent->pool);
 	session_close(agent->session);
+	gatekeeper_close(agent->gatekeeper);
+	worker_pool_stop(&agent->pool);
+	worker_pool_stop(&agent->gate_pool);
 	reconciler_close(agent->reconciler);
 	uv_close((uv_handle_t *)&agent->terminate, NULL);
 	uv_close((uv_handle_t *)&agent->interrupt, NULL);
@@ -93,7 +101,8 @@ static void on_passed(void *data)
 	if (observed == NULL)
 		return;
 	session_start(agent->session, &observed->disks);
-	session_report(agent->session, reconciler_statuses(agent->reconciler), &observed->disks);
+	session_report(agent->session, reconciler_statuses(agent->reconciler), reconciler_health(agent->reconciler),
+		       &observed->disks);
 }
 
 static void on_desired(void *data)
@@ -109,11 +118,33 @@ static void on_opened(void *data)
 	on_passed(data);
 }
 
+static void on_welcomed(void *data, uint64_t heartbeat_ms, uint64_t lease_ms)
+{
+	gatekeeper_opened(((struct agent *)data)->gatekeeper, heartbeat_ms, lease_ms);
+}
+
+static void on_sent(void *data, uint64_t sequence, uint64_t now_ms)
+{
+	gatekeeper_sent(((struct agent *)data)->gatekeeper, sequence, now_ms);
+}
+
+static void on_answered(void *data, uint64_t sequence)
+{
+	gatekeeper_answered(((struct agent *)data)->gatekeeper, sequence);
+}
+
 static int begin(struct agent *agent, const struct options *options, struct kernel *kernel, bool with_session,
 		 struct error *error)
 {
 	const struct reconciler_events reconciler_events = { on_passed, agent };
-	const struct session_events session_events = { on_desired, on_opened, agent };
+	const struct session_events session_events = {
+		.desired = on_desired,
+		.opened = on_opened,
+		.data = agent,
+		.welcomed = on_welcomed,
+		.sent = on_sent,
+		.answered = on_answered,
+	};
 	int code;
 
 	memset(agent, 0, sizeof(*agent));
@@ -122,9 +153,14 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 	agent->store = desired_store_make();
 	if (agent->store == NULL)
 		return error_set_nomem(error);
+	/* Before anything can be exported. */
+	if (with_session && !options->storage_only && kernel->operations->gate_guard(kernel, options->port, error) != 0)
+		return (int)error->code;
 	code = uv_loop_init(&agent->loop);
 	if (code == 0)
 		code = worker_pool_open(&agent->pool, &agent->loop, STUCK_AFTER_MS);
+	if (code == 0)
+		code = worker_pool_open(&agent->gate_pool, &agent->loop, STUCK_AFTER_MS);
 	if (code != 0)
 		return error_set(error, ERROR_INTERNAL, "cannot start: %s", uv_strerror(code));
 	uv_signal_init(&agent->loop, &agent->terminate);
@@ -139,7 +175,13 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 	if (!with_session)
 		return 0;
 	agent->session = session_make(&agent->loop, options, agent->store, &session_events);
-	return agent->session == NULL ? error_set_nomem(error) : 0;
+	if (agent->session == NULL)
+		return error_set_nomem(error);
+	if (options->storage_only)
+		return 0;
+	agent->gatekeeper = gatekeeper_make(&agent->loop, &agent->gate_pool, kernel, agent->store, agent->reconciler,
+					    options->port);
+	return agent->gatekeeper == NULL ? error_set_nomem(error) : 0;
 }
 
 /* Run until stopped. */

@@ -24,6 +24,7 @@ enum {
 	AT_LD = AT_MEMBER + 8,
 	AT_EPOCH = AT_LD + 8,
 	AT_SIZE = AT_EPOCH + 8,
+	AT_REBUILD = AT_SIZE + 8,
 };
 
 static void put(uint8_t *at, uint64_t value, int bytes)
@@ -55,6 +56,7 @@ void label_encode(const struct ld_label *label, uint8_t ret_block[LABEL_BLOCK_BY
 	put(ret_block + AT_LD, label->ld, 8);
 	put(ret_block + AT_EPOCH, label->epoch, 8);
 	put(ret_block + AT_SIZE, label->size_bytes, 8);
+	put(ret_block + AT_REBUILD, label->rebuild_ms, 8);
 	put(ret_block + LABEL_CHECKSUM_AT, XXH64(ret_block, LABEL_CHECKSUM_AT, 0), 8);
 }
 
@@ -83,6 +85,7 @@ int label_decode(const uint8_t block[LABEL_BLOCK_BYTES], struct arena *arena, st
 	label.ld = get(block + AT_LD, 8);
 	label.epoch = get(block + AT_EPOCH, 8);
 	label.size_bytes = get(block + AT_SIZE, 8);
+	label.rebuild_ms = get(block + AT_REBUILD, 8);
 	*ret_label = label;
 	return 0;
 }

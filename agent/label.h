@@ -2,6 +2,7 @@
 /*
  * The label of an LD: one block of 4096 bytes at its start, little-endian, with a checksum.
  * It is written last, when a leg was formatted, and tells from then on that there is something of value.
+ * While a member is rebuilt, its label says which rebuild it is and not "formatted": no holder takes it for in sync.
  */
 #ifndef DNVME_AGENT_LABEL_H
 #define DNVME_AGENT_LABEL_H
@@ -23,7 +24,7 @@ void label_encode(const struct ld_label *label, uint8_t ret_block[LABEL_BLOCK_BY
 int label_decode(const uint8_t block[LABEL_BLOCK_BYTES], struct arena *arena, struct ld_label *ret_label,
 		 struct error *error);
 
-/* Whether both name the same LD at the same place. Epoch and `formatted` are not compared. */
+/* Whether both name the same LD at the same place. Epoch, `formatted` and `rebuild_ms` are not compared. */
 bool label_is_same(const struct ld_label *a, const struct ld_label *b);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/lane.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,13 +63,55 @@ void lane_job_free(struct lane_job *lane)
 /* What a label device is known to hold changes with these, even if they fail half-way. */
 static int note_rewritten(struct lane_job *lane, const struct action *action)
 {
-	if (action->kind == ACTION_LABEL_WRITE)
+	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
 		return list_push_string(&lane->arena, &lane->rewritten, action->name);
 	for (size_t i = 0; i < action->zeros.count; i++) {
 		if (list_push_string(&lane->arena, &lane->rewritten, action->zeros.items[i].device) != 0)
 			return -1;
 	}
 	return 0;
+}
+
+bool lane_job_is_telling(struct lane_job *lane, char ret_step[WORKER_STEP_SIZE])
+{
+	if (!atomic_load(&lane->telling))
+		return false;
+	worker_step_get(&lane->job, ret_step);
+	return true;
+}
+
+struct telling {
+	struct lane_job *lane;
+	const char *name;
+	unsigned percent; /* told last */
+};
+
+static bool tell(void *data, uint64_t done, uint64_t total)
+{
+	struct telling *telling = data;
+	unsigned percent = total > 0 ? (unsigned)(done / (total / 100 + 1)) : 0;
+	char text[WORKER_STEP_SIZE];
+
+	if (percent != telling->percent) {
+		telling->percent = percent;
+		snprintf(text, sizeof(text), "mapping blocks of %s: %u %%", telling->name, percent);
+		worker_step(&telling->lane->job, text);
+	}
+	return !worker_is_stopping(&telling->lane->job);
+}
+
+/* It takes long, says how far it came, and ends when the program does. */
+static int fill(struct lane_job *lane, const struct action *action)
+{
+	struct telling telling = { lane, action->name, 100 };
+	const struct kernel_progress progress = { &telling, tell };
+	int code;
+
+	tell(&telling, 0, 1);
+	atomic_store(&lane->telling, true);
+	code = lane->kernel->operations->block_fill(lane->kernel, action->name, &progress, &lane->error);
+	atomic_store(&lane->telling, false);
+	return code;
 }
 
 void lane_job_run(struct worker_job *job)
@@ -88,7 +131,9 @@ void lane_job_run(struct worker_job *job)
 		}
 		worker_step(job, (const char *)text.data);
 		log_info("doing", "what=\"%s\"", (const char *)text.data);
-		if (action_execute(action, lane->kernel, &lane->arena, &label, &lane->error) != 0)
+		if ((action->kind == ACTION_FILL
+			     ? fill(lane, action)
+			     : action_execute(action, lane->kernel, &lane->arena, &label, &lane->error)) != 0)
 			log_failure(LOG_LEVEL_WARNING, (const char *)text.data, &lane->error);
 		buffer_free(&text);
 		if (label.device == NULL)

@@ -27,7 +27,8 @@ struct lane_job {
 	struct owner object;
 	size_t *actions; /* indexes into the plan */
 	size_t action_count;
-	bool finished; /* the loop's: ended while an observation was under way */
+	atomic_bool telling; /* the present step says how far it came */
+	bool finished;	     /* the loop's: ended while an observation was under way */
 	/* Results, valid after the end. */
 	struct error error; /* code 0: all went well */
 	struct arena arena;
@@ -38,6 +39,9 @@ struct lane_job {
 /* The actions of the plan in that lane. NULL when memory is exhausted. Takes a reference to the box. */
 struct lane_job *lane_job_make(struct plan_box *box, struct kernel *kernel, const char *lane);
 void lane_job_free(struct lane_job *lane);
+
+/* What the present step says about how far it came; false when it says nothing. */
+bool lane_job_is_telling(struct lane_job *lane, char ret_step[WORKER_STEP_SIZE]);
 
 /* The function for the thread: stops at the first failure. */
 void lane_job_run(struct worker_job *job);

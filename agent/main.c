@@ -29,6 +29,8 @@ static int kernel_open(const struct options *options, struct kernel **ret_kernel
 	int code = options->backend == OPTIONS_BACKEND_SIM ? kernel_sim_open(options->sim_state, &kernel, error)
 							   : kernel_linux_open(&kernel, error);
 
+	if (code == 0 && options->backend == OPTIONS_BACKEND_SIM)
+		kernel_sim_labels_assume(kernel);
 	for (size_t i = 0; code == 0 && i < options->sim_disks.count; i++) {
 		code = kernel_sim_disk_add(kernel, options->sim_disks.items[i], error);
 		if (code != 0)

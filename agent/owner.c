@@ -44,8 +44,31 @@ static bool starts_with(const char *text, const char *prefix, const char **ret_r
 	return true;
 }
 
-static const char *const leg_kinds[] = { "label-",    "raidmeta-", "raiddata-", "raid-", "thinmeta-",
-					 "thindata-", "pool-",	   "thin-",	"leg-" };
+static const char *const leg_kinds[] = { "label-",    "raidmeta-", "raiddata-", "raid-",
+					 "thinmeta-", "thindata-", "pool-",	"thin-" };
+
+/* "v2.s0.nodeb" from "v2.l0.s0.nodeb". */
+static bool consumer_id(const char *text, const char *end, char *ret_id, size_t size)
+{
+	const char *rest = memchr(text, '.', (size_t)(end - text));
+	size_t volume;
+
+	if (rest == NULL || !head(text, end, 4, ret_id, size))
+		return false;
+	volume = (size_t)(rest - text);
+	rest = memchr(rest + 1, '.', (size_t)(end - rest - 1));
+	/* What was cut out is longer than what is moved by: it fits. */
+	snprintf(ret_id + volume, size - volume, "%.*s", (int)(end - rest), rest);
+	return true;
+}
+
+static bool consumer_owner(const char *id, const char *end, bool parked, struct owner *owner)
+{
+	owner->kind = OBJECT_KIND_CONSUMER;
+	return consumer_id(id, end, owner->id, sizeof(owner->id)) &&
+	       (parked ? head(owner->id, owner->id + strlen(owner->id), 3, owner->lane, sizeof(owner->lane))
+		       : head(id, end, 2, owner->lane, sizeof(owner->lane)));
+}
 
 bool owner_of_dm(const char *cluster, const char *uuid, struct owner *ret_owner)
 {
@@ -62,6 +85,13 @@ bool owner_of_dm(const char *cluster, const char *uuid, struct owner *ret_owner)
 	} else if (starts_with(kind, "volume-", &id)) {
 		owner.kind = OBJECT_KIND_VOLUME;
 		ok = head(id, end, 1, owner.id, sizeof(owner.id)) && head(id, end, 1, owner.lane, sizeof(owner.lane));
+	} else if (starts_with(kind, "leg-", &id)) {
+		ok = consumer_owner(id, end, false, &owner);
+	} else if (starts_with(kind, "parked-v", &id)) {
+		ok = consumer_owner(id - 1, end, true, &owner);
+	} else if (starts_with(kind, "parked-", &id)) {
+		owner.kind = OBJECT_KIND_EXPORT;
+		ok = head(id, end, 3, owner.id, sizeof(owner.id)) && head(id, end, 3, owner.lane, sizeof(owner.lane));
 	}
 	for (size_t i = 0; !ok && i < sizeof(leg_kinds) / sizeof(leg_kinds[0]); i++) {
 		if (!starts_with(kind, leg_kinds[i], &id))
@@ -99,8 +129,9 @@ static bool nqn_parse(const char *cluster, const char *nqn, bool import, struct 
 			memcpy(owner.id, export, sizeof(export));
 		}
 	} else if (starts_with(kind, "leg:", &id)) {
-		owner.kind = OBJECT_KIND_VOLUME;
-		ok = head(id, end, 1, owner.id, sizeof(owner.id)) && head(id, end, 3, lane, sizeof(lane));
+		/* The import is part of the consumer's own volume. */
+		owner.kind = import ? OBJECT_KIND_VOLUME : OBJECT_KIND_CONSUMER;
+		ok = head(id, end, import ? 1 : 3, owner.id, sizeof(owner.id)) && head(id, end, 3, lane, sizeof(lane));
 	} else if (!import && starts_with(kind, "volume:", &id)) {
 		/* An import of a volume is a host's business, even on a node of ours. */
 		owner.kind = OBJECT_KIND_VOLUME;
@@ -157,4 +188,12 @@ bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct 
 bool owner_is(const struct owner *owner, enum object_kind kind, const char *id)
 {
 	return owner->kind == kind && strcmp(owner->id, id) == 0;
+}
+
+bool owner_is_within(const struct owner *owner, enum object_kind kind, const char *id)
+{
+	size_t length = strlen(id);
+
+	return owner_is(owner, kind, id) || (kind == OBJECT_KIND_VOLUME && owner->kind == OBJECT_KIND_CONSUMER &&
+					     strncmp(owner->id, id, length) == 0 && owner->id[length] == '.');
 }

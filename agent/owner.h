@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whose a thing in the kernel is. Names carry object id and epoch, so that an agent without memory can tell.
+ * Whose a thing in the kernel is (v2.s0.nodeb: the export of the legs of slot 0 to the consumer nodeb). Names carry
+ * object id and epoch, so that an agent without memory can tell.
  *
  * The lane of a thing is the queue in which its actions run: one after the other within a lane, lanes side by side.
  *
  *   thing                                             object         lane
  *   dm ld, uuid …-ld-d1.v2.s0.ld7-e1                  export         d1.v2.s0
+ *   dm parked, uuid …-parked-d1.v2.s0.n3-e1           export         d1.v2.s0
  *   nvmet …:slot:d1.v2.s0:e1                          export         d1.v2.s0
  *   import of …:slot:d1.v2.s0:e1                      volume v2      import d1.v2.s0
  *   dm label, raidmeta, raiddata, raid, thinmeta,
- *      thindata, pool, thin, leg, id v2.l0[…]         volume v2      v2.l0
- *   nvmet …:leg:v2.s0.nodeb                           volume v2      v2.s0.nodeb
+ *      thindata, pool, thin, id v2.l0[…]              volume v2      v2.l0
+ *   dm leg, uuid …-leg-v2.l0.s0.nodeb-e1              v2.s0.nodeb    v2.l0
+ *   dm parked, uuid …-parked-v2.l0.s0.nodeb-e0        v2.s0.nodeb    v2.s0.nodeb
+ *   nvmet …:leg:v2.s0.nodeb                           v2.s0.nodeb    v2.s0.nodeb
  *   import of …:leg:v2.s1.nodea                       volume v2      import v2.s1.nodea
  *   dm volume, nvmet …:volume:v2                      volume v2      v2
  *   nvmet port marked dnvme-<cluster>-d1              disk d1        port 4421
@@ -43,5 +47,8 @@ void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner);
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE]);
 
 bool owner_is(const struct owner *owner, enum object_kind kind, const char *id);
+
+/* Whether it is that object, or an export to a consumer of that volume. */
+bool owner_is_within(const struct owner *owner, enum object_kind kind, const char *id);
 
 #endif

@@ -1,35 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is wanted and not there is made: imports, then device-mapper devices from the bottom. */
+/* What is wanted and not there is made: device-mapper devices from the bottom. */
+#include "agent/group.h"
 #include "agent/planner.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "agent/label.h"
+#include "agent/list.h"
 #include "lib/model/names.h"
-
-int planner_build_imports(struct planner *planner)
-{
-	for (size_t i = 0; i < planner->target->imports.count; i++) {
-		const struct target_import *wanted = &planner->target->imports.items[i];
-		const struct observed_import *there = planner_import_find(planner, &wanted->import);
-
-		if (there == NULL) {
-			struct action *action = planner_action(planner, ACTION_CONNECT, &wanted->owner);
-
-			if (action == NULL)
-				return -1;
-			action->import = wanted->import;
-		} else if (strcmp(there->state, "live") != 0) {
-			/* The kernel reconnects for ever; what is above stays frozen and complete. */
-			if (planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, NULL,
-					 "the import of %s from %s:%" PRIu64 " is %s", wanted->import.nqn,
-					 wanted->import.address, wanted->import.port, there->state) != 0)
-				return -1;
-		}
-	}
-	return 0;
-}
 
 enum leg_decision {
 	LEG_UNKNOWN,   /* labels are not read yet */
@@ -45,17 +24,6 @@ struct dm_builder {
 	enum leg_decision decision;
 };
 
-static const struct observed_label *label_find(const struct planner *planner, const struct target_label *wanted)
-{
-	for (size_t i = 0; i < planner->observed->labels.count; i++) {
-		const struct observed_label *label = &planner->observed->labels.items[i];
-
-		if (strcmp(label->device, wanted->device) == 0 && strcmp(label->uuid, wanted->uuid) == 0)
-			return label;
-	}
-	return NULL;
-}
-
 /* Whether the slice exists now or is made earlier in this lane. */
 static bool device_will_be_there(struct planner *planner, const char *name)
 {
@@ -65,13 +33,24 @@ static bool device_will_be_there(struct planner *planner, const char *name)
 	return (dm != NULL && dm->ready) || (wanted != NULL && planner->created[wanted - planner->target->dms.items]);
 }
 
+/* Whether I/O to a slice that exists would wait: then its lane would hang, and everything in it. */
+static bool is_frozen(struct planner *planner, const char *name)
+{
+	const struct planner_dm *dm = planner_dm_find(planner, name);
+
+	return dm != NULL &&
+	       group_path_find(planner->observed, PLANNER_DEVICE(dm->observed->major, dm->observed->minor)) ==
+		       GROUP_PATH_FROZEN;
+}
+
 static int labels_read(struct planner *planner, const struct target_leg *leg)
 {
 	for (size_t i = 0; i < leg->labels.count; i++) {
 		const struct target_label *wanted = &leg->labels.items[i];
 		struct action *action;
 
-		if (label_find(planner, wanted) != NULL || !device_will_be_there(planner, wanted->device))
+		if (group_label_find(planner->observed, wanted) != NULL ||
+		    !device_will_be_there(planner, wanted->device) || is_frozen(planner, wanted->device))
 			continue;
 		action = planner_action(planner, ACTION_LABEL_READ, &leg->owner);
 		if (action == NULL)
@@ -90,7 +69,7 @@ static enum leg_decision leg_decide(struct planner *planner, const struct target
 
 	for (size_t i = 0; i < leg->labels.count; i++) {
 		const struct target_label *wanted = &leg->labels.items[i];
-		const struct observed_label *found = label_find(planner, wanted);
+		const struct observed_label *found = group_label_find(planner->observed, wanted);
 		const char *reason = NULL;
 
 		if (found == NULL)
@@ -101,13 +80,16 @@ static enum leg_decision leg_decide(struct planner *planner, const struct target
 			reason = "its label is that of another LD";
 		else if (!found->label->formatted)
 			reason = "its label says that it was not formatted";
-		else if (found->label->epoch > wanted->label.epoch)
-			reason = "its label has a later epoch";
+		else if (found->label->epoch != wanted->label.epoch)
+			reason = found->label->epoch > wanted->label.epoch
+					 ? "its label has a later epoch: another holder was given it"
+					 : "its label has an earlier epoch: its Disk Node did not fence it";
 		if (reason == NULL)
 			continue;
 		formatted = false;
-		if (leg->format && !(found->label != NULL && found->label->epoch > wanted->label.epoch &&
-				     label_is_same(found->label, &wanted->label)))
+		/* What was formatted once, or belongs to another epoch, is never wiped. */
+		if (leg->format && !(found->label != NULL && label_is_same(found->label, &wanted->label) &&
+				     found->label->epoch != wanted->label.epoch))
 			continue;
 		if (planner_note(planner, PLAN_NOTE_FAILS, &leg->owner, NULL,
 				 "ld%" PRIu64 " cannot be assembled as member %" PRIu64 " of group %" PRIu64
@@ -133,6 +115,17 @@ static enum leg_decision leg_decision(struct dm_builder *this, const struct targ
 			this->decision = LEG_NOMEM;
 	}
 	return this->decision;
+}
+
+/* Whoever held the group before may have died while it wrote: what was in flight has to be made equal. */
+static int resyncs_add(struct planner *planner, const struct target_group *group, struct action *action)
+{
+	for (size_t i = 0; i < group->count; i++) {
+		if (group->members[i].state == LD_STATE_IN_SYNC &&
+		    list_push_string(planner->arena, &action->resyncs, group->members[i].raid_metadata) != 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int create(struct dm_builder *this, const struct target_dm *wanted)
@@ -163,6 +156,13 @@ static int create(struct dm_builder *this, const struct target_dm *wanted)
 	    planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->format_table, &resolved) ==
 		    PLANNER_NOMEM)
 		return -1;
+	for (size_t i = 0; wanted->group != NULL && i < wanted->group->count; i++) {
+		const struct target_member *member = &wanted->group->members[i];
+
+		if (member->state == LD_STATE_IN_SYNC && is_frozen(planner, member->raid_metadata))
+			return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, NULL,
+					    "%s waits for the path to ld%" PRIu64, wanted->name, member->ld);
+	}
 	action = planner_action(planner, ACTION_DM_CREATE, &wanted->owner);
 	if (action == NULL)
 		return -1;
@@ -173,6 +173,8 @@ static int create(struct dm_builder *this, const struct target_dm *wanted)
 		action->zeros = wanted->zeros;
 		action->message_device = wanted->message_device;
 		action->message = wanted->message;
+	} else if (wanted->group != NULL && resyncs_add(planner, wanted->group, action) != 0) {
+		return -1;
 	}
 	planner->created[wanted - planner->target->dms.items] = true;
 	return 0;
@@ -195,6 +197,22 @@ static bool is_accessible(const struct planner *planner, const char *name)
 	return false;
 }
 
+static enum planner_state errors_make(struct planner *planner, const struct target_dm *wanted,
+				      struct observed_target_list *ret_table)
+{
+	struct observed_target_list table = { 0 };
+	struct observed_target *line = LIST_PUSH(planner->arena, &table);
+
+	if (line == NULL)
+		return PLANNER_NOMEM;
+	for (size_t i = 0; i < wanted->table.count; i++)
+		line->length += wanted->table.items[i].length;
+	line->type = "error";
+	line->params = "";
+	*ret_table = table;
+	return PLANNER_READY;
+}
+
 static int adjust(struct dm_builder *this, const struct target_dm *wanted, struct planner_dm *dm)
 {
 	struct planner *planner = this->planner;
@@ -210,7 +228,8 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		action->name = wanted->name;
 		return create(this, wanted);
 	}
-	switch (planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->table, &resolved)) {
+	switch (dm->lets_go ? errors_make(planner, wanted, &resolved)
+			    : planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->table, &resolved)) {
 	case PLANNER_NOMEM:
 		return -1;
 	case PLANNER_WAITS:
@@ -218,6 +237,16 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 	case PLANNER_PLANNED: /* it lies on a device of the same name that was made again */
 	case PLANNER_READY:
 		break;
+	}
+	if (wanted->group != NULL && !dm->observed->suspended)
+		return planner_group_adjust(planner, wanted, dm, &resolved);
+	/* Somebody died in the middle of a reload: the table that was loaded takes effect. */
+	if (wanted->group != NULL) {
+		action = planner_action(planner, ACTION_DM_RESUME, &wanted->owner);
+		if (action == NULL)
+			return -1;
+		action->name = wanted->name;
+		return 0;
 	}
 	same = planner_table_is_same(&resolved, &dm->observed->targets);
 	if (same && !dm->observed->suspended) {
@@ -228,6 +257,10 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "%s has another table than wanted, and it is not changed while it may be in use",
 				    wanted->name);
+	/* To switch tables waits for all I/O below. */
+	if (!same && dm->frozen)
+		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
+				    "%s waits until the imports below it that do not answer are dropped", wanted->name);
 	/* A table of errors comes only behind an export that is inaccessible. */
 	if (!same && strcmp(resolved.items[0].type, "error") == 0 && is_accessible(planner, wanted->name))
 		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
@@ -250,6 +283,13 @@ static int labels_write(struct dm_builder *this, const struct target_dm *thin, b
 		return -1;
 	if (decision != LEG_NEW || (!ready && !planner->created[thin - planner->target->dms.items]))
 		return 0;
+	if (thin->leg->thick) {
+		struct action *action = planner_action(planner, ACTION_FILL, &thin->owner);
+
+		if (action == NULL)
+			return -1;
+		action->name = thin->name;
+	}
 	for (size_t i = 0; i < thin->leg->labels.count; i++) {
 		const struct target_label *wanted = &thin->leg->labels.items[i];
 		struct action *action = planner_action(planner, ACTION_LABEL_WRITE, &thin->owner);
@@ -263,6 +303,15 @@ static int labels_write(struct dm_builder *this, const struct target_dm *thin, b
 	return 0;
 }
 
+/* Whether one of an older epoch goes earlier in the same lane. */
+static bool lane_removes(const struct planner *planner, const struct target_dm *wanted, const struct planner_dm *dm)
+{
+	struct owner owner;
+
+	return dm->observed->uuid != NULL && owner_of_dm(planner->target->cluster, dm->observed->uuid, &owner) &&
+	       strcmp(owner.lane, wanted->owner.lane) == 0;
+}
+
 static int build(struct dm_builder *this, const struct target_dm *wanted)
 {
 	struct planner_dm *dm = planner_dm_find(this->planner, wanted->name);
@@ -272,6 +321,8 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 		result = create(this, wanted);
 	else if (dm->wanted == wanted)
 		result = adjust(this, wanted, dm);
+	else if (dm->removed && lane_removes(this->planner, wanted, dm))
+		result = create(this, wanted);
 	else if (dm->observed->uuid != NULL &&
 		 names_dm_uuid_is_ours(this->planner->target->cluster, dm->observed->uuid))
 		result = planner_note(this->planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
@@ -279,12 +330,20 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 	else
 		result = planner_note(this->planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				      "a device %s exists that is not ours", wanted->name);
-	if (result == 0 && wanted->leg != NULL && wanted->leg->format && wanted->name == wanted->leg->thin)
-		result = labels_write(this, wanted, dm != NULL && dm->ready);
+	if (result == 0 && wanted->guard != NULL)
+		result = planner_build_guard(this->planner, wanted);
+	if (result != 0 || wanted->leg == NULL || !wanted->leg->format || wanted->name != wanted->leg->thin)
+		return result;
+	result = labels_write(this, wanted, dm != NULL && dm->ready);
+	/* Until its labels are written, nothing outside this lane may use it. */
+	if (dm != NULL && dm->ready && this->leg == wanted->leg && this->decision == LEG_NEW) {
+		dm->ready = false;
+		this->planner->created[wanted - this->planner->target->dms.items] = true;
+	}
 	return result;
 }
 
-int planner_build_dms(struct planner *planner)
+static int build_all(struct planner *planner, bool parked)
 {
 	struct dm_builder this = { .planner = planner };
 
@@ -292,8 +351,19 @@ int planner_build_dms(struct planner *planner)
 		const struct target_dm *wanted = &planner->target->dms.items[i];
 
 		/* A table that the builder could not make is named by a problem. */
-		if (wanted->table.count > 0 && build(&this, wanted) != 0)
+		if ((wanted->role == TARGET_DM_PARKED) == parked && wanted->table.count > 0 &&
+		    build(&this, wanted) != 0)
 			return -1;
 	}
 	return 0;
+}
+
+int planner_build_parked_dms(struct planner *planner)
+{
+	return build_all(planner, true);
+}
+
+int planner_build_dms(struct planner *planner)
+{
+	return build_all(planner, false);
 }

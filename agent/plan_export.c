@@ -31,15 +31,30 @@ static bool port_is_complete(const struct observed_port *port, const char *addre
 	       port_has_group(port, KERNEL_ANA_INACCESSIBLE, "inaccessible");
 }
 
-/* Whether a port is there as wanted, or a note or action for it. */
-static int port_build(struct planner *planner, const struct target_port *wanted, bool *ret_ready)
+bool planner_port_is_ready(const struct planner *planner, uint64_t id)
+{
+	const struct observed_port *port = port_find(planner, id);
+	char mark[OWNER_ID_SIZE], trsvcid[24];
+
+	for (size_t i = 0; i < planner->target->ports.count; i++) {
+		const struct target_port *wanted = &planner->target->ports.items[i];
+
+		if (wanted->id != id || port == NULL || port->mark == NULL)
+			continue;
+		owner_port_mark(planner->target->cluster, &wanted->owner, mark);
+		snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, id);
+		return strcmp(port->mark, mark) == 0 && port_is_complete(port, wanted->address, trsvcid);
+	}
+	return false;
+}
+
+static int port_build(struct planner *planner, const struct target_port *wanted)
 {
 	const struct observed_port *port = port_find(planner, wanted->id);
 	char mark[OWNER_ID_SIZE], trsvcid[24];
 	struct action *action;
 	bool unmarked, ours;
 
-	*ret_ready = false;
 	owner_port_mark(planner->target->cluster, &wanted->owner, mark);
 	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, wanted->id);
 	ours = port != NULL && port->mark != NULL && strcmp(port->mark, mark) == 0;
@@ -49,10 +64,8 @@ static int port_build(struct planner *planner, const struct target_port *wanted,
 	if (port != NULL && !ours && !unmarked)
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "nvmet port %" PRIu64 " exists and is not ours", wanted->id);
-	if (ours && port_is_complete(port, wanted->address, trsvcid)) {
-		*ret_ready = true;
+	if (planner_port_is_ready(planner, wanted->id))
 		return 0;
-	}
 	if (ours && port->subsystems.count > 0)
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "nvmet port %" PRIu64 " is at %s:%s instead of %s:%s and in use", wanted->id,
@@ -82,6 +95,9 @@ static int device_is_usable(struct planner *planner, const struct target_subsyst
 	const struct target_dm *device = planner_wanted_find(planner, name);
 	struct planner_dm *dm = planner_dm_find(planner, name);
 
+	/* A note says what its label is. */
+	if (device != NULL && planner->held[device - planner->target->dms.items])
+		return 0;
 	if (dm != NULL && dm->ready)
 		return 1;
 	if (device != NULL && planner->created[device - planner->target->dms.items] &&
@@ -95,17 +111,23 @@ static int namespace_build(struct planner *planner, const struct target_subsyste
 			   const struct observed_subsystem *there, const struct kernel_namespace *ns, bool *complete)
 {
 	const struct observed_namespace *found = namespace_find(there, ns->nsid);
+	const struct planner_dm *dm = planner_dm_find(planner, ns->device);
+	uint32_t group = dm != NULL && dm->lets_go ? KERNEL_ANA_INACCESSIBLE : ns->group;
 	struct action *action;
 	int usable;
 
-	if (found != NULL && planner_namespace_is_wanted(wanted, found)) {
-		if (found->group == ns->group)
+	if (found != NULL && planner_namespace_is_wanted(planner, wanted, found)) {
+		if (found->group == group)
 			return 0;
 		/* Never optimized before its table is the right one: an error under nvmet is final for the host. */
-		usable = ns->group == KERNEL_ANA_OPTIMIZED ? device_is_usable(planner, wanted, ns->device) : 1;
+		usable = group == KERNEL_ANA_OPTIMIZED ? device_is_usable(planner, wanted, ns->device) : 1;
 		if (usable != 1)
 			return usable;
 		action = planner_action(planner, ACTION_NAMESPACE_GROUP, &wanted->owner);
+	} else if (found != NULL && planner_subsystem_is_frozen(planner, there)) {
+		/* To point it at another device waits for what is in flight. */
+		*complete = false;
+		return 0;
 	} else {
 		usable = device_is_usable(planner, wanted, ns->device);
 		*complete = *complete && usable == 1;
@@ -117,6 +139,7 @@ static int namespace_build(struct planner *planner, const struct target_subsyste
 		return -1;
 	action->nqn = wanted->nqn;
 	action->ns = *ns;
+	action->ns.group = group;
 	return 0;
 }
 
@@ -129,16 +152,7 @@ static bool host_is_there(const struct observed_subsystem *there, const char *ho
 	return false;
 }
 
-static bool is_linked(const struct observed_port *port, const char *nqn)
-{
-	for (size_t i = 0; port != NULL && i < port->subsystems.count; i++) {
-		if (strcmp(port->subsystems.items[i], nqn) == 0)
-			return true;
-	}
-	return false;
-}
-
-static int subsystem_build(struct planner *planner, const struct target_subsystem *wanted, bool port_ready)
+static int subsystem_build(struct planner *planner, const struct target_subsystem *wanted)
 {
 	const struct observed_subsystem *there = planner_subsystem_find(planner, wanted->nqn);
 	bool complete = true, linked;
@@ -166,12 +180,12 @@ static int subsystem_build(struct planner *planner, const struct target_subsyste
 		action->nqn = wanted->nqn;
 		action->host = wanted->hosts.items[i];
 	}
-	linked = there != NULL && is_linked(port_find(planner, wanted->port), wanted->nqn) &&
+	linked = there != NULL && planner_is_linked(port_find(planner, wanted->port), wanted->nqn) &&
 		 !planner->unlinked[there - planner->observed->subsystems.items];
 	/* Reachable only when all of it is there: an importer that misses a namespace would have to look again. */
-	if (linked || !complete)
+	if (linked || !complete || (there != NULL && planner_subsystem_is_frozen(planner, there)))
 		return 0;
-	if (!port_ready) {
+	if (!planner_port_is_ready(planner, wanted->port)) {
 		struct owner port;
 
 		owner_port_make(0, wanted->port, &port);
@@ -183,16 +197,36 @@ static int subsystem_build(struct planner *planner, const struct target_subsyste
 		return -1;
 	action->nqn = wanted->nqn;
 	action->port = wanted->port;
+	if (!wanted->parked)
+		return 0;
+	action = planner_action(planner, ACTION_ADMIT, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->nqn = wanted->nqn;
+	action->port = wanted->port;
 	return 0;
+}
+
+static int subsystems_build(struct planner *planner, bool parked)
+{
+	const struct target_subsystem_list *wanted = &planner->target->subsystems;
+
+	for (size_t i = 0; i < wanted->count; i++) {
+		if (wanted->items[i].parked == parked && subsystem_build(planner, &wanted->items[i]) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int planner_build_parked_exports(struct planner *planner)
+{
+	return subsystems_build(planner, true);
 }
 
 int planner_build_exports(struct planner *planner)
 {
 	const struct target *target = planner->target;
-	bool *ready = arena_alloc_array(planner->arena, target->ports.count, sizeof(*ready));
 
-	if (ready == NULL)
-		return -1;
 	for (size_t i = 0; i < target->disks.count; i++) {
 		bool there = false;
 
@@ -203,18 +237,8 @@ int planner_build_exports(struct planner *planner)
 			return -1;
 	}
 	for (size_t i = 0; i < target->ports.count; i++) {
-		if (port_build(planner, &target->ports.items[i], &ready[i]) != 0)
+		if (port_build(planner, &target->ports.items[i]) != 0)
 			return -1;
 	}
-	for (size_t i = 0; i < target->subsystems.count; i++) {
-		bool port_ready = false;
-
-		for (size_t j = 0; j < target->ports.count; j++) {
-			if (target->ports.items[j].id == target->subsystems.items[i].port)
-				port_ready = ready[j];
-		}
-		if (subsystem_build(planner, &target->subsystems.items[i], port_ready) != 0)
-			return -1;
-	}
-	return 0;
+	return subsystems_build(planner, false);
 }

@@ -2,20 +2,14 @@
 /*
  * What is there, is ours, and is not wanted goes: from the top. An export is taken away before anything under it can
  * fail, since an error under nvmet is final for the host.
+ *
+ * Nothing that waits for I/O (to disable a namespace, to remove a device) is tried while an import below it answers
+ * nothing: the export is unlinked, then plan_import.c drops the import, and the next wave does the rest.
  */
 #include "agent/planner.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-static bool is_linked(const struct observed_port *port, const char *nqn)
-{
-	for (size_t i = 0; i < port->subsystems.count; i++) {
-		if (strcmp(port->subsystems.items[i], nqn) == 0)
-			return true;
-	}
-	return false;
-}
 
 static int unlink_everywhere(struct planner *planner, const struct observed_subsystem *subsystem,
 			     const struct owner *owner)
@@ -24,7 +18,7 @@ static int unlink_everywhere(struct planner *planner, const struct observed_subs
 		const struct observed_port *port = &planner->observed->ports.items[i];
 		struct action *action;
 
-		if (!is_linked(port, subsystem->nqn))
+		if (!planner_is_linked(port, subsystem->nqn))
 			continue;
 		action = planner_action(planner, ACTION_UNLINK, owner);
 		if (action == NULL)
@@ -47,6 +41,46 @@ static bool host_is_wanted(const struct target_subsystem *wanted, const char *ho
 	return false;
 }
 
+/* Its host is to find it again in its new form, not to be told meanwhile that it is gone. */
+static int reject(struct planner *planner, const struct observed_subsystem *subsystem,
+		  const struct target_subsystem *wanted)
+{
+	struct action *action;
+
+	for (size_t i = 0; i < planner->observed->ports.count; i++) {
+		if (planner->observed->ports.items[i].id != wanted->port ||
+		    !planner_is_linked(&planner->observed->ports.items[i], subsystem->nqn))
+			continue;
+		action = planner_action(planner, ACTION_REJECT, &wanted->owner);
+		if (action == NULL)
+			return -1;
+		action->port = wanted->port;
+		action->nqn = wanted->nqn;
+	}
+	return 0;
+}
+
+/* An export that is to be shut out, but a path below it does not answer: nothing new comes in; the rest waits until the
+ * path is back or given up. It stays linked, so that its host keeps its path. */
+static int close_frozen(struct planner *planner, const struct observed_subsystem *subsystem, const struct owner *owner)
+{
+	struct action *action;
+
+	for (size_t i = 0; i < subsystem->namespaces.count; i++) {
+		const struct observed_namespace *ns = &subsystem->namespaces.items[i];
+
+		if (!ns->enabled || ns->group == KERNEL_ANA_INACCESSIBLE)
+			continue;
+		action = planner_action(planner, ACTION_NAMESPACE_GROUP, owner);
+		if (action == NULL || (action->nqn = arena_strdup(planner->arena, subsystem->nqn)) == NULL)
+			return -1;
+		action->ns.nsid = (uint32_t)ns->nsid;
+		action->ns.group = KERNEL_ANA_INACCESSIBLE;
+	}
+	return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL,
+			    "%s waits until every path below it answers or is given up", subsystem->nqn);
+}
+
 /* `wanted` NULL: all of it goes. Otherwise only namespaces and hosts that are no longer wanted. Unlinking comes first
  * in either case: it is what drops live connections, and should the agent die behind it, the next one sees the
  * missing link and goes on. */
@@ -55,18 +89,26 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 {
 	size_t first = planner->plan->actions.count;
 	struct action *action;
-	bool reduces = wanted == NULL;
+	bool reduces = wanted == NULL, frozen = planner_subsystem_is_frozen(planner, subsystem);
 
 	for (size_t i = 0; i < subsystem->namespaces.count && !reduces; i++)
-		reduces = !planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[i]);
+		reduces = !planner_namespace_is_wanted(planner, wanted, &subsystem->namespaces.items[i]);
 	for (size_t i = 0; i < subsystem->hosts.count && !reduces; i++)
 		reduces = !host_is_wanted(wanted, subsystem->hosts.items[i]);
-	if (!reduces)
+	if (!reduces && !frozen)
 		return 0;
+	if (frozen && wanted != NULL && wanted->parked)
+		return close_frozen(planner, subsystem, owner);
+	if (wanted != NULL && wanted->parked && reject(planner, subsystem, wanted) != 0)
+		return -1;
 	if (unlink_everywhere(planner, subsystem, owner) != 0)
 		return -1;
+	if (frozen)
+		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL,
+				    "%s waits until the imports below it that do not answer are dropped",
+				    subsystem->nqn);
 	for (size_t i = 0; i < subsystem->namespaces.count; i++) {
-		if (wanted != NULL && planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[i]))
+		if (wanted != NULL && planner_namespace_is_wanted(planner, wanted, &subsystem->namespaces.items[i]))
 			continue;
 		action = planner_action(planner, ACTION_NAMESPACE_REMOVE, owner);
 		if (action == NULL)
@@ -83,6 +125,8 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 	if (wanted == NULL && planner_action(planner, ACTION_SUBSYSTEM_REMOVE, owner) == NULL)
 		return -1;
 	for (size_t i = first; i < planner->plan->actions.count; i++) {
+		if (planner->plan->actions.items[i].nqn != NULL)
+			continue;
 		planner->plan->actions.items[i].nqn = arena_strdup(planner->arena, subsystem->nqn);
 		if (planner->plan->actions.items[i].nqn == NULL)
 			return -1;
@@ -90,7 +134,7 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 	return 0;
 }
 
-static int subsystems_teardown(struct planner *planner)
+int planner_teardown_exports(struct planner *planner)
 {
 	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
 		const struct observed_subsystem *subsystem = &planner->observed->subsystems.items[i];
@@ -107,7 +151,7 @@ static int subsystems_teardown(struct planner *planner)
 }
 
 /* Whether the namespace of an export still stands on the device once this lane's actions are done. */
-static bool export_holds(const struct planner *planner, const struct observed_dm *dm, const struct owner *owner,
+static bool export_holds(struct planner *planner, const struct observed_dm *dm, const struct owner *owner,
 			 const char **ret_lane, size_t *ret_count)
 {
 	bool holds = false;
@@ -127,28 +171,14 @@ static bool export_holds(const struct planner *planner, const struct observed_dm
 			/* The reduction above takes it away in its own lane: in this one it is then gone. */
 			if (owner_of_subsystem(planner->target->cluster, subsystem->nqn, &holder) &&
 			    !planner_owner_has_problem(planner, &holder) && strcmp(holder.lane, owner->lane) == 0 &&
-			    (wanted == NULL || !planner_namespace_is_wanted(wanted, &subsystem->namespaces.items[j])))
+			    (wanted == NULL ||
+			     !planner_namespace_is_wanted(planner, wanted, &subsystem->namespaces.items[j])))
 				continue;
 			holds = true;
 			*ret_lane = subsystem->nqn;
 		}
 	}
 	return holds;
-}
-
-static size_t edge_first(const struct planner *planner, uint64_t device)
-{
-	size_t low = 0, high = planner->edge_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (planner->edges[middle].device < device)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
 }
 
 /* Plan the removal of a device after those above it. Recursion is as deep as the stack of devices. */
@@ -164,8 +194,8 @@ static int dm_remove(struct planner *planner, struct planner_dm *dm)
 	    !owner_of_dm(planner->target->cluster, dm->observed->uuid, &owner) ||
 	    planner_owner_has_problem(planner, &owner))
 		return 0;
-	for (size_t i = edge_first(planner, device); i < planner->edge_count && planner->edges[i].device == device;
-	     i++) {
+	for (size_t i = planner_edge_find(planner, device);
+	     i < planner->edge_count && planner->edges[i].device == device; i++) {
 		struct planner_dm *holder = &planner->dms[planner->edges[i].holder];
 
 		if (planner->edges[i].holder != last_holder)
@@ -179,6 +209,9 @@ static int dm_remove(struct planner *planner, struct planner_dm *dm)
 			return planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL, "%s is under %s", name,
 					    holder->observed->name);
 	}
+	if (dm->frozen)
+		return planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL,
+				    "%s waits until the imports below it that do not answer are dropped", name);
 	if (export_holds(planner, dm->observed, &owner, &export_nqn, &exports))
 		return planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL, "%s is exported as %s", name, export_nqn);
 	if (dm->observed->open_count > known + exports)
@@ -191,79 +224,7 @@ static int dm_remove(struct planner *planner, struct planner_dm *dm)
 	return 0;
 }
 
-static bool import_is_wanted(const struct planner *planner, const struct observed_import *import)
-{
-	for (size_t i = 0; i < planner->target->imports.count; i++) {
-		if (planner_import_find(planner, &planner->target->imports.items[i].import) == import)
-			return true;
-	}
-	return false;
-}
-
-/* A device that lies on a namespace of the subsystem, by name; NULL when there is none. */
-static const char *import_user(const struct planner *planner, const char *nqn)
-{
-	for (size_t i = 0; i < planner->observed->import_namespaces.count; i++) {
-		const struct observed_import_namespace *ns = &planner->observed->import_namespaces.items[i];
-		uint64_t device = PLANNER_DEVICE(ns->major, ns->minor);
-		size_t edge = edge_first(planner, device);
-
-		if (strcmp(ns->nqn, nqn) == 0 && edge < planner->edge_count && planner->edges[edge].device == device)
-			return planner->dms[planner->edges[edge].holder].observed->name;
-	}
-	return NULL;
-}
-
-static int parse_port(const char *text, uint64_t *ret_port)
-{
-	uint64_t port = 0;
-
-	for (; *text >= '0' && *text <= '9' && port <= 65535; text++)
-		port = port * 10 + (uint64_t)(*text - '0');
-	if (*text != '\0' || port == 0 || port > 65535)
-		return -1;
-	*ret_port = port;
-	return 0;
-}
-
-static int imports_teardown(struct planner *planner)
-{
-	const struct observed *observed = planner->observed;
-
-	for (size_t i = 0; i < observed->imports.count; i++) {
-		const struct observed_import *import = &observed->imports.items[i];
-		struct owner owner;
-		struct action *action;
-		const char *user;
-		uint64_t port;
-
-		/* The same machine may be somebody's host, under another host NQN. */
-		if (import->host_nqn == NULL || strcmp(import->host_nqn, planner->target->host_nqn) != 0 ||
-		    !owner_of_import(planner->target->cluster, import->nqn, &owner) ||
-		    planner_owner_has_problem(planner, &owner) || import_is_wanted(planner, import) ||
-		    parse_port(import->trsvcid, &port) != 0)
-			continue;
-		user = import_user(planner, import->nqn);
-		if (user != NULL) {
-			if (planner_note(planner, PLAN_NOTE_WAITS, &owner, NULL, "the import of %s is under %s",
-					 import->nqn, user) != 0)
-				return -1;
-			continue;
-		}
-		action = planner_action(planner, ACTION_DISCONNECT, &owner);
-		if (action == NULL)
-			return -1;
-		action->import.port = port;
-		action->import.nqn = arena_strdup(planner->arena, import->nqn);
-		action->import.address = arena_strdup(planner->arena, import->address);
-		action->import.host_nqn = arena_strdup(planner->arena, import->host_nqn);
-		if (action->import.nqn == NULL || action->import.address == NULL || action->import.host_nqn == NULL)
-			return -1;
-	}
-	return 0;
-}
-
-static int ports_teardown(struct planner *planner)
+int planner_teardown_ports(struct planner *planner)
 {
 	for (size_t i = 0; i < planner->observed->ports.count; i++) {
 		const struct observed_port *port = &planner->observed->ports.items[i];
@@ -296,13 +257,11 @@ static int ports_teardown(struct planner *planner)
 	return 0;
 }
 
-int planner_teardown(struct planner *planner)
+int planner_teardown_dms(struct planner *planner)
 {
-	if (subsystems_teardown(planner) != 0)
-		return -1;
 	for (size_t i = 0; i < planner->observed->dms.count; i++) {
 		if (dm_remove(planner, &planner->dms[i]) != 0)
 			return -1;
 	}
-	return imports_teardown(planner) != 0 || ports_teardown(planner) != 0 ? -1 : 0;
+	return 0;
 }

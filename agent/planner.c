@@ -146,8 +146,13 @@ const struct target_subsystem *planner_wanted_subsystem_find(const struct planne
 	return NULL;
 }
 
-bool planner_namespace_is_wanted(const struct target_subsystem *wanted, const struct observed_namespace *ns)
+bool planner_namespace_is_wanted(struct planner *planner, const struct target_subsystem *wanted,
+				 const struct observed_namespace *ns)
 {
+	const struct planner_dm *dm = planner_dm_find(planner, planner_path_device(ns->path));
+
+	if (dm != NULL && dm->wanted == NULL)
+		return false;
 	for (size_t i = 0; i < wanted->namespaces.count; i++) {
 		const struct kernel_namespace *same = &wanted->namespaces.items[i];
 
@@ -155,6 +160,15 @@ bool planner_namespace_is_wanted(const struct target_subsystem *wanted, const st
 			return strcmp(planner_path_device(ns->path), same->device) == 0 &&
 			       memcmp(ns->uuid, same->uuid, sizeof(ns->uuid)) == 0 &&
 			       memcmp(ns->nguid, same->uuid, sizeof(ns->nguid)) == 0 && ns->enabled;
+	}
+	return false;
+}
+
+bool planner_is_linked(const struct observed_port *port, const char *nqn)
+{
+	for (size_t i = 0; port != NULL && i < port->subsystems.count; i++) {
+		if (strcmp(port->subsystems.items[i], nqn) == 0)
+			return true;
 	}
 	return false;
 }
@@ -171,7 +185,7 @@ bool planner_owner_has_problem(const struct planner *planner, const struct owner
 	for (size_t i = 0; i < planner->target->problems.count; i++) {
 		const struct owner *other = &planner->target->problems.items[i].owner;
 
-		if (owner_is(owner, other->kind, other->id))
+		if (owner_is(owner, other->kind, other->id) || owner_is_within(owner, other->kind, other->id))
 			return true;
 	}
 	return false;
@@ -304,8 +318,8 @@ static bool word_is(const char *word, size_t length, const char *text)
 	return strlen(text) == length && strncmp(word, text, length) == 0;
 }
 
-/* The raid target prints how it was once told to begin (sync, nosync, rebuild N, and their number), which says nothing
- * about how it is now. */
+/* The raid target prints how it was once told to begin (sync, nosync, rebuild N, its rate, and their number), which
+ * says nothing about how it is now. */
 static bool raid_params_are_same(const char *a, const char *b)
 {
 	for (int word_number = 0;; word_number++) {
@@ -316,8 +330,9 @@ static bool raid_params_are_same(const char *a, const char *b)
 			lengths[side] = next_word(texts[side], &words[side]);
 			while (word_is(words[side], lengths[side], "sync") ||
 			       word_is(words[side], lengths[side], "nosync") ||
-			       word_is(words[side], lengths[side], "rebuild")) {
-				if (word_is(words[side], lengths[side], "rebuild"))
+			       word_is(words[side], lengths[side], "rebuild") ||
+			       word_is(words[side], lengths[side], "max_recovery_rate")) {
+				if (words[side][0] == 'r' || words[side][0] == 'm')
 					next_word(texts[side], &words[side]);
 				lengths[side] = next_word(texts[side], &words[side]);
 			}
@@ -400,10 +415,11 @@ static int prepare(struct planner *planner)
 	planner->dms = arena_alloc_array(planner->arena, dms->count, sizeof(*planner->dms));
 	planner->wanted_by_name = indexes_make(planner->arena, wanted->count);
 	planner->created = arena_alloc_array(planner->arena, wanted->count, sizeof(*planner->created));
+	planner->held = arena_alloc_array(planner->arena, wanted->count, sizeof(*planner->held));
 	planner->unlinked =
 		arena_alloc_array(planner->arena, planner->observed->subsystems.count, sizeof(*planner->unlinked));
 	if (by_name == NULL || planner->dms == NULL || planner->unlinked == NULL || planner->wanted_by_name == NULL ||
-	    planner->created == NULL)
+	    planner->created == NULL || planner->held == NULL)
 		return -1;
 	qsort_r(planner->wanted_by_name, wanted->count, sizeof(size_t), compare_wanted_names, wanted->items);
 	for (size_t i = 0; i < dms->count; i++) {
@@ -426,6 +442,7 @@ static int prepare(struct planner *planner)
 	planner->edge_count = edges.count;
 	if (edges.count > 0)
 		qsort(edges.items, edges.count, sizeof(struct planner_edge), compare_edges);
+	planner_freeze(planner);
 	return 0;
 }
 
@@ -443,8 +460,11 @@ int plan_make(const struct observed *observed, const struct target *target, stru
 		if (planner_note(&planner, PLAN_NOTE_FAILS, &problem->owner, NULL, "%s", problem->text) != 0)
 			return error_set_nomem(error);
 	}
-	if (planner_teardown(&planner) != 0 || planner_build_imports(&planner) != 0 ||
-	    planner_build_dms(&planner) != 0 || planner_build_exports(&planner) != 0)
+	if (planner_teardown_exports(&planner) != 0 || planner_build_parked_dms(&planner) != 0 ||
+	    planner_build_parked_exports(&planner) != 0 || planner_teardown_dms(&planner) != 0 ||
+	    planner_teardown_imports(&planner) != 0 || planner_teardown_ports(&planner) != 0 ||
+	    planner_build_imports(&planner) != 0 || planner_build_dms(&planner) != 0 ||
+	    planner_build_exports(&planner) != 0)
 		return error_set_nomem(error);
 	*ret_plan = plan;
 	return 0;

@@ -11,6 +11,8 @@ struct planner_dm {
 	const struct target_dm *wanted; /* NULL: it is not */
 	bool removed;			/* planned */
 	bool ready;			/* as wanted */
+	bool lets_go; /* the top of a volume, whose table shall be one of errors, at least until what is below is new */
+	bool frozen;  /* an import below it answers nothing: to flush or stop it would hang */
 };
 
 /* "device `holder` lies on major:minor". */
@@ -28,6 +30,7 @@ struct planner {
 	const size_t *dms_by_name;  /* sorted indexes */
 	size_t *wanted_by_name;	    /* sorted indexes into target->dms */
 	bool *created;		    /* as target->dms: planned in this wave */
+	bool *held;		    /* as target->dms: its label forbids to export it, or is not known */
 	bool *unlinked;		    /* as observed->subsystems: planned in this wave */
 	struct planner_edge *edges; /* sorted by device */
 	size_t edge_count;
@@ -48,16 +51,38 @@ const struct target_dm *planner_wanted_find(const struct planner *planner, const
 const struct observed_subsystem *planner_subsystem_find(const struct planner *planner, const char *nqn);
 const struct observed_import *planner_import_find(const struct planner *planner, const struct kernel_import *import);
 
+/* The first edge of a device; edges of one device follow each other. edge_count when there is none. */
+size_t planner_edge_find(const struct planner *planner, uint64_t device);
+
+bool planner_is_linked(const struct observed_port *port, const char *nqn);
+
+/* Whether an import answers: it is live, and accessible. */
+bool planner_import_is_healthy(const struct observed_import *import);
+/* Whether the import is made as this node; others are none of our business. */
+bool planner_import_is_ours(const struct planner *planner, const struct observed_import *import);
+
+/* Whether a namespace of the subsystem lies on a device that is frozen and not as wanted: it must be out of reach, and
+ * must not be disabled. */
+bool planner_subsystem_is_frozen(struct planner *planner, const struct observed_subsystem *subsystem);
+
+/* Whether the port is there, as wanted. */
+bool planner_port_is_ready(const struct planner *planner, uint64_t id);
+
 /* Name of the device-mapper device behind a namespace's device_path; "" when it is none. */
 const char *planner_path_device(const char *path);
 
 const struct target_subsystem *planner_wanted_subsystem_find(const struct planner *planner, const char *nqn);
 
-/* Whether a namespace is on the device, under the uuid and nguid, that are wanted. Its ANA group may differ. */
-bool planner_namespace_is_wanted(const struct target_subsystem *wanted, const struct observed_namespace *ns);
+/* Whether a namespace is on the device, under the uuid and nguid, that are wanted. Its ANA group may differ. A device
+ * of that name but another epoch is not the one. */
+bool planner_namespace_is_wanted(struct planner *planner, const struct target_subsystem *wanted,
+				 const struct observed_namespace *ns);
 
 /* Whether desired state of this owner is contradictory: then nothing of it is removed. */
 bool planner_owner_has_problem(const struct planner *planner, const struct owner *owner);
+
+/* Mark the devices that are frozen, and those that let go. */
+void planner_freeze(struct planner *planner);
 
 enum planner_state {
 	PLANNER_READY,	 /* every device is there */
@@ -75,9 +100,21 @@ enum planner_state planner_table_resolve(struct planner *planner, const struct o
 bool planner_table_is_same(const struct observed_target_list *a, const struct observed_target_list *b);
 
 /* The parts, in the order in which they are called. Each returns 0 or -1 when memory is exhausted. */
-int planner_teardown(struct planner *planner);
+int planner_teardown_exports(struct planner *planner);
+/* What is shut out comes before anything that may fail on a disk. */
+int planner_build_parked_dms(struct planner *planner);
+int planner_build_parked_exports(struct planner *planner);
+int planner_teardown_dms(struct planner *planner);
+int planner_teardown_imports(struct planner *planner);
+int planner_teardown_ports(struct planner *planner);
 int planner_build_imports(struct planner *planner);
 int planner_build_dms(struct planner *planner);
+/* A mirror that runs; `in_sync` is the resolved table with its members in sync. */
+int planner_group_adjust(struct planner *planner, const struct target_dm *wanted, struct planner_dm *dm,
+			 const struct observed_target_list *in_sync);
 int planner_build_exports(struct planner *planner);
+
+/* The label of an LD that is there or made in this wave; may hold its export back. */
+int planner_build_guard(struct planner *planner, const struct target_dm *wanted);
 
 #endif

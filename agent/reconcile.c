@@ -5,15 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/health.h"
 #include "agent/lane.h"
 #include "agent/list.h"
 #include "agent/status.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/wire/codec.h"
 
 #define IDLE_INTERVAL_MS 5000 /* inventory, and what somebody else changed */
 #define WAIT_FIRST_MS 50      /* for namespaces and connections that appear by themselves */
 #define WAIT_MAX_MS 1000
+#define REBUILD_INTERVAL_MS 500 /* progress is looked at so often; that it is complete is an event */
+#define BUSY_INTERVAL_MS 1000	/* a lane tells how far it came */
+#define WATCH_INTERVAL_MS 200	/* paths, and mirrors that lose a member */
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 5000
 
@@ -35,6 +40,13 @@ struct observation {
 	struct error error;
 };
 
+/* A look at the paths. */
+struct watch {
+	struct worker_job job;
+	struct reconciler *reconciler;
+	uint64_t digest;
+};
+
 /* A label that was read. It is part of what was observed, but read once and not in every pass. */
 struct known_label {
 	struct known_label *next;
@@ -44,15 +56,19 @@ struct known_label {
 
 struct reconciler {
 	uv_loop_t *loop;
-	uv_timer_t timer;
+	uv_timer_t timer, watch_timer;
+	struct watch watch;
+	uint64_t watched; /* the digest when the last look ended */
 	struct worker_pool *pool;
 	struct kernel *kernel;
 	struct desired_store *store;
 	struct reconciler_events events;
 	struct observation *observing; /* NULL: none is under way */
 	struct observation *last;
-	bool again; /* something changed since the observation began */
-	bool closing, timer_closed;
+	bool again;    /* something changed since the observation began */
+	bool watching; /* a look is under way */
+	bool closing;
+	unsigned timers_closed;
 	struct lane_job *lanes; /* running, or ended during an observation */
 	struct lane_failure *failures;
 	struct known_label *labels;
@@ -60,6 +76,8 @@ struct reconciler {
 	bool converged;
 	struct arena status_arena;
 	struct object_status_list statuses;
+	struct volume_health_list health;
+	struct health_memory health_memory;
 	struct buffer plan_text;
 };
 
@@ -298,6 +316,8 @@ static int lanes_describe(struct reconciler *this, struct arena *arena, struct s
 		if (lane == NULL)
 			return -1;
 		*lane = (struct status_lane){ .lane = job->lane, .busy = true, .owner = job->object };
+		if (lane_job_is_telling(job, step))
+			lane->step = arena_strdup(arena, step);
 		if (worker_is_stuck(&job->job, step, &ms))
 			lane->stuck = arena_printf(arena, "%s (for %llu s)", step, (unsigned long long)ms / 1000);
 	}
@@ -341,6 +361,7 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 
 	arena_free(&this->status_arena);
 	this->statuses = (struct object_status_list){ 0 };
+	this->health = (struct volume_health_list){ 0 };
 	this->converged = false;
 	if (!desired_store_is_complete(this->store))
 		return retry_ms;
@@ -361,8 +382,14 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 		error_set_nomem(error);
 		goto cleanup;
 	}
-	if (status_make(&desired, observed, &box->plan, &lanes, &this->status_arena, &this->statuses, error) != 0)
+	if (status_make(&desired, observed, &box->plan, &lanes, &this->status_arena, &this->statuses, error) != 0 ||
+	    health_make(&desired, &box->target, observed, &this->health_memory, clock_boot_ms(), &this->status_arena,
+			&this->health, error) != 0)
 		goto cleanup;
+	if (health_is_rebuilding(&this->health) && retry_ms > REBUILD_INTERVAL_MS)
+		retry_ms = REBUILD_INTERVAL_MS;
+	if (busy && retry_ms > BUSY_INTERVAL_MS)
+		retry_ms = BUSY_INTERVAL_MS;
 	text_keep(this, &box->plan);
 	this->converged = box->plan.actions.count == 0 && box->plan.notes.count == 0 && !busy;
 	if (this->converged || started > 0) {
@@ -384,7 +411,7 @@ static void on_timer(uv_timer_t *timer)
 
 static void free_if_closed(struct reconciler *this)
 {
-	if (!this->timer_closed || this->observing != NULL || this->lanes != NULL)
+	if (this->timers_closed < 2 || this->watching || this->observing != NULL || this->lanes != NULL)
 		return;
 	while (this->failures != NULL)
 		failure_remove(&this->failures);
@@ -395,6 +422,7 @@ static void free_if_closed(struct reconciler *this)
 		label_free(label);
 	}
 	observation_free(this->last);
+	health_memory_free(&this->health_memory);
 	arena_free(&this->status_arena);
 	buffer_free(&this->plan_text);
 	free(this);
@@ -473,6 +501,39 @@ static void observe(struct reconciler *this)
 	uv_timer_start(&this->timer, on_timer, WAIT_MAX_MS, 0);
 }
 
+/* --- what changes by itself --- */
+
+static void watch_run(struct worker_job *job)
+{
+	struct watch *watch = (struct watch *)job;
+
+	worker_step(job, "look at the paths");
+	watch->digest = watch->reconciler->kernel->operations->watch(watch->reconciler->kernel);
+}
+
+static void on_watched(struct worker_job *job)
+{
+	struct reconciler *this = ((struct watch *)job)->reconciler;
+	bool changed = this->watch.digest != this->watched;
+
+	this->watching = false;
+	this->watched = this->watch.digest;
+	if (this->closing)
+		free_if_closed(this);
+	else if (changed)
+		observe(this);
+}
+
+/* Full passes all the time would cost too much, and a lost path must be known soon. */
+static void on_watch(uv_timer_t *timer)
+{
+	struct reconciler *this = timer->data;
+
+	if (this->watching || !desired_store_is_complete(this->store))
+		return;
+	this->watching = worker_start(this->pool, &this->watch.job, NULL) == 0;
+}
+
 /* --- the door --- */
 
 struct reconciler *reconciler_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
@@ -489,7 +550,10 @@ struct reconciler *reconciler_make(uv_loop_t *loop, struct worker_pool *pool, st
 	this->events = *events;
 	this->wait_ms = WAIT_FIRST_MS;
 	uv_timer_init(loop, &this->timer);
-	this->timer.data = this;
+	uv_timer_init(loop, &this->watch_timer);
+	this->timer.data = this->watch_timer.data = this;
+	this->watch = (struct watch){ .job = { .run = watch_run, .done = on_watched }, .reconciler = this };
+	uv_timer_start(&this->watch_timer, on_watch, WATCH_INTERVAL_MS, WATCH_INTERVAL_MS);
 	observe(this);
 	return this;
 }
@@ -498,7 +562,7 @@ static void on_timer_closed(uv_handle_t *handle)
 {
 	struct reconciler *this = handle->data;
 
-	this->timer_closed = true;
+	this->timers_closed++;
 	free_if_closed(this);
 }
 
@@ -508,6 +572,7 @@ void reconciler_close(struct reconciler *this)
 		return;
 	this->closing = true;
 	uv_close((uv_handle_t *)&this->timer, on_timer_closed);
+	uv_close((uv_handle_t *)&this->watch_timer, on_timer_closed);
 }
 
 void reconciler_kick(struct reconciler *this)
@@ -520,6 +585,11 @@ void reconciler_kick(struct reconciler *this)
 const struct object_status_list *reconciler_statuses(const struct reconciler *this)
 {
 	return &this->statuses;
+}
+
+const struct volume_health_list *reconciler_health(const struct reconciler *this)
+{
+	return &this->health;
 }
 
 const struct observed *reconciler_observed(const struct reconciler *this)

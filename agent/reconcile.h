@@ -2,7 +2,7 @@
 /*
  * observe → plan → execute, in waves, until the plan is empty.
  *
- *            desired changed, a lane ended, time to retry, or every few seconds
+ *            desired changed, a lane ended, a path changed, time to retry, or every few seconds
  *                 │
  *   IDLE ──► OBSERVING (on a thread) ──► plan (pure) ──► lanes run on threads ──► IDLE
  *
@@ -37,6 +37,7 @@ void reconciler_kick(struct reconciler *reconciler);
 
 /* Of the last pass; borrowed until the next. NULL observation: there was none yet. */
 const struct object_status_list *reconciler_statuses(const struct reconciler *reconciler);
+const struct volume_health_list *reconciler_health(const struct reconciler *reconciler);
 const struct observed *reconciler_observed(const struct reconciler *reconciler);
 
 /* Whether the last plan for the present desired state was empty and nothing is under way. */

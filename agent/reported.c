@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/health.h"
 #include "agent/list.h"
+
+#define PROGRESS_INTERVAL_MS 1000
 
 static int compare(const void *a, const void *b)
 {
@@ -36,7 +39,7 @@ static bool inventory_is_same(const struct inventory_disk_list *a, const struct 
 		const struct inventory_disk *x = &a->items[i], *y = &b->items[i];
 
 		if (strcmp(x->path, y->path) != 0 || x->size_bytes != y->size_bytes || x->in_use != y->in_use ||
-		    strcmp(or_empty(x->serial), or_empty(y->serial)) != 0)
+		    x->volatile_cache != y->volatile_cache || strcmp(or_empty(x->serial), or_empty(y->serial)) != 0)
 			return false;
 	}
 	return true;
@@ -56,6 +59,7 @@ int reported_inventory_make(const struct observed_disk_list *disks, struct arena
 		disk->serial = arena_strdup(arena, or_empty(disks->items[i].serial));
 		disk->size_bytes = disks->items[i].size_bytes;
 		disk->in_use = disks->items[i].in_use;
+		disk->volatile_cache = disks->items[i].volatile_cache;
 		if (disk->path == NULL || disk->serial == NULL)
 			return -1;
 	}
@@ -69,9 +73,49 @@ void reported_reset(struct reported *reported)
 	*reported = (struct reported){ 0 };
 }
 
-static int copy(const struct object_status_list *statuses, const struct observed_disk_list *disks,
+static int health_copy(const struct volume_health *health, struct reported *copy)
+{
+	struct volume_health *made = LIST_PUSH(&copy->arena, &copy->health);
+
+	if (made == NULL)
+		return -1;
+	made->volume = health->volume;
+	made->revision = health->revision;
+	for (size_t i = 0; i < health->members.count; i++) {
+		struct member_status *member = LIST_PUSH(&copy->arena, &made->members);
+
+		if (member == NULL)
+			return -1;
+		*member = health->members.items[i];
+	}
+	for (size_t i = 0; i < health->peers.count; i++) {
+		struct peer_status *peer = LIST_PUSH(&copy->arena, &made->peers);
+
+		if (peer == NULL)
+			return -1;
+		*peer = health->peers.items[i];
+	}
+	return 0;
+}
+
+/* What was told of the volume, if that says the same; NULL otherwise. */
+static const struct volume_health *health_reported(const struct reported *reported, const struct volume_health *health,
+						   bool with_progress)
+{
+	for (size_t i = 0; i < reported->health.count; i++) {
+		const struct volume_health *last = &reported->health.items[i];
+
+		if (last->volume == health->volume)
+			return health_is_same(last, health, with_progress) ? last : NULL;
+	}
+	return NULL;
+}
+
+static int copy(const struct reported_news *news, const struct reported *reported, bool with_progress,
 		struct reported *ret_copy)
 {
+	const struct object_status_list *statuses = news->statuses;
+
 	for (size_t i = 0; i < statuses->count; i++) {
 		struct object_status *status = LIST_PUSH(&ret_copy->arena, &ret_copy->statuses);
 
@@ -85,15 +129,24 @@ static int copy(const struct object_status_list *statuses, const struct observed
 	}
 	if (statuses->count > 0)
 		qsort(ret_copy->statuses.items, ret_copy->statuses.count, sizeof(ret_copy->statuses.items[0]), compare);
-	return reported_inventory_make(disks, &ret_copy->arena, &ret_copy->inventory);
+	/* Progress that is not told yet stays what was told. */
+	for (size_t i = 0; i < news->health->count; i++) {
+		const struct volume_health *now = &news->health->items[i],
+					   *last = health_reported(reported, now, with_progress);
+
+		if (health_copy(last != NULL ? last : now, ret_copy) != 0)
+			return -1;
+	}
+	return reported_inventory_make(news->disks, &ret_copy->arena, &ret_copy->inventory);
 }
 
-int reported_update(struct reported *reported, const struct object_status_list *statuses,
-		    const struct observed_disk_list *disks, struct arena *arena, struct agent_report *ret_report,
-		    struct error *error)
+int reported_update(struct reported *reported, const struct reported_news *news, struct arena *arena,
+		    struct agent_report *ret_report, struct error *error)
 {
+	const struct object_status_list *statuses = news->statuses;
+	bool with_progress = news->now_ms - reported->progress_ms >= PROGRESS_INTERVAL_MS;
 	struct agent_report report = { 0 };
-	struct reported now = { 0 };
+	struct reported now = { .progress_ms = with_progress ? news->now_ms : reported->progress_ms };
 
 	for (size_t i = 0; i < statuses->count; i++) {
 		struct object_status *status;
@@ -105,12 +158,22 @@ int reported_update(struct reported *reported, const struct object_status_list *
 			return error_set_nomem(error);
 		*status = statuses->items[i];
 	}
-	if (copy(statuses, disks, &now) != 0) {
+	for (size_t i = 0; i < news->health->count; i++) {
+		struct volume_health *health;
+
+		if (health_reported(reported, &news->health->items[i], with_progress) != NULL)
+			continue;
+		health = LIST_PUSH(arena, &report.volumes);
+		if (health == NULL)
+			return error_set_nomem(error);
+		*health = news->health->items[i];
+	}
+	if (copy(news, reported, with_progress, &now) != 0) {
 		arena_free(&now.arena);
 		return error_set_nomem(error);
 	}
 	if (!inventory_is_same(&now.inventory, &reported->inventory) &&
-	    reported_inventory_make(disks, arena, &report.inventory) != 0) {
+	    reported_inventory_make(news->disks, arena, &report.inventory) != 0) {
 		arena_free(&now.arena);
 		return error_set_nomem(error);
 	}

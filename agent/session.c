@@ -23,6 +23,7 @@
 #define SILENCE_MS 3000 /* then the connection counts as dead */
 #define REDIRECTS_MAX 3 /* in a row; then the servers are asked in turn again */
 #define REPORT_OBJECTS 1000
+#define REPORT_VOLUMES 100 /* each may have hundreds of members */
 #define HELLO_ID 1
 
 enum { AWAY, CONNECTING, GREETING, OPEN };
@@ -166,6 +167,8 @@ static void on_heartbeat(uv_timer_t *timer)
 	}
 	if (++this->msgid <= HELLO_ID)
 		this->msgid = HELLO_ID + 1;
+	if (this->events.sent != NULL)
+		this->events.sent(this->events.data, heartbeat.sequence, heartbeat.sent_ms);
 	if (send_request(this, this->msgid, "agent.heartbeat", schema_agent_heartbeat(), &heartbeat, &error) != 0)
 		leave(this, error.message);
 }
@@ -230,7 +233,10 @@ static void take_welcome(struct session *this, struct rpc_message *message, stru
 	state_machine_move(&this->machine, OPEN);
 	log_notice("session with the leader is open", "server=%s cluster=%s term=%" PRIu64, this->server, this->cluster,
 		   this->term);
-	uv_timer_start(&this->timer, on_heartbeat, this->heartbeat_ms, this->heartbeat_ms);
+	if (this->events.welcomed != NULL)
+		this->events.welcomed(this->events.data, welcome.heartbeat_ms, welcome.lease_ms);
+	/* The first at once: an agent that was restarted has little of its predecessor's lease left. */
+	uv_timer_start(&this->timer, on_heartbeat, 0, this->heartbeat_ms);
 	if (this->events.opened != NULL)
 		this->events.opened(this->events.data);
 }
@@ -248,8 +254,8 @@ static void take_heartbeat(struct session *this, struct rpc_message *message, st
 	}
 	if (codec_decode_object(schema_agent_heartbeat_reply(), &message->result, arena, &reply, &error) != 0)
 		leave(this, error.message);
-	else
-		term_take(this, reply.term);
+	else if (term_take(this, reply.term) && this->events.answered != NULL)
+		this->events.answered(this->events.data, reply.sequence);
 }
 
 static void dump(struct session *this)
@@ -408,6 +414,7 @@ static void disks_keep(struct session *this, const struct observed_disk_list *di
 		copies[i].serial = inventory.items[i].serial;
 		copies[i].size_bytes = inventory.items[i].size_bytes;
 		copies[i].in_use = inventory.items[i].in_use;
+		copies[i].volatile_cache = inventory.items[i].volatile_cache;
 	}
 	arena_free(&this->inventory_arena);
 	this->inventory_arena = arena;
@@ -423,9 +430,15 @@ void session_start(struct session *this, const struct observed_disk_list *disks)
 	try_next(this);
 }
 
-void session_report(struct session *this, const struct object_status_list *statuses,
-		    const struct observed_disk_list *disks)
+static size_t min_size(size_t a, size_t b)
 {
+	return a < b ? a : b;
+}
+
+void session_report(struct session *this, const struct object_status_list *statuses,
+		    const struct volume_health_list *health, const struct observed_disk_list *disks)
+{
+	const struct reported_news news = { statuses, health, disks, clock_boot_ms() };
 	struct agent_report report, part;
 	struct arena arena = ARENA_INIT;
 	struct error error = { 0 };
@@ -433,16 +446,19 @@ void session_report(struct session *this, const struct object_status_list *statu
 	disks_keep(this, disks);
 	if (this->machine.state != OPEN)
 		return;
-	if (reported_update(&this->reported, statuses, disks, &arena, &report, &error) != 0) {
+	if (reported_update(&this->reported, &news, &arena, &report, &error) != 0) {
 		log_failure(LOG_LEVEL_ERROR, "cannot report", &error);
 		goto cleanup;
 	}
-	for (size_t at = 0; this->machine.state == OPEN && (at < report.objects.count || report.inventory.count > 0);
-	     at += part.objects.count) {
+	for (size_t at = 0, volumes_at = 0;
+	     this->machine.state == OPEN &&
+	     (at < report.objects.count || volumes_at < report.volumes.count || report.inventory.count > 0);
+	     at += part.objects.count, volumes_at += part.volumes.count) {
 		part = report;
 		part.objects.items += at;
-		part.objects.count =
-			report.objects.count - at < REPORT_OBJECTS ? report.objects.count - at : REPORT_OBJECTS;
+		part.objects.count = min_size(report.objects.count - at, REPORT_OBJECTS);
+		part.volumes.items += volumes_at;
+		part.volumes.count = min_size(report.volumes.count - volumes_at, REPORT_VOLUMES);
 		send_report(this, &part);
 		report.inventory.count = 0;
 	}

@@ -25,6 +25,11 @@ struct session_events {
 	/* The session is open: the report begins anew. */
 	void (*opened)(void *data);
 	void *data;
+	/* All three may be NULL. A leader welcomed this node; a heartbeat is about to be sent, at this moment of the
+	 * boot clock; a leader of no lower term than was ever seen answered one of this session. */
+	void (*welcomed)(void *data, uint64_t heartbeat_ms, uint64_t lease_ms);
+	void (*sent)(void *data, uint64_t sequence, uint64_t now_ms);
+	void (*answered)(void *data, uint64_t sequence);
 };
 
 /* NULL when memory is exhausted. Options and store are borrowed. */
@@ -36,7 +41,7 @@ void session_start(struct session *session, const struct observed_disk_list *dis
 
 /* Tell the leader what changed since the last call of this session, if there is one. */
 void session_report(struct session *session, const struct object_status_list *statuses,
-		    const struct observed_disk_list *disks);
+		    const struct volume_health_list *health, const struct observed_disk_list *disks);
 
 /* Close; the memory goes when the loop has closed the handles. Accepts NULL. */
 void session_close(struct session *session);

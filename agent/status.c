@@ -44,13 +44,13 @@ static const char *remains(const struct maker *maker, enum object_kind kind, con
 
 	for (size_t i = 0; i < observed->subsystems.count; i++) {
 		if (owner_of_subsystem(cluster, observed->subsystems.items[i].nqn, &owner) &&
-		    owner_is(&owner, kind, id))
+		    owner_is_within(&owner, kind, id))
 			return observed->subsystems.items[i].nqn;
 	}
 	for (size_t i = 0; i < observed->dms.count; i++) {
 		const struct observed_dm *dm = &observed->dms.items[i];
 
-		if (dm->uuid != NULL && owner_of_dm(cluster, dm->uuid, &owner) && owner_is(&owner, kind, id))
+		if (dm->uuid != NULL && owner_of_dm(cluster, dm->uuid, &owner) && owner_is_within(&owner, kind, id))
 			return dm->name;
 	}
 	for (size_t i = 0; i < observed->imports.count; i++) {
@@ -69,11 +69,28 @@ static const char *remains(const struct maker *maker, enum object_kind kind, con
 	return NULL;
 }
 
+/* A volume speaks for the exports to its consumers, too, unless they are objects of the desired state themselves. */
+static bool concerns(const struct maker *maker, const struct owner *owner, enum object_kind kind, const char *id)
+{
+	const struct desired_volume_list *volumes = &maker->desired->volumes;
+
+	if (!owner_is_within(owner, kind, id) || owner_is(owner, kind, id))
+		return owner_is(owner, kind, id);
+	for (size_t i = 0; i < volumes->count; i++) {
+		for (size_t j = 0; j < volumes->items[i].consumers.count; j++) {
+			if (strcmp(volumes->items[i].consumers.items[j].id, owner->id) == 0)
+				return false;
+		}
+	}
+	return true;
+}
+
 static int add(struct maker *maker, enum object_kind kind, const char *id, uint64_t revision, bool removed)
 {
 	struct object_status *status = LIST_PUSH(maker->arena, maker->statuses);
 	const char *rest = removed ? remains(maker, kind, id) : NULL;
 	struct buffer text = BUFFER_INIT;
+	const char *step = NULL;
 
 	if (status == NULL)
 		return -1;
@@ -94,7 +111,7 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 	for (size_t i = 0; i < maker->lanes->count; i++) {
 		const struct status_lane *lane = &maker->lanes->items[i];
 
-		if (!owner_is(&lane->owner, kind, id))
+		if (!concerns(maker, &lane->owner, kind, id))
 			continue;
 		if (lane->stuck != NULL)
 			take(status, OBJECT_STATE_FAILED,
@@ -103,6 +120,8 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 			take(status, OBJECT_STATE_FAILED, arena_strdup(maker->arena, lane->failure));
 		else if (lane->busy)
 			take(status, OBJECT_STATE_PENDING, "work is under way");
+		if (lane->step != NULL)
+			step = lane->step;
 		if (status->message == NULL)
 			return -1;
 	}
@@ -110,7 +129,7 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 		const struct plan_note *note = &maker->plan->notes.items[i];
 		const struct status_lane *lane = note->lane[0] != '\0' ? lane_find(maker, note->lane) : NULL;
 
-		if (!owner_is(&note->owner, kind, id))
+		if (!concerns(maker, &note->owner, kind, id))
 			continue;
 		if (lane != NULL && lane->failure != NULL)
 			take(status, OBJECT_STATE_FAILED, arena_strdup(maker->arena, lane->failure));
@@ -123,7 +142,7 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 	for (size_t i = 0; i < maker->plan->actions.count && status->state != OBJECT_STATE_FAILED; i++) {
 		const struct action *action = &maker->plan->actions.items[i];
 
-		if (!owner_is(&action->owner, kind, id))
+		if (!concerns(maker, &action->owner, kind, id))
 			continue;
 		if (action_print(action, &text) != 0 ||
 		    (status->message = arena_strndup(maker->arena, (const char *)text.data,
@@ -134,6 +153,37 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 		status->state = OBJECT_STATE_PENDING;
 		buffer_free(&text);
 		break;
+	}
+	/* Better than what comes next is how far this came. */
+	if (step != NULL && status->state == OBJECT_STATE_PENDING &&
+	    (status->message = arena_strdup(maker->arena, step)) == NULL)
+		return -1;
+	return 0;
+}
+
+/* The exports to consumers behind their volume. An active controller has not arrived before the consumers that may use
+ * its legs can; one that is shut out does not count. */
+static int volume_add(struct maker *maker, const struct desired_volume *volume)
+{
+	size_t place = maker->statuses->count;
+	char id[NAMES_ID_SIZE];
+
+	names_id_format("v", volume->id, id);
+	if (add(maker, OBJECT_KIND_VOLUME, id, volume->revision, false) != 0)
+		return -1;
+	for (size_t i = 0; i < volume->consumers.count; i++) {
+		const struct desired_consumer *consumer = &volume->consumers.items[i];
+		struct object_status *own, *of_volume;
+
+		if (add(maker, OBJECT_KIND_CONSUMER, consumer->id, volume->revision, false) != 0)
+			return -1;
+		own = &maker->statuses->items[maker->statuses->count - 1];
+		of_volume = &maker->statuses->items[place];
+		if (volume->role != CONTROLLER_ROLE_ACTIVE || consumer->parked || own->state == OBJECT_STATE_CONVERGED)
+			continue;
+		take(of_volume, own->state, arena_strdup(maker->arena, own->message));
+		if (of_volume->message == NULL)
+			return -1;
 	}
 	return 0;
 }
@@ -154,10 +204,8 @@ int status_make(const struct desired *desired, const struct observed *observed, 
 	for (size_t i = 0; i < desired->exports.count && code == 0; i++)
 		code = add(&maker, OBJECT_KIND_EXPORT, desired->exports.items[i].id, desired->exports.items[i].revision,
 			   false);
-	for (size_t i = 0; i < desired->volumes.count && code == 0; i++) {
-		names_id_format("v", desired->volumes.items[i].id, id);
-		code = add(&maker, OBJECT_KIND_VOLUME, id, desired->volumes.items[i].revision, false);
-	}
+	for (size_t i = 0; i < desired->volumes.count && code == 0; i++)
+		code = volume_add(&maker, &desired->volumes.items[i]);
 	for (size_t i = 0; i < desired->removed.count && code == 0; i++)
 		code = add(&maker, desired->removed.items[i].kind, desired->removed.items[i].id,
 			   desired->removed.items[i].revision, true);

@@ -10,6 +10,7 @@ struct status_lane {
 	const char *lane;
 	const char *failure; /* of its last attempt; NULL when that succeeded or there was none */
 	const char *stuck;   /* the call that does not return; NULL */
+	const char *step;    /* how far its present step came; NULL when that says nothing */
 	bool busy;
 	struct owner owner;
 };

@@ -160,6 +160,7 @@ static int ld_add(struct target_builder *builder, const struct owner *owner, con
 		  const struct desired_disk *disk, const struct desired_ld *ld, const char **ret_name)
 {
 	char ld_text[NAMES_ID_SIZE], id[OWNER_ID_SIZE + NAMES_ID_SIZE + 1];
+	struct target_guard *guard;
 	struct target_dm *dm;
 
 	names_id_format("ld", ld->id, ld_text);
@@ -168,6 +169,13 @@ static int ld_add(struct target_builder *builder, const struct owner *owner, con
 	if (dm == NULL)
 		return -1;
 	*ret_name = dm->name;
+	guard = arena_alloc(builder->arena, sizeof(*guard));
+	if (guard == NULL)
+		return -1;
+	*guard = (struct target_guard){
+		.ld = ld->id, .volume = export->volume, .epoch = export->epoch, .formatted = ld->formatted
+	};
+	dm->guard = guard;
 	for (size_t i = 0; i < ld->ranges.count; i++) {
 		const struct byte_range *range = &ld->ranges.items[i];
 
@@ -176,6 +184,53 @@ static int ld_add(struct target_builder *builder, const struct owner *owner, con
 		/* Bounded: LIMIT_RANGES_PER_LD ranges of at most 2^53 sectors. */
 		if (target_table_add(builder->arena, &dm->table, range->length_bytes / LIMIT_SECTOR_BYTES, "linear",
 				     "=%s %" PRIu64, disk->path, range->start_bytes / LIMIT_SECTOR_BYTES) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A namespace of an export that is shut out: nothing is below it, so that nothing of its host reaches a medium. */
+static int parked_namespace_add(struct target_builder *builder, struct target_subsystem *subsystem, const char *name_id,
+				const char *uuid_id, uint64_t epoch, uint64_t nsid, const uint8_t uuid[16],
+				uint64_t size_bytes)
+{
+	struct kernel_namespace *ns = LIST_PUSH(builder->arena, &subsystem->namespaces);
+	struct target_dm *dm = target_dm_add(builder, &subsystem->owner, "parked", name_id, uuid_id, epoch);
+
+	if (ns == NULL || dm == NULL)
+		return -1;
+	dm->role = TARGET_DM_PARKED;
+	ns->nsid = (uint32_t)nsid;
+	ns->device = dm->name;
+	ns->group = KERNEL_ANA_INACCESSIBLE;
+	memcpy(ns->uuid, uuid, sizeof(ns->uuid));
+	return target_table_add(builder->arena, &dm->table, size_bytes / LIMIT_SECTOR_BYTES, "error", "%s", "");
+}
+
+static int parked_add(struct target_builder *builder, const struct owner *owner, uint64_t port,
+		      const struct desired_parked *parked)
+{
+	char name[OWNER_ID_SIZE + 64], id[OWNER_ID_SIZE + 32];
+	struct target_subsystem *subsystem;
+	struct owner parked_owner;
+
+	if (!owner_of_subsystem(builder->target->cluster, parked->nqn, &parked_owner) ||
+	    !owner_is(&parked_owner, OBJECT_KIND_EXPORT, owner->id))
+		return target_problem_add(builder, owner, "%s is not the name of export %s of this cluster",
+					  parked->nqn, owner->id);
+	subsystem = subsystem_add(builder, parked->nqn, port);
+	if (subsystem == NULL || list_push_string(builder->arena, &subsystem->hosts, parked->host_nqn) != 0)
+		return -1;
+	subsystem->owner = *owner;
+	subsystem->parked = true;
+	for (size_t i = 0; i < parked->lds.count; i++) {
+		const struct desired_parked_ld *ld = &parked->lds.items[i];
+
+		/* Names carry the epoch: exports of several epochs may wait at once. */
+		snprintf(name, sizeof(name), "%s.n%" PRIu64 ".e%" PRIu64, owner->id, ld->nsid, parked->epoch);
+		snprintf(id, sizeof(id), "%s.n%" PRIu64, owner->id, ld->nsid);
+		if (parked_namespace_add(builder, subsystem, name, id, parked->epoch, ld->nsid, ld->uuid,
+					 ld->size_bytes) != 0)
 			return -1;
 	}
 	return 0;
@@ -201,6 +256,10 @@ static int export_add(struct target_builder *builder, const struct desired_expor
 	if (disk == NULL)
 		return target_problem_add(builder, &owner, "disk d%" PRIu64 " is not desired on this node",
 					  export->disk);
+	for (size_t i = 0; i < export->parked.count; i++) {
+		if (parked_add(builder, &owner, disk->port, &export->parked.items[i]) != 0)
+			return -1;
+	}
 	subsystem = subsystem_add(builder, export->nqn, disk->port);
 	if (subsystem == NULL)
 		return -1;
@@ -227,10 +286,11 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 			const struct desired_consumer *consumer)
 {
 	struct target_subsystem *subsystem = NULL;
-	struct owner owner = { .kind = OBJECT_KIND_VOLUME };
-	char id[OWNER_LANE_SIZE], name[NAMES_DM_SIZE];
+	struct owner owner = { .kind = OBJECT_KIND_CONSUMER };
+	char id[OWNER_LANE_SIZE], uuid_id[OWNER_LANE_SIZE + NAMES_ID_SIZE], name[NAMES_DM_SIZE];
+	uint8_t uuid[16];
 
-	names_id_format("v", volume->id, owner.id);
+	snprintf(owner.id, sizeof(owner.id), "%s", consumer->id);
 	for (size_t i = 0; i < volume->legs.count; i++) {
 		const struct desired_leg *leg = &volume->legs.items[i];
 		struct kernel_namespace *ns;
@@ -238,24 +298,37 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 		if (!leg->local)
 			continue;
 		if (subsystem == NULL) {
-			if (!owner_of_subsystem(builder->target->cluster, consumer->nqn, &owner))
-				return target_problem_add(builder, &owner, "%s is not a name of this cluster",
-							  consumer->nqn);
+			if (!owner_of_subsystem(builder->target->cluster, consumer->nqn, &owner) ||
+			    !owner_is(&owner, OBJECT_KIND_CONSUMER, consumer->id))
+				return target_problem_add(builder, &owner,
+							  "%s is not the name of export %s of this cluster",
+							  consumer->nqn, consumer->id);
 			subsystem = subsystem_add(builder, consumer->nqn, builder->desired->port);
 			if (subsystem == NULL ||
 			    list_push_string(builder->arena, &subsystem->hosts, consumer->host_nqn) != 0)
 				return -1;
 			subsystem->owner = owner;
+			subsystem->parked = consumer->parked;
+		}
+		snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64 ".%s", volume->id, leg->index, consumer->node);
+		names_leg_uuid(builder->target->cluster, volume->id, leg->index, consumer->node, uuid);
+		if (consumer->parked) {
+			/* Epoch 0: it has nothing of the leg below it, and outlives its epochs. */
+			snprintf(uuid_id, sizeof(uuid_id), "v%" PRIu64 ".l%" PRIu64 ".s%" PRIu64 ".%s", volume->id,
+				 leg->index, leg->slot, consumer->node);
+			if (parked_namespace_add(builder, subsystem, id, uuid_id, 0, leg->nsid, uuid,
+						 leg->size_bytes) != 0)
+				return -1;
+			continue;
 		}
 		ns = LIST_PUSH(builder->arena, &subsystem->namespaces);
 		if (ns == NULL)
 			return -1;
-		snprintf(id, sizeof(id), "%s.l%" PRIu64 ".%s", owner.id, leg->index, consumer->node);
 		names_dm_name("leg", id, name);
 		ns->device = arena_strdup(builder->arena, name);
 		ns->nsid = (uint32_t)leg->nsid;
 		ns->group = KERNEL_ANA_OPTIMIZED;
-		names_leg_uuid(builder->target->cluster, volume->id, leg->index, consumer->node, ns->uuid);
+		memcpy(ns->uuid, uuid, sizeof(ns->uuid));
 		if (ns->device == NULL)
 			return -1;
 	}
@@ -356,12 +429,13 @@ static int volume_add(struct target_builder *builder, const struct desired_volum
 	if (volume->size_bytes % LIMIT_SECTOR_BYTES != 0 || volume->stripe_bytes % LIMIT_SECTOR_BYTES != 0)
 		return target_problem_add(builder, &owner, "size or stripe is not a multiple of %u",
 					  LIMIT_SECTOR_BYTES);
-	if (volume->role == CONTROLLER_ROLE_ACTIVE && volume->legs_wanted) {
+	/* A new holder assembles as standby; only when it may serve, it is active. */
+	if (volume->legs_wanted) {
 		for (size_t i = 0; i < volume->legs.count; i++) {
 			if (volume->legs.items[i].local && target_leg_add(builder, volume, &volume->legs.items[i]) != 0)
 				return -1;
 		}
-		for (size_t i = 0; i < volume->consumers.count; i++) {
+		for (size_t i = 0; volume->role == CONTROLLER_ROLE_ACTIVE && i < volume->consumers.count; i++) {
 			if (consumer_add(builder, volume, &volume->consumers.items[i]) != 0)
 				return -1;
 		}

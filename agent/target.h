@@ -25,9 +25,10 @@ struct target_label_list {
 /* A leg that this node assembles. */
 struct target_leg {
 	bool format; /* wipe and format unless all labels say that this was done */
+	bool thick;  /* map every block before the labels are written */
 	struct owner owner;
-	const char *thin; /* dm name of the thin device, which is made last */
-	struct target_label_list labels;
+	const char *thin;		 /* dm name of the thin device, which is made last */
+	struct target_label_list labels; /* of the members in sync: they decide */
 };
 
 struct target_zero {
@@ -40,10 +41,35 @@ struct target_zero_list {
 	struct target_zero *items;
 };
 
+/* An LD of a mirror. Devices and label are NULL for one that is stale. */
+struct target_member {
+	uint64_t ld;
+	enum ld_state state;
+	bool unlabelled; /* rebuilding: whatever is in place of a label does not matter */
+	const char *raid_metadata, *raid_data;
+	uint64_t raid_metadata_bytes;
+	struct target_label label; /* of a member that holds everything */
+};
+
+/* A mirror: which members its running table has, and how it comes to have others, is for the plan to find out. */
+struct target_group {
+	size_t count;
+	struct target_member members[LIMIT_COPIES];
+	uint64_t sectors, region_sectors;
+	uint64_t rebuild_kib; /* KiB a second, 0: no limit */
+};
+
 enum target_dm_role {
 	TARGET_DM_PLAIN,
 	TARGET_DM_STORE,  /* group, pool or thin device of a leg: made only when the leg's labels are known */
 	TARGET_DM_VOLUME, /* top of a volume: its table may be replaced while it is in use */
+	TARGET_DM_PARKED, /* errors only, under an export that is shut out */
+};
+
+/* What the label of an LD must say before its Disk Node exports it. */
+struct target_guard {
+	uint64_t ld, volume, epoch;
+	bool formatted; /* there must be a label */
 };
 
 struct target_dm {
@@ -52,8 +78,10 @@ struct target_dm {
 	enum target_dm_role role;
 	struct owner owner;
 	struct observed_target_list table;
+	const struct target_guard *guard; /* of an LD; NULL */
 	/* Of TARGET_DM_STORE, used only when the leg is being formatted: */
 	const struct target_leg *leg;
+	const struct target_group *group;	  /* of a mirror; `table` has its members in sync */
 	struct observed_target_list format_table; /* instead of `table`, when not empty */
 	struct target_zero_list zeros;		  /* regions to clear before */
 	const char *message_device, *message;	  /* message to send before */
@@ -95,6 +123,7 @@ struct target_subsystem {
 	const char *nqn;
 	uint32_t cntlid_min, cntlid_max;
 	uint64_t port;
+	bool parked; /* its host is shut out, and goes on queueing */
 	struct string_list hosts;
 	struct kernel_namespace_list namespaces;
 };

@@ -69,10 +69,30 @@ static int zero_add(struct leg_builder *this, struct target_zero_list *zeros, co
 /* What a group's device is made of. */
 struct group_parts {
 	struct layout_group layout;
+	struct target_group *group;
 	struct target_zero_list zeros;	 /* what a format has to clear */
-	char members[LIMIT_COPIES * 80]; /* their part of the raid table */
+	char members[LIMIT_COPIES * 80]; /* the part of the raid table with those in sync */
 	const char *name;		 /* of the device */
 };
+
+/* What a simulated import shows; a real one has it on its disk. */
+static int import_label_add(struct leg_builder *this, const struct desired_member *member, const struct ld_label *label)
+{
+	const struct target_import_list *imports = &this->builder->target->imports;
+	struct ld_label *copy = arena_memdup(this->builder->arena, label, sizeof(*label));
+
+	if (copy == NULL)
+		return -1;
+	for (size_t i = 0; i < imports->count; i++) {
+		const struct kernel_expected_list *expected = &imports->items[i].import.expected;
+
+		for (size_t j = 0; j < expected->count; j++) {
+			if (memcmp(expected->items[j].uuid, member->uuid, sizeof(member->uuid)) == 0)
+				expected->items[j].label = copy;
+		}
+	}
+	return 0;
+}
 
 /* The three slices of a member. */
 static int member_add(struct leg_builder *this, size_t group, size_t index, struct group_parts *parts)
@@ -81,25 +101,24 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 	struct target_zero_list *zeros = &parts->zeros;
 	size_t used = strlen(parts->members);
 	const struct desired_member *member = &this->leg->groups.items[group].members.items[index];
+	bool in_sync = member->state == LD_STATE_IN_SYNC;
 	struct arena *arena = this->builder->arena;
+	struct target_member *made = &parts->group->members[index];
 	struct target_label *label;
 	struct target_dm *dm;
-	const char *metadata, *data;
 
-	/* A member that missed a write is not assembled; its place stays empty until a rebuild. */
-	if (member->state != LD_STATE_IN_SYNC) {
+	*made = (struct target_member){ .ld = member->ld, .state = member->state, .unlabelled = member->unlabelled };
+	/* A group is assembled from members in sync; the place of the others stays empty until a rebuild. */
+	if (!in_sync)
 		snprintf(parts->members + used, sizeof(parts->members) - used, " - -");
+	if (!in_sync && member->state != LD_STATE_REBUILDING)
 		return 0;
-	}
 	if (target_import_add(this->builder, member->nqn, member->address, member->port, member->uuid,
 			      member->size_bytes) != 0 ||
 	    slice_add(this, group, member, "label", layout->label_start, layout->label_bytes, &dm) != 0 ||
 	    zero_add(this, zeros, dm->name, layout->label_bytes) != 0)
 		return -1;
-	label = LIST_PUSH(arena, &this->target->labels);
-	if (label == NULL)
-		return -1;
-	*label = (struct target_label){
+	made->label = (struct target_label){
 		.device = dm->name,
 		.uuid = dm->uuid,
 		.label = { .cluster = this->builder->target->cluster,
@@ -110,17 +129,29 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 			   .ld = member->ld,
 			   .epoch = this->leg->epoch,
 			   .size_bytes = member->size_bytes,
-			   .formatted = true },
+			   .formatted = true,
+			   .rebuild_ms = in_sync ? 0 : member->since_ms },
 	};
+	if (in_sync) {
+		label = LIST_PUSH(arena, &this->target->labels);
+		if (label == NULL)
+			return -1;
+		*label = made->label;
+	}
+	if (!this->leg->format && !member->unlabelled && import_label_add(this, member, &made->label.label) != 0)
+		return -1;
 	if (slice_add(this, group, member, "raidmeta", layout->raid_metadata_start, layout->raid_metadata_bytes, &dm) !=
 		    0 ||
 	    zero_add(this, zeros, dm->name, layout->raid_metadata_bytes) != 0)
 		return -1;
-	metadata = dm->name;
+	made->raid_metadata = dm->name;
+	made->raid_metadata_bytes = layout->raid_metadata_bytes;
 	if (slice_add(this, group, member, "raiddata", layout->raid_data_start, layout->raid_data_bytes, &dm) != 0)
 		return -1;
-	data = dm->name;
-	snprintf(parts->members + used, sizeof(parts->members) - used, " @%s @%s", metadata, data);
+	made->raid_data = dm->name;
+	if (in_sync)
+		snprintf(parts->members + used, sizeof(parts->members) - used, " @%s @%s", made->raid_metadata,
+			 made->raid_data);
 	return 0;
 }
 
@@ -142,6 +173,9 @@ static int group_table(struct leg_builder *this, size_t group, const struct grou
 	if (region > REGION_MAX_SECTORS)
 		return target_problem_add(this->builder, &this->target->owner,
 					  "group %zu is too large for a write-intent bitmap", group);
+	parts->group->sectors = sectors;
+	parts->group->region_sectors = region;
+	dm->group = parts->group;
 	if (target_table_add(arena, &dm->table, sectors, "raid", "raid1 3 0 region_size %" PRIu64 " %zu%s", region,
 			     desired->members.count, parts->members) != 0)
 		return -1;
@@ -170,6 +204,11 @@ static int members_add(struct leg_builder *this, size_t group, struct group_part
 	if (layout_group_compute(desired->members.items[0].size_bytes, this->thin_block_bytes, &parts->layout,
 				 &error) != 0)
 		return target_problem_add(this->builder, &this->target->owner, "%s", error.message);
+	parts->group = arena_alloc(this->builder->arena, sizeof(*parts->group));
+	if (parts->group == NULL)
+		return -1;
+	parts->group->count = desired->members.count;
+	parts->group->rebuild_kib = (this->leg->rebuild_rate_bytes + 1023) / 1024;
 	for (size_t i = 0; i < desired->members.count; i++) {
 		if (member_add(this, group, i, parts) != 0)
 			return -1;
@@ -232,12 +271,14 @@ static int pool_add(struct leg_builder *this, const char *metadata, const char *
 	pool = dm->name;
 	dm->role = TARGET_DM_STORE;
 	dm->leg = this->target;
-	/* No features: new blocks are cleared (nobody sees old bytes), a full pool queues writes (an error would be
-	 * final for the host), and discards reach the LDs, as there are no snapshots yet that they could harm. */
+	/* New blocks are cleared (nobody sees old bytes), a full pool queues writes (an error would be final for the
+	 * host), and discards reach the LDs, as there are no snapshots yet that they could harm. On a thick leg they
+	 * are ignored: a block that was unmapped would be acknowledged again before its mapping is durable. */
 	if (zero_add(this, &dm->zeros, metadata, THIN_SUPERBLOCK_BYTES) != 0 ||
 	    target_table_add(builder->arena, &dm->table, SECTORS(data_bytes), "thin-pool",
-			     "@%s @%s %" PRIu64 " %" PRIu64 " 0", metadata, data, SECTORS(this->thin_block_bytes),
-			     blocks / LOW_WATER_DIVISOR + 1) != 0)
+			     "@%s @%s %" PRIu64 " %" PRIu64 " %s", metadata, data, SECTORS(this->thin_block_bytes),
+			     this->leg->thick ? 0 : blocks / LOW_WATER_DIVISOR + 1,
+			     this->leg->thick ? "1 ignore_discard" : "0") != 0)
 		return -1;
 	dm = target_dm_add(builder, &this->target->owner, "thin", this->id, this->id, this->leg->epoch);
 	if (dm == NULL)
@@ -252,13 +293,20 @@ static int pool_add(struct leg_builder *this, const char *metadata, const char *
 
 static int consumers_add(struct leg_builder *this)
 {
-	char id[OWNER_LANE_SIZE];
+	char name[OWNER_LANE_SIZE], id[OWNER_LANE_SIZE];
 
-	for (size_t i = 0; i < this->volume->consumers.count; i++) {
+	for (size_t i = 0; this->volume->role == CONTROLLER_ROLE_ACTIVE && i < this->volume->consumers.count; i++) {
+		const struct desired_consumer *consumer = &this->volume->consumers.items[i];
+		struct owner owner = { .kind = OBJECT_KIND_CONSUMER };
 		struct target_dm *dm;
 
-		snprintf(id, sizeof(id), "%s.%s", this->id, this->volume->consumers.items[i].node);
-		dm = target_dm_add(this->builder, &this->target->owner, "leg", id, id, this->leg->epoch);
+		if (consumer->parked)
+			continue;
+		snprintf(owner.id, sizeof(owner.id), "%s", consumer->id);
+		snprintf(owner.lane, sizeof(owner.lane), "%s", this->id);
+		snprintf(name, sizeof(name), "%s.%s", this->id, consumer->node);
+		snprintf(id, sizeof(id), "%s.s%" PRIu64 ".%s", this->id, this->leg->slot, consumer->node);
+		dm = target_dm_add(this->builder, &owner, "leg", name, id, this->leg->epoch);
 		if (dm == NULL || target_table_add(this->builder->arena, &dm->table, SECTORS(this->leg->size_bytes),
 						   "linear", "@%s 0", this->target->thin) != 0)
 			return -1;
@@ -283,6 +331,7 @@ int target_leg_add(struct target_builder *builder, const struct desired_volume *
 	names_id_format("v", volume->id, this.target->owner.id);
 	snprintf(this.target->owner.lane, sizeof(this.target->owner.lane), "%s", this.id);
 	this.target->format = leg->format;
+	this.target->thick = leg->thick;
 	this.thin_block_bytes = layout_thin_block_bytes(leg->size_bytes);
 	if (leg->size_bytes % LIMIT_SECTOR_BYTES != 0 || leg->groups.count == 0)
 		return target_problem_add(builder, &this.target->owner, "leg %" PRIu64 " has no groups or an odd size",

@@ -33,6 +33,9 @@ static int print_dm(const struct observed_dm *dm, struct buffer *output)
 				  line->type, or_empty(line->params)) != 0)
 			return -1;
 	}
+	if (dm->status != NULL && dm->status[0] != '\0' &&
+	    buffer_printf(output, "          status %s\n", dm->status) != 0)
+		return -1;
 	return 0;
 }
 
@@ -83,10 +86,10 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 	for (size_t i = 0; i < observed->disks.count && result == 0; i++) {
 		const struct observed_disk *disk = &observed->disks.items[i];
 
-		result =
-			buffer_printf(output, "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s\n",
-				      disk->path, disk->major, disk->minor, disk->size_bytes, or_empty(disk->serial),
-				      disk->in_use ? "  in use" : "");
+		result = buffer_printf(output,
+				       "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s%s\n",
+				       disk->path, disk->major, disk->minor, disk->size_bytes, or_empty(disk->serial),
+				       disk->in_use ? "  in use" : "", disk->volatile_cache ? "  volatile cache" : "");
 	}
 	for (size_t i = 0; i < observed->dms.count && result == 0; i++)
 		result = print_dm(&observed->dms.items[i], output);
@@ -97,9 +100,10 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 	for (size_t i = 0; i < observed->imports.count && result == 0; i++) {
 		const struct observed_import *import = &observed->imports.items[i];
 
-		result = buffer_printf(output, "import    nvme%" PRIu64 "  %s  at %s:%s  as %s  %s\n", import->instance,
-				       import->nqn, import->address, import->trsvcid, or_empty(import->host_nqn),
-				       import->state);
+		result = buffer_printf(output, "import    nvme%" PRIu64 "  %s  at %s:%s  as %s  %s%s%s\n",
+				       import->instance, import->nqn, import->address, import->trsvcid,
+				       or_empty(import->host_nqn), import->state,
+				       or_empty(import->ana)[0] != '\0' ? "  " : "", or_empty(import->ana));
 	}
 	for (size_t i = 0; i < observed->import_namespaces.count && result == 0; i++) {
 		const struct observed_import_namespace *ns = &observed->import_namespaces.items[i];

@@ -92,15 +92,15 @@ static void on_async(uv_async_t *async)
 static void on_watchdog(uv_timer_t *timer)
 {
 	struct worker_pool *pool = timer->data;
-	uint64_t now = clock_boot_ms();
 
 	for (struct worker_job *job = pool->running; job != NULL; job = job->running_next) {
 		char step[WORKER_STEP_SIZE];
-		uint64_t since;
+		uint64_t since, now;
 
 		pthread_mutex_lock(&job->lock);
 		memcpy(step, job->step, sizeof(step));
 		since = job->step_ms;
+		now = clock_boot_ms(); /* under the lock: never before the step began */
 		pthread_mutex_unlock(&job->lock);
 		if (job->stuck || now - since < pool->stuck_after_ms)
 			continue;
@@ -187,6 +187,13 @@ void worker_step(struct worker_job *job, const char *text)
 	pthread_mutex_lock(&job->lock);
 	snprintf(job->step, sizeof(job->step), "%s", text);
 	job->step_ms = clock_boot_ms();
+	pthread_mutex_unlock(&job->lock);
+}
+
+void worker_step_get(struct worker_job *job, char ret_step[WORKER_STEP_SIZE])
+{
+	pthread_mutex_lock(&job->lock);
+	memcpy(ret_step, job->step, WORKER_STEP_SIZE);
 	pthread_mutex_unlock(&job->lock);
 }
 

@@ -65,6 +65,9 @@ int worker_start(struct worker_pool *pool, struct worker_job *job, struct error 
 /* From `run`: what is about to be called, for the watchdog. */
 void worker_step(struct worker_job *job, const char *text);
 
+/* What was said last. */
+void worker_step_get(struct worker_job *job, char ret_step[WORKER_STEP_SIZE]);
+
 /* From `run`: whether to end before the next step. */
 bool worker_is_stopping(const struct worker_job *job);
 

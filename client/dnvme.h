@@ -371,7 +371,7 @@ struct dnvme_volume_spec {
 	unsigned standbys;	/* */
 	unsigned legs;		/* per active controller; 0: 1 */
 	const char *spread;	/* "node", "rack", "zone"; NULL: node */
-	const char *provision;	/* "thin", "thick"; NULL: thin */
+	const char *provision;	/* "thin", "thick"; NULL: thick */
 	const char *durability; /* "flush", "strict"; NULL: flush */
 };
 

@@ -249,11 +249,6 @@ static int create_check(const struct volume_create_request *params, struct error
 	if (params->size_bytes % VOLUME_UNIT_BYTES != 0)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "size_bytes: %llu is not a multiple of %u",
 				 (unsigned long long)params->size_bytes, VOLUME_UNIT_BYTES);
-	if (params->provision == PROVISION_THICK) {
-		error_set(error, ERROR_UNSUPPORTED,
-			  "provision: thick is not there yet: nothing maps every block when a volume is made");
-		return error_hint(error, "use thin");
-	}
 	return 0;
 }
 
@@ -288,7 +283,7 @@ int volume_create_prepare(struct request *request, struct command *command, stru
 		.standbys = params->standbys,
 		.legs_per_controller = params->legs > 0 ? params->legs : 1,
 		.spread = params->spread != 0 ? params->spread : SPREAD_NODE,
-		.provision = params->provision != 0 ? params->provision : PROVISION_THIN,
+		.provision = params->provision != 0 ? params->provision : PROVISION_THICK,
 	};
 	struct placement_view view = { 0 };
 	struct volume existing;

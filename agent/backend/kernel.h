@@ -13,6 +13,7 @@
 #ifndef DNVME_AGENT_BACKEND_KERNEL_H
 #define DNVME_AGENT_BACKEND_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,10 +27,14 @@
 /* nvmet ports have no name of their own: a disabled referral whose name begins so says whose a port is. */
 #define KERNEL_PORT_MARK_PREFIX "dnvme-"
 
+/* A path of which nothing was heard for so long is not there. Keep-alives are answered every second. */
+#define KERNEL_PATH_SILENCE_MS 1250
+
 /* What the other side exports when all is well. A real kernel finds out; a simulated one shows just this. */
 struct kernel_expected {
 	uint8_t uuid[16];
 	uint64_t size_bytes;
+	const struct ld_label *label; /* of a member that was formatted before; NULL */
 };
 
 struct kernel_expected_list {
@@ -46,11 +51,31 @@ struct kernel_import {
 	struct kernel_expected_list expected;
 };
 
+/* The way to what another node exports. */
+struct kernel_path {
+	const char *nqn;
+	const char *address;
+	uint64_t port;
+	bool may_lack; /* it need not be imported; when it is, it must be there as the others */
+};
+
+struct kernel_path_list {
+	size_t count;
+	struct kernel_path *items;
+};
+
 struct kernel_namespace {
 	uint32_t nsid;
 	const char *device; /* name of a device-mapper device */
 	uint8_t uuid[16];   /* NGUID too */
 	uint32_t group;
+};
+
+/* The progress of an operation that takes long, called on the thread that does it, from time to time. */
+struct kernel_progress {
+	void *data;
+	/* false: end as soon as possible, with CANCELLED. */
+	bool (*tell)(void *data, uint64_t done, uint64_t total);
 };
 
 struct kernel {
@@ -82,6 +107,10 @@ struct kernel_operations {
 	int (*block_write)(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 			   struct error *error);
 
+	/* Write zeros over all of a device, past every cache; durable when it returns. `progress` may be NULL. */
+	int (*block_fill)(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
+			  struct error *error);
+
 	/* A marked port with its two ANA groups. FAILED_PRECONDITION when a port of that number is somebody else's. */
 	int (*port_create)(struct kernel *kernel, const char *mark, uint64_t id, const char *address,
 			   struct error *error);
@@ -103,9 +132,43 @@ struct kernel_operations {
 	/* Drops the connections to the subsystem through this port. */
 	int (*port_unlink)(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 
+	/* A number that changes when an import comes, goes, or changes its state or accessibility, and when a
+	 * device-mapper device has an event (a mirror lost a member, or completed one). Cheap, waits for nothing. */
+	uint64_t (*watch)(struct kernel *kernel);
+	/* Answer new connections to the port with tcp-reset, until `reason` and all others that were named for the
+	 * port are taken back: a host that is told "no such subsystem" may give up for ever. Connections that stand
+	 * go on. Ends by itself after a while, and when the agent starts. */
+	int (*port_reject)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+	int (*port_admit)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+
 	/* Frozen, never failed: no I/O timeout, endless reconnecting. */
 	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 	int (*import_disconnect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+	/* Give a path up at once, whether its other side lives or not. What waits on it goes to another path of the
+	 * subsystem, or fails when there is none. */
+	int (*import_drop)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
+	/* Whether each path is imported, live, heard of of late, shows a namespace, and all that it shows are
+	 * accessible. From what the kernel knows of its connections: sends nothing, waits for no I/O, costs little for
+	 * hundreds. */
+	int (*imports_check)(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
+			     struct error *error);
+
+	/* The gate before a TCP port on which this node serves: packets to it pass while the port's element is there,
+	 * those of established connections too, and are answered with a reset otherwise. The element runs out by
+	 * itself, whatever becomes of this process.
+	 *
+	 * Guard the port. An element that is there, from an earlier process, is left as it is; once guarded, the port
+	 * is unguarded at no moment. FAILED_PRECONDITION, with a hint, where the kernel cannot do it. */
+	int (*gate_guard)(struct kernel *kernel, uint64_t port, struct error *error);
+	/* The element runs until `until_ms` on the boot clock from now on, whether it was there or not. When that
+	 * moment is past, before the call or after it, the gate is shut and DEADLINE_EXCEEDED is returned. Guards the
+	 * port again when somebody took the rules away. */
+	int (*gate_refresh)(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
+	/* Shut at once. */
+	int (*gate_shut)(struct kernel *kernel, uint64_t port, struct error *error);
+	/* Milliseconds that are left; 0: shut. FAILED_PRECONDITION when the port is not guarded. */
+	int (*gate_read)(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
 
 	/* Accepts NULL. No operation may be under way. */
 	void (*close)(struct kernel *kernel);

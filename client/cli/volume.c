@@ -333,7 +333,7 @@ static const struct argp_option create_options[] = {
 	{ "standbys", KEY_STANDBYS, "N", 0, "standby controllers; none if not given", 0 },
 	{ "legs", KEY_LEGS, "N", 0, "legs of each active controller; 1 if not given", 0 },
 	{ "spread", KEY_SPREAD, "node|rack|zone", 0, "what two copies must not share; node if not given", 0 },
-	{ "provision", KEY_PROVISION, "thin|thick", 0, "when blocks are mapped; thin if not given", 0 },
+	{ "provision", KEY_PROVISION, "thin|thick", 0, "when blocks are mapped; thick if not given", 0 },
 	{ "durability", KEY_DURABILITY, "flush|strict", 0,
 	  "what an acknowledged write survives: strict, everything; flush (if not given), all but a controller's crash "
 	  "before a flush",

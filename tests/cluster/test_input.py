@@ -63,7 +63,6 @@ class Input(ClusterTest):
                 ("volume.create", {"name": "x" * 64, "size_bytes": GIB}, "INVALID_ARGUMENT", ["name", "63"]),
                 ("volume.create", {"name": "v", "size_bytes": GIB, "copies": 5}, "INVALID_ARGUMENT", ["copies", "4"]),
                 ("volume.create", {"name": "v", "size_bytes": GIB, "spread": "moon"}, "INVALID_ARGUMENT", ["spread"]),
-                ("volume.create", {"name": "v", "size_bytes": GIB, "provision": "thick"}, "UNSUPPORTED", ["provision"]),
                 (
                     "volume.create",
                     {"name": "v", "size_bytes": GIB, "request_id": b"short"},

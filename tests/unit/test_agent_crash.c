@@ -38,14 +38,13 @@ static int on_call(void *data, const char *operation, const char *name, struct e
 {
 	struct crash *crash = data;
 
-	(void)name;
 	if (strcmp(operation, "observe") == 0)
 		return 0;
 	if (crash->calls_left == 0)
 		return error_set(error, ERROR_CANCELLED, "crashed");
 	if (crash->calls_left > 0)
 		crash->calls_left--;
-	if (strcmp(operation, "block_write") == 0)
+	if (strcmp(operation, "block_write") == 0 && strncmp(name, "dnvme-label-", strlen("dnvme-label-")) == 0)
 		crash->labels_written++;
 	if (strcmp(operation, "block_zero") == 0 && crash->labels_written >= crash->labels_total)
 		crash->cleared_after++;
@@ -135,13 +134,86 @@ static void test_machine_dies_in_teardown(void **state)
 	crash_everywhere(true, true);
 }
 
+/* A member is rebuilt, and everything ends in the middle of it. */
+static bool crash_in_rebuild(long calls, bool machine)
+{
+	static const struct rig_volume one = { .controllers = 1,
+					       .legs = 1,
+					       .copies = 2,
+					       .groups = 1,
+					       .disks = 2,
+					       .leg_bytes = UINT64_C(64) << 20,
+					       .legs_wanted = true };
+	struct rig_agent agent = { 0 };
+	struct arena arena = ARENA_INIT;
+	struct rig_volume volume_new = one;
+	struct desired desired;
+	struct desired_member *member;
+	struct crash crash = { .calls_left = -1, .labels_total = 2 };
+	struct error error = { 0 };
+	bool crashed;
+	char *text;
+
+	volume_new.format = true;
+	assert_int_equal(kernel_sim_open(NULL, &agent.kernel, &error), 0);
+	kernel_sim_fault_set(agent.kernel, on_call, &crash);
+	desired = rig_desired_controller(&arena, &volume_new, 1);
+	rig_converge(&agent, &desired);
+	desired = rig_desired_controller(&arena, &one, 1);
+	member = &desired.volumes.items[0].legs.items[0].groups.items[0].members.items[1];
+	member->state = LD_STATE_STALE;
+	rig_converge(&agent, &desired);
+	member->state = LD_STATE_REBUILDING;
+	member->since_ms = 5;
+	crash.calls_left = calls;
+	waves_until_crash(&agent, &desired);
+	crashed = crash.calls_left == 0;
+	crash.calls_left = -1;
+	rig_agent_restart(&agent);
+	if (machine)
+		assert_int_equal(kernel_sim_reboot(agent.kernel, &error), 0);
+	rig_converge(&agent, &desired);
+	/* It is part of the group now, and nothing is left to do. */
+	member->state = LD_STATE_IN_SYNC;
+	member->since_ms = 6;
+	text = rig_plan_text(&agent, &desired);
+	assert_string_equal(text, "");
+	free(text);
+	/* And is assembled by whoever comes next. */
+	rig_agent_restart(&agent);
+	assert_int_equal(kernel_sim_reboot(agent.kernel, &error), 0);
+	rig_converge(&agent, &desired);
+	rig_agent_free(&agent);
+	arena_free(&arena);
+	return crashed;
+}
+
+static void test_agent_dies_in_rebuild(void **state)
+{
+	long calls = 0;
+
+	(void)state;
+	while (crash_in_rebuild(calls, false))
+		calls++;
+	assert_true(calls > 8);
+}
+
+static void test_machine_dies_in_rebuild(void **state)
+{
+	long calls = 0;
+
+	(void)state;
+	while (crash_in_rebuild(calls, true))
+		calls++;
+	assert_true(calls > 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_agent_dies_in_format),
-		cmocka_unit_test(test_machine_dies_in_format),
-		cmocka_unit_test(test_agent_dies_in_teardown),
-		cmocka_unit_test(test_machine_dies_in_teardown),
+		cmocka_unit_test(test_agent_dies_in_format),   cmocka_unit_test(test_machine_dies_in_format),
+		cmocka_unit_test(test_agent_dies_in_teardown), cmocka_unit_test(test_machine_dies_in_teardown),
+		cmocka_unit_test(test_agent_dies_in_rebuild),  cmocka_unit_test(test_machine_dies_in_rebuild),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -326,7 +326,7 @@ static void test_raid_table_compares_by_meaning(void **state)
 				observed_edit(f, &observed, "dnvme-raid-v1.l0.g0",
 					      "raid1 3 0 region_size 1024 2 - - 253:1 253:2"),
 				&desired),
-			"fails   v1  dnvme-raid-v1.l0.g0 has another table than wanted");
+			"fails   v1  dnvme-raid-v1.l0.g0 runs without ld1, which is said to be in sync");
 }
 
 static void test_counters_do_not_matter(void **state)

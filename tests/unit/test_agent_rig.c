@@ -19,7 +19,6 @@
 #include "lib/wire/codec.h"
 
 #define WAVES_MAX 40
-#define EPOCH 1
 
 struct rig_volume rig_volume_default(void)
 {
@@ -71,11 +70,21 @@ static const char *node_nqn(struct arena *arena, const char *node)
 	return nqn_copy(arena, nqn);
 }
 
-static const char *export_nqn(struct arena *arena, unsigned disk, unsigned slot)
+static uint64_t slot_epoch(const struct rig_volume *volume, uint64_t slot)
+{
+	return slot == 0 && volume->moved_to != 0 ? 2 : 1;
+}
+
+static unsigned slot_holder(const struct rig_volume *volume, uint64_t slot)
+{
+	return slot == 0 && volume->moved_to != 0 ? volume->moved_to : (unsigned)slot + 1;
+}
+
+static const char *export_nqn(struct arena *arena, unsigned disk, unsigned slot, uint64_t epoch)
 {
 	char nqn[NAMES_NQN_SIZE];
 
-	names_export_nqn(RIG_CLUSTER, disk, 1, slot, EPOCH, nqn);
+	names_export_nqn(RIG_CLUSTER, disk, 1, slot, epoch, nqn);
 	return nqn_copy(arena, nqn);
 }
 
@@ -105,8 +114,9 @@ struct desired rig_desired_disk(struct arena *arena, const struct rig_volume *vo
 		.id = number, .path = "/dev/vdb", .address = desired.address, .port = 4421, .revision = 3
 	};
 	for (unsigned slot = 0; slot < volume->controllers; slot++) {
+		uint64_t epoch = slot_epoch(volume, slot);
 		struct desired_export export = {
-			.disk = number, .volume = 1, .slot = slot, .epoch = EPOCH, .revision = 5
+			.disk = number, .volume = 1, .slot = slot, .epoch = epoch, .revision = 5
 		};
 
 		for (unsigned leg = slot * volume->legs; leg < (slot + 1) * volume->legs; leg++) {
@@ -120,7 +130,8 @@ struct desired rig_desired_disk(struct arena *arena, const struct rig_volume *vo
 					ld = LIST_PUSH(arena, &export.lds);
 					ld->id = ld_id(volume, leg, group, copy);
 					ld->nsid = export.lds.count;
-					names_ld_uuid(RIG_CLUSTER, ld->id, EPOCH, ld->uuid);
+					names_ld_uuid(RIG_CLUSTER, ld->id, epoch, ld->uuid);
+					ld->formatted = volume->formatted;
 					/* In two runs, as a disk that is not empty gives them. */
 					range = LIST_PUSH(arena, &ld->ranges);
 					*range = (struct byte_range){ next, LIMIT_EXTENT_BYTES_DEFAULT };
@@ -134,8 +145,22 @@ struct desired rig_desired_disk(struct arena *arena, const struct rig_volume *vo
 		if (export.lds.count == 0)
 			continue;
 		export.id = arena_printf(arena, "d%u.v1.s%u", number, slot);
-		export.nqn = export_nqn(arena, number, slot);
-		export.host_nqn = node_nqn(arena, arena_printf(arena, "cn%u", slot + 1));
+		export.nqn = export_nqn(arena, number, slot, epoch);
+		export.host_nqn = node_nqn(arena, arena_printf(arena, "cn%u", slot_holder(volume, slot)));
+		for (uint64_t old = 1; old < epoch; old++) {
+			struct desired_parked *parked = LIST_PUSH(arena, &export.parked);
+
+			parked->nqn = export_nqn(arena, number, slot, old);
+			parked->host_nqn = node_nqn(arena, "cn1");
+			parked->epoch = old;
+			for (size_t i = 0; i < export.lds.count; i++) {
+				struct desired_parked_ld *ld = LIST_PUSH(arena, &parked->lds);
+
+				ld->nsid = export.lds.items[i].nsid;
+				ld->size_bytes = ld_bytes(volume);
+				names_ld_uuid(RIG_CLUSTER, export.lds.items[i].id, old, ld->uuid);
+			}
+		}
 		*LIST_PUSH(arena, &desired.exports) = export;
 	}
 	return desired;
@@ -149,15 +174,17 @@ static void leg_fill(struct arena *arena, const struct rig_volume *volume, unsig
 	snprintf(node, sizeof(node), "cn%u", me);
 	leg->index = index;
 	leg->slot = index / volume->legs;
-	leg->epoch = EPOCH;
+	leg->epoch = slot_epoch(volume, leg->slot);
 	leg->size_bytes = volume->leg_bytes;
 	leg->nsid = index + 1;
-	leg->local = leg->slot + 1 == me;
+	leg->local = slot_holder(volume, leg->slot) == me;
 	names_leg_uuid(RIG_CLUSTER, 1, index, node, leg->uuid);
 	if (!leg->local) {
 		names_consumer_nqn(RIG_CLUSTER, 1, leg->slot, node, nqn);
 		leg->nqn = nqn_copy(arena, nqn);
-		leg->address = arena_printf(arena, "10.0.2.%u", (unsigned)leg->slot + 1);
+		leg->address =
+			arena_printf(arena, "10.0.2.%u",
+				     leg->slot == 0 && volume->address_is_old ? 1 : slot_holder(volume, leg->slot));
 		leg->port = 4420;
 		return;
 	}
@@ -170,14 +197,29 @@ static void leg_fill(struct arena *arena, const struct rig_volume *volume, unsig
 			unsigned disk = ld_disk(volume, index, copy);
 
 			member->ld = ld_id(volume, index, group, copy);
-			member->state = LD_STATE_IN_SYNC;
-			member->nqn = export_nqn(arena, disk, (unsigned)leg->slot);
+			member->state = member->ld == volume->stale_ld ? LD_STATE_STALE : LD_STATE_IN_SYNC;
+			member->nqn = export_nqn(arena, disk, (unsigned)leg->slot, leg->epoch);
 			member->address = arena_printf(arena, "10.0.1.%u", disk);
 			member->port = 4421;
-			names_ld_uuid(RIG_CLUSTER, member->ld, EPOCH, member->uuid);
+			names_ld_uuid(RIG_CLUSTER, member->ld, leg->epoch, member->uuid);
 			member->size_bytes = ld_bytes(volume);
 		}
 	}
+}
+
+static void consumer_fill(struct arena *arena, unsigned slot, unsigned number, bool parked,
+			  struct desired_consumer *consumer)
+{
+	char nqn[NAMES_NQN_SIZE], node[16];
+
+	snprintf(node, sizeof(node), "cn%u", number);
+	names_consumer_nqn(RIG_CLUSTER, 1, slot, node, nqn);
+	consumer->node = arena_strdup(arena, node);
+	consumer->nqn = nqn_copy(arena, nqn);
+	names_consumer_id(1, slot, node, nqn);
+	consumer->id = nqn_copy(arena, nqn);
+	consumer->host_nqn = node_nqn(arena, node);
+	consumer->parked = parked;
 }
 
 struct desired rig_desired_controller(struct arena *arena, const struct rig_volume *volume, unsigned number)
@@ -185,15 +227,21 @@ struct desired rig_desired_controller(struct arena *arena, const struct rig_volu
 	struct desired desired = node_desired(arena, "cn", number);
 	struct desired_volume *added = LIST_PUSH(arena, &desired.volumes);
 	char nqn[NAMES_NQN_SIZE];
-	bool standby = number > volume->controllers;
+	unsigned slot = 0;
+	bool standby;
+
+	while (slot < volume->controllers && slot_holder(volume, slot) != number)
+		slot++;
+	standby = slot == volume->controllers;
 
 	names_volume_nqn(RIG_CLUSTER, 1, nqn);
 	added->id = 1;
 	added->nqn = nqn_copy(arena, nqn);
 	uuid_from_name("the volume", added->uuid);
 	added->size_bytes = volume->leg_bytes * volume->legs * volume->controllers;
-	added->role = standby ? CONTROLLER_ROLE_STANDBY : CONTROLLER_ROLE_ACTIVE;
-	added->slot = standby ? 0 : number - 1;
+	added->role = standby || (volume->may_not_serve && number == volume->moved_to) ? CONTROLLER_ROLE_STANDBY
+										       : CONTROLLER_ROLE_ACTIVE;
+	added->slot = standby ? 0 : slot;
 	added->stripe_bytes = LAYOUT_STRIPE_BYTES;
 	added->legs_wanted = volume->legs_wanted && !standby;
 	added->top_wanted = volume->top_wanted;
@@ -204,21 +252,13 @@ struct desired rig_desired_controller(struct arena *arena, const struct rig_volu
 				 0);
 	for (unsigned leg = 0; !standby && leg < volume->legs * volume->controllers; leg++)
 		leg_fill(arena, volume, leg, number, LIST_PUSH(arena, &added->legs));
-	for (unsigned other = 1; !standby && other <= volume->controllers; other++) {
-		struct desired_consumer *consumer;
-		char node[16];
-
-		if (other == number)
-			continue;
-		snprintf(node, sizeof(node), "cn%u", other);
-		consumer = LIST_PUSH(arena, &added->consumers);
-		names_consumer_nqn(RIG_CLUSTER, 1, number - 1, node, nqn);
-		consumer->node = arena_strdup(arena, node);
-		consumer->nqn = nqn_copy(arena, nqn);
-		names_consumer_id(1, number - 1, node, nqn);
-		consumer->id = nqn_copy(arena, nqn);
-		consumer->host_nqn = node_nqn(arena, node);
+	for (unsigned other = 0; !standby && other < volume->controllers; other++) {
+		if (other != slot)
+			consumer_fill(arena, slot, slot_holder(volume, other), false,
+				      LIST_PUSH(arena, &added->consumers));
 	}
+	if (!standby && volume->moved_to != 0 && slot != 0)
+		consumer_fill(arena, slot, 1, true, LIST_PUSH(arena, &added->consumers));
 	return desired;
 }
 
@@ -288,7 +328,7 @@ size_t rig_wave(struct rig_agent *agent, const struct desired *desired)
 			continue;
 		for (size_t j = 0; j < action->zeros.count; j++)
 			label_forget(agent, action->zeros.items[j].device);
-		if (action->kind == ACTION_LABEL_WRITE)
+		if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
 			label_forget(agent, action->name);
 		failed[i] = action_execute(action, agent->kernel, &agent->arena, &label, &error) != 0;
 		if (failed[i] && agent->error.code == 0)

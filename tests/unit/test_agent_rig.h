@@ -21,6 +21,13 @@ struct rig_volume {
 	bool format; /* of every leg */
 	bool legs_wanted, top_wanted;
 	unsigned host_count; /* RIG_HOST, and others made from it */
+	/* Slot 0 was moved from cn1 to this controller and has epoch 2; its exports to cn1 are parked, cn1 is shut out
+	 * as a consumer. 0: it was not. */
+	unsigned moved_to;
+	bool formatted;	     /* LDs have labels */
+	bool may_not_serve;  /* the new holder is a standby still */
+	bool address_is_old; /* legs of slot 0 are still imported from cn1 */
+	unsigned stale_ld;   /* a member that was given up; 0: none */
 };
 
 /* The smallest that has everything: 2 controllers with 2 legs each, 2 copies. */

@@ -13,6 +13,7 @@
 
 #include "agent/list.h"
 #include "agent/session.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/wire/codec.h"
 #include "lib/wire/frame.h"
@@ -59,6 +60,7 @@ struct fixture {
 	struct fake_server servers[2];
 	struct rig_volume volume;
 	unsigned desired_count, opened_count;
+	uint64_t sent, answered, answers, heartbeat_ms, lease_ms; /* sequences, and what a leader said */
 	bool (*wanted)(struct fixture *fixture);
 	bool reached;
 };
@@ -277,6 +279,33 @@ static void on_opened(void *data)
 	look(fixture);
 }
 
+static void on_welcomed(void *data, uint64_t heartbeat_ms, uint64_t lease_ms)
+{
+	struct fixture *fixture = data;
+
+	fixture->heartbeat_ms = heartbeat_ms;
+	fixture->lease_ms = lease_ms;
+}
+
+static void on_sent(void *data, uint64_t sequence, uint64_t now_ms)
+{
+	struct fixture *fixture = data;
+
+	assert_in_range(now_ms, clock_boot_ms() - DEADLINE_MS, clock_boot_ms());
+	assert_int_equal(sequence, fixture->sent + 1); /* over all sessions */
+	fixture->sent = sequence;
+}
+
+static void on_answered(void *data, uint64_t sequence)
+{
+	struct fixture *fixture = data;
+
+	assert_in_range(sequence, fixture->answered + 1, fixture->sent);
+	fixture->answered = sequence;
+	fixture->answers++;
+	look(fixture);
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
 	uv_stop(timer->loop);
@@ -285,7 +314,14 @@ static void on_deadline(uv_timer_t *timer)
 static int setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
-	const struct session_events events = { on_desired, on_opened, fixture };
+	const struct session_events events = {
+		.desired = on_desired,
+		.opened = on_opened,
+		.data = fixture,
+		.welcomed = on_welcomed,
+		.sent = on_sent,
+		.answered = on_answered,
+	};
 
 	assert_non_null(fixture);
 	fixture->volume = rig_volume_default();
@@ -390,6 +426,8 @@ static bool was_greeted_twice(struct fixture *fixture)
 
 /* --- tests --- */
 
+static const struct volume_health_list no_health;
+
 static void test_hello_and_heartbeats(void **state)
 {
 	struct fixture *f = *state;
@@ -401,6 +439,40 @@ static void test_hello_and_heartbeats(void **state)
 	assert_int_equal(f->servers[0].hello.inventory.count, 1);
 	assert_string_equal(f->servers[0].hello.inventory.items[0].serial, "s1");
 	assert_int_equal(f->servers[1].hellos, 0);
+}
+
+static bool has_answers(struct fixture *fixture)
+{
+	return fixture->answers >= 5;
+}
+
+static void test_answers_renew(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	run_until(f, has_answers);
+	assert_int_equal(f->heartbeat_ms, 20);
+	assert_int_equal(f->lease_ms, 200);
+	/* Another session counts on: no answer of it is taken for one of the first. */
+	peer_close(server_peer(&f->servers[0]));
+	run_until(f, is_open_twice);
+	f->answers = 0;
+	run_until(f, has_answers);
+}
+
+static void test_answer_of_a_lower_term_renews_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	run_until(f, is_open_once);
+	/* A leader of the past answers what it was sent. */
+	f->servers[0].term = 4;
+	f->servers[1].mute = true;
+	f->answers = 0;
+	run_until(f, is_open_twice);
+	assert_int_equal(f->answers, 0);
 }
 
 static void test_redirect(void **state)
@@ -505,13 +577,13 @@ static void test_report_begins_anew(void **state)
 
 	start(f);
 	run_until(f, is_open_once);
-	session_report(f->session, &statuses, &disks);
-	session_report(f->session, &statuses, &disks);
+	session_report(f->session, &statuses, &no_health, &disks);
+	session_report(f->session, &statuses, &no_health, &disks);
 	run_until(f, first_has_reports);
 	assert_int_equal(f->servers[0].reported_objects, 1);
 	peer_close(server_peer(&f->servers[0]));
 	run_until(f, is_open_twice);
-	session_report(f->session, &statuses, &disks);
+	session_report(f->session, &statuses, &no_health, &disks);
 	run_until(f, second_has_reports);
 }
 
@@ -519,6 +591,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_hello_and_heartbeats, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answers_renew, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answer_of_a_lower_term_renews_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_redirect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_redirect_in_a_circle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_desired_in_parts, setup, teardown),

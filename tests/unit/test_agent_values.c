@@ -106,7 +106,9 @@ static void test_owner_of_dm(void **state)
 	check_dm("DNVME-c1-volume-v12-e0", OBJECT_KIND_VOLUME, "v12", "v12");
 	check_dm("DNVME-c1-raiddata-v2.l0.g1.ld7-e3", OBJECT_KIND_VOLUME, "v2", "v2.l0");
 	check_dm("DNVME-c1-raid-v2.l10.g1-e3", OBJECT_KIND_VOLUME, "v2", "v2.l10");
-	check_dm("DNVME-c1-leg-v2.l0.node-e1-e3", OBJECT_KIND_VOLUME, "v2", "v2.l0");
+	check_dm("DNVME-c1-leg-v2.l0.s1.node-e1-e3", OBJECT_KIND_CONSUMER, "v2.s1.node-e1", "v2.l0");
+	check_dm("DNVME-c1-parked-v2.l0.s1.node-e1-e0", OBJECT_KIND_CONSUMER, "v2.s1.node-e1", "v2.s1.node-e1");
+	check_dm("DNVME-c1-parked-d1.v2.s1.n3-e7", OBJECT_KIND_EXPORT, "d1.v2.s1", "d1.v2.s1");
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		assert_false(owner_of_dm("c1", foreign[i], &owner));
 }
@@ -124,8 +126,12 @@ static void test_owner_of_nqn(void **state)
 	assert_true(owner_is(&owner, OBJECT_KIND_VOLUME, "v2"));
 	assert_string_equal(owner.lane, "import d1.v2.s0");
 	assert_true(owner_of_subsystem("c1", leg, &owner));
-	assert_true(owner_is(&owner, OBJECT_KIND_VOLUME, "v2"));
+	assert_true(owner_is(&owner, OBJECT_KIND_CONSUMER, "v2.s1.node-b"));
 	assert_string_equal(owner.lane, "v2.s1.node-b");
+	assert_true(owner_is_within(&owner, OBJECT_KIND_VOLUME, "v2"));
+	assert_false(owner_is_within(&owner, OBJECT_KIND_VOLUME, "v"));
+	assert_true(owner_of_import("c1", leg, &owner));
+	assert_true(owner_is(&owner, OBJECT_KIND_VOLUME, "v2"));
 	assert_true(owner_of_subsystem("c1", volume, &owner));
 	assert_string_equal(owner.lane, "v2");
 	assert_false(owner_of_import("c1", volume, &owner));

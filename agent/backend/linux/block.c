@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,9 @@
 #include <unistd.h>
 
 #define BLOCK_ALIGNMENT 4096
+#define FILL_BYTES                                                                                                     \
+	(UINT64_C(1) << 20) /* of one write: whole blocks of a thin pool, which then need not be cleared before */
+#define FILL_WRITERS 4
 
 static int device_open(const char *name, int flags, int *ret_fd, struct error *error)
 {
@@ -92,5 +97,88 @@ int block_write(struct kernel *kernel, const char *name, uint64_t start, const v
 				 length);
 	free(aligned);
 	close(fd);
+	return code;
+}
+
+/* Several threads take the next piece each. */
+struct fill {
+	int fd;
+	const void *zeros;
+	uint64_t size;
+	_Atomic uint64_t next, done;
+	atomic_bool stop;
+	atomic_int problem; /* errno of the first failure */
+};
+
+/* Whether there may be another piece. */
+static bool fill_piece(struct fill *fill)
+{
+	uint64_t at = atomic_load(&fill->stop) ? fill->size : atomic_fetch_add(&fill->next, FILL_BYTES), length;
+	ssize_t put;
+	int none = 0;
+
+	if (at >= fill->size)
+		return false;
+	length = fill->size - at < FILL_BYTES ? fill->size - at : FILL_BYTES;
+	put = pwrite(fill->fd, fill->zeros, length, (off_t)at);
+	if (put == (ssize_t)length) {
+		atomic_fetch_add(&fill->done, length);
+		return true;
+	}
+	atomic_compare_exchange_strong(&fill->problem, &none, put < 0 ? errno : EIO);
+	atomic_store(&fill->stop, true);
+	return false;
+}
+
+static void *fill_run(void *argument)
+{
+	while (fill_piece(argument))
+		;
+	return NULL;
+}
+
+/* The thread that tells of the progress writes as well: it goes on as long as there are pieces. */
+static int fill_all(struct fill *fill, const char *name, const struct kernel_progress *progress, struct error *error)
+{
+	pthread_t threads[FILL_WRITERS - 1];
+	bool cancelled = false;
+	int started = 0;
+
+	while (started < FILL_WRITERS - 1 && pthread_create(&threads[started], NULL, fill_run, fill) == 0)
+		started++;
+	while (!cancelled && fill_piece(fill))
+		cancelled = progress != NULL && !progress->tell(progress->data, atomic_load(&fill->done), fill->size);
+	if (cancelled)
+		atomic_store(&fill->stop, true);
+	while (started > 0)
+		pthread_join(threads[--started], NULL);
+	if (atomic_load(&fill->problem) != 0)
+		return error_set_errno(error, atomic_load(&fill->problem), "cannot write zeros to %s", name);
+	if (cancelled)
+		return error_set(error, ERROR_CANCELLED, "writing zeros to %s was interrupted", name);
+	/* A thin pool commits its mappings with it. */
+	return fsync(fill->fd) != 0 ? error_set_errno(error, errno, "cannot flush %s", name) : 0;
+}
+
+int block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error)
+{
+	struct fill fill = { 0 };
+	void *zeros = NULL;
+	int code = device_open(name, O_RDWR, &fill.fd, error);
+
+	(void)kernel;
+	if (code != 0)
+		return code;
+	if (ioctl(fill.fd, BLKGETSIZE64, &fill.size) != 0)
+		code = error_set_errno(error, errno, "cannot tell the size of %s", name);
+	else if (posix_memalign(&zeros, BLOCK_ALIGNMENT, FILL_BYTES) != 0)
+		code = error_set_nomem(error);
+	if (code == 0) {
+		memset(zeros, 0, FILL_BYTES);
+		fill.zeros = zeros;
+		code = fill_all(&fill, name, progress, error);
+	}
+	free(zeros);
+	close(fill.fd);
 	return code;
 }

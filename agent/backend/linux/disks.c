@@ -114,7 +114,7 @@ static void printable(char *text)
 
 static int disk_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
 {
-	char path[PATH_MAX], serial[LIMIT_SERIAL + 1] = "";
+	char path[PATH_MAX], serial[LIMIT_SERIAL + 1] = "", cache[32];
 	struct observed_disk disk = { 0 }, *added;
 	struct string_list entries;
 	struct stat status;
@@ -128,6 +128,9 @@ static int disk_observe(struct arena *arena, const char *name, struct observed *
 	if (strlen(path) > LIMIT_PATH || stat(path, &status) != 0 || !S_ISBLK(status.st_mode) ||
 	    __builtin_mul_overflow(disk.size_bytes, UINT64_C(512), &disk.size_bytes))
 		return 0;
+	/* "write through": there is none, or it keeps what it holds. */
+	disk.volatile_cache = file_read(cache, sizeof(cache), SYS_BLOCK "%s/queue/write_cache", name) &&
+			      strcmp(cache, "write back") == 0;
 	disk.major = major(status.st_rdev);
 	disk.minor = minor(status.st_rdev);
 	if (!file_read(serial, sizeof(serial), SYS_BLOCK "%s/serial", name) &&

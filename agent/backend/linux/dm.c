@@ -15,12 +15,14 @@
 #include <inttypes.h>
 #include <libdevmapper.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "agent/list.h"
 #include "lib/base/log.h"
@@ -354,6 +356,33 @@ static int targets_observe(struct dm_task *task, struct arena *arena, struct obs
 	return 0;
 }
 
+/* What a target says of itself, where that matters. */
+static int status_observe(struct arena *arena, struct observed_dm *dm, const struct dm_info *info, struct error *error)
+{
+	const char *type = dm->targets.count == 1 ? dm->targets.items[0].type : "";
+	char *found_type, *params;
+	uint64_t start, length;
+	struct dm_task *task;
+	int code = 0;
+
+	if (strcmp(type, "raid") != 0 && strcmp(type, "thin-pool") != 0)
+		return 0;
+	task = task_on(DM_DEVICE_STATUS, info);
+	if (task == NULL)
+		return error_set_nomem(error);
+	/* Without this flag a pool would commit its metadata first, and wait for that. */
+	if (!dm_task_no_flush(task)) {
+		code = error_set_nomem(error);
+	} else if (dm_task_run(task)) { /* otherwise it is gone meanwhile */
+		dm_get_next_target(task, NULL, &start, &length, &found_type, &params);
+		dm->status = arena_strdup(arena, params != NULL ? params : "");
+		if (dm->status == NULL)
+			code = error_set_nomem(error);
+	}
+	dm_task_destroy(task);
+	return code;
+}
+
 static int device_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
 {
 	struct dm_task *task = dm_task_create(DM_DEVICE_TABLE);
@@ -389,6 +418,8 @@ static int device_observe(struct arena *arena, const char *name, struct observed
 	dm->event = info.event_nr;
 	if (dm->name == NULL || dm->uuid == NULL || targets_observe(task, arena, dm) != 0)
 		code = error_set_nomem(error);
+	else
+		code = status_observe(arena, dm, &info, error);
 cleanup:
 	dm_task_destroy(task);
 	return code;
@@ -418,4 +449,35 @@ int dm_observe(struct arena *arena, struct observed *observed, struct error *err
 cleanup:
 	dm_task_destroy(task);
 	return code;
+}
+
+/* One call tells the event numbers of all devices: behind each name, aligned (DM_LIST_DEVICES since version 4.37 of the
+ * interface, which is Linux 4.13). */
+uint64_t dm_digest(uint64_t seed)
+{
+	struct dm_task *task = dm_task_create(DM_DEVICE_LIST);
+	struct dm_names *names;
+	unsigned next = 0;
+
+	if (task == NULL)
+		return seed;
+	if (!dm_task_run(task) || (names = dm_task_get_names(task)) == NULL || names->dev == 0) {
+		dm_task_destroy(task);
+		return seed;
+	}
+	do {
+		size_t length;
+		uint32_t event;
+
+		names = (struct dm_names *)((char *)names + next);
+		next = names->next;
+		length = strlen(names->name) + 1;
+		if (strncmp(names->name, NAMES_DM_PREFIX, strlen(NAMES_DM_PREFIX)) != 0)
+			continue;
+		memcpy(&event, (char *)names + ((offsetof(struct dm_names, name) + length + 7) & ~(size_t)7),
+		       sizeof(event));
+		seed = XXH64(names->name, length, seed ^ event);
+	} while (next != 0);
+	dm_task_destroy(task);
+	return seed;
 }

@@ -15,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/list.h"
+#include "lib/base/log.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
 
@@ -25,12 +27,20 @@
 #define SYS_BLOCK "/sys/block"
 
 /* A path that is lost queues its I/O and reconnects for ever: an LD is dropped by decision, never by a timer. */
-#define CTRL_LOSS_NEVER (-1)
+#define CTRL_LOSS_NEVER "-1"
+/* Until that is written: libnvme before 1.4 does not pass -1 on, and the agent may die in between. In seconds. */
+#define CTRL_LOSS_FIRST 1000000000
 #define FAST_IO_FAIL_OFF 0 /* libnvme leaves the option out, and the kernel's own default is never */
 #define KEEP_ALIVE_S 2
 #define RECONNECT_DELAY_S 1
 /* Few, and not the kernel's default of one for each processor: a node has many imports. */
 #define IO_QUEUES 2
+
+/* How long a peer may take to answer a connection before it counts as dead. */
+#define PEER_ANSWER_MS 150
+/* What the kernel needs to notice that the connections are gone; without SOCK_DESTROY, that it may not send. */
+#define CONNECTING_WAIT_MS 5000
+#define CONNECTING_POLL_NS 2000000L
 
 /* "traddr=10.0.0.1,trsvcid=4421,src_addr=…": the value of a key. */
 static bool address_part(const char *text, const char *key, char *ret_value, size_t size)
@@ -66,13 +76,47 @@ static bool controller_read(const char *name, struct fabrics_controller *ret)
 	return file_read(ret->state, sizeof(ret->state), SYS_NVME "/%s/state", name);
 }
 
+/* The worst ANA state of a controller's paths, which appear below it as nvme<subsystem>c<controller>n<head>. */
+int fabrics_ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error)
+{
+	static const char *const states[] = { "",	"optimized",	"non-optimized",
+					      "change", "inaccessible", "persistent-loss" };
+	size_t worst = 0, count = sizeof(states) / sizeof(states[0]);
+	char path[64], text[32];
+	struct string_list names;
+	int code;
+
+	snprintf(path, sizeof(path), SYS_NVME "/%.32s", name);
+	code = directory_list(arena, path, &names, error);
+	if (code != 0)
+		return code;
+	for (size_t i = 0; i < names.count; i++) {
+		unsigned subsystem, controller, head;
+
+		if (sscanf(names.items[i], "nvme%uc%un%u", &subsystem, &controller, &head) != 3 ||
+		    !file_read(text, sizeof(text), "%s/%s/ana_state", path, names.items[i]))
+			continue;
+		for (size_t j = worst + 1; j < count; j++) {
+			if (strcmp(text, states[j]) == 0)
+				worst = j;
+		}
+	}
+	*ret_ana = states[worst];
+	return 0;
+}
+
 static int controller_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
 {
 	struct observed_import *import;
 	struct fabrics_controller controller;
+	const char *ana;
+	int code;
 
 	if (!controller_read(name, &controller))
 		return 0;
+	code = fabrics_ana_read(arena, name, &ana, error);
+	if (code != 0)
+		return code;
 	import = LIST_PUSH(arena, &observed->imports);
 	if (import == NULL)
 		return error_set_nomem(error);
@@ -82,8 +126,9 @@ static int controller_observe(struct arena *arena, const char *name, struct obse
 	import->trsvcid = arena_strdup(arena, controller.trsvcid);
 	import->host_nqn = arena_strdup(arena, controller.host_nqn);
 	import->state = arena_strdup(arena, controller.state);
+	import->ana = ana;
 	if (import->nqn == NULL || import->address == NULL || import->trsvcid == NULL || import->host_nqn == NULL ||
-	    import->state == NULL)
+	    import->state == NULL || import->ana == NULL)
 		return error_set_nomem(error);
 	return 0;
 }
@@ -161,18 +206,20 @@ int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, s
 	struct nvme_fabrics_config config;
 	struct arena arena = ARENA_INIT;
 	char trsvcid[16], host_id[UUID_TEXT_SIZE];
+	const char *name;
 	nvme_root_t root;
 	nvme_host_t host;
 	nvme_ctrl_t controller = NULL;
 	int code = 0, problem;
 
 	(void)kernel;
-	if (controller_find(&arena, import) != NULL)
+	name = controller_find(&arena, import);
+	if (name != NULL)
 		goto cleanup_arena;
 	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, import->port);
 	uuid_text_format(import->host_id, host_id);
 	nvmf_default_config(&config);
-	config.ctrl_loss_tmo = CTRL_LOSS_NEVER;
+	config.ctrl_loss_tmo = CTRL_LOSS_FIRST;
 	config.fast_io_fail_tmo = FAST_IO_FAIL_OFF;
 	config.keep_alive_tmo = KEEP_ALIVE_S;
 	config.reconnect_delay = RECONNECT_DELAY_S;
@@ -196,6 +243,10 @@ int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, s
 		}
 		nvme_free_ctrl(controller); /* it did not get into the tree */
 	}
+	if (code == 0)
+		name = controller_find(&arena, import);
+	if (name != NULL)
+		code = file_write(CTRL_LOSS_NEVER, error, SYS_NVME "/%s/ctrl_loss_tmo", name);
 cleanup:
 	if (root != NULL)
 		nvme_free_tree(root);
@@ -218,6 +269,54 @@ int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import
 		error_clear(error);
 		code = 0;
 	}
+	arena_free(&arena);
+	return code;
+}
+
+/* Until a controller is no longer live or gone: to delete one that is live toward a dead peer waits for the peer. */
+static bool wait_until_connecting(const char *name)
+{
+	const struct timespec pause = { .tv_nsec = CONNECTING_POLL_NS };
+	char state[32];
+
+	for (long waited = 0; waited < CONNECTING_WAIT_MS * 1000000L; waited += CONNECTING_POLL_NS) {
+		if (!file_read(state, sizeof(state), SYS_NVME "/%s/state", name) || strcmp(state, "connecting") == 0 ||
+		    strncmp(state, "deleting", strlen("deleting")) == 0)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	struct arena arena = ARENA_INIT;
+	const char *name = controller_find(&arena, import);
+	enum peer_answer answer = PEER_ANSWERS;
+	struct error ignored;
+	char state[32] = "";
+	int code = 0;
+
+	if (name != NULL) {
+		file_read(state, sizeof(state), SYS_NVME "/%s/state", name);
+		answer = peer_try(import->address, import->port, PEER_ANSWER_MS);
+	}
+	/* A peer that answers lets go at once, and other imports from it go on. */
+	if (answer == PEER_ANSWERS || (answer == PEER_REFUSES && strcmp(state, "connecting") == 0)) {
+		arena_free(&arena);
+		return fabrics_disconnect(kernel, import, error);
+	}
+	/* Both are a matter of speed: without them the kernel notices the peer's silence by itself. */
+	if (reject_peer_begin(kernel, import->address, import->port, import->nqn, &ignored) != 0)
+		log_failure(LOG_LEVEL_WARNING, "cannot reject connections to a dead peer", &ignored);
+	if (peer_disconnect(import->address, import->port, &ignored) != 0)
+		log_failure(LOG_LEVEL_WARNING, "cannot end connections to a dead peer", &ignored);
+	if (wait_until_connecting(name))
+		code = fabrics_disconnect(kernel, import, error);
+	else
+		code = error_set(error, ERROR_UNAVAILABLE, "%s does not let go of %s", name, import->nqn);
+	if (reject_peer_end(kernel, import->address, import->port, import->nqn, &ignored) != 0)
+		log_failure(LOG_LEVEL_WARNING, "cannot admit connections to a peer again", &ignored);
 	arena_free(&arena);
 	return code;
 }

@@ -36,6 +36,9 @@ static void linux_close(struct kernel *kernel)
 	if (this == NULL)
 		return;
 	dm_close();
+	reject_close(this);
+	pthread_mutex_destroy(&this->rejects_lock);
+	gate_free(this->gate);
 	pthread_mutex_destroy(&this->hosts_lock);
 	free(this);
 }
@@ -51,6 +54,7 @@ static const struct kernel_operations linux_operations = {
 	.block_zero = block_zero,
 	.block_read = block_read,
 	.block_write = block_write,
+	.block_fill = block_fill,
 	.port_create = nvmet_port_create,
 	.port_remove = nvmet_port_remove,
 	.subsystem_create = nvmet_subsystem_create,
@@ -62,8 +66,17 @@ static const struct kernel_operations linux_operations = {
 	.host_deny = nvmet_host_deny,
 	.port_link = nvmet_port_link,
 	.port_unlink = nvmet_port_unlink,
+	.watch = watch_digest,
+	.port_reject = reject_port_begin,
+	.port_admit = reject_port_end,
 	.import_connect = fabrics_connect,
 	.import_disconnect = fabrics_disconnect,
+	.import_drop = fabrics_drop,
+	.imports_check = paths_check,
+	.gate_guard = gate_guard,
+	.gate_refresh = gate_refresh,
+	.gate_shut = gate_shut,
+	.gate_read = gate_read,
 	.close = linux_close,
 };
 
@@ -96,12 +109,16 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	if (code != 0)
 		return code;
 	this = calloc(1, sizeof(*this));
-	if (this == NULL) {
+	if (this != NULL)
+		this->gate = gate_make();
+	if (this == NULL || this->gate == NULL) {
+		free(this);
 		dm_close();
 		return error_set_nomem(error);
 	}
 	this->base.operations = &linux_operations;
 	pthread_mutex_init(&this->hosts_lock, NULL);
+	pthread_mutex_init(&this->rejects_lock, NULL);
 	*ret_kernel = &this->base;
 	return 0;
 }

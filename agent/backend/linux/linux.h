@@ -3,6 +3,7 @@
 #ifndef DNVME_AGENT_BACKEND_LINUX_LINUX_H
 #define DNVME_AGENT_BACKEND_LINUX_LINUX_H
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -12,9 +13,15 @@
 #define LINUX_NVMET_ROOT "/sys/kernel/config/nvmet"
 #define LINUX_FABRICS_DEVICE "/dev/nvme-fabrics"
 
+struct gate;
+
 struct linux_kernel {
 	struct kernel base;
+	struct gate *gate;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
+	pthread_mutex_t rejects_lock;
+	struct reject_reason *rejects;
+	bool rejects_ready; /* the rules are loaded */
 };
 
 /* --- text files of sysfs, configfs and procfs (files.c) --- */
@@ -39,6 +46,8 @@ int dm_create(struct kernel *kernel, const char *name, const char *uuid, const s
 	      struct error *error);
 int dm_remove(struct kernel *kernel, const char *name, struct error *error);
 int dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table, struct error *error);
+/* Names and event numbers of our devices. */
+uint64_t dm_digest(uint64_t seed);
 int dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int dm_resume(struct kernel *kernel, const char *name, struct error *error);
 int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
@@ -50,6 +59,7 @@ int block_read(struct kernel *kernel, const char *name, uint64_t start, void *re
 	       struct error *error);
 int block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		struct error *error);
+int block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error);
 int disks_observe(struct arena *arena, struct observed *observed, struct error *error);
 
 /* --- the NVMe target (nvmet.c) --- */
@@ -73,7 +83,55 @@ int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, str
 /* --- the NVMe initiator (fabrics.c) --- */
 
 int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error);
+/* The worst ANA state of the namespaces of a controller ("nvme3"), "" when it has none; a literal. */
+int fabrics_ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error);
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
+/* --- connections that are answered with tcp-reset (reject.c); `reason` tells those who ask for the same apart --- */
+
+int reject_port_begin(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+int reject_port_end(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+/* All that goes from here to the peer. */
+int reject_peer_begin(struct kernel *kernel, const char *address, uint64_t port, const char *reason,
+		      struct error *error);
+int reject_peer_end(struct kernel *kernel, const char *address, uint64_t port, const char *reason, struct error *error);
+void reject_close(struct linux_kernel *kernel);
+
+/* --- TCP connections (peer.c) --- */
+
+enum peer_answer {
+	PEER_ANSWERS,
+	PEER_REFUSES, /* at once: its kernel lives */
+	PEER_SILENT,
+};
+
+enum peer_answer peer_try(const char *address, uint64_t port, int timeout_ms);
+
+/* End every connection of this machine to the peer, as if it had been reset. UNSUPPORTED or INTERNAL when the kernel
+ * cannot. */
+int peer_disconnect(const char *address, uint64_t port, struct error *error);
+
+/* --- what the initiator says of its connections (paths.c) --- */
+
+/* How long nothing was heard from each path's address and port, over all connections to it; UINT64_MAX when there is
+ * none. (sockets.c) */
+int sockets_silence(const struct kernel_path_list *paths, uint64_t *ret_silent_ms, struct error *error);
+int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there, struct error *error);
+
+/* --- the gate (gate.c) --- */
+
+/* NULL when memory is exhausted. Touches nothing in the kernel. */
+struct gate *gate_make(void);
+void gate_free(struct gate *gate); /* accepts NULL */
+int gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
+int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
+int gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
+int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+
+/* --- the state of imports (watch.c) --- */
+
+uint64_t watch_digest(struct kernel *kernel);
 
 #endif

@@ -208,6 +208,7 @@ static const struct kernel_operations sim_operations = {
 	.block_zero = sim_block_zero,
 	.block_read = sim_block_read,
 	.block_write = sim_block_write,
+	.block_fill = sim_block_fill,
 	.port_create = sim_port_create,
 	.port_remove = sim_port_remove,
 	.subsystem_create = sim_subsystem_create,
@@ -219,8 +220,17 @@ static const struct kernel_operations sim_operations = {
 	.host_deny = sim_host_deny,
 	.port_link = sim_port_link,
 	.port_unlink = sim_port_unlink,
+	.watch = sim_watch,
+	.port_reject = sim_port_reject,
+	.port_admit = sim_port_admit,
 	.import_connect = sim_import_connect,
 	.import_disconnect = sim_import_disconnect,
+	.import_drop = sim_import_drop,
+	.imports_check = sim_imports_check,
+	.gate_guard = sim_gate_guard,
+	.gate_refresh = sim_gate_refresh,
+	.gate_shut = sim_gate_shut,
+	.gate_read = sim_gate_read,
 	.close = sim_close,
 };
 
@@ -326,6 +336,23 @@ int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *
 		       error);
 }
 
+void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
+			 const char *ana)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		struct observed_import *import = &this->observed.imports.items[i];
+
+		if (strcmp(import->nqn, nqn) != 0 || strcmp(import->address, address) != 0)
+			continue;
+		import->state = state;
+		import->ana = ana;
+	}
+	pthread_mutex_unlock(&this->lock);
+}
+
 int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -334,7 +361,15 @@ int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 	pthread_mutex_lock(&this->lock);
 	disks = this->observed.disks;
 	this->observed = (struct observed){ .disks = disks };
+	this->gate_count = 0;
 	return sim_end(this, 0, error);
+}
+
+void kernel_sim_labels_assume(struct kernel *kernel)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	this->assume_labels = true;
 }
 
 void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data)

@@ -7,7 +7,8 @@
  * blocks that were written (labels), and nothing else of the data.
  *
  * Imports always succeed at once and show exactly the namespaces that the desired state expects, whether or not
- * another simulated node exports them: a simulated node knows nothing of other nodes.
+ * another simulated node exports them: a simulated node knows nothing of other nodes. A namespace of which it knows no
+ * block yet, or only of an older epoch, shows the label that a Disk Node which formatted and fenced it would show.
  */
 #ifndef DNVME_AGENT_BACKEND_SIM_SIM_H
 #define DNVME_AGENT_BACKEND_SIM_SIM_H
@@ -25,10 +26,31 @@ int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *e
 int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *uuid, const char *nqn,
 			   struct error *error);
 
+/* From now on the LDs of this node show a label of epoch 1 where none was written: their holders, which are simulated
+ * by other processes, write theirs to no medium that this one sees. */
+void kernel_sim_labels_assume(struct kernel *kernel);
+
 /* Called before each operation, on the thread that runs it. Non-zero makes the operation fail with that code. It may
  * block, as a kernel call may. For tests. */
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);
 void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data);
+
+/* What happens to member `index` of the mirror `name`: it fails; or it is rebuilt up to so many sectors. For tests. */
+int kernel_sim_member_fail(struct kernel *kernel, const char *name, unsigned index, struct error *error);
+int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sectors, struct error *error);
+/* Rebuilds that begin from now on complete at once, or only when kernel_sim_rebuild_set() says so. For tests. */
+void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);
+
+/* What becomes of the import of a subsystem from an address: its state ("live", "connecting") and ANA state
+ * ("optimized", "inaccessible"), which must be literals. What would wait for I/O through such an import then fails,
+ * where a real kernel would hang. For tests. */
+void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
+			 const char *ana);
+
+/* What a path to that subsystem looks like from now on: "live" or "connecting", "optimized" or "inaccessible". For
+ * tests. */
+int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, const char *ana,
+			  struct error *error);
 
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/label.h"
 #include "agent/list.h"
 
 #define SECTOR_BYTES LIMIT_SECTOR_BYTES
@@ -114,13 +115,29 @@ static bool is_device(const char *word)
 	return isdigit((unsigned char)word[0]) && strchr(word, ':') != NULL;
 }
 
+size_t sim_identity_length(const char *uuid)
+{
+	const char *epoch = strrchr(uuid, '-');
+
+	return epoch != NULL && epoch[1] == 'e' ? (size_t)(epoch - uuid) : strlen(uuid);
+}
+
 static bool thin_exists(struct sim_kernel *this, const char *identity)
 {
+	size_t length = sim_identity_length(identity);
+
 	for (size_t i = 0; i < this->state.thins.count; i++) {
-		if (strcmp(this->state.thins.items[i], identity) == 0)
+		const char *thin = this->state.thins.items[i];
+
+		if (sim_identity_length(thin) == length && strncmp(thin, identity, length) == 0)
 			return true;
 	}
 	return false;
+}
+
+int sim_thin_add(struct sim_kernel *this, const char *pool_uuid)
+{
+	return thin_exists(this, pool_uuid) ? 0 : list_push_string(&this->arena, &this->state.thins, pool_uuid);
 }
 
 /* A line as the kernel prints it, after the checks that its target makes. */
@@ -231,7 +248,46 @@ int sim_dm_create(struct kernel *kernel, const char *name, const char *uuid, con
 	dm->minor = this->state.next_minor++;
 	dm->targets = copy;
 	table_hold(this, &copy, 1);
-	return sim_end(this, 0, error);
+	return sim_end(this, sim_raid_start(this, dm, error), error);
+}
+
+static bool import_answers(struct sim_kernel *this, const char *nqn)
+{
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		const struct observed_import *import = &this->observed.imports.items[i];
+
+		if (strcmp(import->nqn, nqn) == 0 && strcmp(import->state, "live") == 0 &&
+		    (import->ana == NULL || strcmp(import->ana, "inaccessible") != 0))
+			return true;
+	}
+	return false;
+}
+
+int sim_dm_waits(struct sim_kernel *this, const struct observed_dm *dm, struct error *error)
+{
+	const struct observed_import_namespace_list *namespaces = &this->observed.import_namespaces;
+
+	for (size_t i = 0; i < dm->targets.count; i++) {
+		char copy[LIMIT_DM_PARAMS + 2], *rest = NULL;
+		struct device device;
+
+		snprintf(copy, sizeof(copy), "%s", dm->targets.items[i].params);
+		for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+			if (!is_device(word) || !device_find(this, word, &device))
+				continue;
+			if (device.dm != NULL && sim_dm_waits(this, device.dm, error) != 0)
+				return error->code;
+			for (size_t j = 0; device.dm == NULL && j < namespaces->count; j++) {
+				if (namespaces->items[j].major == device.major &&
+				    namespaces->items[j].minor == device.minor &&
+				    !import_answers(this, namespaces->items[j].nqn))
+					return error_set(error, ERROR_FAILED_PRECONDITION,
+							 "%s would block: the import of %s does not answer", dm->name,
+							 namespaces->items[j].nqn);
+			}
+		}
+	}
+	return 0;
 }
 
 int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error)
@@ -249,6 +305,9 @@ int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error)
 		return sim_end(this,
 			       error_set(error, ERROR_FAILED_PRECONDITION, "cannot remove %s: it is in use", name),
 			       error);
+	code = sim_dm_waits(this, dm, error);
+	if (code != 0)
+		return sim_end(this, code, error);
 	table_hold(this, &dm->targets, -1);
 	sim_list_remove(&this->observed.dms, (size_t)(dm - this->observed.dms.items), sizeof(*dm));
 	return sim_end(this, 0, error);
@@ -267,12 +326,15 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 	dm = sim_dm_find(this, name);
 	code = dm == NULL ? error_set(error, ERROR_NOT_FOUND, "there is no device %s", name)
 			  : table_copy(this, table, &copy, error);
+	if (code == 0)
+		code = sim_dm_waits(this, dm, error);
 	if (code == 0) {
 		table_hold(this, &dm->targets, -1);
 		dm->targets = copy;
 		dm->event++;
 		dm->suspended = false;
 		table_hold(this, &copy, 1);
+		code = sim_raid_start(this, dm, error);
 	}
 	return sim_end(this, code, error);
 }
@@ -313,7 +375,7 @@ int sim_dm_message(struct kernel *kernel, const char *name, const char *message,
 	dm = sim_dm_find(this, name);
 	if (dm == NULL || strcmp(message, "create_thin 0") != 0)
 		code = error_set(error, ERROR_INVALID_ARGUMENT, "%s does not know the message \"%s\"", name, message);
-	else if (!thin_exists(this, dm->uuid) && list_push_string(&this->arena, &this->state.thins, dm->uuid) != 0)
+	else if (sim_thin_add(this, dm->uuid) != 0)
 		code = error_set_nomem(error);
 	return sim_end(this, code, error);
 }
@@ -321,8 +383,8 @@ int sim_dm_message(struct kernel *kernel, const char *name, const char *message,
 /* --- blocks --- */
 
 /* Where a byte of a device lies: down through linears to what is at the bottom. */
-static int block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
-		       uint64_t *ret_start, struct error *error)
+int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
+		    uint64_t *ret_start, struct error *error)
 {
 	struct observed_dm *dm = sim_dm_find(this, name);
 
@@ -355,7 +417,7 @@ static int block_place(struct sim_kernel *this, const char *name, uint64_t start
 	return 0;
 }
 
-static struct sim_block *block_find(struct sim_kernel *this, const char *key, uint64_t start)
+struct sim_block *sim_block_find(struct sim_kernel *this, const char *key, uint64_t start)
 {
 	for (size_t i = 0; i < this->state.blocks.count; i++) {
 		struct sim_block *block = &this->state.blocks.items[i];
@@ -364,6 +426,21 @@ static struct sim_block *block_find(struct sim_kernel *this, const char *key, ui
 			return block;
 	}
 	return NULL;
+}
+
+int sim_block_put(struct sim_kernel *this, const char *key, uint64_t start, const void *data)
+{
+	struct sim_block *block = sim_block_find(this, key, start);
+
+	if (block == NULL) {
+		block = LIST_PUSH(&this->arena, &this->state.blocks);
+		if (block == NULL || (block->device = arena_strdup(&this->arena, key)) == NULL)
+			return -1;
+		block->start = start;
+	}
+	block->data.data = arena_memdup(&this->arena, data, BLOCK_BYTES);
+	block->data.size = BLOCK_BYTES;
+	return block->data.data != NULL ? 0 : -1;
 }
 
 int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint64_t length, struct error *error)
@@ -375,7 +452,7 @@ int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint
 
 	if (code != 0)
 		return code;
-	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
 	for (size_t i = this->state.blocks.count; i-- > 0 && code == 0;) {
 		const struct sim_block *block = &this->state.blocks.items[i];
 
@@ -383,6 +460,21 @@ int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint
 			sim_list_remove(&this->state.blocks, i, sizeof(*block));
 	}
 	return sim_end(this, code, error);
+}
+
+/* What the holder of an LD wrote at its start; see kernel_sim_labels_assume(). */
+static void label_assume(struct sim_kernel *this, const char *name, uint8_t *ret_block)
+{
+	const struct observed_dm *dm = sim_dm_find(this, name);
+	char cluster[32];
+	struct ld_label label = { .cluster = cluster,
+				  .epoch = 1,
+				  .size_bytes = table_sectors(&dm->targets) * SECTOR_BYTES,
+				  .formatted = true };
+
+	if (sscanf(dm->uuid, "DNVME-%31[^-]-ld-d%*u.v%" SCNu64 ".s%*u.ld%" SCNu64, cluster, &label.volume, &label.ld) ==
+	    3)
+		label_encode(&label, ret_block);
 }
 
 int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void *ret_data, size_t length,
@@ -395,14 +487,16 @@ int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void
 
 	if (code != 0)
 		return code;
-	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
 	if (code == 0)
 		memset(ret_data, 0, length);
 	for (size_t at = 0; at < length && code == 0; at += BLOCK_BYTES) {
-		const struct sim_block *block = block_find(this, key, place + at);
+		const struct sim_block *block = sim_block_find(this, key, place + at);
 
 		if (block != NULL)
 			memcpy((char *)ret_data + at, block->data.data, block->data.size);
+		else if (this->assume_labels && start + at == 0 && length >= LABEL_BLOCK_BYTES)
+			label_assume(this, name, ret_data);
 	}
 	pthread_mutex_unlock(&this->lock);
 	return code;
@@ -418,20 +512,27 @@ int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, con
 
 	if (code != 0)
 		return code;
-	code = block_place(this, name, start, key, sizeof(key), &place, error);
+	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
 	for (size_t at = 0; at < length && code == 0; at += BLOCK_BYTES) {
-		struct sim_block *block = block_find(this, key, place + at);
-
-		if (block == NULL) {
-			block = LIST_PUSH(&this->arena, &this->state.blocks);
-			if (block == NULL || (block->device = arena_strdup(&this->arena, key)) == NULL)
-				return sim_end(this, error_set_nomem(error), error);
-			block->start = place + at;
-		}
-		block->data.data = arena_memdup(&this->arena, (const char *)data + at, BLOCK_BYTES);
-		block->data.size = BLOCK_BYTES;
-		if (block->data.data == NULL)
+		if (sim_block_put(this, key, place + at, (const char *)data + at) != 0)
 			code = error_set_nomem(error);
 	}
+	return sim_end(this, code, error);
+}
+
+/* Every block is mapped at once: there is no data to hold. */
+int sim_block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	const struct observed_dm *dm;
+	int code = sim_begin(this, "block_fill", name, error);
+
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	if (dm == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no device %s", name);
+	else if (progress != NULL)
+		progress->tell(progress->data, 1, 1);
 	return sim_end(this, code, error);
 }

@@ -5,8 +5,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
+#include "agent/label.h"
 #include "agent/list.h"
+#include "agent/superblock.h"
+#include "lib/model/layout.h"
+#include "lib/model/names.h"
 
 /* --- the NVMe target --- */
 
@@ -221,6 +226,8 @@ int sim_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid, 
 	ns = namespace_find(subsystem, nsid);
 	if (ns != NULL) {
 		dm = sim_dm_find(this, ns->path + strlen("/dev/mapper/"));
+		if (dm != NULL && sim_dm_waits(this, dm, error) != 0)
+			return sim_end(this, error->code, error);
 		if (dm != NULL)
 			dm->open_count--;
 		sim_list_remove(&subsystem->namespaces, (size_t)(ns - subsystem->namespaces.items), sizeof(*ns));
@@ -295,6 +302,29 @@ int sim_port_unlink(struct kernel *kernel, uint64_t id, const char *nqn, struct 
 	return sim_end(this, 0, error);
 }
 
+static int port_only(struct kernel *kernel, const char *operation, uint64_t id, const char *reason, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, operation, reason, error);
+
+	if (code != 0)
+		return code;
+	if (port_find(this, id) == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no port %" PRIu64, id);
+	return sim_end(this, code, error);
+}
+
+/* Nobody connects to a simulated port. */
+int sim_port_reject(struct kernel *kernel, uint64_t port, const char *reason, struct error *error)
+{
+	return port_only(kernel, "port_reject", port, reason, error);
+}
+
+int sim_port_admit(struct kernel *kernel, uint64_t port, const char *reason, struct error *error)
+{
+	return port_only(kernel, "port_admit", port, reason, error);
+}
+
 /* --- the NVMe initiator --- */
 
 static size_t import_find(struct sim_kernel *this, const struct kernel_import *import)
@@ -309,6 +339,39 @@ static size_t import_find(struct sim_kernel *this, const struct kernel_import *i
 		strcmp(imports->items[i].address, import->address) != 0))
 		i++;
 	return i;
+}
+
+/* What a Disk Node that did its work would show: a label of this epoch, a raid superblock, a thin device in the pool.
+ */
+static int content_add(struct sim_kernel *this, const struct kernel_expected *expected)
+{
+	const struct ld_label *wanted = expected->label;
+	char key[2 * sizeof(expected->uuid) + 1], id[NAMES_ID_SIZE * 2], uuid[NAMES_DM_UUID_SIZE];
+	uint8_t block[LABEL_BLOCK_BYTES];
+	struct arena arena = ARENA_INIT;
+	const struct sim_block *found;
+	struct ld_label label;
+	int result = 0;
+
+	for (size_t i = 0; i < sizeof(expected->uuid); i++)
+		snprintf(key + 2 * i, sizeof(key) - 2 * i, "%02x", expected->uuid[i]);
+	found = sim_block_find(this, key, 0);
+	if (found != NULL && (label_decode(found->data.data, &arena, &label, NULL) != 0 ||
+			      !label_is_same(&label, wanted) || label.epoch >= wanted->epoch)) {
+		arena_free(&arena);
+		return 0;
+	}
+	label_encode(wanted, block);
+	result = sim_block_put(this, key, 0, block);
+	superblock_make(block, true);
+	if (result == 0 && sim_block_find(this, key, LAYOUT_LABEL_BYTES) == NULL)
+		result = sim_block_put(this, key, LAYOUT_LABEL_BYTES, block);
+	snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64, wanted->volume, wanted->leg);
+	names_dm_uuid(wanted->cluster, "pool", id, wanted->epoch, uuid);
+	if (result == 0)
+		result = sim_thin_add(this, uuid);
+	arena_free(&arena);
+	return result;
 }
 
 static int import_namespace_add(struct sim_kernel *this, const struct kernel_import *import, size_t index)
@@ -331,7 +394,9 @@ static int import_namespace_add(struct sim_kernel *this, const struct kernel_imp
 	ns->minor = this->state.next_minor++;
 	ns->path = arena_printf(&this->arena, "/dev/nvme%" PRIu64 "n1", ns->minor);
 	ns->size_bytes = expected->size_bytes;
-	return ns->nqn != NULL && ns->path != NULL ? 0 : -1;
+	if (ns->nqn == NULL || ns->path == NULL)
+		return -1;
+	return expected->label != NULL ? content_add(this, expected) : 0;
 }
 
 int sim_import_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
@@ -380,22 +445,28 @@ static bool device_is_used(struct sim_kernel *this, uint64_t major, uint64_t min
 	return false;
 }
 
-int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+static int import_end(struct kernel *kernel, const struct kernel_import *import, const char *operation, bool drop,
+		      struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
 	size_t at, others = 0;
-	int code = sim_begin(this, "import_disconnect", import->nqn, error);
+	int code = sim_begin(this, operation, import->nqn, error);
 
 	if (code != 0)
 		return code;
 	at = import_find(this, import);
+	if (!drop && at < this->observed.imports.count && strcmp(this->observed.imports.items[at].state, "live") != 0)
+		return sim_end(
+			this,
+			error_set(error, ERROR_FAILED_PRECONDITION, "would block: %s does not answer", import->nqn),
+			error);
 	for (size_t i = 0; i < this->observed.imports.count; i++)
 		others += i != at && strcmp(this->observed.imports.items[i].nqn, import->nqn) == 0;
 	for (size_t i = list->count; i-- > 0 && others == 0;) {
 		if (strcmp(list->items[i].nqn, import->nqn) != 0)
 			continue;
-		if (device_is_used(this, list->items[i].major, list->items[i].minor))
+		if (!drop && device_is_used(this, list->items[i].major, list->items[i].minor))
 			return sim_end(this,
 				       error_set(error, ERROR_FAILED_PRECONDITION, "%s is in use", list->items[i].path),
 				       error);
@@ -404,4 +475,37 @@ int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *imp
 	if (at < this->observed.imports.count)
 		sim_list_remove(&this->observed.imports, at, sizeof(this->observed.imports.items[0]));
 	return sim_end(this, code, error);
+}
+
+int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	return import_end(kernel, import, "import_disconnect", false, error);
+}
+
+int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	return import_end(kernel, import, "import_drop", true, error);
+}
+
+uint64_t sim_watch(struct kernel *kernel)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	XXH64_hash_t digest = 0;
+
+	pthread_mutex_lock(&this->lock);
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		const struct observed_import *import = &this->observed.imports.items[i];
+
+		digest = XXH64(import->nqn, strlen(import->nqn), digest);
+		digest = XXH64(import->state, strlen(import->state), digest);
+		digest = XXH64(import->ana != NULL ? import->ana : "", import->ana != NULL ? strlen(import->ana) : 0,
+			       digest);
+	}
+	for (size_t i = 0; i < this->observed.dms.count; i++) {
+		const struct observed_dm *dm = &this->observed.dms.items[i];
+
+		digest = XXH64(dm->name, strlen(dm->name), digest ^ dm->event);
+	}
+	pthread_mutex_unlock(&this->lock);
+	return digest;
 }

@@ -10,6 +10,11 @@
 #define SIM_DM_MAJOR 253
 #define SIM_NVME_MAJOR 259
 #define SIM_DISK_MAJOR 8
+#define SIM_GATES 8
+
+struct sim_gate {
+	uint64_t port, until_ms;
+};
 
 struct sim_kernel {
 	struct kernel base;
@@ -19,6 +24,10 @@ struct sim_kernel {
 	struct observed observed;
 	char *path;
 	uint64_t changes, compacted;
+	bool hold_rebuilds;
+	bool assume_labels;
+	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
+	size_t gate_count;
 	kernel_sim_fault fault;
 	void *fault_data;
 };
@@ -27,6 +36,22 @@ struct sim_kernel {
 int sim_begin(struct sim_kernel *this, const char *operation, const char *name, struct error *error);
 /* `code` 0: something may have changed. Keeps the file, gives the lock back, returns the code to return. */
 int sim_end(struct sim_kernel *this, int code, struct error *error);
+
+/* Where a byte of a device lies: down through linears to what is at the bottom. */
+int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
+		    uint64_t *ret_start, struct error *error);
+/* The block at a place of a key, the hexadecimal uuid of an imported namespace or the path of a disk. */
+struct sim_block *sim_block_find(struct sim_kernel *this, const char *key, uint64_t start);
+int sim_block_put(struct sim_kernel *this, const char *key, uint64_t start, const void *data);
+/* A device with epoch has the same content as it had in another. */
+size_t sim_identity_length(const char *uuid);
+int sim_thin_add(struct sim_kernel *this, const char *pool_uuid);
+uint64_t sim_watch(struct kernel *kernel);
+int sim_block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
+		   struct error *error);
+
+/* Mirrors (sim_raid.c). Called with the lock held, for a table that was checked. */
+int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error *error);
 
 void sim_list_remove(void *list, size_t index, size_t item_size);
 
@@ -45,6 +70,9 @@ int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void
 int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		    struct error *error);
 
+/* FAILED_PRECONDITION when an import that does not answer lies below the device: a real kernel would wait for it. */
+int sim_dm_waits(struct sim_kernel *this, const struct observed_dm *dm, struct error *error);
+
 int sim_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address, struct error *error);
 int sim_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error);
 int sim_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
@@ -58,7 +86,17 @@ int sim_host_allow(struct kernel *kernel, const char *nqn, const char *host_nqn,
 int sim_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
 int sim_port_link(struct kernel *kernel, uint64_t id, const char *nqn, struct error *error);
 int sim_port_unlink(struct kernel *kernel, uint64_t id, const char *nqn, struct error *error);
+int sim_port_reject(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+int sim_port_admit(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 int sim_import_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int sim_import_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+
+int sim_gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
+int sim_gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
+int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
+int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+int sim_imports_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
+		      struct error *error);
 
 #endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The gate: a table of nftables that is never taken away, neither by the end of the agent nor by its next start.
+ *
+ *   table inet dnvme {
+ *           set guarded { type inet_service; }                  ports that may be served on with an element only
+ *           set lease { type inet_service; flags timeout; }     those elements
+ *           chain in { hook input: tcp dport @guarded, not @lease: reject with tcp reset }
+ *   }
+ *
+ * What leaves the node is not looked at: an answer to a command that came before the gate shut may still go out.
+ */
+#include "agent/backend/linux/linux.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <nftables/libnftables.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+
+#define TABLE "inet dnvme"
+#define REFRESH_TRIES 3
+
+struct gate {
+	pthread_mutex_t lock; /* a context is for one thread at a time */
+	struct nft_ctx *context;
+};
+
+struct gate *gate_make(void)
+{
+	struct gate *gate = calloc(1, sizeof(*gate));
+
+	if (gate == NULL)
+		return NULL;
+	gate->context = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (gate->context == NULL || nft_ctx_buffer_output(gate->context) != 0 ||
+	    nft_ctx_buffer_error(gate->context) != 0) {
+		if (gate->context != NULL)
+			nft_ctx_free(gate->context);
+		free(gate);
+		return NULL;
+	}
+	pthread_mutex_init(&gate->lock, NULL);
+	return gate;
+}
+
+void gate_free(struct gate *gate)
+{
+	if (gate == NULL)
+		return;
+	nft_ctx_free(gate->context);
+	pthread_mutex_destroy(&gate->lock);
+	free(gate);
+}
+
+static struct gate *gate_of(struct kernel *kernel)
+{
+	return ((struct linux_kernel *)kernel)->gate;
+}
+
+/* One transaction, under the lock. On failure `error` says in one line what libnftables said in several. */
+static int run(struct gate *gate, const char *commands, const char *what, uint64_t port, struct error *error)
+{
+	const char *said;
+
+	if (nft_run_cmd_from_buffer(gate->context, commands) == 0)
+		return 0;
+	said = nft_ctx_get_error_buffer(gate->context);
+	if (strncmp(said, "<cmdline>", strlen("<cmdline>")) == 0 && strstr(said, "Error: ") != NULL)
+		said = strstr(said, "Error: ") + strlen("Error: ");
+	return error_set(error, ERROR_FAILED_PRECONDITION, "cannot %s of port %" PRIu64 ": nftables: %.*s", what, port,
+			 (int)strcspn(said, "\n"), said);
+}
+
+/* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rule would be
+ * there twice: the chain is emptied in the same transaction, which packets see as one change. */
+static int guard(struct gate *gate, uint64_t port, struct error *error)
+{
+	char commands[640];
+
+	snprintf(commands, sizeof(commands),
+		 "add table " TABLE "\n"
+		 "add set " TABLE " guarded { type inet_service ; }\n"
+		 "add set " TABLE " lease { type inet_service ; flags timeout ; }\n"
+		 "add chain " TABLE " in { type filter hook input priority 0 ; policy accept ; }\n"
+		 "add element " TABLE " guarded { %" PRIu64 " }\n"
+		 "flush chain " TABLE " in\n"
+		 "add rule " TABLE " in tcp dport @guarded tcp dport != @lease reject with tcp reset\n",
+		 port);
+	return run(gate, commands, "guard the gate", port, error);
+}
+
+/* A missing element cannot be deleted, and one that is there keeps its time when it is added: so it is added, deleted,
+ * and added. Packets see only the last. */
+static int refresh(struct gate *gate, uint64_t port, uint64_t timeout_ms, struct error *error)
+{
+	char commands[384];
+
+	snprintf(commands, sizeof(commands),
+		 "add element " TABLE " lease { %" PRIu64 " timeout %" PRIu64 "ms }\n"
+		 "delete element " TABLE " lease { %" PRIu64 " }\n"
+		 "add element " TABLE " lease { %" PRIu64 " timeout %" PRIu64 "ms }\n",
+		 port, timeout_ms, port, port, timeout_ms);
+	return run(gate, commands, "refresh the gate", port, error);
+}
+
+static int shut(struct gate *gate, uint64_t port, struct error *error)
+{
+	char commands[256];
+
+	snprintf(commands, sizeof(commands),
+		 "add element " TABLE " lease { %" PRIu64 " timeout 1m }\n"
+		 "delete element " TABLE " lease { %" PRIu64 " }\n",
+		 port, port);
+	return run(gate, commands, "shut the gate", port, error);
+}
+
+int gate_guard(struct kernel *kernel, uint64_t port, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	int code;
+
+	pthread_mutex_lock(&gate->lock);
+	code = guard(gate, port, error);
+	pthread_mutex_unlock(&gate->lock);
+	if (code != 0)
+		error_hint(error, "a node that may hold controllers needs nftables (the modules nf_tables and "
+				  "nft_reject_inet) and CAP_NET_ADMIN; --storage-only needs neither");
+	return code;
+}
+
+int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	struct error first = { 0 };
+	uint64_t now;
+	int code = ERROR_INTERNAL;
+
+	pthread_mutex_lock(&gate->lock);
+	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
+		/* The rules may have been flushed with all others of the machine, or the old element may have run out
+		 * within the transaction. */
+		if (tries > 0 && guard(gate, port, error) != 0)
+			break;
+		now = clock_boot_ms();
+		if (now >= until_ms)
+			break;
+		error_clear(&first);
+		code = refresh(gate, port, until_ms - now, &first);
+	}
+	/* This process may have been stopped between the look at the clock and the call. */
+	now = clock_boot_ms();
+	if (now >= until_ms) {
+		code = shut(gate, port, error);
+		if (code == 0)
+			code = error_set(error, ERROR_DEADLINE_EXCEEDED,
+					 "too late to refresh the gate of port %" PRIu64, port);
+	} else if (code != 0) {
+		code = error_set(error, first.code, "%s", first.message);
+	}
+	pthread_mutex_unlock(&gate->lock);
+	return code;
+}
+
+int gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	int code;
+
+	pthread_mutex_lock(&gate->lock);
+	code = shut(gate, port, error);
+	pthread_mutex_unlock(&gate->lock);
+	return code;
+}
+
+/* "1h2m3s456ms", up to something else. */
+static uint64_t duration_parse(const char *text)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 } };
+	uint64_t total = 0;
+
+	while (*text >= '0' && *text <= '9') {
+		char *end;
+		uint64_t number = strtoull(text, &end, 10);
+		size_t i = 0;
+
+		while (i < sizeof(units) / sizeof(units[0]) && strncmp(end, units[i].name, strlen(units[i].name)) != 0)
+			i++;
+		if (i == sizeof(units) / sizeof(units[0]))
+			break;
+		total += number * units[i].ms;
+		text = end + strlen(units[i].name);
+	}
+	return total;
+}
+
+/* Of "elements = { 4420 timeout 2s expires 1s876ms, 4430 … }". */
+static uint64_t remaining_parse(const char *listing, uint64_t port)
+{
+	static const char expires[] = " expires ";
+	const char *at = strstr(listing, "elements = {");
+	char wanted[24];
+
+	snprintf(wanted, sizeof(wanted), "%" PRIu64, port);
+	if (at == NULL)
+		return 0;
+	at += strlen("elements = {");
+	while (at != NULL && *at != '}') {
+		size_t length = strcspn(at, ",}");
+		const char *number = at + strspn(at, " \t\n"), *found;
+
+		if (strncmp(number, wanted, strlen(wanted)) == 0 && number[strlen(wanted)] == ' ') {
+			found = strstr(number, expires);
+			/* Without a time somebody else made it. */
+			if (found == NULL || found > at + length)
+				return UINT64_MAX;
+			return duration_parse(found + strlen(expires));
+		}
+		at = at[length] == ',' ? at + length + 1 : NULL;
+	}
+	return 0;
+}
+
+int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	char commands[96];
+	int code;
+
+	pthread_mutex_lock(&gate->lock);
+	snprintf(commands, sizeof(commands), "get element " TABLE " guarded { %" PRIu64 " }", port);
+	code = run(gate, commands, "read the gate", port, error);
+	nft_ctx_get_output_buffer(gate->context);
+	if (code == 0)
+		code = run(gate, "list set " TABLE " lease", "read the gate", port, error);
+	if (code == 0)
+		*ret_remaining_ms = remaining_parse(nft_ctx_get_output_buffer(gate->context), port);
+	pthread_mutex_unlock(&gate->lock);
+	return code;
+}

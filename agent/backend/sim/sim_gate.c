@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The simulated gate, and what the simulated initiator says of its paths. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/backend/sim/sim_state.h"
+#include "lib/base/clock.h"
+
+static struct sim_gate *gate_find(struct sim_kernel *this, uint64_t port)
+{
+	for (size_t i = 0; i < this->gate_count; i++) {
+		if (this->gates[i].port == port)
+			return &this->gates[i];
+	}
+	return NULL;
+}
+
+static int not_guarded(uint64_t port, struct error *error)
+{
+	return error_set(error, ERROR_FAILED_PRECONDITION, "port %" PRIu64 " is not guarded", port);
+}
+
+/* No change of what `observe` shows. */
+static int gate_end(struct sim_kernel *this, int code)
+{
+	pthread_mutex_unlock(&this->lock);
+	return code;
+}
+
+int sim_gate_guard(struct kernel *kernel, uint64_t port, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, "gate_guard", "", error);
+
+	if (code != 0)
+		return code;
+	if (gate_find(this, port) == NULL) {
+		if (this->gate_count == SIM_GATES)
+			code = error_set(error, ERROR_INTERNAL, "more than %u guarded ports", SIM_GATES);
+		else
+			this->gates[this->gate_count++] = (struct sim_gate){ .port = port };
+	}
+	return gate_end(this, code);
+}
+
+int sim_gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct sim_gate *gate;
+	int code = sim_begin(this, "gate_refresh", "", error);
+
+	if (code != 0)
+		return code;
+	gate = gate_find(this, port);
+	if (gate == NULL)
+		return gate_end(this, not_guarded(port, error));
+	gate->until_ms = until_ms;
+	if (until_ms <= clock_boot_ms())
+		code = error_set(error, ERROR_DEADLINE_EXCEEDED, "too late to refresh the gate of port %" PRIu64, port);
+	return gate_end(this, code);
+}
+
+int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct sim_gate *gate;
+	int code = sim_begin(this, "gate_shut", "", error);
+
+	if (code != 0)
+		return code;
+	gate = gate_find(this, port);
+	if (gate == NULL)
+		return gate_end(this, not_guarded(port, error));
+	gate->until_ms = 0;
+	return gate_end(this, 0);
+}
+
+int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct sim_gate *gate;
+	uint64_t now = clock_boot_ms();
+	int code = sim_begin(this, "gate_read", "", error);
+
+	if (code != 0)
+		return code;
+	gate = gate_find(this, port);
+	if (gate == NULL)
+		return gate_end(this, not_guarded(port, error));
+	*ret_remaining_ms = gate->until_ms > now ? gate->until_ms - now : 0;
+	return gate_end(this, 0);
+}
+
+static bool path_is_there(struct sim_kernel *this, const struct kernel_path *path)
+{
+	char port[24];
+
+	snprintf(port, sizeof(port), "%" PRIu64, path->port);
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		const struct observed_import *import = &this->observed.imports.items[i];
+
+		if (strcmp(import->nqn, path->nqn) == 0 && strcmp(import->address, path->address) == 0 &&
+		    strcmp(import->trsvcid, port) == 0)
+			return strcmp(import->state, "live") == 0 &&
+			       (import->ana == NULL || import->ana[0] == '\0' || strcmp(import->ana, "optimized") == 0);
+	}
+	return path->may_lack;
+}
+
+int sim_imports_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
+		      struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	bool all = true;
+	int code = sim_begin(this, "imports_check", "", error);
+
+	if (code != 0)
+		return code;
+	for (size_t i = 0; i < paths->count; i++)
+		all = all && path_is_there(this, &paths->items[i]);
+	*ret_all_there = all;
+	return gate_end(this, 0);
+}
+
+int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, const char *ana,
+			  struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = 0;
+
+	pthread_mutex_lock(&this->lock);
+	for (size_t i = 0; code == 0 && i < this->observed.imports.count; i++) {
+		struct observed_import *import = &this->observed.imports.items[i];
+
+		if (strcmp(import->nqn, nqn) != 0)
+			continue;
+		import->state = arena_strdup(&this->arena, state);
+		import->ana = arena_strdup(&this->arena, ana);
+		if (import->state == NULL || import->ana == NULL)
+			code = error_set_nomem(error);
+	}
+	return sim_end(this, code, error);
+}

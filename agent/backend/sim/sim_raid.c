@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Mirrors: their status, their superblocks, and what happens to their members. */
+#include "agent/backend/sim/sim_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/group.h"
+#include "agent/list.h"
+#include "agent/planner.h"
+#include "agent/superblock.h"
+
+#define KEY_SIZE 160
+
+static int status_set(struct sim_kernel *this, struct observed_dm *dm, const char *health, uint64_t done,
+		      const char *action)
+{
+	dm->status = arena_printf(&this->arena, "raid1 %zu %s %" PRIu64 "/%" PRIu64 " %s 0 0 -", strlen(health), health,
+				  done, dm->targets.items[0].length, action);
+	dm->event++;
+	return dm->status != NULL ? 0 : -1;
+}
+
+static const struct observed_dm *dm_by_number(struct sim_kernel *this, uint64_t device)
+{
+	for (size_t i = 0; i < this->observed.dms.count; i++) {
+		const struct observed_dm *dm = &this->observed.dms.items[i];
+
+		if (PLANNER_DEVICE(dm->major, dm->minor) == device)
+			return dm;
+	}
+	return NULL;
+}
+
+/* The superblock of a member. */
+static int superblock_put(struct sim_kernel *this, const struct group_table *table, size_t index, bool complete)
+{
+	const struct observed_dm *metadata = dm_by_number(this, table->metadata[index]);
+	uint8_t block[SUPERBLOCK_BLOCK_BYTES];
+	char key[KEY_SIZE];
+	uint64_t place;
+
+	if (metadata == NULL || sim_block_place(this, metadata->name, 0, key, sizeof(key), &place, NULL) != 0)
+		return 0;
+	superblock_make(block, complete);
+	return sim_block_put(this, key, place, block);
+}
+
+int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error *error)
+{
+	struct group_table table;
+	char health[LIMIT_COPIES + 1] = "";
+	bool rebuilding = false;
+
+	if (!group_table_parse(&dm->targets, &table))
+		return 0;
+	for (size_t i = 0; i < table.count; i++) {
+		bool held = table.data[i] != 0 && table.rebuild[i] && this->hold_rebuilds;
+
+		health[i] = table.data[i] == 0 ? '-' : held ? 'a' : 'A';
+		rebuilding = rebuilding || held;
+		if (table.data[i] != 0 && superblock_put(this, &table, i, !held) != 0)
+			return error_set_nomem(error);
+	}
+	return status_set(this, dm, health, rebuilding ? 0 : dm->targets.items[0].length,
+			  rebuilding ? "recover" : "idle") != 0
+		       ? error_set_nomem(error)
+		       : 0;
+}
+
+static int member_set(struct kernel *kernel, const char *name, struct error *error,
+		      int (*change)(struct sim_kernel *this, struct observed_dm *dm, uint64_t value), uint64_t value)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_dm *dm;
+	int code = 0;
+
+	pthread_mutex_lock(&this->lock);
+	dm = sim_dm_find(this, name);
+	if (dm == NULL || dm->status == NULL || strncmp(dm->status, "raid1 ", strlen("raid1 ")) != 0)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no mirror %s", name);
+	else if (change(this, dm, value) != 0)
+		code = error_set_nomem(error);
+	return sim_end(this, code, error);
+}
+
+static int fail(struct sim_kernel *this, struct observed_dm *dm, uint64_t index)
+{
+	struct group_status status;
+
+	group_status_parse(dm->status, &status);
+	if (index < status.count)
+		status.health[index] = 'D';
+	return status_set(this, dm, status.health, status.done_sectors, status.rebuilding ? "recover" : "idle");
+}
+
+static int rebuild(struct sim_kernel *this, struct observed_dm *dm, uint64_t sectors)
+{
+	struct group_status status;
+	struct group_table table;
+	bool complete;
+
+	group_status_parse(dm->status, &status);
+	if (!group_table_parse(&dm->targets, &table))
+		return 0;
+	complete = sectors >= status.total_sectors;
+	for (size_t i = 0; i < status.count && complete; i++) {
+		if (status.health[i] != 'a')
+			continue;
+		status.health[i] = 'A';
+		if (superblock_put(this, &table, i, true) != 0)
+			return -1;
+	}
+	return status_set(this, dm, status.health, complete ? status.total_sectors : sectors,
+			  complete ? "idle" : "recover");
+}
+
+int kernel_sim_member_fail(struct kernel *kernel, const char *name, unsigned index, struct error *error)
+{
+	return member_set(kernel, name, error, fail, index);
+}
+
+int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sectors, struct error *error)
+{
+	return member_set(kernel, name, error, rebuild, sectors);
+}
+
+void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	this->hold_rebuilds = hold;
+	pthread_mutex_unlock(&this->lock);
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/gatekeeper.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/lease.h"
+#include "agent/lease_claim.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+/* A shut gate is not refreshed, so nobody would see that its rules were flushed: they are made again so often. */
+#define GUARD_INTERVAL_MS 1000
+
+enum gate_work { GATE_GUARD, GATE_REFRESH, GATE_SHUT };
+
+/* By what right the gate is open. */
+enum right { RIGHT_NONE, RIGHT_LEASE, RIGHT_CHECK };
+
+struct gate_job {
+	struct worker_job job;
+	struct gatekeeper *keeper;
+	enum gate_work work;
+	uint64_t until_ms;
+	struct error error;
+};
+
+struct check_job {
+	struct worker_job job;
+	struct gatekeeper *keeper;
+	struct arena arena;
+	struct kernel_path_list paths;
+	bool all_there;
+	struct error error;
+};
+
+struct gatekeeper {
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	struct worker_pool *pool;
+	struct kernel *kernel;
+	const struct desired_store *store;
+	const struct reconciler *reconciler;
+	uint64_t port;
+	struct lease lease;
+	struct gate_job gate;
+	struct check_job check;
+	bool gate_busy, check_busy;
+	bool again; /* a step was due while the gate was busy */
+	bool closing, timer_closed;
+	uint64_t guarded_ms;
+	enum right right;
+	const char *obstacle; /* why the last check gave no right; NULL */
+};
+
+static void step(struct gatekeeper *this);
+
+static void free_if_closed(struct gatekeeper *this)
+{
+	if (this->timer_closed && !this->gate_busy && !this->check_busy)
+		free(this);
+}
+
+/* --- the gate --- */
+
+static void gate_run(struct worker_job *job)
+{
+	struct gate_job *gate = (struct gate_job *)job;
+	const struct kernel_operations *operations = gate->keeper->kernel->operations;
+	struct kernel *kernel = gate->keeper->kernel;
+	uint64_t port = gate->keeper->port;
+
+	switch (gate->work) {
+	case GATE_GUARD:
+		worker_step(job, "guard the gate");
+		operations->gate_guard(kernel, port, &gate->error);
+		break;
+	case GATE_REFRESH:
+		worker_step(job, "refresh the gate");
+		operations->gate_refresh(kernel, port, gate->until_ms, &gate->error);
+		break;
+	case GATE_SHUT:
+		worker_step(job, "shut the gate");
+		operations->gate_shut(kernel, port, &gate->error);
+		break;
+	}
+}
+
+static void on_gate_done(struct worker_job *job)
+{
+	struct gate_job *gate = (struct gate_job *)job;
+	struct gatekeeper *this = gate->keeper;
+
+	this->gate_busy = false;
+	if (this->closing) {
+		free_if_closed(this);
+		return;
+	}
+	if (gate->error.code != 0) {
+		log_failure(gate->error.code == ERROR_DEADLINE_EXCEEDED ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR,
+			    "the gate is not as it should be", &gate->error);
+		lease_gate_failed(&this->lease);
+	}
+	if (this->again)
+		step(this);
+}
+
+static void gate_start(struct gatekeeper *this, enum gate_work work, uint64_t until_ms)
+{
+	this->gate = (struct gate_job){
+		.job = { .run = gate_run, .done = on_gate_done }, .keeper = this, .work = work, .until_ms = until_ms
+	};
+	if (worker_start(this->pool, &this->gate.job, &this->gate.error) != 0) {
+		log_failure(LOG_LEVEL_ERROR, "cannot touch the gate", &this->gate.error);
+		lease_gate_failed(&this->lease);
+		return;
+	}
+	this->gate_busy = true;
+}
+
+/* --- the check --- */
+
+static void check_run(struct worker_job *job)
+{
+	struct check_job *check = (struct check_job *)job;
+
+	worker_step(job, "look at the paths of members");
+	check->keeper->kernel->operations->imports_check(check->keeper->kernel, &check->paths, &check->all_there,
+							 &check->error);
+}
+
+static void check_end(struct gatekeeper *this, const char *obstacle)
+{
+	this->obstacle = obstacle;
+	arena_free(&this->check.arena);
+	lease_checked(&this->lease, obstacle == NULL);
+}
+
+static void on_check_done(struct worker_job *job)
+{
+	struct check_job *check = (struct check_job *)job;
+	struct gatekeeper *this = check->keeper;
+
+	this->check_busy = false;
+	if (this->closing) {
+		arena_free(&check->arena);
+		free_if_closed(this);
+		return;
+	}
+	if (check->error.code != 0)
+		log_failure(LOG_LEVEL_ERROR, "cannot look at the paths of members", &check->error);
+	check_end(this, check->error.code == 0 && check->all_there ? NULL : "a member has no live, accessible path");
+	step(this);
+}
+
+/* What is borrowed from the store does not outlive this turn of the loop. */
+static int paths_copy(const struct kernel_path_list *paths, struct arena *arena, struct kernel_path_list *ret_paths)
+{
+	struct kernel_path *items = arena_alloc_array(arena, paths->count, sizeof(*items));
+
+	for (size_t i = 0; items != NULL && i < paths->count; i++) {
+		items[i] = paths->items[i];
+		items[i].nqn = arena_strdup(arena, paths->items[i].nqn);
+		items[i].address = arena_strdup(arena, paths->items[i].address);
+		if (items[i].nqn == NULL || items[i].address == NULL)
+			return -1;
+	}
+	*ret_paths = (struct kernel_path_list){ paths->count, items };
+	return items != NULL ? 0 : -1;
+}
+
+/* The claim is small against a pass of the reconciler, and made only while there is no lease. */
+static int claim_make(struct gatekeeper *this, struct arena *arena, struct lease_claim *ret_claim, struct error *error)
+{
+	bool complete = desired_store_is_complete(this->store);
+	struct desired desired;
+
+	if (complete && desired_store_get(this->store, arena, &desired, error) != 0)
+		return (int)error->code;
+	return lease_claim_make(complete ? &desired : NULL, reconciler_statuses(this->reconciler), arena, ret_claim,
+				error);
+}
+
+static void check_start(struct gatekeeper *this)
+{
+	struct arena arena = ARENA_INIT;
+	struct lease_claim claim;
+	struct error error = { 0 };
+
+	this->check = (struct check_job){ .job = { .run = check_run, .done = on_check_done },
+					  .keeper = this,
+					  .arena = ARENA_INIT };
+	if (claim_make(this, &arena, &claim, &error) == 0 && claim.refusal == NULL &&
+	    paths_copy(&claim.paths, &this->check.arena, &this->check.paths) != 0)
+		error_set_nomem(&error);
+	if (error.code == 0 && claim.refusal != NULL)
+		check_end(this, claim.refusal);
+	else if (error.code == 0 && worker_start(this->pool, &this->check.job, &error) == 0)
+		this->check_busy = true;
+	if (error.code != 0) {
+		log_failure(LOG_LEVEL_ERROR, "cannot look at the paths of members", &error);
+		check_end(this, "they could not be looked at");
+	}
+	arena_free(&arena);
+}
+
+/* --- steps --- */
+
+static void right_tell(struct gatekeeper *this, uint64_t now_ms)
+{
+	enum right right = RIGHT_NONE;
+
+	if (lease_is_valid(&this->lease, now_ms))
+		right = RIGHT_LEASE;
+	else if (this->lease.check_until_ms > now_ms)
+		right = RIGHT_CHECK;
+	if (right == this->right)
+		return;
+	this->right = right;
+	if (right == RIGHT_LEASE)
+		log_notice("this node serves: it has a lease", "port=%" PRIu64, this->port);
+	else if (right == RIGHT_CHECK)
+		log_warning("this node serves without a lease: all members are there", "port=%" PRIu64, this->port);
+	else
+		log_warning("this node does not serve: it has no lease", "port=%" PRIu64 " reason=\"%s\"", this->port,
+			    this->obstacle != NULL ? this->obstacle : "not looked at the members in time");
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	step(timer->data);
+}
+
+static void step(struct gatekeeper *this)
+{
+	uint64_t now_ms = clock_boot_ms();
+	struct lease_step todo;
+
+	if (this->closing)
+		return;
+	if (this->gate_busy) {
+		this->again = true;
+		return;
+	}
+	this->again = false;
+	todo = lease_step(&this->lease, now_ms);
+	if (todo.refresh) {
+		gate_start(this, GATE_REFRESH, todo.until_ms);
+	} else if (todo.shut) {
+		gate_start(this, GATE_SHUT, 0);
+	} else if (this->lease.gate_until_ms == 0 && now_ms - this->guarded_ms >= GUARD_INTERVAL_MS) {
+		this->guarded_ms = now_ms;
+		gate_start(this, GATE_GUARD, 0);
+	}
+	right_tell(this, now_ms);
+	uv_timer_start(&this->timer, on_timer, todo.next_ms > now_ms ? todo.next_ms - now_ms : 1, 0);
+	if (todo.check)
+		check_start(this);
+}
+
+struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
+				   const struct desired_store *store, const struct reconciler *reconciler,
+				   uint64_t port)
+{
+	struct gatekeeper *this = calloc(1, sizeof(*this));
+
+	if (this == NULL)
+		return NULL;
+	this->loop = loop;
+	this->pool = pool;
+	this->kernel = kernel;
+	this->store = store;
+	this->reconciler = reconciler;
+	this->port = port;
+	this->guarded_ms = clock_boot_ms();
+	lease_init(&this->lease);
+	uv_timer_init(loop, &this->timer);
+	this->timer.data = this;
+	step(this);
+	return this;
+}
+
+void gatekeeper_opened(struct gatekeeper *this, uint64_t heartbeat_ms, uint64_t lease_ms)
+{
+	if (this != NULL)
+		lease_opened(&this->lease, heartbeat_ms, lease_ms);
+}
+
+void gatekeeper_sent(struct gatekeeper *this, uint64_t sequence, uint64_t now_ms)
+{
+	if (this != NULL)
+		lease_sent(&this->lease, sequence, now_ms);
+}
+
+void gatekeeper_answered(struct gatekeeper *this, uint64_t sequence)
+{
+	if (this == NULL)
+		return;
+	lease_answered(&this->lease, sequence);
+	step(this);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct gatekeeper *this = handle->data;
+
+	this->timer_closed = true;
+	free_if_closed(this);
+}
+
+void gatekeeper_close(struct gatekeeper *this)
+{
+	if (this == NULL || this->closing)
+		return;
+	this->closing = true;
+	uv_close((uv_handle_t *)&this->timer, on_timer_closed);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Keeps the gate before the port of the Controller Node role as agent/lease.h says: a timer, and two jobs on threads,
+ * one that touches the gate and one that looks at the paths of members.
+ */
+#ifndef DNVME_AGENT_GATEKEEPER_H
+#define DNVME_AGENT_GATEKEEPER_H
+
+#include <uv.h>
+
+#include "agent/backend/kernel.h"
+#include "agent/desired_store.h"
+#include "agent/reconcile.h"
+#include "agent/worker.h"
+
+struct gatekeeper;
+
+/* The port is guarded already. Everything is borrowed; the pool should be one that long work does not fill. NULL when
+ * memory is exhausted. */
+struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
+				   const struct desired_store *store, const struct reconciler *reconciler,
+				   uint64_t port);
+
+/* What the session saw; see agent/lease.h. All accept NULL: a node without a gate. */
+void gatekeeper_opened(struct gatekeeper *keeper, uint64_t heartbeat_ms, uint64_t lease_ms);
+void gatekeeper_sent(struct gatekeeper *keeper, uint64_t sequence, uint64_t now_ms);
+void gatekeeper_answered(struct gatekeeper *keeper, uint64_t sequence);
+
+/* Close; the gate stays as it is and runs out by itself. The memory goes when the loop has closed the handle and the
+ * jobs have ended. Accepts NULL. */
+void gatekeeper_close(struct gatekeeper *keeper);
+
+#endif

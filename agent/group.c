@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/group.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/label.h"
+#include "agent/planner.h"
+
+#define WORD_SIZE 48
+
+/* The next word, "" at the end. */
+static const char *next_word(const char **text, char word[WORD_SIZE])
+{
+	size_t length;
+
+	*text += strspn(*text, " ");
+	length = strcspn(*text, " ");
+	snprintf(word, WORD_SIZE, "%.*s", (int)length, *text);
+	*text += length;
+	return word;
+}
+
+static bool parse_number(const char *word, uint64_t *ret_number)
+{
+	char *end;
+
+	if (word[0] < '0' || word[0] > '9')
+		return false;
+	*ret_number = strtoull(word, &end, 10);
+	return *end == '\0';
+}
+
+static bool parse_device(const char *word, uint64_t *ret_device)
+{
+	unsigned long major, minor;
+	int end = 0;
+
+	*ret_device = 0;
+	if (strcmp(word, "-") == 0)
+		return true;
+	if (sscanf(word, "%lu:%lu%n", &major, &minor, &end) != 2 || word[end] != '\0')
+		return false;
+	*ret_device = PLANNER_DEVICE(major, minor);
+	return true;
+}
+
+bool group_table_parse(const struct observed_target_list *list, struct group_table *ret_table)
+{
+	struct group_table table = { 0 };
+	char word[WORD_SIZE], value[WORD_SIZE];
+	const char *text;
+	uint64_t number, parameters;
+
+	if (list->count != 1 || strcmp(list->items[0].type, "raid") != 0 || list->items[0].params == NULL)
+		return false;
+	text = list->items[0].params;
+	if (strcmp(next_word(&text, word), "raid1") != 0 || !parse_number(next_word(&text, word), &parameters) ||
+	    parameters == 0)
+		return false;
+	next_word(&text, word); /* the size of a chunk, which raid1 has not */
+	for (parameters--; parameters > 0; parameters--) {
+		next_word(&text, word);
+		if (strcmp(word, "sync") == 0 || strcmp(word, "nosync") == 0)
+			continue;
+		/* All others have a value. */
+		if (parameters < 2 || !parse_number(next_word(&text, value), &number))
+			return false;
+		parameters--;
+		if (strcmp(word, "region_size") == 0)
+			table.region_sectors = number;
+		else if (strcmp(word, "rebuild") == 0 && number < LIMIT_COPIES)
+			table.rebuild[number] = true;
+	}
+	if (!parse_number(next_word(&text, word), &number) || number == 0 || number > LIMIT_COPIES)
+		return false;
+	table.count = number;
+	for (size_t i = 0; i < table.count; i++) {
+		if (!parse_device(next_word(&text, word), &table.metadata[i]) ||
+		    !parse_device(next_word(&text, word), &table.data[i]))
+			return false;
+	}
+	*ret_table = table;
+	return true;
+}
+
+void group_status_parse(const char *text, struct group_status *ret_status)
+{
+	struct group_status status = { 0 };
+	char action[16] = "", type[16];
+	uint64_t count;
+
+	*ret_status = (struct group_status){ 0 };
+	if (text == NULL ||
+	    sscanf(text, "%15s %" SCNu64 " %4s %" SCNu64 "/%" SCNu64 " %15s", type, &count, status.health,
+		   &status.done_sectors, &status.total_sectors, action) != 6 ||
+	    strcmp(type, "raid1") != 0 || count == 0 || count > LIMIT_COPIES || strlen(status.health) != count)
+		return;
+	status.count = count;
+	status.rebuilding = strcmp(action, "recover") == 0;
+	/* Between two actions the kernel says "idle" too, but shows a lower-case letter. */
+	status.idle = strcmp(action, "idle") == 0 && strchr(status.health, 'a') == NULL;
+	*ret_status = status;
+}
+
+static const struct observed_dm *dm_find(const struct observed *observed, uint64_t device)
+{
+	for (size_t i = 0; i < observed->dms.count; i++) {
+		if (PLANNER_DEVICE(observed->dms.items[i].major, observed->dms.items[i].minor) == device)
+			return &observed->dms.items[i];
+	}
+	return NULL;
+}
+
+static const struct observed_dm *dm_find_by_name(const struct observed *observed, const char *name)
+{
+	for (size_t i = 0; i < observed->dms.count; i++) {
+		if (strcmp(observed->dms.items[i].name, name) == 0)
+			return &observed->dms.items[i];
+	}
+	return NULL;
+}
+
+static bool is_accessible(const struct observed_import *import)
+{
+	return strcmp(import->state, "live") == 0 &&
+	       (import->ana == NULL || import->ana[0] == '\0' || strcmp(import->ana, "optimized") == 0 ||
+		strcmp(import->ana, "non-optimized") == 0);
+}
+
+enum group_path group_path_of(const struct observed *observed, const char *nqn)
+{
+	enum group_path path = GROUP_PATH_GONE;
+
+	for (size_t i = 0; i < observed->imports.count && path != GROUP_PATH_LIVE; i++) {
+		if (strcmp(observed->imports.items[i].nqn, nqn) == 0)
+			path = is_accessible(&observed->imports.items[i]) ? GROUP_PATH_LIVE : GROUP_PATH_FROZEN;
+	}
+	return path;
+}
+
+enum group_path group_path_find(const struct observed *observed, uint64_t device)
+{
+	const struct observed_dm *dm = dm_find(observed, device);
+	char word[WORD_SIZE];
+
+	/* A slice is one linear over the namespace. */
+	if (dm != NULL && dm->targets.count == 1 && strcmp(dm->targets.items[0].type, "linear") == 0 &&
+	    dm->targets.items[0].params != NULL) {
+		const char *text = dm->targets.items[0].params;
+
+		if (!parse_device(next_word(&text, word), &device))
+			return GROUP_PATH_GONE;
+	}
+	for (size_t i = 0; i < observed->import_namespaces.count; i++) {
+		const struct observed_import_namespace *ns = &observed->import_namespaces.items[i];
+
+		if (PLANNER_DEVICE(ns->major, ns->minor) == device)
+			return group_path_of(observed, ns->nqn);
+	}
+	return GROUP_PATH_GONE;
+}
+
+static bool is_device(const struct observed *observed, const char *name, uint64_t device)
+{
+	const struct observed_dm *dm = name != NULL ? dm_find_by_name(observed, name) : NULL;
+
+	return dm != NULL && PLANNER_DEVICE(dm->major, dm->minor) == device;
+}
+
+enum group_place group_place_find(const struct observed *observed, const struct group_table *table, size_t index,
+				  const struct target_member *member)
+{
+	const struct observed_label *label;
+
+	if (table->data[index] == 0)
+		return GROUP_PLACE_EMPTY;
+	if (!is_device(observed, member->raid_data, table->data[index]) ||
+	    !is_device(observed, member->raid_metadata, table->metadata[index]))
+		return GROUP_PLACE_OTHER;
+	if (member->state == LD_STATE_IN_SYNC)
+		return GROUP_PLACE_IN_SYNC;
+	if (member->state != LD_STATE_REBUILDING || !table->rebuild[index])
+		return GROUP_PLACE_OTHER;
+	label = group_label_find(observed, &member->label);
+	/* A label that is not read yet is read before anything is decided. */
+	return label == NULL || (label->label != NULL && label_is_same(label->label, &member->label.label) &&
+				 label->label->epoch == member->label.label.epoch &&
+				 label->label->rebuild_ms == member->label.label.rebuild_ms)
+		       ? GROUP_PLACE_REBUILDING
+		       : GROUP_PLACE_OTHER;
+}
+
+const struct observed_label *group_label_find(const struct observed *observed, const struct target_label *wanted)
+{
+	for (size_t i = 0; i < observed->labels.count; i++) {
+		const struct observed_label *label = &observed->labels.items[i];
+
+		if (strcmp(label->device, wanted->device) == 0 && strcmp(label->uuid, wanted->uuid) == 0)
+			return label;
+	}
+	return NULL;
+}
+
+bool group_label_is_complete(const struct observed_label *label, const struct target_member *member)
+{
+	const struct ld_label *found = label != NULL ? label->label : NULL;
+
+	return found != NULL && found->formatted && label_is_same(found, &member->label.label) &&
+	       found->epoch == member->label.label.epoch && found->rebuild_ms == member->label.label.rebuild_ms;
+}

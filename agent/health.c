@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/health.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/group.h"
+#include "agent/list.h"
+#include "lib/model/names.h"
+
+struct health_loss {
+	struct health_loss *next;
+	uint64_t since_ms;
+	bool seen; /* in this pass */
+	char nqn[];
+};
+
+struct maker {
+	const struct desired *desired;
+	const struct target *target;
+	const struct observed *observed;
+	struct health_memory *memory;
+	uint64_t now_ms;
+	struct arena *arena;
+};
+
+void health_memory_free(struct health_memory *memory)
+{
+	while (memory->losses != NULL) {
+		struct health_loss *loss = memory->losses;
+
+		memory->losses = loss->next;
+		free(loss);
+	}
+}
+
+/* For how long a path is lost; at least 1. Returns 0 when memory is exhausted. */
+static uint64_t loss_note(struct maker *maker, const char *nqn)
+{
+	struct health_loss *loss = maker->memory->losses;
+
+	while (loss != NULL && strcmp(loss->nqn, nqn) != 0)
+		loss = loss->next;
+	if (loss == NULL) {
+		loss = calloc(1, sizeof(*loss) + strlen(nqn) + 1);
+		if (loss == NULL)
+			return 0;
+		memcpy(loss->nqn, nqn, strlen(nqn) + 1);
+		loss->since_ms = maker->now_ms;
+		loss->next = maker->memory->losses;
+		maker->memory->losses = loss;
+	}
+	loss->seen = true;
+	return maker->now_ms - loss->since_ms + 1;
+}
+
+/* Paths that are back, or not wanted any more. */
+static void losses_prune(struct health_memory *memory)
+{
+	struct health_loss **at = &memory->losses;
+
+	while (*at != NULL) {
+		struct health_loss *loss = *at;
+
+		if (loss->seen) {
+			loss->seen = false;
+			at = &loss->next;
+			continue;
+		}
+		*at = loss->next;
+		free(loss);
+	}
+}
+
+static int path_note(struct maker *maker, const char *nqn, bool *ret_lost, uint64_t *ret_ms)
+{
+	if (group_path_of(maker->observed, nqn) == GROUP_PATH_LIVE)
+		return 0;
+	*ret_ms = loss_note(maker, nqn);
+	*ret_lost = true;
+	return *ret_ms > 0 ? 0 : -1;
+}
+
+static const struct observed_dm *dm_find(const struct maker *maker, const char *uuid)
+{
+	for (size_t i = 0; i < maker->observed->dms.count; i++) {
+		const struct observed_dm *dm = &maker->observed->dms.items[i];
+
+		if (dm->uuid != NULL && strcmp(dm->uuid, uuid) == 0)
+			return dm;
+	}
+	return NULL;
+}
+
+static const struct target_group *group_find(const struct maker *maker, const char *uuid)
+{
+	for (size_t i = 0; i < maker->target->dms.count; i++) {
+		if (strcmp(maker->target->dms.items[i].uuid, uuid) == 0)
+			return maker->target->dms.items[i].group;
+	}
+	return NULL;
+}
+
+static enum member_health health_of(const struct maker *maker, const struct group_table *table,
+				    const struct group_status *status, size_t index, const struct target_member *member)
+{
+	char letter = index < status->count ? status->health[index] : 'A';
+	enum group_place place = group_place_find(maker->observed, table, index, member);
+
+	if (place == GROUP_PLACE_EMPTY)
+		return MEMBER_HEALTH_ABSENT;
+	if (letter == 'D')
+		return MEMBER_HEALTH_FAILED;
+	if (place == GROUP_PLACE_OTHER) /* it is about to leave */
+		return MEMBER_HEALTH_ABSENT;
+	/* While the whole group is made equal after a crash, its members are as good as in sync: the host never sees
+	 * what they differ in twice. */
+	if (place == GROUP_PLACE_IN_SYNC)
+		return letter == 'a' && status->rebuilding ? MEMBER_HEALTH_REBUILDING : MEMBER_HEALTH_IN_SYNC;
+	return letter == 'A' && group_label_is_complete(group_label_find(maker->observed, &member->label), member)
+		       ? MEMBER_HEALTH_IN_SYNC
+		       : MEMBER_HEALTH_REBUILDING;
+}
+
+static void progress_note(const struct group_status *status, size_t index, struct member_status *ret_status)
+{
+	uint64_t total = status->total_sectors * LIMIT_SECTOR_BYTES;
+
+	if (ret_status->health != MEMBER_HEALTH_REBUILDING || status->count == 0)
+		return;
+	ret_status->total_bytes = total;
+	if (status->health[index] == 'A')
+		ret_status->done_bytes = total;
+	else if (status->rebuilding)
+		ret_status->done_bytes = status->done_sectors * LIMIT_SECTOR_BYTES;
+}
+
+static int group_report(struct maker *maker, const struct desired_volume *volume, const struct desired_leg *leg,
+			size_t index, struct volume_health *health)
+{
+	const struct desired_group *desired = &leg->groups.items[index];
+	char id[NAMES_ID_SIZE * 3], uuid[NAMES_DM_UUID_SIZE];
+	const struct target_group *group;
+	const struct observed_dm *dm;
+	struct group_table table = { 0 };
+	struct group_status status;
+
+	snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64 ".g%zu", volume->id, leg->index, index);
+	names_dm_uuid(maker->desired->cluster, "raid", id, leg->epoch, uuid);
+	dm = dm_find(maker, uuid);
+	group = group_find(maker, uuid);
+	group_status_parse(dm != NULL ? dm->status : NULL, &status);
+	if (dm == NULL || group == NULL || !group_table_parse(&dm->targets, &table))
+		table.count = 0;
+	for (size_t i = 0; i < desired->members.count; i++) {
+		const struct desired_member *member = &desired->members.items[i];
+		struct member_status *made = LIST_PUSH(maker->arena, &health->members);
+
+		if (made == NULL)
+			return -1;
+		*made = (struct member_status){ .ld = member->ld, .epoch = leg->epoch, .health = MEMBER_HEALTH_ABSENT };
+		if (i < table.count && group != NULL && i < group->count)
+			made->health = health_of(maker, &table, &status, i, &group->members[i]);
+		else if (group == NULL && dm != NULL && dm->targets.count > 0)
+			made->health = MEMBER_HEALTH_IN_SYNC; /* one copy */
+		progress_note(&status, i, made);
+		if (member->state != LD_STATE_STALE &&
+		    path_note(maker, member->nqn, &made->path_lost, &made->path_lost_ms) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* All legs of a slot come through one subsystem. */
+static int peer_report(struct maker *maker, const struct desired_leg *leg, struct volume_health *health)
+{
+	struct peer_status *peer;
+
+	for (size_t i = 0; i < health->peers.count; i++) {
+		if (health->peers.items[i].slot == leg->slot)
+			return 0;
+	}
+	peer = LIST_PUSH(maker->arena, &health->peers);
+	if (peer == NULL)
+		return -1;
+	peer->slot = leg->slot;
+	return leg->nqn == NULL ? 0 : path_note(maker, leg->nqn, &peer->path_lost, &peer->path_lost_ms);
+}
+
+static int volume_report(struct maker *maker, const struct desired_volume *volume, struct volume_health *health)
+{
+	health->volume = volume->id;
+	health->revision = volume->revision;
+	for (size_t i = 0; i < volume->legs.count; i++) {
+		const struct desired_leg *leg = &volume->legs.items[i];
+
+		if (leg->local && volume->legs_wanted) {
+			for (size_t j = 0; j < leg->groups.count; j++) {
+				if (group_report(maker, volume, leg, j, health) != 0)
+					return -1;
+			}
+		} else if (!leg->local && volume->top_wanted && volume->role == CONTROLLER_ROLE_ACTIVE &&
+			   peer_report(maker, leg, health) != 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int health_make(const struct desired *desired, const struct target *target, const struct observed *observed,
+		struct health_memory *memory, uint64_t now_ms, struct arena *arena,
+		struct volume_health_list *ret_health, struct error *error)
+{
+	struct maker maker = { desired, target, observed, memory, now_ms, arena };
+	struct volume_health_list list = { 0 };
+
+	for (size_t i = 0; i < desired->volumes.count; i++) {
+		struct volume_health *health = LIST_PUSH(arena, &list);
+
+		if (health == NULL || volume_report(&maker, &desired->volumes.items[i], health) != 0)
+			return error_set_nomem(error);
+	}
+	losses_prune(memory);
+	*ret_health = list;
+	return 0;
+}
+
+bool health_is_rebuilding(const struct volume_health_list *health)
+{
+	for (size_t i = 0; i < health->count; i++) {
+		for (size_t j = 0; j < health->items[i].members.count; j++) {
+			if (health->items[i].members.items[j].health == MEMBER_HEALTH_REBUILDING)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool health_is_same(const struct volume_health *a, const struct volume_health *b, bool with_progress)
+{
+	/* What was seen before a rebuild began says nothing of it, so the same is told again of each revision. */
+	if (a->volume != b->volume || a->revision != b->revision || a->members.count != b->members.count ||
+	    a->peers.count != b->peers.count)
+		return false;
+	for (size_t i = 0; i < a->members.count; i++) {
+		const struct member_status *x = &a->members.items[i], *y = &b->members.items[i];
+
+		if (x->ld != y->ld || x->epoch != y->epoch || x->health != y->health || x->path_lost != y->path_lost ||
+		    x->total_bytes != y->total_bytes || (with_progress && x->done_bytes != y->done_bytes))
+			return false;
+	}
+	for (size_t i = 0; i < a->peers.count; i++) {
+		const struct peer_status *x = &a->peers.items[i], *y = &b->peers.items[i];
+
+		if (x->slot != y->slot || x->path_lost != y->path_lost)
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What stands below each controller, for the leader: a pure function of what is desired and what was observed. */
+#ifndef DNVME_AGENT_HEALTH_H
+#define DNVME_AGENT_HEALTH_H
+
+#include "agent/target.h"
+
+/* Since when paths are lost, by the subsystem at their other end: all that is remembered from pass to pass. */
+struct health_memory {
+	struct health_loss *losses;
+};
+
+void health_memory_free(struct health_memory *memory);
+
+/* One entry for each volume of `desired`, in its order, in `arena`; `target` was built from it. `now_ms` is on the boot
+ * clock. INTERNAL when memory is exhausted. */
+int health_make(const struct desired *desired, const struct target *target, const struct observed *observed,
+		struct health_memory *memory, uint64_t now_ms, struct arena *arena,
+		struct volume_health_list *ret_health, struct error *error);
+
+/* Whether some member is being rebuilt. */
+bool health_is_rebuilding(const struct volume_health_list *health);
+
+/* Whether the two say the same. How long a path is lost does not count: it grows by itself. */
+bool health_is_same(const struct volume_health *a, const struct volume_health *b, bool with_progress);
+
+#endif

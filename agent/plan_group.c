@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A mirror that runs: members that are stale leave it, those to be rebuilt come into it.
+ *
+ * A change is a reload of the table: load, suspend, resume. The load reads the superblocks of all members and the
+ * suspend waits for what is in flight, so neither may begin while a path below is frozen: it would hang, and hold
+ * everything above.
+ *
+ *   EMPTY ──► label says "rebuild R", metadata cleared, table with "rebuild N" ──► PRESENT
+ *     ▲                                                                              │ the group says that it is
+ * complete, │                                                                              ▼ and its superblock too
+ *     └──── the leader says stale ◄──────────────────────────── label says "rebuild R, formatted"
+ *
+ * That the running member is the one of rebuild R, and not what is left of an earlier time in the group, is what
+ * `rebuild N` in the table and R in the label say together. Only when both labels and kernel say that it is complete
+ * is it reported as in sync.
+ */
+#include "agent/group.h"
+#include "agent/planner.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/label.h"
+#include "agent/list.h"
+
+struct adjust {
+	struct planner *planner;
+	const struct target_dm *wanted;
+	const struct target_group *group;
+	struct group_table table;   /* that runs */
+	struct group_status status; /* of it; count 0: unknown */
+	enum group_place place[LIMIT_COPIES];
+};
+
+static const char *number(char text[32], uint64_t device)
+{
+	snprintf(text, 32, "%" PRIu64 ":%" PRIu64, device >> 32, device & UINT32_MAX);
+	return text;
+}
+
+/* Whether the table may be replaced now. */
+static int may_reload(struct adjust *this, bool *ret_may)
+{
+	for (size_t i = 0; i < this->group->count; i++) {
+		const struct target_member *member = &this->group->members[i];
+		enum group_path path = group_path_find(this->planner->observed, this->table.data[i]);
+
+		if (this->place[i] == GROUP_PLACE_EMPTY)
+			continue;
+		/* A path that is gone fails its I/O at once: nothing of it is in flight. */
+		if (path == GROUP_PATH_FROZEN || (path == GROUP_PATH_GONE && member->state == LD_STATE_IN_SYNC)) {
+			*ret_may = false;
+			return planner_note(this->planner, PLAN_NOTE_WAITS, &this->wanted->owner, NULL,
+					    "%s is not changed while the path to ld%" PRIu64 " is lost",
+					    this->wanted->name, member->ld);
+		}
+	}
+	*ret_may = true;
+	return 0;
+}
+
+static struct action *reload(struct adjust *this, const struct observed_target_list *table)
+{
+	struct action *action = planner_action(this->planner, ACTION_DM_RELOAD, &this->wanted->owner);
+
+	if (action == NULL)
+		return NULL;
+	action->name = this->wanted->name;
+	action->table = *table;
+	return action;
+}
+
+/* The table without those that are to leave, and without rebuilds: they begin again from zero. */
+static int drop(struct adjust *this, const struct observed_target_list *in_sync)
+{
+	bool may;
+
+	if (may_reload(this, &may) != 0)
+		return -1;
+	return !may ? 0 : reload(this, in_sync) != NULL ? 0 : -1;
+}
+
+static int label_write(struct adjust *this, const struct target_member *member, bool formatted)
+{
+	struct action *action = planner_action(this->planner, ACTION_LABEL_WRITE, &this->wanted->owner);
+
+	if (action == NULL)
+		return -1;
+	action->name = member->label.device;
+	action->uuid = member->label.uuid;
+	action->label = member->label.label;
+	action->label.formatted = formatted;
+	/* What the kernel's status says may be ahead of what it wrote. */
+	action->superblock = formatted ? member->raid_metadata : NULL;
+	return 0;
+}
+
+static int label_read(struct adjust *this, const struct target_member *member)
+{
+	struct action *action = planner_action(this->planner, ACTION_LABEL_READ, &this->wanted->owner);
+
+	if (action == NULL)
+		return -1;
+	action->name = member->label.device;
+	action->uuid = member->label.uuid;
+	return 0;
+}
+
+/* Whether a member that is not in the group may be rebuilt now: its slices are there, and its label does not speak
+ * against it. */
+static int may_add(struct adjust *this, const struct target_member *member, bool *ret_may)
+{
+	struct planner *planner = this->planner;
+	struct planner_dm *label = planner_dm_find(planner, member->label.device),
+			  *metadata = planner_dm_find(planner, member->raid_metadata),
+			  *data = planner_dm_find(planner, member->raid_data);
+	const struct observed_label *found;
+	const char *reason = NULL;
+
+	*ret_may = false;
+	/* Those that are not there yet say themselves what they wait for. */
+	if (label == NULL || !label->ready || metadata == NULL || !metadata->ready || data == NULL || !data->ready)
+		return 0;
+	if (group_path_find(planner->observed, PLANNER_DEVICE(data->observed->major, data->observed->minor)) !=
+	    GROUP_PATH_LIVE)
+		return 0; /* its import says so */
+	if (member->unlabelled) {
+		*ret_may = true;
+		return 0;
+	}
+	found = group_label_find(planner->observed, &member->label);
+	if (found == NULL)
+		return label_read(this, member);
+	if (found->label == NULL)
+		reason = found->problem != NULL ? found->problem : "there is no label";
+	else if (!label_is_same(found->label, &member->label.label))
+		reason = "its label is that of another LD";
+	else if (found->label->epoch != member->label.label.epoch)
+		reason = "its label has another epoch: it was not fenced";
+	*ret_may = reason == NULL;
+	return reason == NULL ? 0
+			      : planner_note(planner, PLAN_NOTE_FAILS, &this->wanted->owner, NULL,
+					     "ld%" PRIu64 " cannot be rebuilt: %s", member->ld, reason);
+}
+
+/* Append to the table's words. */
+static void word(char *params, size_t size, size_t *used, const char *text)
+{
+	*used += (size_t)snprintf(params + *used, size - *used, "%s%s", *used > 0 ? " " : "", text);
+}
+
+/* The table with some more members, which are rebuilt. */
+static int table_make(struct adjust *this, const bool *added, struct observed_target_list *ret_table)
+{
+	char options[LIMIT_COPIES * 24 + 96] = "", devices[LIMIT_COPIES * 64] = "", text[32];
+	size_t words = 3, options_used = 0, devices_used = 0;
+	uint64_t rate = this->group->rebuild_kib;
+
+	for (size_t i = 0; i < this->group->count; i++) {
+		const struct target_member *member = &this->group->members[i];
+
+		if (this->place[i] == GROUP_PLACE_EMPTY && !added[i]) {
+			word(devices, sizeof(devices), &devices_used, "- -");
+			continue;
+		}
+		if (added[i]) {
+			snprintf(text, sizeof(text), "rebuild %zu", i);
+			word(options, sizeof(options), &options_used, text);
+			words += 2;
+		}
+		for (int part = 0; part < 2; part++) {
+			const char *name = part == 0 ? member->raid_metadata : member->raid_data;
+			const struct observed_dm *dm = planner_dm_find(this->planner, name)->observed;
+
+			word(devices, sizeof(devices), &devices_used,
+			     number(text, PLANNER_DEVICE(dm->major, dm->minor)));
+		}
+	}
+	if (rate > 0) {
+		snprintf(text, sizeof(text), "max_recovery_rate %" PRIu64, rate < INT32_MAX ? rate : INT32_MAX);
+		word(options, sizeof(options), &options_used, text);
+		words += 2;
+	}
+	return target_table_add(this->planner->arena, ret_table, this->group->sectors, "raid",
+				"raid1 %zu 0 %s region_size %" PRIu64 " %zu %s", words, options,
+				this->group->region_sectors, this->group->count, devices);
+}
+
+static int add(struct adjust *this)
+{
+	struct observed_target_list table = { 0 };
+	bool added[LIMIT_COPIES] = { false }, any = false, may;
+	struct action *action;
+
+	for (size_t i = 0; i < this->group->count; i++) {
+		if (this->place[i] != GROUP_PLACE_EMPTY || this->group->members[i].state != LD_STATE_REBUILDING)
+			continue;
+		if (may_add(this, &this->group->members[i], &added[i]) != 0)
+			return -1;
+		any = any || added[i];
+	}
+	if (!any)
+		return 0;
+	/* `rebuild` tells the kernel that the others are equal: a resync that runs would end without being done. And a
+	 * rebuild that runs would begin again. */
+	if (!this->status.idle)
+		return planner_note(this->planner, PLAN_NOTE_WAITS, &this->wanted->owner, NULL,
+				    "a rebuild in %s waits for the one that is going on, or for its resync",
+				    this->wanted->name);
+	if (may_reload(this, &may) != 0)
+		return -1;
+	if (!may)
+		return 0;
+	for (size_t i = 0; i < this->group->count; i++) {
+		if (added[i] && label_write(this, &this->group->members[i], false) != 0)
+			return -1;
+	}
+	if (table_make(this, added, &table) != 0 || (action = reload(this, &table)) == NULL)
+		return -1;
+	for (size_t i = 0; i < this->group->count; i++) {
+		struct target_zero *zero;
+
+		if (!added[i])
+			continue;
+		zero = list_push(this->planner->arena, &action->zeros, sizeof(*zero));
+		if (zero == NULL)
+			return -1;
+		zero->device = this->group->members[i].raid_metadata;
+		zero->length = this->group->members[i].raid_metadata_bytes;
+	}
+	return 0;
+}
+
+/* Members that are being rebuilt in the group: when one is complete, its label says so. */
+static int complete(struct adjust *this)
+{
+	for (size_t i = 0; i < this->group->count; i++) {
+		const struct target_member *member = &this->group->members[i];
+
+		if (this->place[i] != GROUP_PLACE_REBUILDING)
+			continue;
+		if (group_label_find(this->planner->observed, &member->label) == NULL) {
+			if (group_path_find(this->planner->observed, this->table.data[i]) == GROUP_PATH_LIVE &&
+			    label_read(this, member) != 0)
+				return -1;
+			continue;
+		}
+		if (this->status.idle && this->status.health[i] == 'A' &&
+		    !group_label_is_complete(group_label_find(this->planner->observed, &member->label), member) &&
+		    label_write(this, member, true) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int planner_group_adjust(struct planner *planner, const struct target_dm *wanted, struct planner_dm *dm,
+			 const struct observed_target_list *in_sync)
+{
+	struct adjust this = { .planner = planner, .wanted = wanted, .group = wanted->group };
+	bool leaves = false;
+
+	if (!group_table_parse(&dm->observed->targets, &this.table) || this.table.count != this.group->count ||
+	    this.table.region_sectors != this.group->region_sectors ||
+	    dm->observed->targets.items[0].length != this.group->sectors)
+		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
+				    "%s has another table than wanted, and it is not changed while it may be in use",
+				    wanted->name);
+	group_status_parse(dm->observed->status, &this.status);
+	for (size_t i = 0; i < this.group->count; i++) {
+		const struct target_member *member = &this.group->members[i];
+
+		this.place[i] = group_place_find(planner->observed, &this.table, i, member);
+		if (member->state == LD_STATE_IN_SYNC && this.place[i] != GROUP_PLACE_IN_SYNC)
+			return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
+					    "%s runs without ld%" PRIu64 ", which is said to be in sync", wanted->name,
+					    member->ld);
+		leaves = leaves || this.place[i] == GROUP_PLACE_OTHER;
+	}
+	dm->ready = true;
+	if (leaves)
+		return drop(&this, in_sync);
+	return complete(&this) != 0 ? -1 : add(&this);
+}

@@ -1,0 +1,95 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The gate in a real kernel: an established connection lives while the gate is refreshed, and is reset soon after the
+# last refresh, whatever became of the process; a new one is refused; a refresh opens it again.
+#
+# usage: gate.sh DRIVER BIN
+set -eu
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+DRIVER=$1 BIN=$2
+LAB=${LAB:-gate-$DRIVER}
+. "$ROOT/tests/kernel/lab.sh"
+PORT=4420
+LATE_MS=300 # how much later than its time an element may have run out for a client
+
+finish() {
+	status=$?
+	trap - EXIT
+	[ -n "${KEEP:-}" ] || lab_down
+	exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+node() { on cn1 "gate_probe $*"; }
+client() { on host1 "gate_probe echo 10.77.0.31 $PORT ${1:-}"; }
+client_is() { # WHAT TIMES: connects and is answered, or is refused
+	said=$(client "${2:-3}")
+	[ "$said" = "$1" ] || fail "the client said \"$said\", not \"$1\""
+}
+
+# What a client saw of a gate that was last refreshed at LAST with TIMEOUT.
+client_ended() { # FILE LAST TIMEOUT
+	# shellcheck disable=SC2046 # the words of a line
+	set -- "$@" $(cat "$1")
+	[ "${4:-}" = ended ] && [ "$5" = ECONNRESET ] || fail "the client said \"$(cat "$1")\""
+	after=$(($6 - $2))
+	[ "$after" -ge $(($3 - 60)) ] && [ "$after" -le $(($3 + LATE_MS)) ] ||
+		fail "the connection ended $after ms after a refresh of $3 ms"
+	[ "$7" -ge 20 ] || fail "only $7 echoes"
+	step "established connection: $7 echoes, ECONNRESET $after ms after the last refresh of $3 ms"
+}
+
+rm -rf "$LAB_STATE"
+mkdir -p "$LAB_STATE"
+rack up --driver "$DRIVER" --dn 0 --cn 1 --host 1 --servers 0 --install "$BIN/gate_probe" --install "$BIN/dnvme-agent"
+step "the rack is up ($DRIVER)"
+on cn1 "setsid gate_probe serve $PORT </dev/null >/dev/null 2>&1 &"
+client_echoes() { client 1 | grep echoed; }
+wait_until 10 "the server listens" client_echoes
+node guard $PORT
+[ "$(node read $PORT)" = 0 ] || fail "a gate that was just made is open"
+client_is "refused ECONNREFUSED"
+step "guarded: a new connection is refused"
+
+# The holder refreshes for two seconds, then kills itself.
+node hold $PORT 1000 250 8 >"$LAB_STATE/hold" 2>/dev/null &
+holder=$!
+wait_until 5 "the gate opens" client_echoes
+client >"$LAB_STATE/client"
+wait "$holder" || :
+client_ended "$LAB_STATE/client" "$(sed -n 's/^last //p' "$LAB_STATE/hold")" 1000
+client_is "refused ECONNREFUSED"
+node refresh $PORT 60000
+client_is "echoed 3"
+step "a refresh opens it again"
+node shut $PORT
+client_is "refused ECONNREFUSED"
+node shut $PORT
+
+# Agents come and go, and none of them has a leader: what is left of the time runs on.
+left_ms=${GATE_LEFT_MS:-12000}
+last=$(on cn1 "gate_probe refresh $PORT $left_ms && cut -d' ' -f1 /proc/uptime >/run/last; gate_probe read $PORT")
+[ "$last" -le "$left_ms" ] && [ "$last" -gt $((left_ms / 2)) ] || fail "$last ms are left of $left_ms"
+on cn1 "cd /run; for i in 1 2; do
+	dnvme-agent --node cn1 --address 10.77.0.31 --server 10.77.0.1:7420 --port $PORT </dev/null >>agent.log 2>&1 &
+	pid=\$!; sleep 0.5; kill -9 \$pid; wait \$pid 2>/dev/null; done; gate_probe guard $PORT; gate_probe read $PORT;
+	cut -d' ' -f1 /proc/uptime; cat /run/last" >"$LAB_STATE/agents"
+python3 - "$left_ms" "$LAB_STATE/agents" <<'P' || fail "agents disturbed the time that was left"
+import sys
+left, after, before = open(sys.argv[2]).read().split()[-3:]
+spent = (float(after) - float(before)) * 1000
+print(f"        of {sys.argv[1]} ms, {left} ms are left after {spent:.0f} ms with two agents killed")
+sys.exit(int(left) == 0 or abs(int(sys.argv[1]) - spent - int(left)) > 150)
+P
+on cn1 "grep -q 'agent started' /run/agent.log" || fail "no agent ran: $(on cn1 'cat /run/agent.log')"
+step "agents that were started and killed left the time as it was"
+
+# Somebody reloads the firewall of the machine.
+on cn1 "nft flush ruleset"
+node refresh $PORT 60000
+client_is "echoed 3"
+node shut $PORT
+client_is "refused ECONNREFUSED"
+step "the next refresh guards the port again after the rules were flushed"
+step "cost: $(node cost $PORT 200)"

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a test of the gate needs on a node: the gate's operations as the agent calls them, a server behind it, and a
+ * client that tells how its connection ended.
+ *
+ * Each prints one line. Times are milliseconds of the server's wall clock, which the server sends with each echo.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/backend/kernel.h"
+#include "lib/base/clock.h"
+
+#define CONNECTIONS 16
+#define ECHO_INTERVAL_MS 10
+#define SILENCE_MS 4000
+
+static void die(const char *what)
+{
+	fprintf(stderr, "gate_probe: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void check(int code, const struct error *error)
+{
+	if (code == 0)
+		return;
+	fprintf(stderr, "gate_probe: %s\n", error->message);
+	if (error->hint[0] != '\0')
+		fprintf(stderr, "  hint: %s\n", error->hint);
+	exit(1);
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static struct sockaddr_in address_make(const char *address, uint64_t port)
+{
+	struct sockaddr_in made = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+
+	if (inet_pton(AF_INET, address, &made.sin_addr) != 1)
+		die(address);
+	return made;
+}
+
+static void serve(uint64_t port)
+{
+	struct sockaddr_in address = address_make("0.0.0.0", port);
+	struct pollfd polled[CONNECTIONS + 1];
+	int one = 1;
+
+	polled[0] = (struct pollfd){ .fd = socket(AF_INET, SOCK_STREAM, 0), .events = POLLIN };
+	setsockopt(polled[0].fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(polled[0].fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(polled[0].fd, 8) != 0)
+		die("listen");
+	for (int i = 1; i <= CONNECTIONS; i++)
+		polled[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	for (int next = 0;;) {
+		poll(polled, CONNECTIONS + 1, -1);
+		for (int i = 1; i <= CONNECTIONS; i++) {
+			uint64_t received, wall = clock_wall_ms();
+
+			if (polled[i].fd < 0 || polled[i].revents == 0)
+				continue;
+			if (recv(polled[i].fd, &received, sizeof(received), MSG_WAITALL) == sizeof(received) &&
+			    send(polled[i].fd, &wall, sizeof(wall), MSG_NOSIGNAL) == sizeof(wall))
+				continue;
+			close(polled[i].fd);
+			polled[i].fd = -1;
+		}
+		if ((polled[0].revents & POLLIN) != 0) {
+			/* The oldest makes room: its client may have been cut off without a word. */
+			struct pollfd *slot = &polled[1 + next++ % CONNECTIONS];
+
+			if (slot->fd >= 0)
+				close(slot->fd);
+			slot->fd = accept(polled[0].fd, NULL, NULL);
+			slot->revents = 0;
+			setsockopt(slot->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		}
+	}
+}
+
+/* Echo until it ends, or so many times. */
+static void echo(const char *server, uint64_t port, uint64_t limit)
+{
+	struct sockaddr_in address = address_make(server, port);
+	struct timeval silence = { .tv_sec = SILENCE_MS / 1000 };
+	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	uint64_t echoes = 0, wall = 0, ahead = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof(silence));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof(silence));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		printf("refused %s\n", strerrorname_np(errno));
+		return;
+	}
+	while (limit == 0 || echoes < limit) {
+		ssize_t size = send(fd, &echoes, sizeof(echoes), MSG_NOSIGNAL);
+
+		errno = size == sizeof(echoes) ? 0 : errno;
+		if (size == sizeof(echoes))
+			size = recv(fd, &wall, sizeof(wall), MSG_WAITALL);
+		if (size != sizeof(wall)) {
+			printf("ended %s %" PRIu64 " %" PRIu64 "\n", size == 0 ? "EOF" : strerrorname_np(errno),
+			       clock_wall_ms() + ahead, echoes);
+			return;
+		}
+		ahead = wall - clock_wall_ms();
+		echoes++;
+		poll(NULL, 0, ECHO_INTERVAL_MS);
+	}
+	printf("echoed %" PRIu64 "\n", echoes);
+}
+
+/* Refresh as an agent does, and die as one that is killed. */
+static void hold(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, uint64_t interval_ms, uint64_t times)
+{
+	struct error error = { 0 };
+
+	for (uint64_t i = 0; i < times; i++) {
+		if (i > 0)
+			poll(NULL, 0, (int)interval_ms);
+		check(kernel->operations->gate_refresh(kernel, port, clock_boot_ms() + timeout_ms, &error), &error);
+	}
+	printf("last %" PRIu64 "\n", clock_wall_ms());
+	fflush(stdout);
+	kill(getpid(), SIGKILL);
+}
+
+static void cost(struct kernel *kernel, uint64_t port, uint64_t times)
+{
+	struct error error = { 0 };
+	uint64_t total = 0, worst = 0, guarding;
+
+	guarding = now_us();
+	check(kernel->operations->gate_guard(kernel, port, &error), &error);
+	guarding = now_us() - guarding;
+	for (uint64_t i = 0; i < times; i++) {
+		uint64_t began = now_us(), took;
+
+		check(kernel->operations->gate_refresh(kernel, port, clock_boot_ms() + 2000, &error), &error);
+		took = now_us() - began;
+		total += took;
+		worst = took > worst ? took : worst;
+	}
+	printf("refresh %" PRIu64 " us, worst %" PRIu64 " us of %" PRIu64 "; guard %" PRIu64 " us\n", total / times,
+	       worst, times, guarding);
+}
+
+int main(int count, char **arguments)
+{
+	const char *verb = count > 2 ? arguments[1] : "";
+	uint64_t numbers[4] = { 0 }, left;
+	struct kernel *kernel;
+	struct error error = { 0 };
+
+	if (strcmp(verb, "echo") == 0 && count >= 4) {
+		echo(arguments[2], strtoull(arguments[3], NULL, 10), count > 4 ? strtoull(arguments[4], NULL, 10) : 0);
+		return 0;
+	}
+	for (int i = 2; i < count && i < 6; i++)
+		numbers[i - 2] = strtoull(arguments[i], NULL, 10);
+	if (strcmp(verb, "serve") == 0)
+		serve(numbers[0]);
+	check(kernel_linux_open(&kernel, &error), &error);
+	if (strcmp(verb, "guard") == 0) {
+		check(kernel->operations->gate_guard(kernel, numbers[0], &error), &error);
+	} else if (strcmp(verb, "refresh") == 0) {
+		check(kernel->operations->gate_refresh(kernel, numbers[0], clock_boot_ms() + numbers[1], &error),
+		      &error);
+	} else if (strcmp(verb, "shut") == 0) {
+		check(kernel->operations->gate_shut(kernel, numbers[0], &error), &error);
+	} else if (strcmp(verb, "read") == 0) {
+		check(kernel->operations->gate_read(kernel, numbers[0], &left, &error), &error);
+		printf("%" PRIu64 "\n", left);
+	} else if (strcmp(verb, "hold") == 0) {
+		hold(kernel, numbers[0], numbers[1], numbers[2], numbers[3]);
+	} else if (strcmp(verb, "cost") == 0) {
+		cost(kernel, numbers[0], numbers[1]);
+	} else {
+		fprintf(stderr,
+			"usage: gate_probe guard|shut|read|serve PORT | refresh PORT MS | hold PORT MS INTERVAL "
+			"TIMES | cost PORT TIMES | echo ADDRESS PORT [TIMES]\n");
+		return 2;
+	}
+	kernel->operations->close(kernel);
+	return 0;
+}
