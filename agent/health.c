@@ -192,6 +192,7 @@ static int peer_report(struct maker *maker, const struct desired_leg *leg, struc
 static int volume_report(struct maker *maker, const struct desired_volume *volume, struct volume_health *health)
 {
 	health->volume = volume->id;
+	health->revision = volume->revision;
 	for (size_t i = 0; i < volume->legs.count; i++) {
 		const struct desired_leg *leg = &volume->legs.items[i];
 
@@ -239,7 +240,9 @@ bool health_is_rebuilding(const struct volume_health_list *health)
 
 bool health_is_same(const struct volume_health *a, const struct volume_health *b, bool with_progress)
 {
-	if (a->volume != b->volume || a->members.count != b->members.count || a->peers.count != b->peers.count)
+	/* What was seen before a rebuild began says nothing of it, so the same is told again of each revision. */
+	if (a->volume != b->volume || a->revision != b->revision || a->members.count != b->members.count ||
+	    a->peers.count != b->peers.count)
 		return false;
 	for (size_t i = 0; i < a->members.count; i++) {
 		const struct member_status *x = &a->members.items[i], *y = &b->members.items[i];

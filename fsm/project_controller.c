@@ -23,6 +23,7 @@ static int member_project(struct projection *projection, const struct volume *vo
 		.address = entry->node->address,
 		.port = entry->disk.port,
 		.size_bytes = leg->group_extents * projection->cluster.extent_bytes,
+		.since_ms = ld->since_ms,
 		.resync = ld->state == LD_STATE_REBUILDING && ld->resync,
 		.unlabelled = ld->state == LD_STATE_REBUILDING && !ld->resync,
 		.since_ms = ld->since_ms,

@@ -6,7 +6,7 @@ Controllers run on nodes of their own (cn1 …), disks are on others (dn1 …); 
 
 import threading
 
-from harness import ClusterTest, GIB, main, wait_until
+from harness import ClusterTest, GIB, SimAgent, main, wait_until
 
 
 class Failover(ClusterTest):
@@ -341,6 +341,35 @@ class Failover(ClusterTest):
         self.assertEqual((volume["slots"][0]["holder"], volume["slots"][0]["reason"]), ("cn1", "restart"))
         agents["cn1"].lost = {}
         agents["cn1"].report_all()
+
+    def test_real_agents(self):
+        """The same with agents over simulated kernels, which outlive them; each node has a disk, too."""
+        cluster = self.make()
+        agents = {name: SimAgent(cluster, name) for name in ("node1", "node2", "node3")}
+        for name, agent in agents.items():
+            self.wait_health(cluster, name, "online")
+            cluster.call("disk.add", {"node": name, "path": agent.paths[0]})
+        cluster.call("node.cordon", {"name": "node3"})
+        volume = self.create(cluster)
+        self.assertEqual(self.roles(volume), {"node1": "active", "node2": "standby"})
+        agents["node1"].kill()
+        volume = self.wait_phase(cluster, "serving")
+        self.assertEqual(self.roles(volume), {"node1": "retired", "node2": "active"})
+        self.assertEqual(sorted(self.states(volume).values()), ["in-sync", "stale"])
+        agents["node1"].start()
+        volume = self.wait_volume(
+            cluster,
+            "it is clean, a standby, and in sync",
+            lambda v: self.roles(v).get("node1") == "standby" and set(self.states(v).values()) == {"in-sync"},
+        )
+        self.assertEqual(volume["slots"][0]["epoch"], 2)
+        # And back again.
+        agents["node2"].kill()
+        volume = self.wait_phase(cluster, "serving", 3)
+        self.assertEqual(self.roles(volume), {"node2": "retired", "node1": "active"})
+        agents["node2"].start()
+        self.wait_volume(cluster, "all is well", lambda v: set(self.states(v).values()) == {"in-sync"})
+        cluster.check_replicas()
 
     # --- members ---
 
