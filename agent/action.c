@@ -62,9 +62,6 @@ int action_print(const struct action *a, struct buffer *output)
 		return buffer_printf(output, "dm      resume     %s", a->name);
 	case ACTION_LABEL_READ:
 		return buffer_printf(output, "label   read       %s", a->name);
-	case ACTION_LABEL_RAISE:
-		return buffer_printf(output, "label   raise      %s  ld%" PRIu64 " to epoch %" PRIu64, a->name,
-				     a->label.ld, a->label.epoch);
 	case ACTION_LABEL_WRITE:
 		return buffer_printf(
 			output, "label   write      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64 "%s%s%s",
@@ -73,6 +70,9 @@ int action_print(const struct action *a, struct buffer *output)
 			a->superblock != NULL ? a->superblock : "");
 	case ACTION_FILL:
 		return buffer_printf(output, "block   fill       %s", a->name);
+	case ACTION_LABEL_RAISE:
+		return buffer_printf(output, "label   raise      %s  ld%" PRIu64 " to epoch %" PRIu64, a->name,
+				     a->label.ld, a->label.epoch);
 	case ACTION_PORT_CREATE:
 		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
 				     a->port);
@@ -242,12 +242,12 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->dm_resume(kernel, action->name, error);
 	case ACTION_LABEL_READ:
 		return label_read(action, kernel, arena, ret_label, error);
-	case ACTION_LABEL_RAISE:
-		return label_raise(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_WRITE:
 		return label_write(action, kernel, error);
 	case ACTION_FILL:
 		return operations->block_fill(kernel, action->name, NULL, error);
+	case ACTION_LABEL_RAISE:
+		return label_raise(action, kernel, arena, ret_label, error);
 	case ACTION_PORT_CREATE:
 		return operations->port_create(kernel, action->mark, action->port, action->address, error);
 	case ACTION_PORT_REMOVE:

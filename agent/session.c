@@ -23,6 +23,7 @@
 #define SILENCE_MS 3000 /* then the connection counts as dead */
 #define REDIRECTS_MAX 3 /* in a row; then the servers are asked in turn again */
 #define REPORT_OBJECTS 1000
+#define REPORT_VOLUMES 100 /* each may have hundreds of members */
 #define HELLO_ID 1
 
 enum { AWAY, CONNECTING, GREETING, OPEN };
@@ -429,6 +430,11 @@ void session_start(struct session *this, const struct observed_disk_list *disks)
 	try_next(this);
 }
 
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
 void session_report(struct session *this, const struct object_status_list *statuses,
 		    const struct volume_health_list *health, const struct observed_disk_list *disks)
 {
@@ -444,15 +450,17 @@ void session_report(struct session *this, const struct object_status_list *statu
 		log_failure(LOG_LEVEL_ERROR, "cannot report", &error);
 		goto cleanup;
 	}
-	for (size_t at = 0; this->machine.state == OPEN &&
-			    (at < report.objects.count || report.inventory.count > 0 || report.volumes.count > 0);
-	     at += part.objects.count) {
+	for (size_t at = 0, volumes_at = 0;
+	     this->machine.state == OPEN &&
+	     (at < report.objects.count || volumes_at < report.volumes.count || report.inventory.count > 0);
+	     at += part.objects.count, volumes_at += part.volumes.count) {
 		part = report;
 		part.objects.items += at;
-		part.objects.count =
-			report.objects.count - at < REPORT_OBJECTS ? report.objects.count - at : REPORT_OBJECTS;
+		part.objects.count = min_size(report.objects.count - at, REPORT_OBJECTS);
+		part.volumes.items += volumes_at;
+		part.volumes.count = min_size(report.volumes.count - volumes_at, REPORT_VOLUMES);
 		send_report(this, &part);
-		report.inventory.count = report.volumes.count = 0;
+		report.inventory.count = 0;
 	}
 	/* The leader forgets a removed object when it heard this; should it not hear it, its successor says again what
 	 * was removed. */

@@ -132,15 +132,15 @@ struct kernel_operations {
 	/* Drops the connections to the subsystem through this port. */
 	int (*port_unlink)(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 
-	/* Answer new connections to the port with tcp-reset, until `reason` and all others that were named for the
-	 * port are taken back: a host that is told "no such subsystem" may give up for ever. Connections that stand
-	 * go on. Ends by itself after half a minute, should nobody take it back. */
-	int (*port_reject)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
-	int (*port_admit)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
-
 	/* A number that changes when an import comes, goes, or changes its state or accessibility, and when a
 	 * device-mapper device has an event (a mirror lost a member, or completed one). Cheap, waits for nothing. */
 	uint64_t (*watch)(struct kernel *kernel);
+	/* Answer new connections to the port with tcp-reset, until `reason` and all others that were named for the
+	 * port are taken back: a host that is told "no such subsystem" may give up for ever. Connections that stand
+	 * go on. Ends by itself after a while, and when the agent starts. */
+	int (*port_reject)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+	int (*port_admit)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
+
 	/* Frozen, never failed: no I/O timeout, endless reconnecting. */
 	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 	int (*import_disconnect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);

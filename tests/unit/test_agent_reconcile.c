@@ -16,6 +16,7 @@
 #include "agent/list.h"
 #include "agent/reconcile.h"
 #include "agent/reported.h"
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "tests/unit/test_agent_rig.h"
 
@@ -276,6 +277,67 @@ static void test_stuck_call_blocks_only_its_own(void **state)
 	assert_int_equal(status_of(f, "d1.v1.s0")->state, OBJECT_STATE_CONVERGED);
 }
 
+static bool path_is_lost(struct fixture *fixture)
+{
+	const struct volume_health_list *health = reconciler_health(fixture->reconciler);
+
+	return health->count > 0 && health->items[0].members.count > 1 && health->items[0].members.items[1].path_lost;
+}
+
+/* Long before the next look at everything is due. */
+static void test_lost_path_is_seen_soon(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	struct error error = { 0 };
+	uint64_t begin;
+
+	f->volume.controllers = f->volume.legs = 1;
+	f->volume.format = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	want(f, &desired);
+	run_until(f, is_converged);
+	assert_false(path_is_lost(f));
+	assert_int_equal(reconciler_health(f->reconciler)->items[0].members.items[1].health, MEMBER_HEALTH_IN_SYNC);
+	begin = clock_boot_ms();
+	assert_int_equal(kernel_sim_import_set(f->kernel, "nqn.2026-11.io.dnvme:" RIG_CLUSTER ":slot:d2.v1.s0:e1",
+					       "connecting", "optimized", &error),
+			 0);
+	run_until(f, path_is_lost);
+	assert_in_range(clock_boot_ms() - begin, 0, 2500);
+}
+
+static bool is_mapping(struct fixture *fixture)
+{
+	const struct object_status *status = status_of(fixture, "v1");
+
+	return status != NULL && status->message != NULL &&
+	       strstr(status->message, "mapping blocks of dnvme-thin-v1.l0: 0 %") != NULL;
+}
+
+static void test_mapping_tells_how_far_it_came(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+
+	f->volume.controllers = f->volume.legs = 1;
+	f->volume.format = true;
+	f->hang_operation = "block_fill";
+	f->hang_name = "dnvme-thin-v1.l0";
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	desired.volumes.items[0].legs.items[0].thick = true;
+	want(f, &desired);
+	run_until(f, is_mapping);
+	/* Nothing of it is used before it is done. */
+	for (size_t i = 0; i < reconciler_observed(f->reconciler)->dms.count; i++)
+		assert_string_not_equal(reconciler_observed(f->reconciler)->dms.items[i].name, "dnvme-volume-v1");
+	pthread_mutex_lock(&f->lock);
+	f->released = true;
+	pthread_cond_broadcast(&f->release);
+	pthread_mutex_unlock(&f->lock);
+	run_until(f, is_converged);
+}
+
 static void test_reported(void **state)
 {
 	struct fixture *f = *state;
@@ -317,6 +379,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_before_a_desired_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_told_and_retried, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck_call_blocks_only_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lost_path_is_seen_soon, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mapping_tells_how_far_it_came, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reported, setup, teardown),
 	};
 

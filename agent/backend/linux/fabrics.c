@@ -76,14 +76,47 @@ static bool controller_read(const char *name, struct fabrics_controller *ret)
 	return file_read(ret->state, sizeof(ret->state), SYS_NVME "/%s/state", name);
 }
 
+/* The worst ANA state of a controller's paths, which appear below it as nvme<subsystem>c<controller>n<head>. */
+int fabrics_ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error)
+{
+	static const char *const states[] = { "",	"optimized",	"non-optimized",
+					      "change", "inaccessible", "persistent-loss" };
+	size_t worst = 0, count = sizeof(states) / sizeof(states[0]);
+	char path[64], text[32];
+	struct string_list names;
+	int code;
+
+	snprintf(path, sizeof(path), SYS_NVME "/%.32s", name);
+	code = directory_list(arena, path, &names, error);
+	if (code != 0)
+		return code;
+	for (size_t i = 0; i < names.count; i++) {
+		unsigned subsystem, controller, head;
+
+		if (sscanf(names.items[i], "nvme%uc%un%u", &subsystem, &controller, &head) != 3 ||
+		    !file_read(text, sizeof(text), "%s/%s/ana_state", path, names.items[i]))
+			continue;
+		for (size_t j = worst + 1; j < count; j++) {
+			if (strcmp(text, states[j]) == 0)
+				worst = j;
+		}
+	}
+	*ret_ana = states[worst];
+	return 0;
+}
+
 static int controller_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
 {
 	struct observed_import *import;
 	struct fabrics_controller controller;
-	char ana[32];
+	const char *ana;
+	int code;
 
 	if (!controller_read(name, &controller))
 		return 0;
+	code = fabrics_ana_read(arena, name, &ana, error);
+	if (code != 0)
+		return code;
 	import = LIST_PUSH(arena, &observed->imports);
 	if (import == NULL)
 		return error_set_nomem(error);
@@ -93,9 +126,7 @@ static int controller_observe(struct arena *arena, const char *name, struct obse
 	import->trsvcid = arena_strdup(arena, controller.trsvcid);
 	import->host_nqn = arena_strdup(arena, controller.host_nqn);
 	import->state = arena_strdup(arena, controller.state);
-	if (watch_ana(arena, name, ana, sizeof(ana), error) != 0)
-		return ERROR_INTERNAL;
-	import->ana = arena_strdup(arena, ana);
+	import->ana = ana;
 	if (import->nqn == NULL || import->address == NULL || import->trsvcid == NULL || import->host_nqn == NULL ||
 	    import->state == NULL || import->ana == NULL)
 		return error_set_nomem(error);

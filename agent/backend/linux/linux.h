@@ -83,6 +83,8 @@ int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, str
 /* --- the NVMe initiator (fabrics.c) --- */
 
 int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error);
+/* The worst ANA state of the namespaces of a controller ("nvme3"), "" when it has none; a literal. */
+int fabrics_ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error);
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);
@@ -131,7 +133,5 @@ int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, 
 /* --- the state of imports (watch.c) --- */
 
 uint64_t watch_digest(struct kernel *kernel);
-/* The worst ANA state of a controller's namespaces, "" when it has none. INTERNAL when memory is exhausted. */
-int watch_ana(struct arena *arena, const char *controller, char *ret_ana, size_t size, struct error *error);
 
 #endif

@@ -35,6 +35,12 @@ void kernel_sim_labels_assume(struct kernel *kernel);
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);
 void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *data);
 
+/* What happens to member `index` of the mirror `name`: it fails; or it is rebuilt up to so many sectors. For tests. */
+int kernel_sim_member_fail(struct kernel *kernel, const char *name, unsigned index, struct error *error);
+int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sectors, struct error *error);
+/* Rebuilds that begin from now on complete at once, or only when kernel_sim_rebuild_set() says so. For tests. */
+void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);
+
 /* What becomes of the import of a subsystem from an address: its state ("live", "connecting") and ANA state
  * ("optimized", "inaccessible"), which must be literals. What would wait for I/O through such an import then fails,
  * where a real kernel would hang. For tests. */
@@ -45,11 +51,6 @@ void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *add
  * tests. */
 int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *state, const char *ana,
 			  struct error *error);
-/* What happens to member `index` of the mirror `name`: it fails; or it is rebuilt up to so many sectors. For tests. */
-int kernel_sim_member_fail(struct kernel *kernel, const char *name, unsigned index, struct error *error);
-int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sectors, struct error *error);
-/* Rebuilds that begin from now on complete at once, or only when kernel_sim_rebuild_set() says so. For tests. */
-void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);
 
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);

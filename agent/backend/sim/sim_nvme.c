@@ -498,6 +498,8 @@ uint64_t sim_watch(struct kernel *kernel)
 
 		digest = XXH64(import->nqn, strlen(import->nqn), digest);
 		digest = XXH64(import->state, strlen(import->state), digest);
+		digest = XXH64(import->ana != NULL ? import->ana : "", import->ana != NULL ? strlen(import->ana) : 0,
+			       digest);
 	}
 	for (size_t i = 0; i < this->observed.dms.count; i++) {
 		const struct observed_dm *dm = &this->observed.dms.items[i];

@@ -24,10 +24,10 @@ struct sim_kernel {
 	struct observed observed;
 	char *path;
 	uint64_t changes, compacted;
+	bool hold_rebuilds;
 	bool assume_labels;
 	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
 	size_t gate_count;
-	bool hold_rebuilds;
 	kernel_sim_fault fault;
 	void *fault_data;
 };

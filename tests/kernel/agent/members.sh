@@ -112,10 +112,6 @@ text=$(plan ld2=stale)
 case $text in *reload*) die "a frozen mirror is touched: $text" ;; esac
 case $text in *"is not changed while the path to ld2 is lost"*) pass ;; *) die "no reason is given: $text" ;; esac
 same "the mirror while it is frozen" AA "$(status | awk '{print $6}')"
-# What the agent does with an import that is frozen and not wanted any more.
-on "for c in /sys/class/nvme/nvme*; do [ \"\$(cat \$c/subsysnqn)\" != $(export_nqn 2) ] || echo 1 >\$c/delete_controller; done"
-say "the import is dropped"
-until_on 10 "the mirror dropped ld2" "dmsetup status --noflush $RAID | grep -q ' AD '"
 apply cn1 online ld2=stale
 say "degraded: $APPLY_MS ms, $(table)"
 case $(table) in *" - -") pass ;; *) die "ld2 is in the table" ;; esac
