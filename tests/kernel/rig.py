@@ -59,6 +59,7 @@ class Rig:
         self.off, self.frozen, self.no_agent, self.is_cut = set(), set(), set(), set()
         self.witnesses, self.watchers, self.figures = [], {}, []
         self.begin = time.time()
+        self.module, self.seed, self.fault_count = None, 0, 0
         self.lock = threading.Lock()
 
     # ---- what it says ----
@@ -136,6 +137,8 @@ class Rig:
         os.makedirs(self.state)
         install = [word for program in ("dnvme-agent", "dnvme", "witness")
                    for word in ("--install", os.path.join(self.bin, program))]
+        if self.module:
+            install += ["--install", self.module]
         self.rack("up", "--driver", self.driver, "--dn", str(self.shape.dn), "--cn", str(self.shape.cn), "--host",
                   str(self.shape.host), "--servers", str(self.shape.servers), "--disk-size", self.shape.disk_size,
                   *install, timeout=1500)
@@ -224,6 +227,9 @@ class Rig:
     def agent_start(self, node, quiet=False):
         only = "--storage-only" if node.startswith("dn") else ""
         rack = self.shape.racks.get(node, f"r{node[2:]}")
+        if self.module and node.startswith("cn"):
+            self.sh(node, f"grep -q ^{os.path.basename(self.module)[:-3].replace('-', '_')} /proc/modules || "
+                    f"insmod /opt/dnvme/bin/{os.path.basename(self.module)}")
         servers = ",".join(f"{address(cp)}:7420" for cp in self.cps)
         self.sh(node, f"mkdir -p /run/dnvme; setsid dnvme-agent --node {node} --address {address(node)} --server {servers} "
                 f"--label rack={rack} {only} </dev/null >>/run/dnvme/agent.log 2>&1 & echo $! >/run/dnvme/agent.pid")
@@ -416,11 +422,10 @@ class Rig:
 
     def hung(self, node):
         """Tasks that wait in the kernel without end, and what the kernel said about such ones since it booted."""
-        text = self.sh(node, """one() { for s in /proc/[0-9]*/stat; do
-                read -r line <$s 2>/dev/null || continue
-                rest=${line##*) }; [ "${rest%% *}" != D ] || { p=${s%/stat}; echo ${p#/proc/}; }; done; }
-            one >/tmp/hung.1; sleep 3; one >/tmp/hung.2
-            for p in $(grep -xFf /tmp/hung.1 /tmp/hung.2); do echo $(cat /proc/$p/comm) $(cat /proc/$p/wchan); done
+        text = self.sh(node, """waiting() { ps -eo pid=,stat= | awk '$2 ~ /^D/ { print $1 }'; }
+            waiting >/tmp/hung.1
+            [ ! -s /tmp/hung.1 ] || { sleep 3; waiting >/tmp/hung.2
+            for p in $(grep -xFf /tmp/hung.1 /tmp/hung.2); do echo $(cat /proc/$p/comm) $(cat /proc/$p/wchan); done; }
             dmesg | grep 'blocked for more than' | tail -n 3""", check=False)
         return [line for line in text.splitlines() if line.strip()]
 

@@ -24,8 +24,7 @@ def scenario(name, shape=SHAPE):
 
 def serve(rig, volumes, options="--read-percent 30 --threads 2", host="host1", **start):
     """Creates volumes, {name: shape}, attaches and connects the host, and starts a witness on each."""
-    for name, shape in volumes.items():
-        rig.create(name, **shape)
+    rig.each(lambda name: rig.create(name, **volumes[name]), volumes)
     rig.attach(volumes, host)
     devices = rig.connect(volumes, host)
     witnesses = [witness.Witness(rig, name, devices[name], host, options=options, **start) for name in volumes]
@@ -50,6 +49,11 @@ def busiest(rig, volumes):
     for key, slot in slots(rig, volumes).items():
         held[slot["holder"]].append(key)
     return max(held.items(), key=lambda item: len(item[1]))
+
+
+def disk_nodes(rig, volume):
+    """The nodes with its members, without repetition, in order."""
+    return list(dict.fromkeys(node for *_, node in rig.members(volume)))
 
 
 def await_moved(rig, keys, old, seconds=30):
