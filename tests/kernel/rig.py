@@ -307,10 +307,11 @@ class Rig:
 
     # ---- volumes ----
 
-    def create(self, name, size="32MiB", copies=2, controllers=1, standbys=1, legs=1, **more):
+    def create(self, name, size="32MiB", copies=2, controllers=1, standbys=1, legs=1, provision="thick",
+               **more):
         words = [word for key, value in more.items() for word in (f"--{key.replace('_', '-')}", str(value))]
         self.cli("volume", "create", name, "--size", size, "--copies", str(copies), "--controllers", str(controllers),
-                 "--standbys", str(standbys), "--legs", str(legs), *words, timeout=120)
+                 "--standbys", str(standbys), "--legs", str(legs), "--provision", provision, *words, timeout=120)
         return name
 
     def status(self, volume):

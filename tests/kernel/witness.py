@@ -114,8 +114,8 @@ def judge(witnesses, errors_allowed=False):
             bad.pop("errors", None)
         if bad:
             said = rig.sh(witness.host, f"tail -n 5 {witness.base}.err", check=False)
-            wrong.append(f"{witness.volume}: {bad} {result['error']} "
-                         f"(first at {result['error_at_ns'] / 1e9 - rig.begin:.1f}s) {said}")
+            first = f"{result['error']} at {result['error_at_ns'] / 1e9 - rig.begin:.1f}s" if result["errors"] else ""
+            wrong.append(f"{witness.volume}: {bad} {first} {said}")
     wrong += lost(witnesses)
     if wrong:
         raise Failure("; ".join(wrong))
