@@ -27,8 +27,10 @@ class Witness:
                 f"2>>{self.base}.err & echo $!\n")
 
     def abandon(self):
-        if self.pid and self.host not in self.rig.off:
-            self.rig.sh(self.host, f"kill -9 {self.pid}; rm -f {self.base}.*", check=False)
+        """Another volume may have its name: a journal that stayed would make that one look as if it had lost everything."""
+        if self.host not in self.rig.off:
+            kill = f"kill -9 {self.pid}; " if self.pid else ""
+            self.rig.sh(self.host, f"{kill}rm -f {self.base}.*", check=False)
         self.pid = None
 
     def done(self):
