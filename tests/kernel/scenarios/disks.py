@@ -95,7 +95,7 @@ def rebuild_interrupted(rig):
         must(not any(state == "in-sync" and node == victim for *_, state, node in rig.members(volume)),
              "the half-copied member counts as in sync")
     finally:
-        rig.cli("cluster", "set", "--rebuild-rate", "1GiB")
+        rig.cli("cluster", "set", "--rebuild-rate", "none")
     rig.boot(holder)
     finish(rig, witnesses, healthy=120)
 
