@@ -273,13 +273,9 @@ class Rig:
 
     def cut(self, node, *others):
         """From the others; from all when there are none."""
-        if others:
-            for other in others:
-                self.rack("cut", node, "--from", other)
-        else:
-            self.rack("cut", node)
-            if node in self.cps:
-                self.silent.add(node)
+        self.rack("cut", node, *(word for other in others for word in ("--from", other)))
+        if not others and node in self.cps:
+            self.silent.add(node)
         self.is_cut.add(node)
         self.say(f"cut: {node} from {' '.join(others) or 'all'}")
 

@@ -60,12 +60,11 @@ def cut_from_control_plane(rig):
                            options=f"--region {HALF}:{HALF} --read-percent 0 --threads 2 --grace 1")
     rig.sh("host2", reader.script())
     witness.start([late])
-    witness.progress(writers + [], 20)
+    witness.progress(writers, 20)
     epoch = rig.status(volume)["volume"]["slots"][0]["epoch"]
     reached, fenced = disk_nodes(rig, volume)[:2]
     rig.say(f"the old owner is {victim}; {reached} stays with it, {fenced} will be fenced")
-    rig.cut(victim, *rig.cps)
-    rig.cut(reached, *rig.cps)
+    rig.each(lambda node: rig.cut(node, *rig.cps), [victim, reached])
     await_phase(rig, keys[0], ("assembling", "exporting"), epoch)
     fence_ns = int(rig.sh("host2", "date +%s%N"))
     await_moved(rig, keys, victim)
@@ -81,9 +80,10 @@ def cut_from_control_plane(rig):
     # Its requests still wait; with the new paths they are answered.
     rig.connect([volume], "host2")
     witness.progress([late], 5)
-    finish(rig, writers, stall_limit_ms=20000)
     results = witness.stop([late])
     must(not results[0]["errors"], f"host2 saw errors: {results[0]}")
+    must(not witness.lost([late]), "host2 lost writes")
+    finish(rig, writers, stall_limit_ms=20000)
 
 
 @scenario("cut_from_everything")
