@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What scenarios are, and what most of them begin and end with."""
 import collections
+import subprocess
 import time
 
 import witness
@@ -61,7 +62,10 @@ def await_moved(rig, keys, old, seconds=30):
     names = {name for name, _ in keys}
 
     def look():
-        now = slots(rig, names)
+        try:
+            now = slots(rig, names)
+        except (Failure, subprocess.TimeoutExpired) as failure:  # the control plane may be without a leader just now
+            return str(failure)
         return ", ".join(f"{name} slot {number} is {now[name, number]['phase']} at {now[name, number]['holder']}"
                          for name, number in keys
                          if now[name, number]["holder"] == old or now[name, number]["phase"] != "serving")
