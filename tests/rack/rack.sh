@@ -26,8 +26,8 @@ usage: ./dev rack [--name RACK] VERB …
   get NODE PATH FILE                and out of it
   kill NODE    boot NODE            power cut; start again with the same disks
   freeze NODE  thaw NODE            stop its time; let it go on
-  cut NODE [--from OTHER|--to OTHER]
-                                    drop all its packets; those from and to OTHER; only those to OTHER
+  cut NODE [--from OTHER|--to OTHER]…
+                                    drop all its packets; those from and to OTHER; only those to OTHER; all at once
   heal NODE                         undo every cut that names NODE
   console NODE                      what its kernel said, and daemons that were started with exec
   list                              the racks of this machine
@@ -289,18 +289,28 @@ rack_thaw() {
 
 rack_cut() {
 	need_node "${1:-}"
-	case ${2:-} in
-	'') network_cut "$1 all" ;;
-	--from)
-		need_node "${3:-}"
-		network_cut "$1 $3" "$3 $1"
-		;;
-	--to)
-		need_node "${3:-}"
-		network_cut "$1 $3"
-		;;
-	*) die "rack cut NODE [--from OTHER|--to OTHER]" ;;
-	esac
+	cut_node=$1
+	shift
+	[ $# -gt 0 ] || {
+		network_cut "$cut_node all"
+		return
+	}
+	pairs=
+	while [ $# -gt 0 ]; do
+		[ $# -ge 2 ] || die "rack cut NODE [--from OTHER|--to OTHER]…"
+		need_node "$2"
+		case $1 in
+		--from) pairs="$pairs$cut_node $2
+$2 $cut_node
+" ;;
+		--to) pairs="$pairs$cut_node $2
+" ;;
+		*) die "rack cut NODE [--from OTHER|--to OTHER]…" ;;
+		esac
+		shift 2
+	done
+	network_cut "${pairs%
+}"
 }
 
 rack_heal() {

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Controller Nodes that die, freeze, lose their agent, or are drained."""
+import time
+
+import witness
+from rig import Failure
+from scenario import await_moved, busiest, finish, hold, last, many, scenario, serve
+
+STRIPED = {"controllers": 3, "standbys": 1}
+SINGLE = {"controllers": 1, "standbys": 1}
+
+
+def power_cut(rig, count, shape, options):
+    witnesses = serve(rig, many(count, **shape), options)
+    volumes = [one.volume for one in witnesses]
+    victim, keys = busiest(rig, volumes)
+    witness.progress(witnesses, 20)
+    rig.kill(victim)
+    await_moved(rig, keys, victim)
+    witness.progress(witnesses, 20)
+    rig.boot(victim)
+    finish(rig, witnesses)
+
+
+@scenario("power_cut_1")
+def power_cut_1(rig):
+    """One volume, one active controller, one standby."""
+    power_cut(rig, 1, SINGLE, "--threads 4 --blocks 4")
+
+
+@scenario("power_cut_8")
+def power_cut_8(rig):
+    """Eight volumes."""
+    power_cut(rig, 8, SINGLE, "--threads 1 --rate 40")
+
+
+@scenario("power_cut_30")
+def power_cut_30(rig):
+    """Thirty volumes."""
+    power_cut(rig, 30, dict(SINGLE, size="16MiB"), "--threads 1 --rate 5")
+
+
+@scenario("power_cut_striped_1")
+def power_cut_striped_1(rig):
+    """One volume, three active controllers in a full mesh, one standby."""
+    power_cut(rig, 1, STRIPED, "--threads 4 --blocks 4")
+
+
+@scenario("power_cut_striped_8")
+def power_cut_striped_8(rig):
+    """Eight of them."""
+    power_cut(rig, 8, STRIPED, "--threads 1 --rate 20")
+
+
+@scenario("frozen")
+def frozen(rig):
+    """A controller stops for 20 s under writes and then goes on: what it still wanted to write reaches nothing."""
+    witnesses = serve(rig, many(2, **SINGLE), "--threads 4")
+    victim, keys = busiest(rig, [one.volume for one in witnesses])
+    rig.freeze(victim)
+    begin = time.monotonic()
+    await_moved(rig, keys, victim)
+    hold(rig, witnesses, 20 - (time.monotonic() - begin))
+    rig.thaw(victim)
+    hold(rig, witnesses, 5)
+    finish(rig, witnesses)
+
+
+@scenario("agent_dead")
+def agent_dead(rig):
+    """The kernel of a controller lives, its agent does not: the lease runs out by itself."""
+    witnesses = serve(rig, many(2, **SINGLE))
+    victim, keys = busiest(rig, [one.volume for one in witnesses])
+    rig.agent_kill(victim)
+    await_moved(rig, keys, victim)
+    hold(rig, witnesses, 3)
+    rig.agent_start(victim)
+    finish(rig, witnesses)
+
+
+@scenario("agent_restarted")
+def agent_restarted(rig):
+    """An agent that is back within its lease disturbs nothing: the same holder, the same epoch, no stall."""
+    witnesses = serve(rig, many(2, **SINGLE))
+    victim, keys = busiest(rig, [one.volume for one in witnesses])
+    before = {name: rig.status(name)["volume"]["slots"] for name, _ in keys}
+    rig.agent_kill(victim)
+    rig.agent_start(victim)
+    hold(rig, witnesses, 4)
+    after = {name: rig.status(name)["volume"]["slots"] for name, _ in keys}
+    if before != after:
+        raise Failure(f"the slots changed: {before} {after}")
+    finish(rig, witnesses, stall_limit_ms=1000)
+
+
+@scenario("drain")
+def drain(rig):
+    """A drain moves every slot away without an error, in one short pause."""
+    witnesses = serve(rig, many(2, **SINGLE))
+    victim, keys = busiest(rig, [one.volume for one in witnesses])
+    try:
+        rig.cli("node", "drain", victim, timeout=120)
+        await_moved(rig, keys, victim)
+        hold(rig, witnesses, 2)
+        rig.await_healthy(60)
+        figures = witness.judge(witnesses)
+    finally:
+        rig.cli("node", "uncordon", victim)
+    witness.members_must_agree(rig, [one.volume for one in witnesses])
+    rig.goal("longest pause of a drain", figures["stall_ms"], "ms", 300)
+    rig.must_not_hang()
+
+
+@scenario("two_in_a_row")
+def two_in_a_row(rig):
+    """The new holder dies as soon as it serves, and the first one is not back yet."""
+    witnesses = serve(rig, many(1, **SINGLE))
+    for _ in range(2):
+        victim, keys = busiest(rig, [one.volume for one in witnesses])
+        rig.kill(victim)
+        await_moved(rig, keys, victim)
+        rig.await_healthy(30, leaving=False)
+        witness.progress(witnesses, 20)
+    rig.boot(*sorted(rig.off))
+    finish(rig, witnesses)
+
+
+@scenario("holder_and_successor")
+def holder_and_successor(rig):
+    """The successor dies in the middle of the move."""
+    from scenario import await_phase
+    witnesses = serve(rig, many(1, controllers=1, standbys=2))
+    victim, keys = busiest(rig, [one.volume for one in witnesses])
+    epoch = rig.status(keys[0][0])["volume"]["slots"][0]["epoch"]
+    rig.kill(victim)
+    await_phase(rig, keys[0], ("fencing", "assembling", "exporting"), epoch)
+    second = rig.holder(keys[0][0])
+    rig.kill(second)
+    await_moved(rig, keys, second)
+    witness.progress(witnesses, 20)
+    rig.boot(victim, second)
+    finish(rig, witnesses, stall_limit_ms=15000)
+
+
+@scenario("whole_power_cut")
+def whole_power_cut(rig):
+    """All Controller Nodes lose power at once and come back: everything that was acknowledged is there."""
+    witnesses = serve(rig, many(2, **SINGLE))
+    rig.kill(*rig.cns)
+    last(rig, 1)
+    rig.boot(*rig.cns)
+    witness.progress(witnesses, 20, 90)
+    finish(rig, witnesses, stall_limit_ms=60000)

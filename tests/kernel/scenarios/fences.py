@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Old owners that live on: cut off, stuck, or pushing while a Disk Node begins anew."""
+import collections
+import time
+
+import witness
+from rig import Failure
+from scenario import await_moved, await_phase, busiest, disk_nodes, finish, hold, last, many, must, scenario, serve
+
+SINGLE = {"controllers": 1, "standbys": 1, "copies": 2}
+HALF = 16 << 20 >> 12  # blocks in one half of a volume of 32 MiB
+CLOCKS_MS = 50  # how far apart the clocks of two guests may be before their journals cannot be compared
+
+
+def clock_distance_ms(rig, one, two):
+    """How far the clock of one guest is from another's, less what asking took."""
+    begin = time.time()
+    first = int(rig.sh(one, "date +%s%N")) / 1e6
+    middle = time.time()
+    second = int(rig.sh(two, "date +%s%N")) / 1e6
+    end = time.time()
+    return max(0, abs((second - first) - (end - begin) * 500) - (end - begin) * 500), middle
+
+
+def stale_reads(writer, reader, slack_ns):
+    """Reads of one journal that were older than what the other one says was acknowledged before they began."""
+    done = collections.defaultdict(list)
+    for kind, count, _, block, sequence, when in writer:
+        if kind == witness.DONE:
+            for i in range(count):
+                done[block + i].append((when, sequence + i))
+    wrong, compared = [], 0
+    for kind, _, error, block, sequence, when in reader:
+        if kind != witness.READ or error:
+            continue
+        known = [number for at, number in done[block] if at < when - slack_ns]
+        compared += bool(known)
+        if known and sequence < known[-1]:
+            wrong.append((block, sequence, known[-1], when))
+    return wrong, compared
+
+
+@scenario("cut_from_control_plane")
+def cut_from_control_plane(rig):
+    """The old controller is cut off from the servers only. Hosts still reach it, and so does one Disk Node, which is cut off
+    from the servers too; the other one is fenced. From the fence on it acknowledges no write, and once the new owner has
+    acknowledged one, it serves no read that is older."""
+    writers = serve(rig, {"vol": SINGLE}, f"--region 0:{HALF} --read-percent 30 --threads 2")
+    volume = "vol"
+    far, _ = clock_distance_ms(rig, "host1", "host2")
+    must(far < CLOCKS_MS, f"the clocks of the hosts are {far:.0f} ms apart")
+    victim, keys = busiest(rig, [volume])
+    # A second host that knows no other path than the old one.
+    rig.attach([volume], "host2")
+    device = rig.connect([volume], "host2", watch=False)[volume]
+    rig.only_path(device, victim, "host2")
+    reader = witness.Witness(rig, volume, device, "host2", verb="watch", tag="-reads",
+                             options=f"--region 0:{HALF} --threads 2 --grace 1")
+    late = witness.Witness(rig, volume, device, "host2", tag="-writes",
+                           options=f"--region {HALF}:{HALF} --read-percent 0 --threads 2 --grace 1")
+    rig.sh("host2", reader.script())
+    witness.start([late])
+    witness.progress(writers, 20)
+    epoch = rig.status(volume)["volume"]["slots"][0]["epoch"]
+    reached, fenced = disk_nodes(rig, volume)[:2]
+    rig.say(f"the old owner is {victim}; {reached} stays with it, {fenced} will be fenced")
+    rig.each(lambda node: rig.cut(node, *rig.cps), [victim, reached])
+    await_phase(rig, keys[0], ("assembling", "exporting"), epoch)
+    fence_ns = int(rig.sh("host2", "date +%s%N"))
+    await_moved(rig, keys, victim)
+    hold(rig, writers, 5)
+    acknowledged = [record for record in late.records() if record[0] == witness.DONE and record[5] > fence_ns]
+    must(not acknowledged, f"the old owner acknowledged {len(acknowledged)} writes after the fence")
+    wrong, compared = stale_reads(writers[0].records(), reader.records(), CLOCKS_MS * 1000000)
+    must(compared > 50, f"only {compared} reads through the old owner could be compared")
+    must(not wrong, f"{len(wrong)} stale reads through the old owner, the first: {wrong[:1]}")
+    rig.say(f"{compared} reads through the old owner compared, none stale; no write acknowledged after the fence")
+    rig.heal(victim)
+    rig.heal(reached)
+    # Its requests still wait; with the new paths they are answered.
+    rig.connect([volume], "host2")
+    witness.progress([late], 5)
+    results = witness.stop([late])
+    must(not results[0]["errors"], f"host2 saw errors: {results[0]}")
+    must(not witness.lost([late]), "host2 lost writes")
+    finish(rig, writers, stall_limit_ms=20000)
+
+
+@scenario("cut_from_everything")
+def cut_from_everything(rig):
+    """The old controller is cut off from all and comes back: it finds itself fenced."""
+    witnesses = serve(rig, many(2, **SINGLE), "--threads 4")
+    victim, keys = busiest(rig, [one.volume for one in witnesses])
+    rig.cut(victim)
+    await_moved(rig, keys, victim)
+    hold(rig, witnesses, 5)
+    rig.heal(victim)
+    hold(rig, witnesses, 5)
+    finish(rig, witnesses)
+
+
+@scenario("disk_node_reboots_in_fence")
+def disk_node_reboots_in_fence(rig):
+    """A Disk Node loses power in the middle of a fence."""
+    witnesses = serve(rig, many(1, **SINGLE))
+    victim, keys = busiest(rig, [one.volume for one in witnesses])
+    epoch = rig.status(keys[0][0])["volume"]["slots"][0]["epoch"]
+    node = disk_nodes(rig, keys[0][0])[0]
+    rig.kill(victim)
+    rig.say(f"seen: {await_phase(rig, keys[0], ('fencing',), epoch)}")
+    rig.kill(node)
+    rig.boot(node)
+    await_moved(rig, keys, victim)
+    witness.progress(witnesses, 20)
+    rig.boot(victim)
+    finish(rig, witnesses, stall_limit_ms=15000)
+
+
+@scenario("disk_node_reboots_under_old_holder")
+def disk_node_reboots_under_old_holder(rig):
+    """The old holder lives, cut off from the servers, and pushes; both Disk Nodes begin anew, one after the other. Neither
+    lets it in again."""
+    witnesses = serve(rig, many(1, **SINGLE), "--threads 4")
+    victim, keys = busiest(rig, [one.volume for one in witnesses])
+    nodes = disk_nodes(rig, keys[0][0])
+    rig.cut(victim, *rig.cps)
+    await_moved(rig, keys, victim)
+    for node in nodes:
+        rig.kill(node)
+        rig.boot(node)
+        rig.wait("all nodes but the old holder are online", 40,
+                 lambda: rig.missing_nodes([one for one in rig.nodes if one != victim]))
+        rig.await_healthy(60, leaving=False, standbys=False)
+        hold(rig, witnesses, 2)
+    rig.heal(victim)
+    hold(rig, witnesses, 3)
+    finish(rig, witnesses, stall_limit_ms=15000)
+
+
+@scenario("stale_write")
+def stale_write(rig):
+    """A controller accepted writes that are stuck on their way to a leg of another controller. The host writes the same
+    blocks through that one. Whatever becomes of the stuck writes, the newer data stays."""
+    rig.create("vol", controllers=2, standbys=1)
+    rig.attach(["vol"])
+    device = rig.connect(["vol"])["vol"]
+    slots = rig.status("vol")["volume"]["slots"]
+    first, second = slots[0]["holder"], slots[1]["holder"]
+    # Chunks of 64 KiB lie on the legs in turn: the second one is on the leg of the second controller.
+    witnesses = witness.start([witness.Witness(rig, "vol", device, options="--region 16:16 --threads 8 --read-percent 20")])
+    witness.progress(witnesses, 50)
+    for _ in range(3):
+        rig.cut(first, second)
+        last(rig, 0.3)
+        rig.cut(first, "host1")
+        witness.progress(witnesses, 20, 60)
+        rig.heal(first)
+        witness.progress(witnesses, 20, 60)
+        rig.await_healthy(60)
+    finish(rig, witnesses, stall_limit_ms=60000)
+
+
+@scenario("detach_under_writes")
+def detach_under_writes(rig):
+    """A host is detached while it writes and another one is attached: nothing of the first reaches the medium afterwards."""
+    old = serve(rig, {"vol": SINGLE}, "--threads 4 --read-percent 0 --grace 1", tag="-old")
+    rig.cli("volume", "detach", "vol", rig.host_nqn("host1"))
+    detached_ns = int(rig.sh("host1", "date +%s%N"))
+    rig.say("host1 is detached")
+    rig.attach(["vol"], "host2")
+    device = rig.connect(["vol"], "host2")["vol"]
+    new = witness.start([witness.Witness(rig, "vol", device, "host2", options="--threads 4 --fresh --read-percent 30")])
+    rig.wait("host2 has written every block", 90, lambda: None if rig.sh("host2", f"cat {new[0].base}.out").strip()
+             else "it still writes", every=0.5)
+    wrong = witness.lost(new)
+    must(not wrong, f"host2 lost: {wrong}")
+    late = [record for record in old[0].records() if record[0] == witness.DONE and record[5] > detached_ns]
+    must(not late, f"host1 had {len(late)} writes acknowledged after it was detached")
+    result = new[0].rig.sh("host2", f"cat {new[0].base}.out")
+    if '"errors": 0' not in result or '"foreign": 0' not in result:
+        raise Failure(f"host2: {result}")
+    new[0].pid = None
+    rig.await_healthy(30)
+    witness.members_must_agree(rig, ["vol"])
