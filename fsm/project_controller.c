@@ -26,7 +26,6 @@ static int member_project(struct projection *projection, const struct volume *vo
 		.since_ms = ld->since_ms,
 		.resync = ld->state == LD_STATE_REBUILDING && ld->resync,
 		.unlabelled = ld->state == LD_STATE_REBUILDING && !ld->resync,
-		.since_ms = ld->since_ms,
 	};
 	names_ld_uuid(projection->cluster.id, ld->id, slot->epoch, ret_member->uuid);
 	return ret_member->nqn != NULL ? 0 : state_nomem(&projection->state, error);
