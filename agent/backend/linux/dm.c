@@ -365,12 +365,13 @@ static int status_observe(struct arena *arena, struct observed_dm *dm, const str
 	struct dm_task *task;
 	int code = 0;
 
-	if (strcmp(type, "raid") != 0 && strcmp(type, "thin-pool") != 0)
+	/* Never that of a pool: it waits for a commit that is under way, for ever when a path below is lost, and with it
+	 * the observation that would find out. */
+	if (strcmp(type, "raid") != 0)
 		return 0;
 	task = task_on(DM_DEVICE_STATUS, info);
 	if (task == NULL)
 		return error_set_nomem(error);
-	/* Without this flag a pool would commit its metadata first, and wait for that. */
 	if (!dm_task_no_flush(task)) {
 		code = error_set_nomem(error);
 	} else if (dm_task_run(task)) { /* otherwise it is gone meanwhile */
@@ -392,7 +393,6 @@ static int device_observe(struct arena *arena, const char *name, struct observed
 
 	if (task == NULL)
 		return error_set_nomem(error);
-	/* Without this flag a pool would commit its metadata first, and wait for that. */
 	if (!dm_task_set_name(task, name) || !dm_task_no_flush(task)) {
 		code = error_set_nomem(error);
 		goto cleanup;
