@@ -379,7 +379,10 @@ class Rig:
         devices = dict(zip(volumes, lines[-len(volumes):]))
         if len(devices) != len(volumes) or not all(device.startswith("/dev/") for device in devices.values()):
             raise Failure(f"host connect on {host} said {lines}")
-        if watch and self.knows("host", "watch") and host not in self.watchers:
+        # It follows what was connected when it began.
+        if watch and self.knows("host", "watch"):
+            if host in self.watchers:
+                self.sh(host, f"kill {self.watchers.pop(host)}", check=False)
             self.watchers[host] = self.sh(host, f"mkdir -p /run/dnvme; setsid dnvme --server {servers} host watch "
                                           "</dev/null >>/run/dnvme/watch.log 2>&1 & echo $!").strip()
         return devices

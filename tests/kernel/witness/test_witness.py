@@ -108,7 +108,7 @@ class Witness(unittest.TestCase):
         self.block(500, b"somebody else's")
         self.assertEqual(self.check()[0], 0)
         self.assertEqual(self.check("--blank")[1]["foreign"], 1)
-        status, said, _ = self.write("--seconds", "1", "--read-percent", "90", "--region", "496:8", "--blank")
+        status, said, _ = self.write("--seconds", "1", "--read-percent", "100", "--region", "496:8", "--blank")
         self.assertEqual(status, 1)
         self.assertGreater(said["foreign"], 0)
 
