@@ -255,7 +255,7 @@ cleanup:
 
 int host_connect_run(struct cli *cli, struct error *error)
 {
-	struct name_request request = { .name = cli->arguments[0] };
+	struct volume_get_request request = { .name = cli->arguments[0] };
 	struct host_path paths[LIMIT_COLOURS];
 	struct volume_status status = { 0 };
 	const char *host_nqn = NULL;
@@ -353,7 +353,7 @@ static int controllers_delete(const struct cli *cli, const char *nqn, size_t *re
 
 int host_disconnect_run(struct cli *cli, struct error *error)
 {
-	struct name_request request = { .name = cli->arguments[0] };
+	struct volume_get_request request = { .name = cli->arguments[0] };
 	struct volume_status status = { 0 };
 	const char *nqn = cli->arguments[0];
 	size_t count = 0;
