@@ -50,7 +50,7 @@ class Wait(ClusterTest):
         cluster = self.make()
         self.volume(cluster)
         connection, msgid = self.waiting(cluster.leader(), self.revision(cluster))
-        # 256 volumes further on is the same bucket; all of them change while they come online.
+        # It changes several times on its way.
         cluster.call("volume.create", {"name": "other", "size_bytes": GIB})
         self.online(cluster, "other")
         revision = self.attach(cluster, 1)
