@@ -249,9 +249,9 @@ struct dnvme_leg {
 
 struct dnvme_controller {
 	const char *node;
-	const char *role; /* "active", "standby", "retired": to be taken down */
-	unsigned slot;	  /* of an active or retired one */
-	uint64_t epoch;	  /* of its slot; 0 for a standby; retired: in which it held the slot, 0 for none */
+	const char *role; /* "active", "standby" */
+	unsigned slot;	  /* of an active one */
+	uint64_t epoch;	  /* of its slot; 0 for a standby */
 };
 
 struct dnvme_path {

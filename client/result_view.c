@@ -208,8 +208,6 @@ static int controllers_view(struct arena *arena, const struct volume *record, st
 		items[i].slot = (unsigned)controller->slot;
 		if (controller->role == CONTROLLER_ROLE_ACTIVE && controller->slot < record->slots.count)
 			items[i].epoch = record->slots.items[controller->slot].epoch;
-		else if (controller->role == CONTROLLER_ROLE_RETIRED)
-			items[i].epoch = controller->epoch;
 	}
 	volume->controllers = (const struct dnvme_controller *const *)views;
 	volume->controller_count = record->controllers.count;
