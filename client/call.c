@@ -113,6 +113,7 @@ int client_start(struct dnvme *dnvme, const struct method *method, void *record,
 {
 	const struct schema *schema = method->request();
 	const struct schema_field *id_field = field_find(schema, "request_id");
+	const struct schema_field *wait_field = field_find(schema, "wait_ms");
 	uint8_t request_id[DNVME_REQUEST_ID_SIZE];
 	struct dnvme_pending *call;
 	int rc = options_check(options, error);
@@ -146,7 +147,9 @@ int client_start(struct dnvme *dnvme, const struct method *method, void *record,
 	call->server = dnvme->preferred;
 	call->timeout_ms = options != NULL && options->timeout_ms != 0 ? options->timeout_ms : dnvme->timeout_ms;
 	call->started_ms = clock_boot_ms();
-	call->deadline_ms = call->started_ms + call->timeout_ms;
+	if (wait_field != NULL)
+		call->wait_ms = (unsigned)*(const uint64_t *)((const char *)record + wait_field->offset);
+	call->deadline_ms = call->started_ms + call->wait_ms + call->timeout_ms;
 	call->done = done;
 	call->data = data;
 	call->previous = dnvme->last;

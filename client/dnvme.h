@@ -13,7 +13,8 @@
  *     dnvme_result_free(result);
  *     dnvme_close(dnvme);
  *
- * Calls. Every call has a deadline and ends by then, never later. Until then the library retries by itself: when a
+ * Calls. Every call has a deadline and ends by then, never later. (One that asks the server to wait for something has
+ * that time in addition.) Until then the library retries by itself: when a
  * connection breaks, a server stays silent or answers UNAVAILABLE, the call goes to the next server after a short
  * pause. That is safe for calls that change something too, because each carries a random request id under which the
  * cluster remembers the outcome.
@@ -448,6 +449,18 @@ int dnvme_volume_list(struct dnvme *dnvme, const struct dnvme_list_options *list
 		      struct dnvme_error *error);
 int dnvme_volume_get(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
 		     struct dnvme_result **ret_result, struct dnvme_error *error);
+/*
+ * The volume as soon as its revision is above `after_revision` (the `revision` of the volume that was got last), or
+ * when `wait_ms` (at most 15000) are over, then as it is: compare the revisions. These milliseconds come on top of the
+ * call's timeout. Loss of a server or of the leader meanwhile is none of the caller's business, as for any call; 0 and
+ * 0 is dnvme_volume_get(). The same works without blocking: dnvme_start() with "volume.get" and
+ * {"name":…,"after_revision":…,"wait_ms":…}.
+ *
+ * Errors: NOT_FOUND also when the volume is deleted meanwhile.
+ */
+int dnvme_volume_wait(struct dnvme *dnvme, const char *name, uint64_t after_revision, unsigned wait_ms,
+		      const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		      struct dnvme_error *error);
 /* Begins the removal; it is over when dnvme_volume_get() says NOT_FOUND. */
 int dnvme_volume_delete(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
 			struct dnvme_result **ret_result, struct dnvme_error *error);

@@ -234,7 +234,7 @@ static void call_route(struct dnvme *dnvme, struct dnvme_pending *call, uint64_t
 			return; /* sent once it is open */
 		state_machine_move(&call->machine, CALL_SENT);
 		call->reached = true;
-		call->attempt_ms = now_ms + (window_ms > ATTEMPT_MIN_MS ? window_ms : ATTEMPT_MIN_MS);
+		call->attempt_ms = now_ms + call->wait_ms + (window_ms > ATTEMPT_MIN_MS ? window_ms : ATTEMPT_MIN_MS);
 		if (connection_send(connection, buffer_bytes(&call->frame), now_ms) != 0)
 			connection_lost(dnvme, server, now_ms);
 		return;

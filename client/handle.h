@@ -34,6 +34,7 @@ struct dnvme_pending {
 	struct buffer frame; /* the request */
 	size_t server;	     /* QUEUED: try this one first; SENT: where it is */
 	unsigned timeout_ms; /* for the message */
+	unsigned wait_ms;    /* so long the server may be silent because it was asked to wait */
 	uint64_t started_ms;
 	uint64_t deadline_ms;
 	uint64_t retry_ms;	/* QUEUED: not before */

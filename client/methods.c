@@ -124,7 +124,6 @@ LIST_METHOD(dnvme_disk_list, METHOD_ID_DISK_LIST)
 NAME_METHOD(dnvme_disk_get, METHOD_ID_DISK_GET)
 NAME_METHOD(dnvme_disk_remove, METHOD_ID_DISK_REMOVE)
 LIST_METHOD(dnvme_volume_list, METHOD_ID_VOLUME_LIST)
-NAME_METHOD(dnvme_volume_get, METHOD_ID_VOLUME_GET)
 NAME_METHOD(dnvme_volume_delete, METHOD_ID_VOLUME_DELETE)
 HOST_METHOD(dnvme_volume_attach, METHOD_ID_VOLUME_ATTACH)
 HOST_METHOD(dnvme_volume_detach, METHOD_ID_VOLUME_DETACH)
@@ -153,6 +152,23 @@ int dnvme_cluster_set(struct dnvme *dnvme, const struct dnvme_settings *settings
 	record.rebuild_after_ms = settings->rebuild_after_ms;
 	record.rebuild_rate_bytes = settings->rebuild_rate_bytes;
 	return client_run(dnvme, METHOD_ID_CLUSTER_SET, &request, options, ret_result, error);
+}
+
+int dnvme_volume_wait(struct dnvme *dnvme, const char *name, uint64_t after_revision, unsigned wait_ms,
+		      const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		      struct dnvme_error *error)
+{
+	struct volume_get_request request = { .name = name, .after_revision = after_revision, .wait_ms = wait_ms };
+
+	if (name == NULL)
+		return refuse(error, "no name is given");
+	return client_run(dnvme, METHOD_ID_VOLUME_GET, &request, options, ret_result, error);
+}
+
+int dnvme_volume_get(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+		     struct dnvme_result **ret_result, struct dnvme_error *error)
+{
+	return dnvme_volume_wait(dnvme, name, 0, 0, options, ret_result, error);
 }
 
 int dnvme_disk_add(struct dnvme *dnvme, const char *node, const char *path, const struct dnvme_call_options *options,

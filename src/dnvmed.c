@@ -11,6 +11,7 @@
 #include "lib/wire/codec.h"
 #include "src/agents.h"
 #include "src/bootstrap.h"
+#include "src/change.h"
 #include "src/driver.h"
 #include "src/exit_status.h"
 #include "src/file.h"
@@ -35,6 +36,18 @@ const struct server *dnvmed_member(const struct dnvmed *dnvmed, uint64_t id)
 			return &dnvmed->cluster.servers.items[i];
 	}
 	return NULL;
+}
+
+bool dnvmed_leader_is_known(const struct dnvmed *dnvmed)
+{
+	uint64_t leader;
+
+	if (dnvmed->leader_ready)
+		return true;
+	if (dnvmed->consensus == NULL || dnvmed->leading)
+		return false;
+	leader = consensus_leader_id(dnvmed->consensus);
+	return leader != 0 && leader != dnvmed->options->id;
 }
 
 const char *dnvmed_leader_address(const struct dnvmed *dnvmed)
@@ -84,6 +97,7 @@ static int machine_load(void *data, uint64_t index, struct bytes dump, struct er
 {
 	struct dnvmed *dnvmed = data;
 
+	change_of_all(dnvmed);
 	return fsm_load(dnvmed->fsm, index, dump, error);
 }
 
@@ -91,6 +105,8 @@ static void on_change(void *data, const struct fsm_change *change)
 {
 	struct dnvmed *dnvmed = data;
 
+	if (change->kind == FSM_CHANGE_VOLUME)
+		change_of_volume(dnvmed, change->id);
 	if (!dnvmed->leader_ready)
 		return;
 	agents_change(dnvmed, change);
@@ -425,6 +441,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	struct dnvmed *dnvmed = prepare->data;
 
 	driver_prepare(dnvmed);
+	change_prepare(dnvmed);
 	agents_prepare(dnvmed);
 	session_prepare(dnvmed);
 }
@@ -506,6 +523,7 @@ int dnvmed_start(struct dnvmed *dnvmed, const struct options *options, struct er
 	list_init(&dnvmed->forwarded);
 	list_init(&dnvmed->detaching);
 	list_init(&dnvmed->creating);
+	change_init(&dnvmed->changes);
 	descriptors_raise();
 	if (loop_make(dnvmed, error) != 0 || parts_make(dnvmed, error) != 0 || state_open(dnvmed, error) != 0 ||
 	    session_listen(dnvmed, error) != 0 || bootstrap_start(dnvmed, error) != 0)

@@ -18,6 +18,7 @@
 #include "lib/base/arena.h"
 #include "lib/model/records.h"
 #include "raft/consensus.h"
+#include "src/change.h"
 #include "src/connection.h"
 #include "src/list.h"
 #include "src/options.h"
@@ -64,10 +65,11 @@ struct dnvmed {
 
 	/* Requests, each in the list of its deadline (oldest first) and perhaps in one of its state. */
 	struct list client_requests, peer_requests;
-	struct list waiting;   /* for a leader */
-	struct list forwarded; /* to another server */
-	struct list detaching; /* until agents confirm */
-	struct list creating;  /* volumes that are proposed, so that placement counts them */
+	struct list waiting;	     /* for a leader */
+	struct list forwarded;	     /* to another server */
+	struct list detaching;	     /* until agents confirm */
+	struct change_waits changes; /* volume.get that waits for a change */
+	struct list creating;	     /* volumes that are proposed, so that placement counts them */
 	struct peers *peers;
 
 	/* What only the leader does. */
@@ -104,6 +106,9 @@ bool dnvmed_is_stopping(const struct dnvmed *dnvmed);
 
 /* The member of the group with this id, borrowed; NULL when there is none. */
 const struct server *dnvmed_member(const struct dnvmed *dnvmed, uint64_t id);
+
+/* Whether this server leads and is ready to, or knows another one that leads. */
+bool dnvmed_leader_is_known(const struct dnvmed *dnvmed);
 
 /* The API address of the leader as this server sees it; NULL when it knows none. */
 const char *dnvmed_leader_address(const struct dnvmed *dnvmed);

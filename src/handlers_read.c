@@ -390,7 +390,7 @@ static int volume_problems(struct request *request, const struct volumes_parts *
 
 int volume_get_answer(struct request *request, struct error *error)
 {
-	const struct name_request *params = request->params;
+	const struct volume_get_request *params = request->params;
 	struct dnvmed *dnvmed = request->dnvmed;
 	char nqn[NAMES_NQN_SIZE];
 	struct volume_status answer = { .nqn = nqn };

@@ -11,6 +11,7 @@
 static const char *const state_names[REQUEST_STATE_COUNT] = {
 	[REQUEST_NEW] = "new",
 	[REQUEST_WAIT_LEADER] = "wait-leader",
+	[REQUEST_WAIT_CHANGE] = "wait-change",
 	[REQUEST_BARRIER] = "barrier",
 	[REQUEST_PROPOSE] = "propose",
 	[REQUEST_FORWARD] = "forward",
@@ -23,11 +24,14 @@ static const struct state_machine_edge edges[] = {
 	{ REQUEST_NEW, REQUEST_WAIT_LEADER },
 	{ REQUEST_NEW, REQUEST_WAIT_OTHERS },
 	{ REQUEST_NEW, REQUEST_DONE },
+	{ REQUEST_WAIT_LEADER, REQUEST_WAIT_CHANGE },
 	{ REQUEST_WAIT_LEADER, REQUEST_BARRIER },
 	{ REQUEST_WAIT_LEADER, REQUEST_PROPOSE },
 	{ REQUEST_WAIT_LEADER, REQUEST_FORWARD },
 	{ REQUEST_WAIT_LEADER, REQUEST_WAIT_AGENTS }, /* a request id whose outcome is known */
 	{ REQUEST_WAIT_LEADER, REQUEST_DONE },
+	{ REQUEST_WAIT_CHANGE, REQUEST_WAIT_LEADER },
+	{ REQUEST_WAIT_CHANGE, REQUEST_DONE },
 	{ REQUEST_BARRIER, REQUEST_WAIT_LEADER },
 	{ REQUEST_BARRIER, REQUEST_PROPOSE },
 	{ REQUEST_BARRIER, REQUEST_WAIT_AGENTS },
@@ -89,6 +93,7 @@ void request_finish(struct request *request)
 	request_state_set(request, REQUEST_DONE);
 	list_remove(&request->deadline_link);
 	list_remove(&request->session_link);
+	list_remove(&request->change_link);
 	peer_call_cancel(&request->call);
 	if (request->work_cancel != NULL)
 		request->work_cancel(request);

@@ -2,6 +2,9 @@
 /*
  * One request of a client, another server or an agent, from its frame to its answer.
  *
+ *            WAIT_CHANGE
+ *                 ▲
+ *                 ▼
  *   NEW ──► WAIT_LEADER ◄──────────┬──────────────┬──────────────┐
  *    │        │   │   └────────► FORWARD ─────────┼──────────────┼──────────┐
  *    │        │   ▼                               │              │          │
@@ -32,6 +35,7 @@ struct session;
 enum request_state {
 	REQUEST_NEW,
 	REQUEST_WAIT_LEADER,
+	REQUEST_WAIT_CHANGE,
 	REQUEST_BARRIER,
 	REQUEST_PROPOSE,
 	REQUEST_FORWARD,
@@ -44,7 +48,7 @@ enum request_state {
 struct request {
 	struct dnvmed *dnvmed;
 	struct session *session; /* NULL when it ended */
-	struct list session_link, deadline_link, state_link, create_link;
+	struct list session_link, deadline_link, state_link, create_link, change_link;
 	struct state_machine machine;
 	const struct method *method;
 	uint32_t msgid;
@@ -62,6 +66,8 @@ struct request {
 	unsigned plans;				    /* how often a placement went stale */
 	const struct command_volume_create *create; /* while it is in dnvmed->creating */
 	uint64_t volume, revision;		    /* WAIT_AGENTS: what agents shall confirm; of the outcome */
+	uint64_t change_ms;			    /* WAIT_CHANGE: until then, loop time; 0: not asked yet */
+	bool change_over;			    /* it changed, or that time is over */
 	const char *outcome_id;
 	const char *waits_for;
 	void *work; /* WAIT_OTHERS: the method's own */

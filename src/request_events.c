@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What befalls requests that wait: deadlines, a leader that comes or goes, agents that confirm, the end of a session or
  * of the server. */
+#include "src/change.h"
 #include "src/dnvmed.h"
 #include "src/handlers.h"
 #include "src/request_internal.h"
@@ -121,6 +122,7 @@ void request_tick(struct dnvmed *dnvmed)
 {
 	expire_list(dnvmed, &dnvmed->client_requests);
 	expire_list(dnvmed, &dnvmed->peer_requests);
+	change_tick(dnvmed);
 	forwarded_check(dnvmed);
 	route_waiting(dnvmed);
 }

@@ -120,6 +120,7 @@ void request_receive(struct session *session, struct bytes frame)
 	list_init(&request->deadline_link);
 	list_init(&request->state_link);
 	list_init(&request->create_link);
+	list_init(&request->change_link);
 	copy = arena_memdup(&request->arena, frame.data, frame.size);
 	if (copy == NULL) {
 		session_close(session, "out of memory");

@@ -4,6 +4,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/wire/codec.h"
+#include "src/change.h"
 #include "src/dnvmed.h"
 #include "src/handlers.h"
 #include "src/request_internal.h"
@@ -283,12 +284,15 @@ static void forward(struct request *request, uint64_t leader)
 {
 	struct dnvmed *dnvmed = request->dnvmed;
 	const struct server *member = dnvmed_member(dnvmed, leader);
+	/* Who waits for a change waited here already. */
+	const void *at_once = change_params_at_once(request);
 	uint64_t now = uv_now(&dnvmed->loop);
 	struct error failure;
 
 	if (member == NULL || request->deadline_ms <= now ||
-	    peer_call(dnvmed->peers, leader, member->api_address, request->method, &request->message.params, NULL,
-		      request->deadline_ms - now, &request->call, on_forwarded, request, &failure) != 0) {
+	    peer_call(dnvmed->peers, leader, member->api_address, request->method,
+		      at_once == NULL ? &request->message.params : NULL, at_once, request->deadline_ms - now,
+		      &request->call, on_forwarded, request, &failure) != 0) {
 		request_wait_leader(request);
 		return;
 	}
@@ -319,6 +323,9 @@ void request_route(struct request *request)
 	}
 	if (request->machine.state == REQUEST_NEW)
 		request_state_set(request, REQUEST_WAIT_LEADER);
+	leader = consensus_leader_id(dnvmed->consensus);
+	if (dnvmed_leader_is_known(dnvmed) && change_wait(request))
+		return;
 	if (dnvmed->leader_ready) {
 		if (request->method->flags & METHOD_MUTATE)
 			mutate(request);
@@ -326,7 +333,6 @@ void request_route(struct request *request)
 			barrier(request);
 		return;
 	}
-	leader = consensus_leader_id(dnvmed->consensus);
 	if (dnvmed->leading || leader == dnvmed->options->id)
 		request_wait_leader(request); /* for leader_ready */
 	else if (request->method->flags & METHOD_AGENT || request->session->kind == SESSION_PEER)

@@ -21,7 +21,7 @@ enum cli_status {
 	CLI_TIMED_OUT = 4,
 };
 
-#define CLI_ARGUMENTS 4
+#define CLI_ARGUMENTS 64
 #define CLI_CALL_TIMEOUT_MS 30000u  /* of commands that only ask */
 #define CLI_WAIT_TIMEOUT_MS 120000u /* of commands that wait for agents */
 
@@ -60,6 +60,7 @@ struct cli_command {
 	const char *verb;
 	const char *arguments; /* as in usage: "NAME" */
 	unsigned argument_count;
+	bool more; /* any number of arguments behind these, up to CLI_ARGUMENTS */
 	const char *summary;
 	const char *text; /* more for --help, or NULL */
 	const struct argp_option *options;

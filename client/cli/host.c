@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme host list|connect|disconnect */
+/* dnvme host list|connect|watch|disconnect */
 #include <stdio.h>
 #include <string.h>
 
 #include "client/cli/cli.h"
 #include "client/cli/host_connect.h"
+#include "client/cli/host_watch.h"
 #include "client/cli/page.h"
 
 enum { KEY_HOST_NQN = 0x2000, KEY_IO_POLICY, KEY_FORCE };
@@ -51,9 +52,10 @@ static int connect_option(struct cli *cli, int key, const char *value, struct er
 		cli->host_nqn = value;
 		return 0;
 	case KEY_IO_POLICY:
-		if (strcmp(value, "numa") != 0 && strcmp(value, "round-robin") != 0)
+		if (strcmp(value, "numa") != 0 && strcmp(value, "round-robin") != 0 &&
+		    strcmp(value, "queue-depth") != 0)
 			return error_set(error, ERROR_INVALID_ARGUMENT,
-					 "--io-policy \"%s\" is neither numa nor round-robin", value);
+					 "--io-policy \"%s\" is none of numa, round-robin, queue-depth", value);
 		cli->io_policy = value;
 		return 0;
 	case KEY_FORCE:
@@ -66,7 +68,13 @@ static int connect_option(struct cli *cli, int key, const char *value, struct er
 
 static const struct argp_option connect_options[] = {
 	{ "host-nqn", KEY_HOST_NQN, "NQN", 0, "NQN of this host; else from /etc/nvme/hostnqn", 0 },
-	{ "io-policy", KEY_IO_POLICY, "numa|round-robin", 0, "how I/O is spread over active paths (round-robin)", 0 },
+	{ "io-policy", KEY_IO_POLICY, "numa|round-robin|queue-depth", 0,
+	  "how I/O is spread over active paths (round-robin); queue-depth from Linux 6.11 on", 0 },
+	{ 0 },
+};
+
+static const struct argp_option watch_options[] = {
+	{ "host-nqn", KEY_HOST_NQN, "NQN", 0, "NQN of this host; else from /etc/nvme/hostnqn", 0 },
 	{ 0 },
 };
 
@@ -88,10 +96,27 @@ const struct cli_command host_commands[] = {
 	  .summary = "on a host: connect a volume, print its device",
 	  .text = "Connects every path of the volume, waits for its block device and prints the device's path, alone, "
 		  "on "
-		  "standard output. Paths that are there already are kept. Needs root and the module nvme-tcp.",
+		  "standard output. Paths that are there already are kept; those to controllers that the volume has no "
+		  "more are removed. A controller that does not answer is tried on in the background. Needs root and "
+		  "the "
+		  "module nvme-tcp.",
 	  .options = connect_options,
 	  .option = connect_option,
 	  .run = host_connect_run,
+	  .waits = true },
+	{ .noun = "host",
+	  .verb = "watch",
+	  .arguments = "[VOLUME…]",
+	  .more = true,
+	  .summary = "on a host: keep the paths of connected volumes as they should be",
+	  .text = "Runs until SIGTERM. Follows the volumes that are named, or all that this machine has connected; "
+		  "ends "
+		  "what is stuck on the path to a controller that was replaced, removes that path, and adds paths to "
+		  "new "
+		  "controllers. The last live path of a volume is never touched, nor is anything of other subsystems.",
+	  .options = watch_options,
+	  .option = connect_option,
+	  .run = host_watch_run,
 	  .waits = true },
 	{ .noun = "host",
 	  .verb = "disconnect",

@@ -184,3 +184,45 @@ int host_controller_write(const char *sysfs, const char *controller, const char 
 	snprintf(path, sizeof(path), "%s/class/nvme/%s/%s", sysfs, controller, attribute);
 	return attribute_write(path, value, error);
 }
+
+size_t host_subsystems_find(const char *sysfs, const char *prefix, char (*ret_nqns)[LIMIT_NQN + 1], size_t max)
+{
+	char folder[PATH_MAX], nqn[LIMIT_NQN + 2];
+	struct dirent *entry;
+	size_t count = 0, i;
+	DIR *stream;
+
+	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
+	stream = opendir(folder);
+	while (stream != NULL && count < max && (entry = readdir(stream)) != NULL) {
+		if (entry->d_name[0] == '.' || !attribute_read(folder, entry->d_name, "subsysnqn", nqn, sizeof(nqn)) ||
+		    strncmp(nqn, prefix, strlen(prefix)) != 0 || strlen(nqn) > LIMIT_NQN)
+			continue;
+		for (i = 0; i < count && strcmp(ret_nqns[i], nqn) != 0; i++)
+			;
+		if (i == count)
+			strcpy(ret_nqns[count++], nqn);
+	}
+	if (stream != NULL)
+		closedir(stream);
+	return count;
+}
+
+void host_controller_tune(const char *sysfs, const char *controller)
+{
+	static const struct {
+		const char *attribute, *shown, *written;
+	} wanted[] = {
+		{ "ctrl_loss_tmo", "off", "-1" },
+		{ "fast_io_fail_tmo", "off", "-1" },
+		{ "reconnect_delay", "1", "1" },
+	};
+	char folder[PATH_MAX], text[64];
+
+	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		if (attribute_read(folder, controller, wanted[i].attribute, text, sizeof(text)) &&
+		    strcmp(text, wanted[i].shown) != 0)
+			(void)host_controller_write(sysfs, controller, wanted[i].attribute, wanted[i].written, NULL);
+	}
+}

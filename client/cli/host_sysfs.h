@@ -35,6 +35,13 @@ bool host_device_of_subsystem(const char *sysfs, const char *nqn, char ret_name[
 /* Choose how the kernel spreads I/O over the paths of a subsystem. NOT_FOUND when it has none (yet). */
 int host_io_policy_set(const char *sysfs, const char *nqn, const char *policy, struct error *error);
 
+/* Subsystems of this kernel whose NQN begins with `prefix`, each once, at most `max`; returns their number. */
+size_t host_subsystems_find(const char *sysfs, const char *prefix, char (*ret_nqns)[LIMIT_NQN + 1], size_t max);
+
+/* Never give the path up, never fail I/O while it is lost, try again each second: as far as the kernel has these
+ * attributes, and without a write where it is so already. */
+void host_controller_tune(const char *sysfs, const char *controller);
+
 /* Write an attribute of a controller: ("nvme3", "delete_controller", "1"). May block. */
 int host_controller_write(const char *sysfs, const char *controller, const char *attribute, const char *value,
 			  struct error *error);

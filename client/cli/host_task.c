@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "client/cli/host_task.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -8,8 +9,6 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "client/cli/host_sysfs.h"
 
 _Static_assert(sizeof(struct error) <= 4096, "an error fits into a pipe at once");
 
@@ -54,18 +53,17 @@ bool host_task_runs(const struct host_task *task)
 	return task->fd >= 0;
 }
 
-void host_tasks_wait(struct host_task *tasks, size_t count, int timeout_ms)
+void host_tasks_wait(struct host_task *const *tasks, size_t count, int timeout_ms)
 {
-	struct pollfd wanted[HOST_CONTROLLERS];
+	struct pollfd wanted[HOST_TASKS];
 
-	if (count > HOST_CONTROLLERS)
-		count = HOST_CONTROLLERS;
+	assert(count <= HOST_TASKS);
 	for (size_t i = 0; i < count; i++)
-		wanted[i] = (struct pollfd){ .fd = tasks[i].fd, .events = POLLIN };
+		wanted[i] = (struct pollfd){ .fd = tasks[i]->fd, .events = POLLIN };
 	if (poll(wanted, count, timeout_ms) <= 0)
 		return;
 	for (size_t i = 0; i < count; i++) {
-		struct host_task *task = &tasks[i];
+		struct host_task *task = tasks[i];
 
 		if (wanted[i].revents == 0 || task->fd < 0)
 			continue;

@@ -20,6 +20,8 @@ struct host_task {
 /* Returns 0 or a code; runs in the child. */
 typedef int (*host_task_function)(const void *argument, struct error *error);
 
+#define HOST_TASKS 128 /* that are waited for at once */
+
 #define HOST_TASK_INIT                                                                                                 \
 	{                                                                                                              \
 		.fd = -1                                                                                               \
@@ -31,7 +33,7 @@ int host_task_start(struct host_task *task, host_task_function function, const v
 bool host_task_runs(const struct host_task *task);
 
 /* Wait at most `timeout_ms` for any of the tasks to end, and collect those that did. */
-void host_tasks_wait(struct host_task *tasks, size_t count, int timeout_ms);
+void host_tasks_wait(struct host_task *const *tasks, size_t count, int timeout_ms);
 
 /* Forget a task that still runs; it goes on by itself. */
 void host_task_leave(struct host_task *task);

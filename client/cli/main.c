@@ -120,7 +120,7 @@ static error_t parse_verb(int key, char *value, struct argp_state *state)
 		state->child_inputs[0] = cli;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (cli->argument_count >= command->argument_count) {
+		if (cli->argument_count >= (command->more ? CLI_ARGUMENTS : command->argument_count)) {
 			error_set(&error, ERROR_INVALID_ARGUMENT, "\"%s\" is one argument too many", value);
 			usage_error(state, &error);
 		}

@@ -66,7 +66,7 @@ static int list_run(struct cli *cli, struct error *error)
 
 static int status_get(struct cli *cli, const char *name, struct volume_status *ret_status, struct error *error)
 {
-	struct name_request request = { .name = name };
+	struct volume_get_request request = { .name = name };
 
 	memset(ret_status, 0, sizeof(*ret_status));
 	return cli_call(cli, NULL, METHOD_ID_VOLUME_GET, &request, ret_status, error);

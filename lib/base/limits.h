@@ -73,12 +73,20 @@
 /* Health. */
 #define LIMIT_HEARTBEAT_MS 250u
 #define LIMIT_LEASE_MS 2000u
-#define LIMIT_LEASE_CHECK_MS 250u   /* a holder without a lease looks so often whether all its members are there */
-#define LIMIT_LEASE_MARGIN_MS 250u  /* for clocks that do not run alike, and timers that come late */
+#define LIMIT_LEASE_CHECK_MS 250u     /* a holder without a lease looks so often whether all its members are there */
+#define LIMIT_LEASE_MARGIN_MS 250u    /* for clocks that do not run alike, and timers that come late */
 #define LIMIT_FENCE_DEADLINE_MS 5000u /* then a Disk Node counts as unreachable */
 #define LIMIT_REBUILD_AFTER_MS 600000u
 #define LIMIT_REBUILD_AFTER_MS_MAX (UINT64_C(30) * 24 * 3600 * 1000)
 
+/* Keep-alive of NVMe connections, in seconds. With a timeout of K, a target ends a silent connection within 2 K, and an
+ * initiator does not give one up before K. A host that writes through several controllers must not be the first
+ * (docs/FAILURES.md, "Hosts"). */
+#define LIMIT_IMPORT_KEEP_ALIVE_S 2u	  /* between nodes */
+#define LIMIT_HOST_KEEP_ALIVE_S 5u	  /* of a host to a volume with several active controllers */
+#define LIMIT_HOST_KEEP_ALIVE_SINGLE_S 2u /* to one with a single active controller, which has no remote legs */
+
+_Static_assert(LIMIT_HOST_KEEP_ALIVE_S > 2 * LIMIT_IMPORT_KEEP_ALIVE_S, "a node ends a connection before a host does");
 _Static_assert(LIMIT_COMMAND_BYTES < LIMIT_ENTRY_BYTES, "a command fits into an entry");
 _Static_assert(LIMIT_FRAME_CLIENT_BYTES <= LIMIT_FRAME_PEER_BYTES, "a client's frame can be forwarded");
 _Static_assert(LIMIT_ENTRY_BYTES <= LIMIT_FRAME_PEER_BYTES, "an entry fits into a peer's frame");

@@ -34,7 +34,7 @@ for noun in cluster node disk volume host; do
 done
 for command in "cluster init" "cluster status" "node list" "node get" "node cordon" "node uncordon" "node forget" \
 	"disk add" "disk list" "disk get" "disk remove" "volume create" "volume list" "volume get" "volume delete" \
-	"volume attach" "volume detach" "host list" "host connect" "host disconnect"; do
+	"volume attach" "volume detach" "host list" "host connect" "host watch" "host disconnect"; do
 	# shellcheck disable=SC2086
 	expect 0 "Usage: dnvme $command" $command --help
 	# shellcheck disable=SC2086
@@ -67,7 +67,7 @@ expect 2 '--legs "x" is not a number' volume create a --size 1G --legs x
 expect 2 '--controllers 17 is not from 1 to 16' volume create a --size 1G --controllers 17
 expect 2 '--spread "moon" is none of node, rack, zone' volume create a --size 1G --spread moon
 expect 2 'cluster init needs --name' -s $nothing cluster init
-expect 2 '--io-policy "fast" is neither' host connect a --io-policy fast
+expect 2 '--io-policy "fast" is none of numa, round-robin, queue-depth' host connect a --io-policy fast
 expect 1 'name "UPPER" is not a valid name' -s $nothing node get UPPER
 expect 3 "cannot list volumes: cannot reach server $nothing: Connection refused" -s $nothing --timeout 200ms volume list
 expect 3 "  127.0.0.1:2: Connection refused" -s $nothing,127.0.0.1:2 --timeout 200ms volume list

@@ -2,6 +2,7 @@
 if(TARGET dnvme_client AND TARGET dnvme_cli)
   dnvme_unit_test(client_text dnvme_cli)
   target_sources(test_client_text PRIVATE test_client_rig.c)
+  dnvme_unit_test(client_host dnvme_cli)
   dnvme_unit_test(client_calls dnvme_client)
   target_sources(test_client_calls PRIVATE test_client_rig.c)
   dnvme_unit_test(client_alloc dnvme_client)

@@ -362,6 +362,34 @@ static void test_silent_server_is_left(void **state)
 	assert_memory_equal(one.request_ids[0], two.request_ids[0], 16);
 }
 
+/* A server that was asked to wait is silent for so long by right; the deadline begins behind that. */
+static void test_waiting_is_not_silence(void **state)
+{
+	struct dnvme_call_options options = DNVME_CALL_OPTIONS_INIT;
+	struct server_double one, two;
+	struct dnvme_error error;
+	struct dnvme *dnvme;
+	uint64_t begin_ms, took_ms;
+
+	(void)state;
+	start(&one, STEPS(STEP_SILENT));
+	start(&two, STEPS(STEP_ANSWER));
+	dnvme = open_servers("%s,%s", one.address, two.address);
+	options.timeout_ms = 2000; /* half of it for each server */
+	begin_ms = clock_boot_ms();
+	assert_int_equal(dnvme_volume_wait(dnvme, "db1", 17, 700, &options, NULL, &error), DNVME_OK);
+	took_ms = clock_boot_ms() - begin_ms;
+	assert_true(took_ms >= 1700);
+	assert_int_equal(dnvme_volume_wait(dnvme, NULL, 17, 700, &options, NULL, &error), DNVME_INVALID_ARGUMENT);
+	assert_int_equal(dnvme_volume_wait(dnvme, "db1", 17, 15001, &options, NULL, &error), DNVME_INVALID_ARGUMENT);
+	assert_non_null(strstr(error.message, "wait_ms"));
+	dnvme_close(dnvme);
+	double_stop(&one);
+	double_stop(&two);
+	assert_int_equal(one.request_count, 1);
+	assert_int_equal(two.request_count, 1);
+}
+
 /* Another protocol, garbage, frames beyond every limit: a precise error at once, not after the deadline. */
 static void test_other_protocols(void **state)
 {
@@ -575,6 +603,7 @@ int main(void)
 		cmocka_unit_test(test_retry_same_server),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_silent_server_is_left),
+		cmocka_unit_test(test_waiting_is_not_silence),
 		cmocka_unit_test(test_other_protocols),
 		cmocka_unit_test(test_unreachable),
 		cmocka_unit_test(test_many_at_once),

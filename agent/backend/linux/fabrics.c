@@ -133,6 +133,8 @@ static int controller_observe(struct arena *arena, const char *name, struct obse
 	return 0;
 }
 
+_Static_assert(KEEP_ALIVE_S == LIMIT_IMPORT_KEEP_ALIVE_S, "what the timeouts of hosts are chosen by");
+
 /* nvme0n1 is a namespace, nvme0c1n1 one of its paths. */
 static bool is_namespace(const char *name)
 {

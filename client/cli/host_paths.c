@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "client/cli/host_paths.h"
+
+#include <libnvme.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/model/names.h"
+
+#define LEAVE_RETRY_MS 5000u
+
+_Static_assert(HOST_JOBS <= HOST_TASKS, "all jobs of a volume are waited for at once");
+
+/* --- this machine ---------------------------------------------------------------------------------------- */
+
+/* The first word of a text that libnvme allocated; false when there is none, or it does not fit. */
+static bool first_word(char *text, char *ret_word, size_t size)
+{
+	size_t length = text == NULL ? 0 : strcspn(text, " \t\r\n");
+	bool fits = length > 0 && length < size;
+
+	if (fits) {
+		memcpy(ret_word, text, length);
+		ret_word[length] = '\0';
+	}
+	free(text);
+	return fits;
+}
+
+int host_identity_find(const char *nqn, struct host_identity *ret_identity, struct error *error)
+{
+	struct host_identity identity = { .nqn = "" };
+	char id[UUID_TEXT_SIZE] = "";
+	uint8_t uuid[16];
+
+	if (nqn != NULL) {
+		snprintf(identity.nqn, sizeof(identity.nqn), "%s", nqn);
+	} else {
+		if (!first_word(nvmf_hostnqn_from_file(), identity.nqn, sizeof(identity.nqn))) {
+			error_set(error, ERROR_FAILED_PRECONDITION,
+				  "this machine has no host NQN in /etc/nvme/hostnqn");
+			return error_hint(error, "write one there (nvme gen-hostnqn makes one), or use --host-nqn");
+		}
+		/* The kernel refuses one NQN with two ids: use the id with which others connect, too. */
+		(void)first_word(nvmf_hostid_from_file(), id, sizeof(id));
+	}
+	if (names_nqn_check(nqn != NULL ? "--host-nqn" : "/etc/nvme/hostnqn", nqn != NULL ? nqn : identity.nqn,
+			    error) != 0)
+		return ERROR_INVALID_ARGUMENT;
+	if (uuid_text_parse(id, uuid) != 0)
+		uuid_from_name(identity.nqn, uuid);
+	uuid_text_format(uuid, identity.id);
+	*ret_identity = identity;
+	return 0;
+}
+
+unsigned host_keep_alive_s(const struct volume *volume)
+{
+	return volume->slots.count > 1 ? LIMIT_HOST_KEEP_ALIVE_S : LIMIT_HOST_KEEP_ALIVE_SINGLE_S;
+}
+
+/* --- jobs ------------------------------------------------------------------------------------------------ */
+
+static int controller_reset(const void *argument, struct error *error)
+{
+	const struct host_job *job = argument;
+
+	return host_controller_write(job->sysfs, job->controller.name, "reset_controller", "1", error);
+}
+
+static int controller_delete(const void *argument, struct error *error)
+{
+	const struct host_job *job = argument;
+
+	return host_controller_write(job->sysfs, job->controller.name, "delete_controller", "1", error);
+}
+
+void host_paths_init(struct host_paths *paths, const char *sysfs, const struct host_identity *identity)
+{
+	*paths = (struct host_paths){
+		.sysfs = sysfs, .identity = *identity, .connect = host_path_connect, .retry_ms = 1000
+	};
+	for (size_t i = 0; i < HOST_JOBS; i++)
+		paths->jobs[i].task = (struct host_task)HOST_TASK_INIT;
+}
+
+static bool leads_to(const struct host_connection *connection, const struct volume_path *path)
+{
+	char port[sizeof(connection->port)];
+
+	snprintf(port, sizeof(port), "%u", (unsigned)path->port);
+	return strcmp(connection->address, path->address) == 0 && strcmp(connection->port, port) == 0;
+}
+
+static struct host_job *job_of(struct host_paths *paths, const struct host_action *action)
+{
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		struct host_job *job = &paths->jobs[i];
+
+		if (job->used && job->kind == action->kind &&
+		    (action->kind == HOST_ACTION_CONNECT
+			     ? leads_to(&job->connection, action->path)
+			     : strcmp(job->controller.name, action->known->controller.name) == 0))
+			return job;
+	}
+	return NULL;
+}
+
+static struct host_job *job_make(struct host_paths *paths, const struct volume_status *status,
+				 const struct host_action *action)
+{
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		struct host_job *job = &paths->jobs[i];
+
+		if (job->used)
+			continue;
+		*job = (struct host_job){ .used = true,
+					  .kind = action->kind,
+					  .sysfs = paths->sysfs,
+					  .task = HOST_TASK_INIT,
+					  .collected = true };
+		if (action->path != NULL)
+			snprintf(job->node, sizeof(job->node), "%s", action->path->node);
+		if (action->kind != HOST_ACTION_CONNECT) {
+			job->controller = action->known->controller;
+			return job;
+		}
+		job->connection.identity = paths->identity;
+		job->connection.keep_alive_s = host_keep_alive_s(status->volume);
+		job->connection.patient = paths->patient;
+		snprintf(job->connection.nqn, sizeof(job->connection.nqn), "%s", status->nqn);
+		snprintf(job->connection.address, sizeof(job->connection.address), "%s", action->path->address);
+		snprintf(job->connection.port, sizeof(job->connection.port), "%u", (unsigned)action->path->port);
+		return job;
+	}
+	return NULL;
+}
+
+static int job_start(struct host_paths *paths, struct host_job *job, struct error *error)
+{
+	switch (job->kind) {
+	case HOST_ACTION_CONNECT:
+		return host_task_start(&job->task, paths->connect, &job->connection, error);
+	case HOST_ACTION_RESET:
+		return host_task_start(&job->task, controller_reset, job, error);
+	case HOST_ACTION_DELETE:
+		break;
+	}
+	return host_task_start(&job->task, controller_delete, job, error);
+}
+
+static void job_begin(struct host_paths *paths, const struct volume_status *status, const struct host_action *action,
+		      uint64_t now_ms, host_paths_report report, void *data)
+{
+	struct host_job *job = job_of(paths, action);
+
+	if (job == NULL)
+		job = job_make(paths, status, action);
+	if (job == NULL || host_task_runs(&job->task) || now_ms < job->retry_ms)
+		return;
+	job->retry_ms = now_ms + (job->kind == HOST_ACTION_CONNECT ? paths->retry_ms : LEAVE_RETRY_MS);
+	if (job_start(paths, job, &job->task.failure) == 0) {
+		job->collected = false;
+		if (report != NULL)
+			report(data, job, NULL);
+	}
+}
+
+static void jobs_collect(struct host_paths *paths, host_paths_report report, void *data)
+{
+	host_paths_wait(paths, 0);
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		struct host_job *job = &paths->jobs[i];
+
+		if (!job->used || job->collected || host_task_runs(&job->task))
+			continue;
+		job->collected = true;
+		if (report != NULL)
+			report(data, job, &job->task.failure);
+	}
+}
+
+/* Forget what concerns nothing any more. */
+static void jobs_forget(struct host_paths *paths, const struct volume_status *status)
+{
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		struct host_job *job = &paths->jobs[i];
+		bool needed = !job->used || host_task_runs(&job->task);
+
+		for (size_t j = 0; !needed && job->kind == HOST_ACTION_CONNECT && j < status->paths.count; j++)
+			needed = leads_to(&job->connection, &status->paths.items[j]);
+		for (size_t j = 0; !needed && job->kind != HOST_ACTION_CONNECT && j < paths->known_count; j++)
+			needed = strcmp(job->controller.name, paths->known[j].controller.name) == 0 &&
+				 !host_plan_stays(status, &paths->known[j].controller);
+		if (!needed)
+			job->used = false;
+	}
+}
+
+/* --- looking --------------------------------------------------------------------------------------------- */
+
+static bool is_busy(const struct host_paths *paths, const struct host_controller *controller, bool *ret_was_reset)
+{
+	bool busy = false;
+
+	*ret_was_reset = false;
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		const struct host_job *job = &paths->jobs[i];
+
+		if (!job->used || job->kind == HOST_ACTION_CONNECT ||
+		    strcmp(job->controller.name, controller->name) != 0)
+			continue;
+		busy = busy || host_task_runs(&job->task);
+		*ret_was_reset = *ret_was_reset || job->kind == HOST_ACTION_RESET;
+	}
+	return busy;
+}
+
+static int look(struct host_paths *paths, const struct volume_status *status, struct error *error)
+{
+	struct host_controller found[HOST_CONTROLLERS];
+	size_t count = 0;
+	int rc = host_controllers_find(paths->sysfs, status->nqn, found, &count, error);
+
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		struct host_known *known = &paths->known[i];
+
+		known->controller = found[i];
+		(void)is_busy(paths, &found[i], &known->was_reset);
+		if (!host_plan_stays(status, &found[i]))
+			continue;
+		if (found[i].host_nqn[0] != '\0' && strcmp(found[i].host_nqn, paths->identity.nqn) != 0) {
+			error_set(error, ERROR_CONFLICT, "%s (%s:%s) is connected as host %s", found[i].name,
+				  found[i].address, found[i].port, found[i].host_nqn);
+			return error_hint(error, "disconnect it first, or use --host-nqn %s", found[i].host_nqn);
+		}
+		host_controller_tune(paths->sysfs, found[i].name);
+	}
+	paths->known_count = count;
+	return 0;
+}
+
+int host_paths_step(struct host_paths *paths, const struct volume_status *status, uint64_t now_ms,
+		    host_paths_report report, void *data, struct error *error)
+{
+	struct host_action actions[HOST_ACTIONS];
+	bool was_reset;
+	int rc;
+
+	jobs_collect(paths, report, data);
+	rc = look(paths, status, error);
+	if (rc != 0)
+		return rc;
+	jobs_forget(paths, status);
+	paths->planned = host_plan(status, paths->identity.nqn, paths->known, paths->known_count, actions);
+	for (size_t i = 0; i < paths->planned; i++) {
+		/* A reset that still runs ends by itself, and what it leaves is looked at again. */
+		if (actions[i].known == NULL || !is_busy(paths, &actions[i].known->controller, &was_reset))
+			job_begin(paths, status, &actions[i], now_ms, report, data);
+	}
+	return 0;
+}
+
+bool host_paths_has(const struct host_paths *paths, const struct volume_path *path, const struct host_job **ret_job)
+{
+	const struct host_job *making = NULL;
+	char port[8];
+
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		if (paths->jobs[i].used && paths->jobs[i].kind == HOST_ACTION_CONNECT &&
+		    leads_to(&paths->jobs[i].connection, path))
+			making = &paths->jobs[i];
+	}
+	if (ret_job != NULL)
+		*ret_job = making;
+	snprintf(port, sizeof(port), "%u", (unsigned)path->port);
+	for (size_t i = 0; i < paths->known_count; i++) {
+		const struct host_controller *controller = &paths->known[i].controller;
+
+		if (strcmp(controller->address, path->address) != 0 || strcmp(controller->port, port) != 0)
+			continue;
+		/* One that is just being made may still fail; one that was there before goes on trying. */
+		return strcmp(controller->state, "live") == 0 ||
+		       ((making == NULL || !host_task_runs(&making->task)) &&
+			strncmp(controller->state, "deleting", strlen("deleting")) != 0);
+	}
+	return false;
+}
+
+void host_paths_wait(struct host_paths *paths, int timeout_ms)
+{
+	struct host_task *tasks[HOST_JOBS];
+	size_t count = 0;
+
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		if (paths->jobs[i].used && host_task_runs(&paths->jobs[i].task))
+			tasks[count++] = &paths->jobs[i].task;
+	}
+	host_tasks_wait(tasks, count, timeout_ms);
+}
+
+void host_paths_leave(struct host_paths *paths, const struct volume_status *status)
+{
+	for (size_t i = 0; i < status->paths.count && paths->patient; i++) {
+		const struct volume_path *path = &status->paths.items[i];
+		const struct host_job *job = NULL;
+
+		if (path->role != CONTROLLER_ROLE_RETIRED && !host_paths_has(paths, path, &job) && job != NULL &&
+		    !host_task_runs(&job->task))
+			(void)job_start(paths, (struct host_job *)job, NULL);
+	}
+	for (size_t i = 0; i < HOST_JOBS; i++)
+		host_task_leave(&paths->jobs[i].task);
+}

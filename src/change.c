@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/change.h"
+
+#include "src/dnvmed.h"
+#include "src/request_internal.h"
+#include "src/session.h"
+
+void change_init(struct change_waits *waits)
+{
+	for (size_t i = 0; i < CHANGE_BUCKETS; i++)
+		list_init(&waits->buckets[i]);
+	list_init(&waits->changed);
+	list_init(&waits->due);
+}
+
+static struct list *bucket_of(struct change_waits *waits, uint64_t volume)
+{
+	return &waits->buckets[volume % CHANGE_BUCKETS];
+}
+
+/* Whether the volume is, as far as this server knows, as the request has seen it. What else there is to say (it is
+ * gone, the store failed) is for the answer to say. */
+static bool is_unchanged(struct request *request, uint64_t *ret_volume)
+{
+	const struct volume_get_request *params = request->params;
+	struct arena arena = ARENA_INIT;
+	struct volume volume;
+	bool unchanged;
+
+	unchanged = fsm_volume_find(request->dnvmed->fsm, params->name, &arena, &volume, NULL) == 0 &&
+		    volume.revision <= params->after_revision;
+	if (unchanged)
+		*ret_volume = volume.id;
+	arena_free(&arena);
+	return unchanged;
+}
+
+static bool may_wait(const struct request *request)
+{
+	const struct volume_get_request *params = request->params;
+
+	return request->method->id == METHOD_ID_VOLUME_GET && params->wait_ms > 0;
+}
+
+/* Most waiters ask for the same time, so the place is nearly always the last. */
+static void due_insert(struct list *due, struct request *request)
+{
+	struct list *behind = due->previous;
+
+	while (behind != due && list_entry(behind, struct request, state_link)->change_ms > request->change_ms)
+		behind = behind->previous;
+	list_append(behind->next, &request->state_link);
+}
+
+bool change_wait(struct request *request)
+{
+	struct dnvmed *dnvmed = request->dnvmed;
+	const struct volume_get_request *params = request->params;
+	uint64_t now = uv_now(&dnvmed->loop), volume = 0;
+
+	if (!may_wait(request) || request->change_over)
+		return false;
+	if (request->change_ms == 0)
+		request->change_ms = now + params->wait_ms;
+	if (request->change_ms <= now || !is_unchanged(request, &volume)) {
+		request->change_over = true;
+		return false;
+	}
+	request_state_set(request, REQUEST_WAIT_CHANGE);
+	request->attempt_ms = now;
+	request->volume = volume;
+	due_insert(&dnvmed->changes.due, request);
+	list_remove(&request->change_link);
+	list_append(bucket_of(&dnvmed->changes, volume), &request->change_link);
+	return true;
+}
+
+const void *change_params_at_once(struct request *request)
+{
+	struct volume_get_request *params = request->params;
+
+	if (!may_wait(request))
+		return NULL;
+	params->wait_ms = 0;
+	return params;
+}
+
+void change_of_volume(struct dnvmed *dnvmed, uint64_t volume)
+{
+	list_for_each(node, next, bucket_of(&dnvmed->changes, volume))
+	{
+		struct request *request = list_entry(node, struct request, change_link);
+
+		if (request->volume != volume)
+			continue;
+		list_remove(&request->change_link);
+		list_append(&dnvmed->changes.changed, &request->change_link);
+	}
+}
+
+void change_of_all(struct dnvmed *dnvmed)
+{
+	list_for_each(node, next, &dnvmed->changes.due)
+	{
+		struct request *request = list_entry(node, struct request, state_link);
+
+		list_remove(&request->change_link);
+		list_append(&dnvmed->changes.changed, &request->change_link);
+	}
+}
+
+/* From waiting for a change to waiting for a leader, with all the time that a new request has for that. */
+static void go_on(struct request *request)
+{
+	request_hold(request);
+	list_remove(&request->change_link);
+	request_state_set(request, REQUEST_WAIT_LEADER);
+	request->leader_deadline_ms = uv_now(&request->dnvmed->loop) + LIMIT_LEADER_WAIT_MS;
+	request_route(request);
+	request_release(request);
+}
+
+void change_prepare(struct dnvmed *dnvmed)
+{
+	struct list changed;
+
+	list_take(&changed, &dnvmed->changes.changed);
+	while (!list_is_empty(&changed)) {
+		struct request *request = list_entry(changed.next, struct request, change_link);
+		uint64_t volume = 0;
+
+		list_remove(&request->change_link);
+		/* Not every change of a volume raises its revision. */
+		if (is_unchanged(request, &volume)) {
+			request->volume = volume;
+			list_append(bucket_of(&dnvmed->changes, volume), &request->change_link);
+			continue;
+		}
+		request->change_over = true;
+		go_on(request);
+	}
+}
+
+void change_tick(struct dnvmed *dnvmed)
+{
+	bool all = dnvmed_is_stopping(dnvmed) || !dnvmed_leader_is_known(dnvmed);
+	uint64_t now = uv_now(&dnvmed->loop);
+	struct list *due = &dnvmed->changes.due;
+
+	/* None comes back: its time is over, or there is no leader with whom it could wait. */
+	while (!list_is_empty(due)) {
+		struct request *request = list_entry(due->next, struct request, state_link);
+
+		if (!all && request->change_ms > now)
+			break;
+		go_on(request);
+	}
+}

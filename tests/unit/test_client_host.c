@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a host does about the paths of a volume: the decision, and what it does to a copy of sysfs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "client/cli/host_paths.h"
+#include "client/cli/host_plan.h"
+
+#define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
+#define OTHER "nqn.2014-08.org.nvmexpress:uuid:99999999-2222-3333-4444-555555555555"
+#define NQN "nqn.2026-11.io.dnvme:c0ffee:volume:v1"
+
+/* --- the decision ---------------------------------------------------------------------------------------- */
+
+/*
+ * A volume in one line: "cn1 active 0, cn2 standby, cn3 retired 0", where the number is the slot. cn1 is at 10.0.0.1.
+ * The kernel in another: "nvme0 cn1 live, nvme1 cn2 connecting reset".
+ */
+struct scene {
+	struct slot slots[2];
+	struct controller controllers[8];
+	struct volume_path paths[8];
+	char nodes[8][8], addresses[8][32];
+	const char *hosts[1];
+	struct volume volume;
+	struct volume_status status;
+	struct host_known known[8];
+	size_t known_count;
+};
+
+static void scene_make(struct scene *scene, const char *volume, const char *kernel)
+{
+	char word[3][32];
+	int used = 0, words;
+
+	*scene = (struct scene){ .hosts = { HOST },
+				 .slots = { { .holder = "cn1", .epoch = 2, .phase = SLOT_PHASE_SERVING },
+					    { .holder = "cn2", .epoch = 2, .phase = SLOT_PHASE_SERVING } } };
+	scene->volume = (struct volume){ .phase = VOLUME_PHASE_ONLINE,
+					 .slots = { 2, scene->slots },
+					 .controllers = { 0, scene->controllers },
+					 .hosts = { 1, scene->hosts } };
+	scene->status = (struct volume_status){ .volume = &scene->volume, .nqn = NQN, .paths = { 0, scene->paths } };
+	for (; *volume != '\0'; volume += used + (volume[used] == ',')) {
+		size_t i = scene->volume.controllers.count++;
+		struct controller *controller = &scene->controllers[i];
+
+		words = sscanf(volume, " %7[^ ,] %31[^ ,] %31[^ ,]", word[0], word[1], word[2]);
+		assert_true(words >= 2);
+		used = (int)strcspn(volume, ",");
+		strcpy(scene->nodes[i], word[0]);
+		snprintf(scene->addresses[i], sizeof(scene->addresses[i]), "10.0.0.%.7s", word[0] + 2);
+		*controller = (struct controller){ .node = scene->nodes[i],
+						   .role = (enum controller_role)enum_schema_parse(
+							   enum_schema_controller_role(), word[1]) };
+		if (words == 3) {
+			controller->slot = (uint64_t)atoi(word[2]);
+			controller->epoch = controller->role == CONTROLLER_ROLE_RETIRED ? 1 : 0;
+		}
+		scene->paths[scene->status.paths.count++] = (struct volume_path){
+			.node = scene->nodes[i], .address = scene->addresses[i], .port = 4420, .role = controller->role
+		};
+	}
+	for (; *kernel != '\0'; kernel += used + (kernel[used] == ',')) {
+		struct host_known *known = &scene->known[scene->known_count++];
+
+		words = sscanf(kernel, " %31[^ ,] %7[^ ,] %31[^ ,] %31[^ ,]", known->controller.name, word[0],
+			       known->controller.state, word[1]);
+		assert_true(words >= 3);
+		used = (int)strcspn(kernel, ",");
+		known->was_reset = words == 4 && strcmp(word[1], "reset") == 0;
+		strcpy(known->controller.host_nqn, words == 4 && strcmp(word[1], "foreign") == 0 ? OTHER : HOST);
+		snprintf(known->controller.address, sizeof(known->controller.address), "10.0.0.%.7s", word[0] + 2);
+		strcpy(known->controller.port, "4420");
+	}
+}
+
+static void check(struct scene *scene, const char *expected)
+{
+	static const char *const kinds[] = { "connect", "reset", "delete" };
+	struct host_action actions[HOST_ACTIONS];
+	char text[512] = "";
+	size_t count = host_plan(&scene->status, HOST, scene->known, scene->known_count, actions);
+
+	for (size_t i = 0; i < count; i++) {
+		size_t length = strlen(text);
+
+		snprintf(text + length, sizeof(text) - length, "%s%s %s", i > 0 ? ", " : "", kinds[actions[i].kind],
+			 actions[i].kind == HOST_ACTION_CONNECT ? actions[i].path->node
+								: actions[i].known->controller.name);
+	}
+	assert_string_equal(text, expected);
+}
+
+static void test_plan(void **state)
+{
+	static const struct {
+		const char *volume, *kernel, *actions;
+	} cases[] = {
+		/* Nothing to do, with whatever trouble the kernel has by itself. */
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 live", "" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 connecting, nvme1 cn2 live", "" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 connecting, nvme1 cn2 connecting", "" },
+		/* Missing ones, active ones first; none that is retired. */
+		{ "cn3 standby, cn1 active 0", "", "connect cn1, connect cn3" },
+		{ "cn1 active 0, cn2 standby, cn3 retired 0", "nvme0 cn1 live", "connect cn2" },
+		{ "cn1 active 0, cn2 active 1, cn3 standby", "nvme4 cn2 live", "connect cn1, connect cn3" },
+		/* One that is being deleted is in the way of the new one. */
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 deleting", "" },
+		/* The way of one that leaves. */
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live", "reset nvme0" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 resetting reset, nvme1 cn2 live", "" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 connecting reset, nvme1 cn2 live", "delete nvme0" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live reset, nvme1 cn2 live", "delete nvme0" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 connecting, nvme1 cn2 live", "delete nvme0" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 dead, nvme1 cn2 live", "delete nvme0" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 new, nvme1 cn2 live", "" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 deleting, nvme1 cn2 live", "" },
+		/* Not listed at all: the same. */
+		{ "cn2 active 0", "nvme0 cn1 live, nvme1 cn2 live", "reset nvme0" },
+		{ "cn2 active 0", "nvme0 cn1 connecting, nvme1 cn2 live", "delete nvme0" },
+		/* Never the last live path, and one that leaves itself is no other one. */
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 connecting", "" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live", "connect cn2" },
+		{ "cn3 active 0, cn1 retired 0, cn2 retired 0", "nvme0 cn1 connecting, nvme1 cn2 live", "connect cn3" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live foreign", "" },
+		/* A standby is live enough: I/O waits for it. */
+		{ "cn3 active 0, cn2 standby, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live, nvme2 cn3 connecting",
+		  "reset nvme0" },
+		/* Taken back before it was gone. */
+		{ "cn2 active 0, cn1 retired 0, cn1 standby", "nvme0 cn1 live, nvme1 cn2 live", "" },
+		/* Another host's connections are not touched. */
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live foreign, nvme1 cn2 live", "" },
+	};
+	struct scene scene;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		scene_make(&scene, cases[i].volume, cases[i].kernel);
+		check(&scene, cases[i].actions);
+	}
+}
+
+/* What was sent to a retired controller may reach its slot's legs until they are fenced. */
+static void test_plan_waits_for_the_fence(void **state)
+{
+	static const char volume[] = "cn3 active 0, cn2 active 1, cn1 retired 0";
+	static const char kernel[] = "nvme0 cn1 live, nvme1 cn2 live, nvme2 cn3 live";
+	struct scene scene;
+
+	(void)state;
+	scene_make(&scene, volume, kernel);
+	scene.slots[0].phase = SLOT_PHASE_FENCING;
+	check(&scene, "");
+	scene.slots[0].phase = SLOT_PHASE_ASSEMBLING;
+	check(&scene, "reset nvme0");
+	scene.slots[0].phase = SLOT_PHASE_SERVING;
+	scene.slots[1].phase = SLOT_PHASE_FENCING; /* the other slot's matter */
+	check(&scene, "reset nvme0");
+	/* One that was a standby held no slot. */
+	scene.slots[0].phase = SLOT_PHASE_FENCING;
+	scene.controllers[2].epoch = 0;
+	check(&scene, "reset nvme0");
+}
+
+static void test_plan_only_what_is_there_for_the_host(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_make(&scene, "cn2 active 0, cn3 standby, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live");
+	check(&scene, "connect cn3, reset nvme0");
+	scene.volume.phase = VOLUME_PHASE_UNEXPORTING;
+	check(&scene, "");
+	scene.volume.phase = VOLUME_PHASE_ONLINE;
+	scene.hosts[0] = OTHER;
+	check(&scene, "");
+}
+
+static void test_keep_alive(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_make(&scene, "cn1 active 0", "");
+	assert_int_equal(host_keep_alive_s(&scene.volume), LIMIT_HOST_KEEP_ALIVE_S);
+	scene.volume.slots.count = 1;
+	assert_int_equal(host_keep_alive_s(&scene.volume), LIMIT_HOST_KEEP_ALIVE_SINGLE_S);
+}
+
+/* --- the deeds ------------------------------------------------------------------------------------------- */
+
+static char tree[] = "/tmp/dnvme-paths-XXXXXX";
+
+static void path_of(char full[512], const char *controller, const char *attribute)
+{
+	snprintf(full, 512, "%s/class/nvme/%s/%s", tree, controller, attribute);
+}
+
+static void put(const char *controller, const char *attribute, const char *text)
+{
+	char full[512];
+	FILE *file;
+
+	path_of(full, controller, attribute);
+	file = fopen(full, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void expect(const char *controller, const char *attribute, const char *expected)
+{
+	char full[512], text[64] = "";
+	FILE *file;
+
+	path_of(full, controller, attribute);
+	file = fopen(full, "r");
+	assert_non_null(file);
+	(void)!fgets(text, sizeof(text), file);
+	fclose(file);
+	text[strcspn(text, "\n")] = '\0';
+	assert_string_equal(text, expected);
+}
+
+static void controller_make(const char *name, const char *nqn, const char *address, const char *state)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s/class/nvme/%s", tree, name);
+	assert_int_equal(mkdir(text, 0700), 0);
+	put(name, "subsysnqn", nqn);
+	snprintf(text, sizeof(text), "traddr=%s,trsvcid=4420,src_addr=10.0.0.99\n", address);
+	put(name, "address", text);
+	put(name, "state", state);
+	put(name, "hostnqn", HOST);
+	put(name, "ctrl_loss_tmo", "60\n");
+	put(name, "fast_io_fail_tmo", "off\n");
+	put(name, "reconnect_delay", "5\n");
+	put(name, "reset_controller", "");
+	put(name, "delete_controller", "");
+}
+
+/* Stands for the kernel: a path that is connected appears in the copy of sysfs, unless its peer is dead. */
+static int connect_in_tree(const void *argument, struct error *error)
+{
+	const struct host_connection *connection = argument;
+
+	if (strcmp(connection->address, "10.0.0.9") == 0)
+		return error_set(error, ERROR_UNAVAILABLE, "it is dead");
+	controller_make("nvme7", connection->nqn, connection->address, "live\n");
+	return 0;
+}
+
+static void end_of_jobs(struct host_paths *paths)
+{
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		while (host_task_runs(&paths->jobs[i].task))
+			host_paths_wait(paths, 10000);
+	}
+}
+
+static void test_paths(void **state)
+{
+	static const struct host_identity identity = { .nqn = HOST, .id = "11111111-2222-3333-4444-555555555555" };
+	struct host_paths *paths = calloc(1, sizeof(*paths));
+	const struct host_job *job = NULL;
+	struct scene scene;
+	char text[512];
+	struct error error;
+
+	(void)state;
+	assert_non_null(paths);
+	assert_non_null(mkdtemp(tree));
+	snprintf(text, sizeof(text), "%s/class", tree);
+	assert_int_equal(mkdir(text, 0700), 0);
+	snprintf(text, sizeof(text), "%s/class/nvme", tree);
+	assert_int_equal(mkdir(text, 0700), 0);
+	controller_make("nvme0", NQN, "10.0.0.1", "live\n");
+	controller_make("nvme1", NQN, "10.0.0.2", "live\n");
+	controller_make("nvme2", "nqn.2026-11.io.dnvme:c0ffee:volume:v12", "10.0.0.1", "live\n");
+	host_paths_init(paths, tree, &identity);
+	paths->connect = connect_in_tree;
+
+	/* cn1 was replaced by cn3; cn9 does not answer. */
+	scene_make(&scene, "cn2 active 0, cn3 standby, cn9 standby, cn1 retired 0", "");
+	assert_int_equal(host_paths_step(paths, &scene.status, 1000, NULL, NULL, &error), 0);
+	end_of_jobs(paths);
+	expect("nvme0", "reset_controller", "1");
+	expect("nvme0", "delete_controller", "");
+	expect("nvme7", "address", "traddr=10.0.0.3,trsvcid=4420,src_addr=10.0.0.99");
+	/* A path that stays is made to stay; others' settings are their own. */
+	expect("nvme1", "ctrl_loss_tmo", "-1");
+	expect("nvme1", "fast_io_fail_tmo", "off");
+	expect("nvme1", "reconnect_delay", "1");
+	expect("nvme0", "ctrl_loss_tmo", "60");
+	expect("nvme2", "ctrl_loss_tmo", "60");
+
+	/* Done once: no second reset while the first one's effect is awaited; then it is deleted. */
+	put("nvme0", "reset_controller", "");
+	put("nvme0", "state", "resetting\n");
+	assert_int_equal(host_paths_step(paths, &scene.status, 1100, NULL, NULL, &error), 0);
+	end_of_jobs(paths);
+	expect("nvme0", "reset_controller", "");
+	expect("nvme0", "delete_controller", "");
+	put("nvme0", "state", "connecting\n");
+	assert_int_equal(host_paths_step(paths, &scene.status, 1200, NULL, NULL, &error), 0);
+	end_of_jobs(paths);
+	expect("nvme0", "delete_controller", "1");
+	expect("nvme1", "delete_controller", "");
+	expect("nvme2", "reset_controller", "");
+	expect("nvme2", "delete_controller", "");
+
+	assert_true(host_paths_has(paths, &scene.paths[0], NULL));
+	assert_true(host_paths_has(paths, &scene.paths[1], NULL));
+	assert_false(host_paths_has(paths, &scene.paths[2], &job));
+	assert_non_null(job);
+	assert_string_equal(job->task.failure.message, "it is dead");
+
+	/* As another host: nothing may be done about it. */
+	put("nvme1", "hostnqn", OTHER);
+	assert_int_equal(host_paths_step(paths, &scene.status, 1300, NULL, NULL, &error), ERROR_CONFLICT);
+	assert_non_null(strstr(error.message, "nvme1"));
+	snprintf(text, sizeof(text), "rm -r %s", tree);
+	assert_int_equal(system(text), 0);
+	free(paths);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_plan_waits_for_the_fence),
+		cmocka_unit_test(test_plan_only_what_is_there_for_the_host),
+		cmocka_unit_test(test_keep_alive),
+		cmocka_unit_test(test_paths),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
