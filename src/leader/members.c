@@ -42,6 +42,7 @@ static enum verdict judge(const struct place *place, const struct ld *ld, struct
 {
 	const struct member_status *member = status_of(place, ld);
 	const struct online_node *node = node_of(place, ld);
+	uint64_t limit_ms;
 
 	if (member != NULL && member->health == MEMBER_HEALTH_FAILED)
 		return VERDICT_MEDIUM;
@@ -50,10 +51,12 @@ static enum verdict judge(const struct place *place, const struct ld *ld, struct
 		return VERDICT_PATH_LOST;
 	if (member == NULL || !member->path_lost)
 		return VERDICT_WELL;
-	if (lost_ms(place, member) > MEMBERS_PATH_LOST_MS)
+	/* A member that is not assembled yet has a path that comes up for the first time: no write is frozen on it. */
+	limit_ms = member->health == MEMBER_HEALTH_ABSENT ? MEMBERS_CONNECT_MS : MEMBERS_PATH_LOST_MS;
+	if (lost_ms(place, member) > limit_ms)
 		return VERDICT_PATH_LOST;
 	if (step != NULL)
-		online_look(step, MEMBERS_PATH_LOST_MS + 1 - lost_ms(place, member));
+		online_look(step, limit_ms + 1 - lost_ms(place, member));
 	return VERDICT_DOUBTFUL;
 }
 

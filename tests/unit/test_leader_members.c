@@ -40,6 +40,17 @@ static void test_path_lost(void **state)
 	rig_expect_wait(&rig, members_step, NULL);
 	rig_wait(&rig, 1);
 	expect_stale(&rig, "ld1", STALE_REASON_PATH_LOST);
+	/* One that is not assembled yet is being connected to: that may take longer. */
+	rig_member(&rig, C1, (struct member_status){ .ld = 1,
+						     .health = MEMBER_HEALTH_ABSENT,
+						     .path_lost = true,
+						     .path_lost_ms = 2 * MEMBERS_PATH_LOST_MS });
+	rig_expect_wait(&rig, members_step, NULL);
+	assert_int_equal(rig.step.look_again_ms, MEMBERS_CONNECT_MS + 1 - 2 * MEMBERS_PATH_LOST_MS);
+	rig_wait(&rig, MEMBERS_CONNECT_MS);
+	expect_stale(&rig, "ld1", STALE_REASON_PATH_LOST);
+	rig_member(&rig, C1, lost);
+	rig_wait(&rig, MEMBERS_PATH_LOST_MS);
 	/* Of another epoch. */
 	rig.slots[0].epoch = 2;
 	rig_expect_wait(&rig, members_step, NULL);
