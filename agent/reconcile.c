@@ -21,6 +21,7 @@
 #define WATCH_INTERVAL_MS 200	/* paths, and mirrors that lose a member */
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 5000
+#define GATHER_MAX_MS 100 /* for other lanes to end, before an observation of the first one's work */
 
 /* A lane whose last attempt failed. */
 struct lane_failure {
@@ -38,6 +39,7 @@ struct observation {
 	struct arena arena;
 	struct observed observed;
 	struct error error;
+	uint64_t begin_ms; /* loop time */
 };
 
 /* A look at the paths. */
@@ -65,8 +67,10 @@ struct reconciler {
 	struct reconciler_events events;
 	struct observation *observing; /* NULL: none is under way */
 	struct observation *last;
-	bool again;    /* something changed since the observation began */
-	bool watching; /* a look is under way */
+	bool again;		 /* something changed since the observation began */
+	bool hurry;		 /* and it was not just a lane that ended */
+	uint64_t observation_ms; /* how long the last one took */
+	bool watching;		 /* a look is under way */
 	bool closing;
 	unsigned timers_closed;
 	struct lane_job *lanes; /* running, or ended during an observation */
@@ -236,6 +240,26 @@ static void observation_run(struct worker_job *job)
 						 &observation->error);
 }
 
+static void on_timer(uv_timer_t *timer)
+{
+	observe(timer->data);
+}
+
+/* Look at what a lane did, but give others that run the time of one observation to end: with many lanes the machine
+ * would otherwise do little else than observe. */
+static void observe_gathered(struct reconciler *this)
+{
+	uint64_t gather_ms = this->observation_ms < GATHER_MAX_MS ? this->observation_ms : GATHER_MAX_MS;
+	bool busy = false;
+
+	for (struct lane_job *lane = this->lanes; lane != NULL; lane = lane->next)
+		busy = busy || !lane->finished;
+	if (!busy)
+		observe(this);
+	else if (!uv_is_active((uv_handle_t *)&this->timer) || uv_timer_get_due_in(&this->timer) > gather_ms)
+		uv_timer_start(&this->timer, on_timer, gather_ms, 0);
+}
+
 static void on_lane_done(struct worker_job *job)
 {
 	struct lane_job *lane = (struct lane_job *)job;
@@ -253,7 +277,7 @@ static void on_lane_done(struct worker_job *job)
 		return;
 	}
 	lane_remove(this, lane);
-	observe(this);
+	observe_gathered(this);
 }
 
 /* Start each lane of the plan that is free to run. Returns how many run. */
@@ -404,11 +428,6 @@ cleanup:
 	return error->code != 0 ? WAIT_MAX_MS : retry_ms;
 }
 
-static void on_timer(uv_timer_t *timer)
-{
-	observe(timer->data);
-}
-
 static void free_if_closed(struct reconciler *this)
 {
 	if (this->timers_closed < 2 || this->watching || this->observing != NULL || this->lanes != NULL)
@@ -436,6 +455,7 @@ static void on_observed(struct worker_job *job)
 	uint64_t next_ms;
 
 	this->observing = NULL;
+	this->observation_ms = uv_now(this->loop) - observation->begin_ms;
 	if (this->closing) {
 		observation_free(observation);
 		free_if_closed(this);
@@ -465,8 +485,10 @@ static void on_observed(struct worker_job *job)
 		free_if_closed(this);
 		return;
 	}
-	if (this->again)
+	if (this->again && this->hurry)
 		observe(this);
+	else if (this->again)
+		observe_gathered(this);
 	else
 		uv_timer_start(&this->timer, on_timer, next_ms, 0);
 }
@@ -481,15 +503,16 @@ static void observe(struct reconciler *this)
 		return;
 	}
 	if (this->observing != NULL) {
-		this->again = true;
+		this->again = this->hurry = true;
 		return;
 	}
-	this->again = false;
+	this->again = this->hurry = false;
 	uv_timer_stop(&this->timer);
 	observation = calloc(1, sizeof(*observation));
 	if (observation != NULL) {
 		observation->reconciler = this;
 		observation->kernel = this->kernel;
+		observation->begin_ms = uv_now(this->loop);
 		observation->job.run = observation_run;
 		observation->job.done = on_observed;
 		if (worker_start(this->pool, &observation->job, &error) == 0) {
