@@ -34,6 +34,8 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="leave the rack as it is when a scenario fails")
     parser.add_argument("--logs", default=os.path.join(ROOT, "build", "faults"), help="what is collected of failures")
     parser.add_argument("--figures", help="write the figures to this file, as JSON")
+    parser.add_argument("--no-limits", action="store_true",
+                        help="tell times, fail on none: how loaded this machine is says nothing of what is lost")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("scenarios", nargs="*", help="names, or topics; all if none")
     return parser.parse_args()
@@ -64,6 +66,7 @@ class Runner:
             self.rig = Rig(self.options.name, self.options.bin, shape, self.options.driver)
             self.rig.seed, self.rig.fault_count = self.options.seed, self.options.faults
             self.rig.module = self.options.module
+            self.rig.limits = not self.options.no_limits
             self.rig.up()
         return self.rig
 
