@@ -141,7 +141,7 @@ enum group_path group_path_of(const struct observed *observed, const char *nqn)
 	return path;
 }
 
-enum group_path group_path_find(const struct observed *observed, uint64_t device)
+const char *group_subsystem_find(const struct observed *observed, uint64_t device)
 {
 	const struct observed_dm *dm = dm_find(observed, device);
 	char word[WORD_SIZE];
@@ -152,15 +152,22 @@ enum group_path group_path_find(const struct observed *observed, uint64_t device
 		const char *text = dm->targets.items[0].params;
 
 		if (!parse_device(next_word(&text, word), &device))
-			return GROUP_PATH_GONE;
+			return NULL;
 	}
 	for (size_t i = 0; i < observed->import_namespaces.count; i++) {
 		const struct observed_import_namespace *ns = &observed->import_namespaces.items[i];
 
 		if (PLANNER_DEVICE(ns->major, ns->minor) == device)
-			return group_path_of(observed, ns->nqn);
+			return ns->nqn;
 	}
-	return GROUP_PATH_GONE;
+	return NULL;
+}
+
+enum group_path group_path_find(const struct observed *observed, uint64_t device)
+{
+	const char *nqn = group_subsystem_find(observed, device);
+
+	return nqn != NULL ? group_path_of(observed, nqn) : GROUP_PATH_GONE;
 }
 
 static bool is_device(const struct observed *observed, const char *name, uint64_t device)

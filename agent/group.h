@@ -36,6 +36,9 @@ enum group_path {
 
 enum group_path group_path_find(const struct observed *observed, uint64_t device);
 
+/* The subsystem whose namespace the slice lies on; NULL when there is none. */
+const char *group_subsystem_find(const struct observed *observed, uint64_t device);
+
 /* The path to a subsystem. */
 enum group_path group_path_of(const struct observed *observed, const char *nqn);
 

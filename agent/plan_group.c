@@ -7,9 +7,10 @@
  * everything above.
  *
  *   EMPTY ──► label says "rebuild R", metadata cleared, table with "rebuild N" ──► PRESENT
- *     ▲                                                                              │ the group says that it is
- * complete, │                                                                              ▼ and its superblock too
- *     └──── the leader says stale ◄──────────────────────────── label says "rebuild R, formatted"
+ *     ▲                                                                           │
+ *     │                                  the group says that it is complete, and its superblock too
+ *     │                                                                           ▼
+ *     └──── the leader says stale ◄─────────────────────────── label says "rebuild R, formatted"
  *
  * That the running member is the one of rebuild R, and not what is left of an earlier time in the group, is what
  * `rebuild N` in the table and R in the label say together. Only when both labels and kernel say that it is complete
@@ -40,6 +41,18 @@ static const char *number(char text[32], uint64_t device)
 	return text;
 }
 
+/* Whether the subsystem on which a slice lies is imported on purpose. */
+static bool import_is_wanted(const struct planner *planner, uint64_t slice)
+{
+	const char *nqn = group_subsystem_find(planner->observed, slice);
+
+	for (size_t i = 0; nqn != NULL && i < planner->target->imports.count; i++) {
+		if (strcmp(planner->target->imports.items[i].import.nqn, nqn) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Whether the table may be replaced now. */
 static int may_reload(struct adjust *this, bool *ret_may)
 {
@@ -49,6 +62,15 @@ static int may_reload(struct adjust *this, bool *ret_may)
 
 		if (this->place[i] == GROUP_PLACE_EMPTY)
 			continue;
+		/* It looks well, but its kernel may take seconds to notice that it is dead; it goes first. The group
+		 * sends nothing to one that it has failed. */
+		if (path == GROUP_PATH_LIVE && member->state == LD_STATE_STALE && this->status.health[i] != 'D' &&
+		    !import_is_wanted(this->planner, this->table.data[i])) {
+			*ret_may = false;
+			return planner_note(this->planner, PLAN_NOTE_WAITS, &this->wanted->owner, NULL,
+					    "%s is not changed before the path to ld%" PRIu64 " is gone",
+					    this->wanted->name, member->ld);
+		}
 		/* A path that is gone fails its I/O at once: nothing of it is in flight. */
 		if (path == GROUP_PATH_FROZEN || (path == GROUP_PATH_GONE && member->state == LD_STATE_IN_SYNC)) {
 			*ret_may = false;

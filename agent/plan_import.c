@@ -145,11 +145,27 @@ int planner_build_imports(struct planner *planner)
 	return 0;
 }
 
+/* Whether it is wanted ahead of time. */
+static bool import_is_early(const struct planner *planner, const struct observed_import *import)
+{
+	for (size_t i = 0; i < planner->target->imports.count; i++) {
+		const struct target_import *wanted = &planner->target->imports.items[i];
+
+		if (wanted->early && planner_import_find(planner, &wanted->import) == import)
+			return true;
+	}
+	return false;
+}
+
+/* An import that is wanted ahead of time, but answers nothing, goes as an unwanted one does: what is let go may lie on
+ * it. */
 static bool import_is_wanted(const struct planner *planner, const struct observed_import *import)
 {
 	for (size_t i = 0; i < planner->target->imports.count; i++) {
-		if (planner_import_find(planner, &planner->target->imports.items[i].import) == import)
-			return true;
+		const struct target_import *wanted = &planner->target->imports.items[i];
+
+		if (planner_import_find(planner, &wanted->import) == import)
+			return !wanted->early || planner_import_is_healthy(import);
 	}
 	return false;
 }
@@ -246,17 +262,20 @@ static int import_end(struct planner *planner, const struct observed_import *imp
 		return 1;
 	users = import_users(planner, import->nqn);
 	if (users.first == NULL)
-		return 1;
+		return !import_is_early(planner, import);
 	if (users.keeper != NULL)
 		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "the import of %s from %s is under %s",
 				    import->nqn, import->address, users.keeper);
+	/* A member that was given up: its group goes on without it, and so do the exports above. The kernel may not
+	 * have noticed yet that a peer is dead: what looks well is tried before it is trusted. */
+	if (users.group_goes_on) {
+		*ret_kind = ACTION_DROP;
+		return 1;
+	}
 	/* What is above is flushed first, or changes its table. */
 	if (healthy)
 		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "the import of %s is under %s", import->nqn,
 				    users.first);
-	/* A member that was given up: its group goes on without it, and so do the exports above. */
-	if (users.group_goes_on)
-		return 1;
 	if (users.exported != NULL)
 		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "the import of %s is under %s", import->nqn,
 				    users.exported);

@@ -376,16 +376,25 @@ static int top_add(struct target_builder *builder, const struct desired_volume *
 	struct target_dm *dm;
 	int result;
 
-	for (size_t i = 0; !standby && i < volume->legs.count; i++) {
+	for (size_t i = 0; i < volume->legs.count; i++) {
 		const struct desired_leg *leg = &volume->legs.items[i];
+		size_t known = builder->target->imports.count;
 
 		if (leg->local)
 			continue;
-		if (leg->nqn == NULL || leg->address == NULL || leg->port == 0)
+		if (leg->nqn == NULL || leg->address == NULL || leg->port == 0) {
+			if (standby)
+				continue;
 			return target_problem_add(builder, owner, "remote leg %" PRIu64 " has no subsystem or address",
 						  leg->index);
+		}
 		if (target_import_add(builder, leg->nqn, leg->address, leg->port, leg->uuid, leg->size_bytes) != 0)
 			return -1;
+		/* A holder that assembles connects ahead of time: its volume does not wait for it. */
+		if (standby && builder->target->imports.count > known) {
+			builder->target->imports.items[known].owner.kind = 0;
+			builder->target->imports.items[known].early = true;
+		}
 	}
 	/* Epoch 0: the top outlives the epochs of slots, a promotion only changes its table. */
 	dm = target_dm_add(builder, owner, "volume", owner->id, owner->id, 0);

@@ -94,6 +94,7 @@ struct target_dm_list {
 
 struct target_import {
 	struct owner owner;
+	bool early; /* connected ahead of time: nothing waits for it, and nothing that is let go waits because of it */
 	struct kernel_import import;
 };
 

@@ -95,6 +95,11 @@ static int leg_remote_project(struct projection *projection, const struct volume
 	return ret_leg->nqn != NULL ? 0 : state_nomem(&projection->state, error);
 }
 
+static bool slot_is_served(const struct slot *slot)
+{
+	return slot->phase == SLOT_PHASE_EXPORTING || slot->phase == SLOT_PHASE_SERVING;
+}
+
 static int legs_project(struct projection *projection, const struct volume *volume, struct desired_volume *ret_volume,
 			struct error *error)
 {
@@ -118,7 +123,9 @@ static int legs_project(struct projection *projection, const struct volume *volu
 		names_leg_uuid(projection->cluster.id, volume->id, i, projection->node->name, legs[i].uuid);
 		if (strcmp(slot->holder, projection->node->name) == 0)
 			result = leg_local_project(projection, volume, leg, &legs[i], error);
-		else
+		/* One that assembles connects to those that serve, so that it need not later; not to one that moves, too:
+		 * two that move at the same time must not wait for each other. */
+		else if (slot_is_served(&volume->slots.items[ret_volume->slot]) || slot_is_served(slot))
 			result = leg_remote_project(projection, volume, leg, &legs[i], error);
 	}
 	ret_volume->legs = (struct desired_leg_list){ volume->legs.count, legs };
@@ -172,11 +179,6 @@ static bool legs_are_formatted(const struct volume *volume)
 }
 
 /* What an active controller is told of its slot in this phase of the volume. */
-static bool slot_is_served(const struct slot *slot)
-{
-	return slot->phase == SLOT_PHASE_EXPORTING || slot->phase == SLOT_PHASE_SERVING;
-}
-
 static bool legs_are_wanted(const struct volume *volume, const struct slot *slot)
 {
 	switch (volume->phase) {

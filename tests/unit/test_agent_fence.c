@@ -655,8 +655,10 @@ static void test_standby_takes_over(void **state)
 	rig_converge(&f.agent, &desired);
 	log = log_take(&f);
 	rig_golden("fence_standby_assembles", log);
-	assert_lacks(log, ":leg:v1");
-	assert_lacks(log, ":volume:v1");
+	/* It connects to the other holder ahead of time, and serves nobody. */
+	assert_contains(log, "connect    " RIG_NQN ":leg:v1.s1.cn3");
+	assert_lacks(log, "nvmet");
+	assert_lacks(log, "dnvme-volume-v1");
 	f.volume.may_not_serve = false;
 	desired = rig_desired_controller(&f.arena, &f.volume, 3);
 	rig_converge(&f.agent, &desired);

@@ -161,6 +161,25 @@ static void test_frozen_is_left_alone(void **state)
 	assert_contains(plan, "waits   v1  " RAID " is not changed while the path to ld1 is lost\n");
 }
 
+/* The leader gives a member up before this kernel notices that its node is dead: its path looks well, and a reload
+ * would wait for what is in flight on it. */
+static void test_dead_looks_well(void **state)
+{
+	struct fixture *f = *state;
+	struct desired stale;
+	const char *plan;
+
+	formatted(f);
+	stale = desired_make(f, LD_STATE_STALE, 4);
+	plan = plan_text(f, &stale);
+	assert_contains(plan, "nvme    drop       " IMPORT_2);
+	assert_lacks(plan, "reload");
+	assert_contains(plan, "waits   v1  " RAID " is not changed before the path to ld2 is gone\n");
+	rig_converge(&f->agent, &stale);
+	assert_string_equal(plan_text(f, &stale), "");
+	assert_int_equal(member_get(f, &stale, 1).health, MEMBER_HEALTH_ABSENT);
+}
+
 static void test_failed_leaves(void **state)
 {
 	struct fixture *f = *state;
@@ -661,6 +680,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_frozen_is_left_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dead_looks_well, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_leaves, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_assembly_waits_for_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rebuild, setup, teardown),
