@@ -481,7 +481,7 @@ static struct object_status_list statuses(struct fixture *f, const struct desire
 
 static void test_status_of_consumers(void **state)
 {
-	struct desired desired, gone = rig_desired_nothing(&(struct arena){ 0 }, "cn2");
+	struct desired desired, gone;
 	struct object_status_list list;
 	struct fixture f;
 
