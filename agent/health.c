@@ -103,10 +103,26 @@ static const struct target_group *group_find(const struct maker *maker, const ch
 	return NULL;
 }
 
-static enum member_health health_of(const struct maker *maker, const struct group_table *table,
-				    const struct group_status *status, size_t index, const struct target_member *member)
+/* Whether no member is about to leave, as far as can be told: a table without it drops those that are rebuilt, too,
+ * however complete they are. What was called in sync before must not miss a write. */
+static bool is_settled(const struct maker *maker, const struct group_table *table, const struct target_group *group)
 {
-	char letter = index < status->count ? status->health[index] : 'A';
+	for (size_t i = 0; i < table->count && i < group->count; i++) {
+		const struct target_member *member = &group->members[i];
+		enum group_place place = group_place_find(maker->observed, table, i, member);
+
+		if (place == GROUP_PLACE_OTHER ||
+		    (place == GROUP_PLACE_REBUILDING && group_label_find(maker->observed, &member->label) == NULL))
+			return false;
+	}
+	return true;
+}
+
+static enum member_health health_of(const struct maker *maker, const struct group_table *table,
+				    const struct group_status *status, size_t index, const struct target_group *group)
+{
+	const struct target_member *member = &group->members[index];
+	char letter = index < status->count ? status->health[index] : '?';
 	enum group_place place = group_place_find(maker->observed, table, index, member);
 
 	if (place == GROUP_PLACE_EMPTY)
@@ -119,7 +135,8 @@ static enum member_health health_of(const struct maker *maker, const struct grou
 	 * what they differ in twice. */
 	if (place == GROUP_PLACE_IN_SYNC)
 		return letter == 'a' && status->rebuilding ? MEMBER_HEALTH_REBUILDING : MEMBER_HEALTH_IN_SYNC;
-	return letter == 'A' && group_label_is_complete(group_label_find(maker->observed, &member->label), member)
+	return letter == 'A' && is_settled(maker, table, group) &&
+			       group_label_is_complete(group_label_find(maker->observed, &member->label), member)
 		       ? MEMBER_HEALTH_IN_SYNC
 		       : MEMBER_HEALTH_REBUILDING;
 }
@@ -162,8 +179,9 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 			return -1;
 		*made = (struct member_status){ .ld = member->ld, .epoch = leg->epoch, .health = MEMBER_HEALTH_ABSENT };
 		if (i < table.count && group != NULL && i < group->count)
-			made->health = health_of(maker, &table, &status, i, &group->members[i]);
-		else if (group == NULL && dm != NULL && dm->targets.count > 0)
+			made->health = health_of(maker, &table, &status, i, group);
+		else if (desired->members.count == 1 && member->state == LD_STATE_IN_SYNC && dm != NULL &&
+			 dm->targets.count > 0)
 			made->health = MEMBER_HEALTH_IN_SYNC; /* one copy */
 		progress_note(&status, i, made);
 		if (member->state != LD_STATE_STALE &&

@@ -25,6 +25,18 @@ void plan_box_release(struct plan_box *box)
 	free(box);
 }
 
+/* What a label device is known to hold changes with these, even if they fail half-way. */
+static int note_rewritten(struct lane_job *lane, const struct action *action)
+{
+	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
+		return list_push_string(&lane->arena, &lane->rewritten, action->name);
+	for (size_t i = 0; i < action->zeros.count; i++) {
+		if (list_push_string(&lane->arena, &lane->rewritten, action->zeros.items[i].device) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 struct lane_job *lane_job_make(struct plan_box *box, struct kernel *kernel, const char *lane)
 {
 	struct lane_job *job = calloc(1, sizeof(*job));
@@ -42,6 +54,12 @@ struct lane_job *lane_job_make(struct plan_box *box, struct kernel *kernel, cons
 			continue;
 		job->actions[job->action_count++] = i;
 		job->object = actions->items[i].owner;
+		if (note_rewritten(job, &actions->items[i]) != 0) {
+			arena_free(&job->arena);
+			free(job->actions);
+			free(job);
+			return NULL;
+		}
 	}
 	job->box = box;
 	job->lane = lane;
@@ -58,18 +76,6 @@ void lane_job_free(struct lane_job *lane)
 	arena_free(&lane->arena);
 	free(lane->actions);
 	free(lane);
-}
-
-/* What a label device is known to hold changes with these, even if they fail half-way. */
-static int note_rewritten(struct lane_job *lane, const struct action *action)
-{
-	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
-		return list_push_string(&lane->arena, &lane->rewritten, action->name);
-	for (size_t i = 0; i < action->zeros.count; i++) {
-		if (list_push_string(&lane->arena, &lane->rewritten, action->zeros.items[i].device) != 0)
-			return -1;
-	}
-	return 0;
 }
 
 bool lane_job_is_telling(struct lane_job *lane, char ret_step[WORKER_STEP_SIZE])
@@ -123,8 +129,7 @@ void lane_job_run(struct worker_job *job)
 		struct observed_label label = { 0 }, *added;
 		struct buffer text = BUFFER_INIT;
 
-		if (action_print(action, &text) != 0 || buffer_append(&text, "", 1) != 0 ||
-		    note_rewritten(lane, action) != 0) {
+		if (action_print(action, &text) != 0 || buffer_append(&text, "", 1) != 0) {
 			buffer_free(&text);
 			error_set_nomem(&lane->error);
 			return;

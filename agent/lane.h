@@ -33,7 +33,8 @@ struct lane_job {
 	struct error error; /* code 0: all went well */
 	struct arena arena;
 	struct observed_label_list labels; /* that were read */
-	struct string_list rewritten;	   /* labels that were written or cleared: what was read of them is void */
+	/* Labels that it writes or clears, known from the beginning: what was read of them is void from then on. */
+	struct string_list rewritten;
 };
 
 /* The actions of the plan in that lane. NULL when memory is exhausted. Takes a reference to the box. */

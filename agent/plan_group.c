@@ -213,10 +213,11 @@ static int table_make(struct adjust *this, const bool *added, struct observed_ta
 static int add(struct adjust *this)
 {
 	struct observed_target_list table = { 0 };
-	bool added[LIMIT_COPIES] = { false }, any = false, may;
+	bool added[LIMIT_COPIES] = { false }, any = false, rebuilt = false, may;
 	struct action *action;
 
 	for (size_t i = 0; i < this->group->count; i++) {
+		rebuilt = rebuilt || this->place[i] == GROUP_PLACE_REBUILDING;
 		if (this->place[i] != GROUP_PLACE_EMPTY || this->group->members[i].state != LD_STATE_REBUILDING)
 			continue;
 		if (may_add(this, &this->group->members[i], &added[i]) != 0)
@@ -226,8 +227,9 @@ static int add(struct adjust *this)
 	if (!any)
 		return 0;
 	/* `rebuild` tells the kernel that the others are equal: a resync that runs would end without being done. And a
-	 * rebuild that runs would begin again. */
-	if (!this->status.idle)
+	 * rebuild that runs would begin again. One that is complete would, too, until the leader calls it in sync: the
+	 * new table says "rebuild" of those only that come into it. */
+	if (!this->status.idle || rebuilt)
 		return planner_note(this->planner, PLAN_NOTE_WAITS, &this->wanted->owner, NULL,
 				    "a rebuild in %s waits for the one that is going on, or for its resync",
 				    this->wanted->name);

@@ -311,6 +311,9 @@ static size_t lanes_start(struct reconciler *this, struct plan_box *box, uint64_
 			lane_job_free(lane);
 			break;
 		}
+		/* What it makes is seen by looks that end before it does: an old label would bear witness for it. */
+		for (size_t j = 0; j < lane->rewritten.count; j++)
+			label_forget(this, lane->rewritten.items[j]);
 		lane->next = this->lanes;
 		this->lanes = lane;
 		started++;

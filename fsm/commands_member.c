@@ -76,7 +76,7 @@ static int member_stale(struct transition *transition, const struct command_lds_
 				 ld->id, subject->volume.id);
 	ld->state = LD_STATE_STALE;
 	ld->stale_reason = command->reason;
-	ld->since_ms = transition->time_ms;
+	volume_ld_since_set(ld, transition->time_ms);
 	ld->resync = resync;
 	*changed = true;
 	return 0;
@@ -132,7 +132,7 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 				 ld->id);
 	ld->state = LD_STATE_REBUILDING;
 	ld->resync = command->resync;
-	ld->since_ms = transition->time_ms;
+	volume_ld_since_set(ld, transition->time_ms);
 	return volume_store(transition, &subject.volume, error);
 }
 
@@ -152,9 +152,15 @@ int command_ld_in_sync_apply(struct transition *transition, const struct command
 	if (ld->state != LD_STATE_REBUILDING)
 		return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is %s, not rebuilding", ld->id,
 				 ENUM_NAME(ld_state, ld->state));
+	/* What was said of it may be about an earlier rebuild, or of before the group changed. */
+	if (subject.volume.revision != command->revision)
+		return error_set(error, ERROR_CONFLICT,
+				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64
+				 " is where ld%" PRIu64 " was in sync",
+				 subject.volume.id, subject.volume.revision, command->revision, ld->id);
 	ld->state = LD_STATE_IN_SYNC;
 	ld->resync = false;
-	ld->since_ms = transition->time_ms;
+	volume_ld_since_set(ld, transition->time_ms);
 	return volume_store(transition, &subject.volume, error);
 }
 

@@ -70,7 +70,7 @@ static bool members_abandon(struct volume *volume, uint64_t slot, uint64_t time_
 					continue;
 				ld->state = LD_STATE_STALE;
 				ld->stale_reason = STALE_REASON_HOLDER_LOST;
-				ld->since_ms = time_ms;
+				volume_ld_since_set(ld, time_ms);
 			}
 		}
 	}

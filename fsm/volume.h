@@ -50,6 +50,8 @@ int volume_ld_find(const struct volume *volume, uint64_t id, struct ld_place *re
 /* The same for text ("ld7"); INVALID_ARGUMENT when it is none. */
 int volume_ld_find_text(const struct volume *volume, const char *text, struct ld_place *ret_place, struct error *error);
 size_t group_in_sync_count(const struct group *group);
+/* Its state changes now. Never a moment that it had before, whatever the leaders' clocks say: a rebuild goes by it. */
+void volume_ld_since_set(struct ld *ld, uint64_t time_ms);
 /* Number of LDs that are not freed, leaving ones included: of one disk, or of all (0). */
 size_t volume_lds_count(const struct volume *volume, uint64_t disk);
 

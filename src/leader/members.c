@@ -23,6 +23,23 @@ static const struct member_status *status_of(const struct place *place, const st
 	return reported_member(place->health, ld->id, place->slot->epoch, NULL);
 }
 
+/* Whether the holder's group runs without a member that counts: what is written does not reach it. A report of another
+ * revision may be of the time before it came in. */
+static bool is_left_out(const struct place *place, const struct group *group, const struct ld *ld)
+{
+	const struct member_status *member = status_of(place, ld), *other;
+
+	if (ld->state != LD_STATE_IN_SYNC || place->slot->phase != SLOT_PHASE_SERVING || member == NULL ||
+	    member->health != MEMBER_HEALTH_ABSENT || place->health->revision != place->view->volume->revision)
+		return false;
+	for (size_t m = 0; m < group->members.count; m++) {
+		other = status_of(place, &group->members.items[m]);
+		if (other != NULL && other->health == MEMBER_HEALTH_IN_SYNC)
+			return true;
+	}
+	return false; /* no group runs */
+}
+
 static uint64_t lost_ms(const struct place *place, const struct member_status *member)
 {
 	return member->path_lost_ms + (place->view->now_ms - place->health->received_ms);
@@ -35,16 +52,17 @@ enum verdict {
 	VERDICT_WELL,
 	VERDICT_DOUBTFUL, /* nothing that it could be given up for yet, but no reason to rely on it */
 	VERDICT_PATH_LOST,
-	VERDICT_MEDIUM,
+	VERDICT_MEDIUM, /* the group dropped it */
 };
 
-static enum verdict judge(const struct place *place, const struct ld *ld, struct online_step *step)
+static enum verdict judge(const struct place *place, const struct group *group, const struct ld *ld,
+			  struct online_step *step)
 {
 	const struct member_status *member = status_of(place, ld);
 	const struct online_node *node = node_of(place, ld);
 	uint64_t limit_ms;
 
-	if (member != NULL && member->health == MEMBER_HEALTH_FAILED)
+	if ((member != NULL && member->health == MEMBER_HEALTH_FAILED) || is_left_out(place, group, ld))
 		return VERDICT_MEDIUM;
 	/* The holder's kernel may take seconds to notice what the leader knows. */
 	if (node == NULL || node->health == HEALTH_OFFLINE)
@@ -65,7 +83,7 @@ static bool has_survivor(const struct place *place, const struct group *group)
 	for (size_t m = 0; m < group->members.count; m++) {
 		const struct ld *ld = &group->members.items[m];
 
-		if (ld->state == LD_STATE_IN_SYNC && judge(place, ld, NULL) == VERDICT_WELL)
+		if (ld->state == LD_STATE_IN_SYNC && judge(place, group, ld, NULL) == VERDICT_WELL)
 			return true;
 	}
 	return false;
@@ -82,7 +100,7 @@ static int give_up_group(const struct place *place, const struct group *group, e
 
 		if (ld->state != LD_STATE_IN_SYNC && ld->state != LD_STATE_REBUILDING)
 			continue;
-		if (judge(place, ld, step) != verdict)
+		if (judge(place, group, ld, step) != verdict)
 			continue;
 		if (survivor)
 			rv = online_ld_append(lds, ld->id, arena, error);
@@ -212,18 +230,26 @@ static int step_rebuilding(const struct place *place, const struct ld *ld, struc
 	const struct member_status *member = status_of(place, ld);
 	struct command_ld_in_sync *in_sync;
 
-	/* A report from before the rebuild began may say "in sync", too. */
+	/* A report from before the rebuild began may say "in sync", too; one that is ahead of what this leader knows is
+	 * of a time when it was. */
 	if (member == NULL || member->health != MEMBER_HEALTH_IN_SYNC || member->path_lost ||
-	    place->health->revision < place->view->volume->revision)
+	    place->health->revision != place->view->volume->revision)
 		return online_wait(step,
 				   arena_printf(arena, "ld%llu: node %s rebuilds it", (unsigned long long)ld->id,
 						place->slot->holder),
 				   error);
+	/* Nothing can have been copied to what its Disk Node does not export. */
+	if (!online_export_confirmed(place->view, ld->disk, place->index, true))
+		return online_wait_export(place->view, ld->disk, place->index, arena, step, error);
 	step->command = online_command(arena, sizeof(*in_sync), &in_sync, error);
 	if (step->command == NULL)
 		return error->code;
 	*in_sync = (struct command_ld_in_sync){
-		.volume = place->view->volume->id, .slot = place->index, .epoch = place->slot->epoch, .ld = ld->id
+		.volume = place->view->volume->id,
+		.slot = place->index,
+		.epoch = place->slot->epoch,
+		.ld = ld->id,
+		.revision = place->view->volume->revision,
 	};
 	step->command->ld_in_sync = in_sync;
 	return 0;

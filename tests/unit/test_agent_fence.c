@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -191,6 +192,40 @@ static void test_disk_node_fences(void **state)
 	rig_converge(&f.agent, &desired);
 	rig_golden("fence_disk_node_forgets", log_take(&f));
 	end(&f);
+}
+
+/* The simulated kernel outlives its process in a file: what an error target has for parameters, none, too. */
+static void test_parked_by_the_process_before(void **state)
+{
+	char path[] = "/tmp/dnvme-sim-XXXXXX";
+	struct fixture f;
+	struct desired desired;
+	struct error error = { 0 };
+	int file = mkstemp(path);
+
+	(void)state;
+	assert_true(file >= 0);
+	close(file);
+	assert_int_equal(unlink(path), 0); /* it is read if it is there */
+	memset(&f, 0, sizeof(f));
+	assert_int_equal(kernel_sim_open(path, &f.agent.kernel, &error), 0);
+	assert_int_equal(kernel_sim_disk_add(f.agent.kernel, "/dev/vdb=4GiB", &error), 0);
+	f.volume = rig_volume_default();
+	disk_in_use(&f);
+	f.volume.moved_to = 3;
+	desired = rig_desired_disk(&f.arena, &f.volume, 1);
+	rig_converge(&f.agent, &desired);
+	rig_agent_restart(&f.agent);
+	f.agent.kernel->operations->close(f.agent.kernel);
+	assert_int_equal(kernel_sim_open(path, &f.agent.kernel, &error), 0);
+	log_take(&f);
+	rig_converge(&f.agent, &desired);
+	assert_string_equal(log_take(&f), "--\n");
+	desired.exports.items[0].parked.count = 0;
+	rig_converge(&f.agent, &desired);
+	rig_golden("fence_disk_node_forgets", log_take(&f));
+	end(&f);
+	assert_int_equal(unlink(path), 0);
 }
 
 static void test_disk_node_was_rebooted(void **state)
@@ -446,7 +481,7 @@ static struct object_status_list statuses(struct fixture *f, const struct desire
 
 static void test_status_of_consumers(void **state)
 {
-	struct desired desired, gone = rig_desired_nothing(&(struct arena){ 0 }, "cn2");
+	struct desired desired, gone;
 	struct object_status_list list;
 	struct fixture f;
 
@@ -767,6 +802,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_disk_node_fences),
+		cmocka_unit_test(test_parked_by_the_process_before),
 		cmocka_unit_test(test_disk_node_was_rebooted),
 		cmocka_unit_test(test_labels_refuse),
 		cmocka_unit_test(test_label_changed_before_it_is_raised),

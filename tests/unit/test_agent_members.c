@@ -89,6 +89,18 @@ static struct desired desired_make(struct fixture *f, enum ld_state state, uint6
 	return desired;
 }
 
+/* The same of three copies, with members 1 and 2 in states. */
+static struct desired desired_of_three(struct fixture *f, enum ld_state one, uint64_t one_ms, enum ld_state two,
+				       uint64_t two_ms)
+{
+	struct desired desired = desired_make(f, one, one_ms);
+	struct desired_member *member = &desired.volumes.items[0].legs.items[0].groups.items[0].members.items[2];
+
+	member->state = two;
+	member->since_ms = two_ms;
+	return desired;
+}
+
 static void formatted(struct fixture *f)
 {
 	struct desired desired;
@@ -350,6 +362,121 @@ static void test_another_rebuild_begins_anew(void **state)
 	log_take(f);
 	desired = desired_make(f, LD_STATE_REBUILDING, 9);
 	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_ABSENT);
+}
+
+/* Once it was called in sync, the leader may commit that at any moment: from then on it must not miss a write. */
+static void test_complete_and_another_leaves(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	const char *log;
+	bool forgotten = false;
+
+	f->volume.copies = f->volume.disks = 3;
+	formatted(f);
+	desired = desired_of_three(f, LD_STATE_STALE, 4, LD_STATE_STALE, 4);
+	rig_converge(&f->agent, &desired);
+	desired = desired_of_three(f, LD_STATE_REBUILDING, 5, LD_STATE_REBUILDING, 5);
+	rig_converge(&f->agent, &desired);
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_IN_SYNC);
+	assert_int_equal(member_get(f, &desired, 2).health, MEMBER_HEALTH_IN_SYNC);
+	/* The other one is given up: it leaves by a table of those that the leader calls in sync. */
+	desired = desired_of_three(f, LD_STATE_REBUILDING, 5, LD_STATE_STALE, 6);
+	assert_contains(plan_text(f, &desired), " - - - -\n");
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_REBUILDING);
+	/* … or begins anew. Whether it does is not known before its label is. */
+	desired = desired_of_three(f, LD_STATE_REBUILDING, 5, LD_STATE_REBUILDING, 7);
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_REBUILDING);
+	for (size_t i = 0; i < f->agent.labels.count && !forgotten; i++) {
+		if (strcmp(f->agent.labels.items[i].device, "dnvme-label-ld3") != 0)
+			continue;
+		f->agent.labels.items[i] = f->agent.labels.items[--f->agent.labels.count];
+		forgotten = true;
+	}
+	assert_true(forgotten);
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_REBUILDING);
+	log_take(f);
+	rig_converge(&f->agent, &desired);
+	log = log_take(f);
+	assert_contains(log, " - - - -\n");
+	assert_contains(log, "rebuild 1 rebuild 2");
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_IN_SYNC);
+}
+
+static void test_complete_and_another_comes(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	const char *log;
+
+	f->volume.copies = f->volume.disks = 3;
+	formatted(f);
+	desired = desired_of_three(f, LD_STATE_STALE, 4, LD_STATE_STALE, 4);
+	rig_converge(&f->agent, &desired);
+	desired = desired_of_three(f, LD_STATE_REBUILDING, 5, LD_STATE_STALE, 4);
+	rig_converge(&f->agent, &desired);
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_IN_SYNC);
+	log_take(f);
+	/* The table with the other one would say "rebuild" of that one only. */
+	desired = desired_of_three(f, LD_STATE_REBUILDING, 5, LD_STATE_REBUILDING, 6);
+	for (int i = 0; i < 5; i++) {
+		rig_wave(&f->agent, &desired);
+		assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_IN_SYNC);
+	}
+	log = log_take(f);
+	assert_lacks(log, "reload");
+	assert_contains(log, "a rebuild in " RAID " waits for the one that is going on");
+	desired = desired_of_three(f, LD_STATE_IN_SYNC, 7, LD_STATE_REBUILDING, 6);
+	rig_converge(&f->agent, &desired);
+	log = log_take(f);
+	assert_contains(log, "0 rebuild 2 region_size");
+	assert_lacks(log, "- -\n");
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_IN_SYNC);
+	assert_int_equal(member_get(f, &desired, 2).health, MEMBER_HEALTH_IN_SYNC);
+}
+
+/* Each way in which "complete" may be about something else than the member's present rebuild. */
+static void test_complete_of_another_time(void **state)
+{
+	struct fixture *f = *state;
+	struct desired complete, desired;
+	struct ld_label *label = NULL;
+	struct error error;
+
+	formatted(f);
+	complete = desired_make(f, LD_STATE_STALE, 4);
+	rig_converge(&f->agent, &complete);
+	complete = desired_make(f, LD_STATE_REBUILDING, 5);
+	rig_converge(&f->agent, &complete);
+	assert_int_equal(member_get(f, &complete, 1).health, MEMBER_HEALTH_IN_SYNC);
+	for (size_t i = 0; i < f->agent.labels.count; i++) {
+		if (strcmp(f->agent.labels.items[i].device, "dnvme-label-ld2") == 0)
+			label = f->agent.labels.items[i].label;
+	}
+	assert_non_null(label);
+	/* A later rebuild, an earlier one. */
+	desired = desired_make(f, LD_STATE_REBUILDING, 6);
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_ABSENT);
+	desired = desired_make(f, LD_STATE_REBUILDING, 4);
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_ABSENT);
+	/* Given up, and it is still in the group. */
+	desired = desired_make(f, LD_STATE_STALE, 6);
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_ABSENT);
+	/* Another epoch: the group of this one does not run yet. */
+	desired = desired_make(f, LD_STATE_REBUILDING, 5);
+	desired.volumes.items[0].legs.items[0].epoch = 2;
+	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_ABSENT);
+	assert_int_equal(member_get(f, &desired, 0).health, MEMBER_HEALTH_ABSENT);
+	/* The label of an earlier epoch, or not complete. */
+	label->epoch = 9;
+	assert_int_equal(member_get(f, &complete, 1).health, MEMBER_HEALTH_ABSENT);
+	label->epoch = 1;
+	label->formatted = false;
+	assert_int_equal(member_get(f, &complete, 1).health, MEMBER_HEALTH_REBUILDING);
+	label->formatted = true;
+	/* The label says so, the kernel does not. */
+	assert_int_equal(kernel_sim_member_fail(f->agent.kernel, RAID, 1, &error), 0);
+	assert_int_equal(member_get(f, &complete, 1).health, MEMBER_HEALTH_FAILED);
 }
 
 static void test_new_member_needs_no_label(void **state)
@@ -687,6 +814,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_incomplete_superblock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_rebuilt_is_not_assembled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_rebuild_begins_anew, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_complete_and_another_leaves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_complete_and_another_comes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_complete_of_another_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_new_member_needs_no_label, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rebuild_waits_for_resync, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_label_of_another_epoch, setup, teardown),

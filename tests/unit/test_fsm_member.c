@@ -92,7 +92,7 @@ static void test_refused(void **state)
 	const char *both[] = { "ld1", "ld2" };
 	struct command_lds_stale stale = { 1, 0, 1, STALE_REASON_MEDIUM, { 2, both } };
 	struct command_ld_rebuild rebuild = { 1, 0, 7, 2, false };
-	struct command_ld_in_sync in_sync = { 1, 0, 7, 2 };
+	struct command_ld_in_sync in_sync = { 1, 0, 7, 2, 1 };
 	struct command_ld_replace replace = { 1, 0, 7, 2, 5 };
 	struct rig rig;
 	uint64_t id, revision;
@@ -120,6 +120,38 @@ static void test_refused(void **state)
 	assert_int_equal(fsm_revision(rig.fsm), revision);
 	rig_delete(&rig, "db1");
 	rig_refused(rig_stale(&rig, id, 0, "ld1", STALE_REASON_MEDIUM), ERROR_FAILED_PRECONDITION, "not online");
+	rig_close(&rig);
+}
+
+/* The leader heard that a rebuild was complete, and before that is committed another one has begun: it may have been
+ * deposed meanwhile, or not have applied all that its predecessor did. */
+static void test_in_sync_of_another_time(void **state)
+{
+	struct command_ld_in_sync in_sync = { 1, 0, 1, 2, 0 };
+	struct command command = { .ld_in_sync = &in_sync };
+	struct rig rig;
+	uint64_t id, first_ms;
+
+	(void)state;
+	id = make(&rig);
+	rig.time_ms = 9000;
+	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST).code, 0);
+	assert_int_equal(rig_rebuild(&rig, id, 0, 2, false).code, 0);
+	first_ms = rig_member(&rig, id, 0, 0, 1).since_ms;
+	in_sync.revision = rig_volume(&rig, id).revision;
+	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST).code, 0);
+	rig_refused(rig_apply(&rig, command), ERROR_CONFLICT, "ld2 is stale, not rebuilding");
+	/* The clock of the next leader is behind: a rebuild never has the moment of another one. */
+	rig.time_ms = first_ms - 1;
+	assert_int_equal(rig_rebuild(&rig, id, 0, 2, false).code, 0);
+	assert_true(rig_member(&rig, id, 0, 0, 1).since_ms > first_ms);
+	rig_refused(rig_apply(&rig, command), ERROR_CONFLICT, "is where ld2 was in sync");
+	ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_REBUILDING, STALE_REASON_PATH_LOST, false);
+	in_sync.revision = rig_volume(&rig, id).revision;
+	assert_int_equal(rig_apply(&rig, command).code, 0);
+	ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_IN_SYNC, STALE_REASON_PATH_LOST, false);
+	rig_check(&rig);
+	rig_compare_replay(&rig);
 	rig_close(&rig);
 }
 
@@ -383,10 +415,10 @@ static void test_reboot(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lost_and_back), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_move),	      cmocka_unit_test(test_replace),
-		cmocka_unit_test(test_leaving_heard), cmocka_unit_test(test_release_order),
-		cmocka_unit_test(test_reboot),
+		cmocka_unit_test(test_lost_and_back), cmocka_unit_test(test_in_sync_of_another_time),
+		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_move),
+		cmocka_unit_test(test_replace),	      cmocka_unit_test(test_leaving_heard),
+		cmocka_unit_test(test_release_order), cmocka_unit_test(test_reboot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

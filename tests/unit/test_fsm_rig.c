@@ -332,7 +332,7 @@ struct outcome rig_rebuild(struct rig *rig, uint64_t id, uint64_t slot, uint64_t
 
 struct outcome rig_in_sync(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld)
 {
-	struct command_ld_in_sync in_sync = { id, slot, epoch_of(rig, id, slot), ld };
+	struct command_ld_in_sync in_sync = { id, slot, epoch_of(rig, id, slot), ld, rig_volume(rig, id).revision };
 
 	return rig_apply(rig, (struct command){ .ld_in_sync = &in_sync });
 }

@@ -226,11 +226,17 @@ static void test_in_sync(void **state)
 	assert_int_equal(in_sync->slot, 0);
 	assert_int_equal(in_sync->epoch, 1);
 	assert_int_equal(in_sync->ld, 1);
+	assert_int_equal(in_sync->revision, rig.volume.revision);
 	/* What was said before the rebuild began, or in another epoch, is about another member than this. */
 	rig.volume.revision++;
 	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED);
 	rig_member(&rig, C1, member);
 	rig_expect_command(&rig, members_step);
+	/* Ahead of what this leader has applied: by then it was in sync, and who knows what happened since. */
+	rig.volume.revision--;
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig.volume.revision++;
 	rig.slots[0].epoch = 2;
 	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
 	rig.slots[0].epoch = 1;
@@ -238,6 +244,66 @@ static void test_in_sync(void **state)
 	member.path_lost = true;
 	rig_member(&rig, C1, member);
 	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig_close(&rig);
+}
+
+/* Whatever the holder says: nothing can have been copied to what is not exported. */
+static void test_in_sync_needs_its_export(void **state)
+{
+	const enum object_state states[] = { OBJECT_STATE_ABSENT, OBJECT_STATE_PENDING, OBJECT_STATE_FAILED };
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.lds[0].state = LD_STATE_REBUILDING;
+	rig_member(&rig, C1, (struct member_status){ .ld = 1, .health = MEMBER_HEALTH_IN_SYNC });
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", states[i]);
+		rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 says");
+	}
+	/* What it said before the rebuild began, or in its session before. */
+	rig_say_at(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED, rig.volume.revision - 1);
+	rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 is at revision");
+	reported_clear(&rig.reported[N1]);
+	rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 has not reported it yet");
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED);
+	assert_non_null(rig_expect_command(&rig, members_step)->ld_in_sync);
+	/* The holder's session is another one, and says nothing yet. */
+	reported_clear(&rig.reported[C1]);
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig_close(&rig);
+}
+
+/* It is called in sync, and the holder's group runs without it: what is written does not reach it. */
+static void test_left_out(void **state)
+{
+	struct member_status both[] = { { .ld = 1, .health = MEMBER_HEALTH_ABSENT },
+					{ .ld = 2, .health = MEMBER_HEALTH_IN_SYNC } };
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_members(&rig, C1, both, 2);
+	expect_stale(&rig, "ld1", STALE_REASON_MEDIUM);
+	/* It is nobody's survivor either. */
+	rig.lds[2].disk = 3; /* the other slot has nothing on n2 */
+	rig_offline(&rig, N2);
+	rig_expect_wait(&rig, members_step, "is lost, and no other copy is well");
+	rig.nodes[N2].health = HEALTH_ONLINE;
+	/* A report of before it came in, of another epoch, or while the group is made. */
+	rig.volume.revision++;
+	rig_expect_wait(&rig, members_step, NULL);
+	rig.volume.revision--;
+	rig.slots[0].epoch = 2;
+	rig_expect_wait(&rig, members_step, NULL);
+	rig.slots[0].epoch = 1;
+	rig.slots[0].phase = SLOT_PHASE_ASSEMBLING;
+	rig_expect_wait(&rig, members_step, NULL);
+	rig.slots[0].phase = SLOT_PHASE_SERVING;
+	/* No group runs at all. */
+	both[1].health = MEMBER_HEALTH_ABSENT;
+	rig_members(&rig, C1, both, 2);
+	rig_expect_wait(&rig, members_step, NULL);
 	rig_close(&rig);
 }
 
@@ -344,7 +410,8 @@ int main(void)
 		cmocka_unit_test(test_path_lost),    cmocka_unit_test(test_node_offline),
 		cmocka_unit_test(test_one_is_back),  cmocka_unit_test(test_medium),
 		cmocka_unit_test(test_rebuild_lost), cmocka_unit_test(test_rebuild),
-		cmocka_unit_test(test_in_sync),	     cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_in_sync),	     cmocka_unit_test(test_in_sync_needs_its_export),
+		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_leaving),	     cmocka_unit_test(test_failing_allocations),
 	};
 

@@ -70,6 +70,18 @@ static int state_regrow(struct sim_kernel *this)
 	LIST_REGROW(&this->arena, &observed->disks);
 	LIST_REGROW(&this->arena, &this->state.blocks);
 	LIST_REGROW(&this->arena, &this->state.thins);
+	/* The codec leaves out what is empty, and an error target has no parameters: they are "" here, as when the
+	 * device was made. */
+	for (size_t i = 0; i < observed->dms.count; i++) {
+		const struct observed_target_list *table = &observed->dms.items[i].targets;
+
+		for (size_t j = 0; j < table->count; j++) {
+			if (table->items[j].params == NULL)
+				table->items[j].params = "";
+		}
+		if (observed->dms.items[i].uuid == NULL)
+			observed->dms.items[i].uuid = "";
+	}
 	for (size_t i = 0; i < observed->ports.count; i++) {
 		LIST_REGROW(&this->arena, &observed->ports.items[i].subsystems);
 		LIST_REGROW(&this->arena, &observed->ports.items[i].groups);
