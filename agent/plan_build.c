@@ -270,6 +270,8 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		return -1;
 	action->name = wanted->name;
 	action->table = resolved;
+	/* What comes behind it in this lane finds it as wanted, or is not reached. */
+	planner->created[wanted - planner->target->dms.items] = !dm->lets_go;
 	return 0;
 }
 

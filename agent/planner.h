@@ -26,12 +26,12 @@ struct planner {
 	const struct target *target;
 	struct arena *arena;
 	struct plan *plan;
-	struct planner_dm *dms;	    /* as observed->dms */
-	const size_t *dms_by_name;  /* sorted indexes */
-	size_t *wanted_by_name;	    /* sorted indexes into target->dms */
-	bool *created;		    /* as target->dms: planned in this wave */
-	bool *held;		    /* as target->dms: its label forbids to export it, or is not known */
-	bool *unlinked;		    /* as observed->subsystems: planned in this wave */
+	struct planner_dm *dms;	   /* as observed->dms */
+	const size_t *dms_by_name; /* sorted indexes */
+	size_t *wanted_by_name;	   /* sorted indexes into target->dms */
+	bool *created;	/* as target->dms: made, or changed to be as wanted, earlier in this wave and its lane */
+	bool *held;	/* as target->dms: its label forbids to export it, or is not known */
+	bool *unlinked; /* as observed->subsystems: planned in this wave */
 	struct planner_edge *edges; /* sorted by device */
 	size_t edge_count;
 };
