@@ -332,11 +332,9 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 				      "a device %s exists that is not ours", wanted->name);
 	if (result == 0 && wanted->guard != NULL)
 		result = planner_build_guard(this->planner, wanted);
-	if (result != 0 || wanted->leg == NULL || !wanted->leg->format ||
-	    (wanted->name != wanted->leg->thin && wanted->name != wanted->leg->top))
+	if (result != 0 || wanted->leg == NULL || !wanted->leg->format || wanted->name != wanted->leg->thin)
 		return result;
-	if (wanted->name == wanted->leg->thin)
-		result = labels_write(this, wanted, dm != NULL && dm->ready);
+	result = labels_write(this, wanted, dm != NULL && dm->ready);
 	/* Until its labels are written, nothing outside this lane may use it. */
 	if (dm != NULL && dm->ready && this->leg == wanted->leg && this->decision == LEG_NEW) {
 		dm->ready = false;

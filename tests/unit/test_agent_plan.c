@@ -162,6 +162,34 @@ static void test_strict(void **state)
 	assert_empty(f);
 }
 
+/* Whatever became of the labels: while they are to be written, nothing in another lane begins to use the leg. */
+static void test_strict_waits_for_labels(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	struct error error;
+	char *text;
+
+	f->volume.format = f->volume.strict = true;
+	f->volume.top_wanted = false;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
+	rig_agent_restart(&f->agent);
+	assert_int_equal(f->agent.kernel->operations->block_zero(f->agent.kernel, "dnvme-label-ld1", 0, 4096, &error),
+			 0);
+	f->volume.top_wanted = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	for (text = rig_plan_text(&f->agent, &desired); strstr(text, "label   write") == NULL;
+	     text = rig_plan_text(&f->agent, &desired)) {
+		free(text);
+		assert_int_not_equal(rig_wave(&f->agent, &desired), 0);
+	}
+	assert_lacks(text, "dm      create     dnvme-volume-v1");
+	assert_contains(text, "dnvme-volume-v1 waits for dnvme-durable-v1.l0");
+	free(text);
+	rig_converge(&f->agent, &desired);
+}
+
 /* Without the target the leg is not used at all, rather than without the promise. */
 static void test_strict_without_the_target(void **state)
 {
@@ -583,6 +611,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_disk_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_strict_waits_for_labels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict_without_the_target, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller_reassembles, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_everything_goes_at_once, setup, teardown),
