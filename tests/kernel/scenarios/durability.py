@@ -2,7 +2,7 @@
 """First writes to fresh blocks, and a controller that dies in the middle of them."""
 import witness
 from rig import Failure, Shape
-from scenario import SHAPE, await_moved, busiest, finish, scenario, serve
+from scenario import SHAPE, await_moved, busiest, finish, must, scenario, serve
 
 WRITES = 60
 CAPABLE = Shape(dn=SHAPE.dn, cn=SHAPE.cn, host=SHAPE.host, racks=SHAPE.racks, writethrough=True)
@@ -33,6 +33,10 @@ def strict(rig):
     """Thin, and acknowledged when it is durable: nothing is lost."""
     witnesses, victim = fresh_then_crash(rig, provision="thin", durability="strict")
     witness.progress(witnesses, 20)
+    # NAME: START LENGTH writethrough FORCED …
+    status = rig.sh(rig.holder("vol"), "dmsetup status --noflush --target writethrough").split()
+    must(len(status) > 4 and int(status[4]) > 0, f"no write was forced: {status}")
+    rig.say(f"{status[4]} writes were forced by the new holder")
     rig.boot(victim)
     finish(rig, witnesses)
 
