@@ -145,6 +145,7 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 		.sent = on_sent,
 		.answered = on_answered,
 	};
+	bool writethrough = false;
 	int code;
 
 	memset(agent, 0, sizeof(*agent));
@@ -174,7 +175,11 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 		return error_set_nomem(error);
 	if (!with_session)
 		return 0;
-	agent->session = session_make(&agent->loop, options, agent->store, &session_events);
+	/* Once: who loads the module later starts the agent again, which disturbs nothing. */
+	if (!options->storage_only &&
+	    kernel->operations->dm_has_target(kernel, KERNEL_WRITETHROUGH, &writethrough, error) != 0)
+		return (int)error->code;
+	agent->session = session_make(&agent->loop, options, writethrough, agent->store, &session_events);
 	if (agent->session == NULL)
 		return error_set_nomem(error);
 	if (options->storage_only)

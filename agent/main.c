@@ -31,6 +31,8 @@ static int kernel_open(const struct options *options, struct kernel **ret_kernel
 
 	if (code == 0 && options->backend == OPTIONS_BACKEND_SIM)
 		kernel_sim_labels_assume(kernel);
+	if (code == 0 && options->sim_no_writethrough)
+		kernel_sim_writethrough_lack(kernel);
 	for (size_t i = 0; code == 0 && i < options->sim_disks.count; i++) {
 		code = kernel_sim_disk_add(kernel, options->sim_disks.items[i], error);
 		if (code != 0)

@@ -46,6 +46,7 @@ enum {
 	KEY_BACKEND,
 	KEY_SIM_DISK,
 	KEY_SIM_STATE,
+	KEY_SIM_NO_WRITETHROUGH,
 	KEY_CHECK,
 	KEY_JSON,
 	KEY_OBSERVED,
@@ -71,6 +72,8 @@ static const struct setting settings[] = {
 	  "disk of the simulated kernel; may be repeated" },
 	{ "sim-state", KEY_SIM_STATE, KIND_TEXT, AT(sim_state), 0, 0, true, "FILE",
 	  "where the simulated kernel lives on when the agent ends" },
+	{ "sim-no-writethrough", KEY_SIM_NO_WRITETHROUGH, KIND_FLAG, AT(sim_no_writethrough), 0, 0, true, NULL,
+	  "the simulated kernel has no write-through target" },
 	{ "log-level", 'L', KIND_LOG_LEVEL, AT(log_level), 0, 0, true, "LEVEL",
 	  "error, warning, notice, info (default) or debug" },
 	{ "json", KEY_JSON, KIND_FLAG, AT(json), 0, 0, false, NULL, "observe: print JSON, as --observed reads it" },
@@ -335,8 +338,10 @@ static int check(const struct options *options, struct error *error)
 	}
 	if ((options->command == OPTIONS_PLAN || options->command == OPTIONS_APPLY) && options->desired_path == NULL)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "--desired is missing");
-	if (options->backend == OPTIONS_BACKEND_LINUX && (options->sim_disks.count > 0 || options->sim_state != NULL))
-		return error_set(error, ERROR_INVALID_ARGUMENT, "--sim-disk and --sim-state need --backend sim");
+	if (options->backend == OPTIONS_BACKEND_LINUX &&
+	    (options->sim_disks.count > 0 || options->sim_state != NULL || options->sim_no_writethrough))
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+				 "--sim-disk, --sim-state and --sim-no-writethrough need --backend sim");
 	return 0;
 }
 

@@ -29,6 +29,7 @@ struct options {
 	enum options_backend backend;
 	struct string_list sim_disks;
 	const char *sim_state;
+	bool sim_no_writethrough;
 	enum log_level log_level;
 	bool check_only;
 	bool json; /* observe */

@@ -44,8 +44,8 @@ static bool starts_with(const char *text, const char *prefix, const char **ret_r
 	return true;
 }
 
-static const char *const leg_kinds[] = { "label-",    "raidmeta-", "raiddata-", "raid-",
-					 "thinmeta-", "thindata-", "pool-",	"thin-" };
+static const char *const leg_kinds[] = { "label-",    "raidmeta-", "raiddata-", "raid-",   "thinmeta-",
+					 "thindata-", "pool-",	   "thin-",	"durable-" };
 
 /* "v2.s0.nodeb" from "v2.l0.s0.nodeb". */
 static bool consumer_id(const char *text, const char *end, char *ret_id, size_t size)

@@ -11,7 +11,7 @@
  *   nvmet …:slot:d1.v2.s0:e1                          export         d1.v2.s0
  *   import of …:slot:d1.v2.s0:e1                      volume v2      import d1.v2.s0
  *   dm label, raidmeta, raiddata, raid, thinmeta,
- *      thindata, pool, thin, id v2.l0[…]              volume v2      v2.l0
+ *      thindata, pool, thin, durable, id v2.l0[…]     volume v2      v2.l0
  *   dm leg, uuid …-leg-v2.l0.s0.nodeb-e1              v2.s0.nodeb    v2.l0
  *   dm parked, uuid …-parked-v2.l0.s0.nodeb-e0        v2.s0.nodeb    v2.s0.nodeb
  *   nvmet …:leg:v2.s0.nodeb                           v2.s0.nodeb    v2.s0.nodeb

@@ -51,7 +51,7 @@ struct session {
 	char cluster[17];
 	uint32_t msgid;
 	uint64_t heartbeat_ms, sequence;
-	bool started, closing, got_whole;
+	bool started, closing, got_whole, writethrough;
 	struct arena inventory_arena;
 	struct observed_disk_list disks;
 	struct reported reported;
@@ -140,6 +140,7 @@ static void send_hello(struct session *this)
 		.version = DNVME_VERSION,
 		.protocol = PROTOCOL_VERSION,
 		.storage_only = options->storage_only,
+		.writethrough = this->writethrough,
 	};
 	struct arena arena = ARENA_INIT;
 	struct error error = { 0 };
@@ -379,8 +380,8 @@ static void try_next(struct session *this)
 
 /* --- the door --- */
 
-struct session *session_make(uv_loop_t *loop, const struct options *options, struct desired_store *store,
-			     const struct session_events *events)
+struct session *session_make(uv_loop_t *loop, const struct options *options, bool writethrough,
+			     struct desired_store *store, const struct session_events *events)
 {
 	struct session *this = calloc(1, sizeof(*this));
 
@@ -388,6 +389,7 @@ struct session *session_make(uv_loop_t *loop, const struct options *options, str
 		return NULL;
 	this->loop = loop;
 	this->options = options;
+	this->writethrough = writethrough;
 	this->store = store;
 	this->events = *events;
 	this->backoff_ms = BACKOFF_FIRST_MS;

@@ -32,9 +32,9 @@ struct session_events {
 	void (*answered)(void *data, uint64_t sequence);
 };
 
-/* NULL when memory is exhausted. Options and store are borrowed. */
-struct session *session_make(uv_loop_t *loop, const struct options *options, struct desired_store *store,
-			     const struct session_events *events);
+/* NULL when memory is exhausted. Options and store are borrowed. `writethrough`: the kernel has that target. */
+struct session *session_make(uv_loop_t *loop, const struct options *options, bool writethrough,
+			     struct desired_store *store, const struct session_events *events);
 
 /* Begin to connect, or nothing if it has begun. `disks` is the first inventory (copied). */
 void session_start(struct session *session, const struct observed_disk_list *disks);

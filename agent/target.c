@@ -358,7 +358,8 @@ static int stripe_add(struct target_builder *builder, const struct desired_volum
 		/* At most LIMIT_LEGS entries of 50 bytes: fits. */
 		if (leg->local)
 			used += (size_t)snprintf(params + used, sizeof(params) - used,
-						 " @" NAMES_DM_PREFIX "thin-%s.l%" PRIu64 " 0", owner->id, leg->index);
+						 " @" NAMES_DM_PREFIX "%s-%s.l%" PRIu64 " 0",
+						 leg->writethrough ? "durable" : "thin", owner->id, leg->index);
 		else
 			used += (size_t)snprintf(params + used, sizeof(params) - used, " %%%s 0", uuid);
 	}

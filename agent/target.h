@@ -27,7 +27,8 @@ struct target_leg {
 	bool format; /* wipe and format unless all labels say that this was done */
 	bool thick;  /* map every block before the labels are written */
 	struct owner owner;
-	const char *thin;		 /* dm name of the thin device, which is made last */
+	const char *thin;		 /* dm name of the thin device: with it the leg is made, and is labelled */
+	const char *top;		 /* dm name of what all others use: the thin device, or what stands on it */
 	struct target_label_list labels; /* of the members in sync: they decide */
 };
 

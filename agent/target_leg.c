@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A leg from its LDs up to the thin device.
+ * A leg from its LDs up to the thin device, and what stands on that.
  *
  *   LD a        | label | raid metadata | raid data |         LD b  | label | raid metadata | raid data |
  *   group       raid1 over (metadata, data) of each member, or a plain linear when there is one copy
  *   thin meta   linear over the heads of all groups           thin data   linear over what is behind them
- *   pool, thin device 0, one linear for each consumer
+ *   pool, thin device 0, write-through where durability is strict, one linear for each consumer
  */
 #include "agent/target.h"
 
@@ -287,8 +287,23 @@ static int pool_add(struct leg_builder *this, const char *metadata, const char *
 	dm->leg = this->target;
 	dm->message_device = pool;
 	dm->message = "create_thin 0";
-	this->target->thin = dm->name;
+	this->target->thin = this->target->top = dm->name;
 	return target_table_add(builder->arena, &dm->table, SECTORS(this->leg->size_bytes), "thin", "@%s 0", pool);
+}
+
+/* Every write is forced, whether its block is mapped or not: so it survives a volatile cache of a disk, too. */
+static int durable_add(struct leg_builder *this)
+{
+	struct target_dm *dm =
+		target_dm_add(this->builder, &this->target->owner, "durable", this->id, this->id, this->leg->epoch);
+
+	if (dm == NULL)
+		return -1;
+	dm->role = TARGET_DM_STORE;
+	dm->leg = this->target;
+	this->target->top = dm->name;
+	return target_table_add(this->builder->arena, &dm->table, SECTORS(this->leg->size_bytes), KERNEL_WRITETHROUGH,
+				"@%s", this->target->thin);
 }
 
 static int consumers_add(struct leg_builder *this)
@@ -308,7 +323,7 @@ static int consumers_add(struct leg_builder *this)
 		snprintf(id, sizeof(id), "%s.s%" PRIu64 ".%s", this->id, this->leg->slot, consumer->node);
 		dm = target_dm_add(this->builder, &owner, "leg", name, id, this->leg->epoch);
 		if (dm == NULL || target_table_add(this->builder->arena, &dm->table, SECTORS(this->leg->size_bytes),
-						   "linear", "@%s 0", this->target->thin) != 0)
+						   "linear", "@%s 0", this->target->top) != 0)
 			return -1;
 	}
 	return 0;
@@ -349,7 +364,7 @@ int target_leg_add(struct target_builder *builder, const struct desired_volume *
 	}
 	if (concatenation_add(&this, "thinmeta", true, parts, &metadata, &metadata_bytes) != 0 ||
 	    concatenation_add(&this, "thindata", false, parts, &data, &data_bytes) != 0 ||
-	    pool_add(&this, metadata, data, data_bytes) != 0)
+	    pool_add(&this, metadata, data, data_bytes) != 0 || (leg->writethrough && durable_add(&this) != 0))
 		return -1;
 	return consumers_add(&this);
 }

@@ -213,7 +213,8 @@ struct dnvme_node {
 	uint64_t heartbeat_age_ms;
 	size_t problem_count;
 	const struct dnvme_problem *const *problems;
-	int draining; /* its controllers are moved away */
+	int draining;	  /* its controllers are moved away */
+	int writethrough; /* its kernel has the write-through target: controllers of strict volumes may be there */
 };
 
 struct dnvme_disk {

@@ -112,6 +112,7 @@ static int nodes_view(struct arena *arena, const struct node_status *list, size_
 		items[i].cordoned = node->cordoned;
 		items[i].draining = node->draining;
 		items[i].storage_only = node->storage_only;
+		items[i].writethrough = node->writethrough;
 		items[i].controllers = node->controllers;
 		items[i].heartbeat_age_ms = list[i].heartbeat_age_ms;
 	}

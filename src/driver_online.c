@@ -21,6 +21,7 @@ struct filling {
 	struct online_disk *disks;
 	size_t node_count, disk_count;
 	uint64_t now_ms;
+	bool strict;
 };
 
 static bool path_is_there(const struct agent *agent, const struct disk *disk)
@@ -61,6 +62,7 @@ static int node_add(struct filling *filling, const char *name, const struct onli
 				      .heard_ms = dnvmed->leader_since_ms,
 				      .cordoned = node.cordoned,
 				      .draining = node.draining,
+				      .unable = filling->strict && !node.writethrough,
 				      .controllers = node.controllers };
 	memcpy(made->boot_id, node.boot_id, sizeof(made->boot_id));
 	agent = agents_get(dnvmed, name);
@@ -133,7 +135,10 @@ static int disks_add(struct filling *filling, const struct volume *volume, struc
 int driver_online_view(struct dnvmed *dnvmed, const struct volume *volume, const struct moments *moments,
 		       struct arena *arena, struct online_view *ret_view, struct error *error)
 {
-	struct filling filling = { .dnvmed = dnvmed, .arena = arena, .now_ms = clock_boot_ms() };
+	struct filling filling = { .dnvmed = dnvmed,
+				   .arena = arena,
+				   .now_ms = clock_boot_ms(),
+				   .strict = volume->durability == DURABILITY_STRICT };
 	const struct online_node *node;
 	struct online_view view;
 	struct cluster cluster;
@@ -177,8 +182,8 @@ static int no_place(const struct error *reason, const char *what, struct arena *
 		    struct error *error)
 {
 	const char *first = step->waits_for != NULL ? step->waits_for : "";
-	const char *text = arena_printf(arena, "%.400s%s%s: %.500s", first, first[0] != '\0' ? "; " : "", what,
-					reason->message);
+	const char *text =
+		arena_printf(arena, "%.400s%s%s: %.500s", first, first[0] != '\0' ? "; " : "", what, reason->message);
 
 	online_look(step, PLACE_AGAIN_MS);
 	if (text == NULL)

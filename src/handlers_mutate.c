@@ -258,25 +258,6 @@ static int create_check(const struct volume_create_request *params, struct error
 	return 0;
 }
 
-/* Controllers of a strict volume need the write-through target: the others count as nodes that only store. */
-static int view_restrict(struct placement_view *view, const struct placement_request *wanted, struct error *error)
-{
-	uint64_t able = 0;
-
-	for (size_t i = 0; i < view->nodes.count; i++) {
-		if (!view->nodes.items[i].writethrough)
-			view->nodes.items[i].storage_only = true;
-		able += !view->nodes.items[i].storage_only;
-	}
-	if (able >= wanted->controllers + wanted->standbys)
-		return 0;
-	error_set(error, ERROR_FAILED_PRECONDITION,
-		  "durability: strict needs the write-through target in the kernels of %llu controllers, but only %llu "
-		  "nodes have it",
-		  (unsigned long long)(wanted->controllers + wanted->standbys), (unsigned long long)able);
-	return error_hint(error, "load the module dm-dnvme on the nodes and restart dnvme-agent, or use flush");
-}
-
 int volume_create_prepare(struct request *request, struct command *command, struct error *error)
 {
 	const struct volume_create_request *params = request->params;
@@ -290,6 +271,7 @@ int volume_create_prepare(struct request *request, struct command *command, stru
 		.legs_per_controller = params->legs > 0 ? params->legs : 1,
 		.spread = params->spread != 0 ? params->spread : SPREAD_NODE,
 		.provision = params->provision != 0 ? params->provision : PROVISION_THICK,
+		.durability = params->durability,
 	};
 	struct placement_view view = { 0 };
 	struct volume existing;
@@ -314,11 +296,8 @@ int volume_create_prepare(struct request *request, struct command *command, stru
 	command->volume_create = record_make(request, sizeof(*command->volume_create), error);
 	if (command->volume_create == NULL)
 		return error->code;
-	if (params->durability == DURABILITY_STRICT && view_restrict(&view, &wanted, error) != 0)
-		return error->code;
 	if (placement_plan(&wanted, &view, &request->arena, command->volume_create, error) != 0)
 		return error->code;
-	command->volume_create->durability = params->durability;
 	return 0;
 }
 

@@ -30,6 +30,9 @@
 /* A path of which nothing was heard for so long is not there. Keep-alives are answered every second. */
 #define KERNEL_PATH_SILENCE_MS 1250
 
+/* The target of kmod/: a write is acknowledged when it is durable, its mapping included. */
+#define KERNEL_WRITETHROUGH "writethrough"
+
 /* What the other side exports when all is well. A real kernel finds out; a simulated one shows just this. */
 struct kernel_expected {
 	uint8_t uuid[16];
@@ -98,6 +101,10 @@ struct kernel_operations {
 	int (*dm_resume)(struct kernel *kernel, const char *name, struct error *error);
 	/* A message to the first target. "File exists" counts as done. */
 	int (*dm_message)(struct kernel *kernel, const char *name, const char *message, struct error *error);
+
+	/* Whether the kernel has a target of that type, or a module with it that it can load. May wait for the module.
+	 */
+	int (*dm_has_target)(struct kernel *kernel, const char *type, bool *ret_has, struct error *error);
 
 	/* Regions of a device-mapper device; durable when they return. `start` and `length` are multiples of 4096. */
 	int (*block_zero)(struct kernel *kernel, const char *name, uint64_t start, uint64_t length,

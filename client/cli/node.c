@@ -45,7 +45,7 @@ static int list_run(struct cli *cli, struct error *error)
 		return cli_prefix(error, "cannot list nodes");
 	if (cli->json)
 		return cli_print_json(schema_node_page(), &page, error);
-	table = table_new("NAME,ADDRESS,HEALTH,PLACEMENT,<CONTROLLERS,<PROBLEMS,LABELS,AGENT");
+	table = table_new("NAME,ADDRESS,HEALTH,PLACEMENT,<CONTROLLERS,STRICT,<PROBLEMS,LABELS,AGENT");
 	failed = table == NULL;
 	for (size_t i = 0; !failed && i < page.nodes.count; i++) {
 		const struct node_status *status = &page.nodes.items[i];
@@ -57,9 +57,10 @@ static int list_run(struct cli *cli, struct error *error)
 			 table_cell(line, 2, "%s", ENUM_NAME(health, status->health)) != 0 ||
 			 table_cell(line, 3, "%s", placement_text(node)) != 0 ||
 			 table_cell(line, 4, "%" PRIu64, node->controllers) != 0 ||
-			 table_cell(line, 5, "%zu", status->problems.count) != 0 ||
-			 table_cell(line, 6, "%s", labels_text(cli, &node->labels)) != 0 ||
-			 table_cell(line, 7, "%s", node->version != NULL ? node->version : "") != 0;
+			 table_cell(line, 5, "%s", node->writethrough ? "yes" : "no") != 0 ||
+			 table_cell(line, 6, "%zu", status->problems.count) != 0 ||
+			 table_cell(line, 7, "%s", labels_text(cli, &node->labels)) != 0 ||
+			 table_cell(line, 8, "%s", node->version != NULL ? node->version : "") != 0;
 	}
 	return failed ? error_set_nomem(error) : table_print(table, error);
 }
@@ -100,6 +101,9 @@ static int get_run(struct cli *cli, struct error *error)
 	printf("  address      %s:%" PRIu64 "\n", node->address, node->port);
 	printf("  labels       %s\n", node->labels.count > 0 ? labels_text(cli, &node->labels) : "none");
 	printf("  controllers  %" PRIu64 "\n", node->controllers);
+	printf("  durability   %s\n", node->writethrough
+					      ? "flush or strict"
+					      : "flush only: its kernel has no write-through target (kmod/README.md)");
 	printf("  agent        %s, last heard of %" PRIu64 " ms ago\n",
 	       node->version != NULL ? node->version : "unknown", status.heartbeat_age_ms);
 	if (status.inventory.count > 0) {

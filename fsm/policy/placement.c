@@ -192,7 +192,7 @@ static int controllers_choose(const struct plan *plan, struct command_volume_cre
 	if (nodes == NULL || names == NULL)
 		return error_set_nomem(error);
 	for (size_t i = 0; i < plan->site_count; i++) {
-		if (site_takes_data(&plan->sites[i]) && !plan->sites[i].node->storage_only)
+		if (placement_controller_obstacle(&plan->sites[i], plan->request->durability) == NULL)
 			nodes[count++] = plan->sites[i].node;
 	}
 	if (count > 0)
@@ -346,6 +346,7 @@ int placement_plan(const struct placement_request *request, const struct placeme
 		.legs_per_controller = request->legs_per_controller,
 		.spread = request->spread,
 		.provision = request->provision,
+		.durability = request->durability,
 		.stripe_bytes = LAYOUT_STRIPE_BYTES,
 	};
 	size_t legs;

@@ -16,6 +16,7 @@ struct placement_request {
 	uint64_t copies, controllers, standbys, legs_per_controller;
 	enum spread spread;
 	enum provision provision;
+	enum durability durability;
 };
 
 struct placement_view {
@@ -25,15 +26,14 @@ struct placement_view {
 	const enum health *health; /* by node, same order; NULL: all online. Only online nodes get anything. */
 };
 
-/* Fill in the command. Controllers: online, not cordoned, not storage_only, all of different colours, least loaded
- * first, ties by name. Groups: copies on different domains of `spread` (a node without that label is a domain of its
- * own), each disk not cordoned, on a node that is online and not cordoned,
- * with enough free extents (what this call already took counted), most free (relative) first, ties by id; the copies
- * of one group never share a node. A leg is one group; where the disks have no room for it, it becomes as few groups
- * of equal size as fit, on other disks as far as there are any. Everything in `ret_command` lives in `arena` or in
- * the arguments.
- * NO_CAPACITY, with a line per domain that says what is missing and a hint; INVALID_ARGUMENT for a size or a shape
- * that can never fit (naming the limit); INTERNAL when memory is exhausted. */
+/* Fill in the command. Controllers: online, not cordoned, not storage_only, with the write-through target where
+ * durability is strict, all of different colours, least loaded first, ties by name. Groups: copies on different domains
+ * of `spread` (a node without that label is a domain of its own), each disk not cordoned, on a node that is online and
+ * not cordoned, with enough free extents (what this call already took counted), most free (relative) first, ties by id;
+ * the copies of one group never share a node. A leg is one group; where the disks have no room for it, it becomes as
+ * few groups of equal size as fit, on other disks as far as there are any. Everything in `ret_command` lives in `arena`
+ * or in the arguments. NO_CAPACITY, with a line per domain that says what is missing and a hint; INVALID_ARGUMENT for a
+ * size or a shape that can never fit (naming the limit); INTERNAL when memory is exhausted. */
 int placement_plan(const struct placement_request *request, const struct placement_view *view, struct arena *arena,
 		   struct command_volume_create *ret_command, struct error *error);
 

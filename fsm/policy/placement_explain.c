@@ -35,6 +35,19 @@ const char *placement_site_obstacle(const struct site *site)
 	return site->node->cordoned ? "is cordoned" : NULL;
 }
 
+const char *placement_controller_obstacle(const struct site *site, enum durability durability)
+{
+	const char *obstacle = placement_site_obstacle(site);
+
+	if (obstacle != NULL)
+		return obstacle;
+	if (site->node->storage_only)
+		return "holds no controllers";
+	return durability == DURABILITY_STRICT && !site->node->writethrough
+		       ? "has a kernel without the write-through target"
+		       : NULL;
+}
+
 static uint64_t extents_size(const struct plan *plan, uint64_t extents)
 {
 	uint64_t bytes;
@@ -66,19 +79,22 @@ void placement_site_text(const struct plan *plan, const struct site *site, uint6
 int placement_explain_controllers(const struct plan *plan, size_t found, struct error *error)
 {
 	uint64_t wanted = plan->request->controllers + plan->request->standbys;
-	const struct node *cordoned = NULL;
+	bool strict = plan->request->durability == DURABILITY_STRICT;
+	const struct node *cordoned = NULL, *lacking = NULL;
 	uint64_t colours = 0;
 
 	error_set(error, ERROR_NO_CAPACITY,
-		  "cannot create volume \"%s\": %" PRIu64 " controllers%s need as many nodes of different colours, "
+		  "cannot create volume \"%s\": %" PRIu64 " controllers%s need as many nodes of different colours%s, "
 		  "there are %zu",
-		  plan->request->name, wanted, plan->request->standbys > 0 ? " and standbys" : "", found);
+		  plan->request->name, wanted, plan->request->standbys > 0 ? " and standbys" : "",
+		  strict ? " with the write-through target (durability is strict)" : "", found);
 	for (size_t i = 0; i < plan->site_count; i++) {
 		const struct site *site = &plan->sites[i];
-		const char *obstacle = placement_site_obstacle(site);
+		const char *obstacle = placement_controller_obstacle(site, plan->request->durability);
 
-		if (obstacle == NULL && site->node->storage_only)
-			obstacle = "holds no controllers";
+		if (lacking == NULL && obstacle != NULL &&
+		    placement_controller_obstacle(site, DURABILITY_FLUSH) == NULL)
+			lacking = site->node;
 		if (obstacle == NULL && colours & 1u << site->node->colour)
 			obstacle = "has the colour of another node";
 		if (obstacle != NULL)
@@ -88,7 +104,12 @@ int placement_explain_controllers(const struct plan *plan, size_t found, struct 
 		if (cordoned == NULL && site->health == HEALTH_ONLINE && site->node->cordoned)
 			cordoned = site->node;
 	}
-	if (cordoned != NULL)
+	if (lacking != NULL)
+		error_hint(error,
+			   "load dm-writethrough on %s (kmod/README.md) and restart its agent, or ask for durability "
+			   "flush",
+			   lacking->name);
+	else if (cordoned != NULL)
 		error_hint(error, "uncordon %s, add a node, or ask for fewer controllers", cordoned->name);
 	else
 		error_hint(error, "add a node, or ask for fewer controllers");

@@ -44,6 +44,8 @@ bool placement_seat_is_emptier(const struct seat *a, const struct seat *b);
 
 /* Why nothing at all is placed on the node; NULL when something may be. */
 const char *placement_site_obstacle(const struct site *site);
+/* Why no controller of a volume of such durability is placed on the node, whatever others are; NULL when one may be. */
+const char *placement_controller_obstacle(const struct site *site, enum durability durability);
 /* "n1 is 12 GiB short": how the node stands to an LD of `wanted` extents, by site.free_most. */
 void placement_site_text(const struct plan *plan, const struct site *site, uint64_t wanted, char *text, size_t size);
 /* "12 GiB": the largest unit in which it is whole or at least 10; rounded down or up. */

@@ -42,14 +42,12 @@ static const char *standby_obstacle(const struct standby *standby, const struct 
 {
 	const char *obstacle = placement_site_obstacle(site);
 
+	if (obstacle == NULL && names_have(standby->members, standby->member_count, site->node->name))
+		obstacle = "is a controller of it";
+	if (obstacle == NULL)
+		obstacle = placement_controller_obstacle(site, standby->volume->durability);
 	if (obstacle != NULL)
 		return obstacle;
-	if (names_have(standby->members, standby->member_count, site->node->name))
-		return "is a controller of it";
-	if (site->node->storage_only)
-		return "holds no controllers";
-	if (standby->volume->durability == DURABILITY_STRICT && !site->node->writethrough)
-		return "has a kernel without the write-through target";
 	if (standby->colours & 1u << site->node->colour)
 		return "has the colour of one of its controllers";
 	return NULL;

@@ -28,6 +28,7 @@ struct online_node {
 	uint64_t heard_ms;   /* when this leader heard of it last; if it never did: when it began to lead */
 	uint64_t offline_ms; /* how long it has been offline; 0 while it is not */
 	bool cordoned, draining;
+	bool unable;	      /* its kernel lacks what the volume's durability needs: it came up as another kernel */
 	uint64_t controllers; /* its load */
 	uint8_t boot_id[16];
 	const struct reported *reported; /* NULL: nothing */

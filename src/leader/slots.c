@@ -110,7 +110,7 @@ const struct online_node *slots_successor(const struct online_view *view, enum m
 		const struct controller *controller = &view->volume->controllers.items[i];
 		const struct online_node *node = online_node(view, controller->node);
 
-		if (controller->role != CONTROLLER_ROLE_STANDBY || !online_is(node, HEALTH_ONLINE))
+		if (controller->role != CONTROLLER_ROLE_STANDBY || !online_is(node, HEALTH_ONLINE) || node->unable)
 			continue;
 		if (reason == MOVE_REASON_DRAIN && (node->cordoned || node->draining))
 			continue;

@@ -20,8 +20,8 @@ int slots_step(const struct online_view *view, struct arena *arena, struct onlin
 /* Why a slot should have another holder (FAILOVER, DRAIN), or its holder begin anew (RESTART); 0: it need not. */
 enum move_reason slots_move_reason(const struct online_view *view, size_t slot, struct online_step *step);
 
-/* The standby that could take a slot over: online, least loaded; NULL when there is none. For a failover a node that is
- * cordoned or draining comes last; for a drain it does not count. */
+/* The standby that could take a slot over: online, able, least loaded; NULL when there is none. For a failover a node
+ * that is cordoned or draining comes last; for a drain it does not count. */
 const struct online_node *slots_successor(const struct online_view *view, enum move_reason reason);
 
 #endif

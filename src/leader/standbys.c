@@ -5,7 +5,7 @@
 
 static bool is_good(const struct online_node *node, struct online_step *step)
 {
-	if (node == NULL || node->draining)
+	if (node == NULL || node->draining || node->unable)
 		return false;
 	if (node->health != HEALTH_OFFLINE)
 		return true;

@@ -373,8 +373,9 @@ class Cluster:
 class SimAgent:
     """The real dnvme-agent over a kernel that is only in its memory; the kernel outlives the agent in a file."""
 
-    def __init__(self, cluster, name, disks=1, disk_bytes=64 * GIB):
+    def __init__(self, cluster, name, disks=1, disk_bytes=64 * GIB, options=()):
         self.cluster = cluster
+        self.options = list(options)
         self.name_ = name
         self.failure = None
         self.log_path = os.path.join(cluster.directory, f"{name}.log")
@@ -399,7 +400,7 @@ class SimAgent:
             f"--sim-state={self.state_path}",
             "--server=" + ",".join(server.api for server in self.cluster.servers),
             "--log-level=debug",
-        ] + self.disk_arguments()
+        ] + self.disk_arguments() + self.options
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

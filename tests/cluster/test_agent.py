@@ -43,6 +43,38 @@ class Agent(ClusterTest):
         self.assertEqual([self.ours(agent) for agent in agents], empty)
         cluster.check_replicas()
 
+    def test_strict(self):
+        """Controllers that promise durable writes need the target in their kernel; who loads it later is taken then."""
+        cluster = self.make(count=1)
+        lacks = ["--sim-no-writethrough"]
+        agents = [SimAgent(cluster, f"node{number}", options=lacks if number > 1 else []) for number in (1, 2, 3)]
+        for agent in agents:
+            self.wait_online(cluster, agent)
+            cluster.call("disk.add", {"node": agent.name_, "path": "/dev/sim0"})
+
+        def capable():
+            nodes = [status["node"] for status in cluster.call("node.list")["nodes"]]
+            return [node["name"] for node in nodes if node.get("writethrough")]
+
+        self.assertEqual(capable(), ["node1"])
+        params = {"name": "db", "size_bytes": GIB, "standbys": 1, "durability": "strict"}
+        create = lambda: cluster.call("volume.create", params)
+        without = "has a kernel without the write-through target"
+        self.refused("NO_CAPACITY", create, f"node2 {without}", f"node3 {without}", "load dm-writethrough on node2")
+        self.assertEqual(cluster.call("cluster.status").get("volumes", 0), 0)
+        agents[2].stop()
+        agents[2].options.clear()
+        agents[2].start()
+        wait_until("it is told", lambda: capable() == ["node1", "node3"])
+        create()
+        self.online(cluster, "db")
+        volume = cluster.call("volume.get", {"name": "db"})["volume"]
+        self.assertEqual(volume["durability"], "strict")
+        self.assertEqual({controller["node"] for controller in volume["controllers"]}, {"node1", "node3"})
+        holder = next(agent for agent in agents if agent.name_ == volume["slots"][0]["holder"])
+        devices = {dm["name"]: dm["targets"] for dm in json.loads(holder.observe())["dms"]}
+        self.assertEqual(devices["dnvme-durable-v1.l0"][0]["type"], "writethrough")
+
     def test_disk_with_a_filesystem(self):
         """What lies on a disk keeps it from being added, and is told; without it the disk is taken."""
         cluster = self.make(count=1)

@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--name", default=f"faults-{os.getpid()}", help="name of the rack")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="of random faults")
     parser.add_argument("--faults", type=int, default=50, help="how many random faults")
-    parser.add_argument("--module", help="the write-through target, built for the guests' kernel (dev rack module)")
+    parser.add_argument("--module", help="the write-through target, instead of building it (uml guests)")
     parser.add_argument("--hours", type=float, default=0, help="repeat for so long")
     parser.add_argument("--keep", action="store_true", help="leave the rack as it is when a scenario fails")
     parser.add_argument("--logs", default=os.path.join(ROOT, "build", "faults"), help="what is collected of failures")

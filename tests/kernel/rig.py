@@ -38,13 +38,14 @@ def names(kind, count):
 class Shape:
     """How many of each, and in which rack (the label, not the machine) a node stands."""
 
-    def __init__(self, dn=4, cn=4, host=1, servers=3, racks=None, disk_size="2G", server_options=()):
+    def __init__(self, dn=4, cn=4, host=1, servers=3, racks=None, disk_size="2G", server_options=(), writethrough=False):
         self.dn, self.cn, self.host, self.servers = dn, cn, host, servers
         self.racks, self.disk_size, self.server_options = dict(racks or {}), disk_size, tuple(server_options)
+        self.writethrough = writethrough  # whether Controller Nodes have that target
 
     def key(self):
         return (self.dn, self.cn, self.host, self.servers, tuple(sorted(self.racks.items())), self.disk_size,
-                self.server_options)
+                self.server_options, self.writethrough)
 
 
 class Rig:
@@ -138,8 +139,8 @@ class Rig:
         os.makedirs(self.state)
         install = [word for program in ("dnvme-agent", "dnvme", "witness")
                    for word in ("--install", os.path.join(self.bin, program))]
-        if self.module:
-            install += ["--install", self.module]
+        if self.shape.writethrough:
+            install += ["--install", self.module_file()]
         self.rack("up", "--driver", self.driver, "--dn", str(self.shape.dn), "--cn", str(self.shape.cn), "--host",
                   str(self.shape.host), "--servers", str(self.shape.servers), "--disk-size", self.shape.disk_size,
                   *install, timeout=1500)
@@ -154,6 +155,16 @@ class Rig:
             self.wait(f"{dn} has a disk", 20, lambda dn=dn: None if self.free_disk(dn) else "no disk in its inventory")
             self.cli("disk", "add", dn, self.free_disk(dn))
         self.say("nodes and disks are there")
+
+    def module_file(self):
+        """The write-through target, for the guests' kernel."""
+        if self.module is None:
+            if self.driver != "uml":
+                raise Failure("the write-through target is built for uml guests only: give --module")
+            folder = os.path.join(self.state, "module")
+            self.rack("module", os.path.join(ROOT, "kmod"), folder, timeout=900)
+            self.module = os.path.join(folder, "dm-writethrough.ko")
+        return self.module
 
     def try_cli(self, *words):
         try:
@@ -228,8 +239,8 @@ class Rig:
     def agent_start(self, node, quiet=False):
         only = "--storage-only" if node.startswith("dn") else ""
         rack = self.shape.racks.get(node, f"r{node[2:]}")
-        if self.module and node.startswith("cn"):
-            self.sh(node, f"grep -q ^{os.path.basename(self.module)[:-3].replace('-', '_')} /proc/modules || "
+        if self.shape.writethrough and node.startswith("cn"):
+            self.sh(node, "grep -q ^dm_writethrough /proc/modules || "
                     f"insmod /opt/dnvme/bin/{os.path.basename(self.module)}")
         servers = ",".join(f"{address(cp)}:7420" for cp in self.cps)
         self.sh(node, f"mkdir -p /run/dnvme; setsid dnvme-agent --node {node} --address {address(node)} --server {servers} "

@@ -10,3 +10,5 @@ add_test(NAME unit.protocol_document
          COMMAND ${CMAKE_SOURCE_DIR}/tests/unit/check_protocol.sh $<TARGET_FILE:protocol_tables>
                  ${CMAKE_SOURCE_DIR}/docs/PROTOCOL.md)
 set_tests_properties(unit.protocol_document PROPERTIES LABELS unit)
+add_test(NAME unit.kmod COMMAND ${CMAKE_SOURCE_DIR}/tests/unit/check_kmod.sh ${CMAKE_SOURCE_DIR}/kmod)
+set_tests_properties(unit.kmod PROPERTIES LABELS unit TIMEOUT 600 SKIP_RETURN_CODE 77)

@@ -143,6 +143,74 @@ static void test_controller(void **state)
 	assert_empty(f);
 }
 
+/* Everything above the thin device lies on the write-through target: the stripe and what other controllers get. */
+static void test_strict(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired, nothing = rig_desired_nothing(&f->arena, "cn1");
+
+	f->volume.format = f->volume.thick = f->volume.strict = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
+	rig_golden("strict_format", log_take(f));
+	f->volume.format = false;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_agent_restart(&f->agent);
+	assert_plan(&f->agent, &desired, "");
+	rig_converge(&f->agent, &nothing);
+	rig_golden("strict_dismantle", log_take(f));
+	assert_empty(f);
+}
+
+/* Whatever became of the labels: while they are to be written, nothing in another lane begins to use the leg. */
+static void test_strict_waits_for_labels(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	struct error error;
+	char *text;
+
+	f->volume.format = f->volume.strict = true;
+	f->volume.top_wanted = false;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
+	rig_agent_restart(&f->agent);
+	assert_int_equal(f->agent.kernel->operations->block_zero(f->agent.kernel, "dnvme-label-ld1", 0, 4096, &error),
+			 0);
+	f->volume.top_wanted = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	for (text = rig_plan_text(&f->agent, &desired); strstr(text, "label   write") == NULL;
+	     text = rig_plan_text(&f->agent, &desired)) {
+		free(text);
+		assert_int_not_equal(rig_wave(&f->agent, &desired), 0);
+	}
+	assert_lacks(text, "dm      create     dnvme-volume-v1");
+	assert_contains(text, "dnvme-volume-v1 waits for dnvme-durable-v1.l0");
+	free(text);
+	rig_converge(&f->agent, &desired);
+}
+
+/* Without the target the leg is not used at all, rather than without the promise. */
+static void test_strict_without_the_target(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	struct error error;
+	struct observed observed;
+
+	kernel_sim_writethrough_lack(f->agent.kernel);
+	f->volume.format = f->volume.strict = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	for (int i = 0; i < 8; i++)
+		rig_wave(&f->agent, &desired);
+	assert_contains(f->agent.error.message, "there is no target \"writethrough\"");
+	assert_int_equal(f->agent.kernel->operations->observe(f->agent.kernel, &f->arena, &observed, &error), 0);
+	for (size_t i = 0; i < observed.dms.count; i++) {
+		assert_lacks(observed.dms.items[i].name, "dnvme-leg-");
+		assert_lacks(observed.dms.items[i].name, "dnvme-volume-");
+	}
+}
+
 static void test_controller_reassembles(void **state)
 {
 	struct fixture *f = *state;
@@ -542,6 +610,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_disk_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_strict, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_strict_waits_for_labels, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_strict_without_the_target, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller_reassembles, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_everything_goes_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_standby, setup, teardown),

@@ -189,6 +189,8 @@ static void leg_fill(struct arena *arena, const struct rig_volume *volume, unsig
 		return;
 	}
 	leg->format = volume->format;
+	leg->thick = volume->thick;
+	leg->writethrough = volume->strict;
 	for (unsigned group = 0; group < volume->groups; group++) {
 		struct desired_group *added = LIST_PUSH(arena, &leg->groups);
 

@@ -19,6 +19,7 @@ struct rig_volume {
 	unsigned controllers, legs, copies, groups, disks;
 	uint64_t leg_bytes;
 	bool format; /* of every leg */
+	bool thick, strict;
 	bool legs_wanted, top_wanted;
 	unsigned host_count; /* RIG_HOST, and others made from it */
 	/* Slot 0 was moved from cn1 to this controller and has epoch 2; its exports to cn1 are parked, cn1 is shut out

@@ -105,6 +105,7 @@ static void test_owner_of_dm(void **state)
 	check_dm("DNVME-c1-ld-d1.v2.s0.ld7-e3", OBJECT_KIND_EXPORT, "d1.v2.s0", "d1.v2.s0");
 	check_dm("DNVME-c1-volume-v12-e0", OBJECT_KIND_VOLUME, "v12", "v12");
 	check_dm("DNVME-c1-raiddata-v2.l0.g1.ld7-e3", OBJECT_KIND_VOLUME, "v2", "v2.l0");
+	check_dm("DNVME-c1-durable-v2.l1-e3", OBJECT_KIND_VOLUME, "v2", "v2.l1");
 	check_dm("DNVME-c1-raid-v2.l10.g1-e3", OBJECT_KIND_VOLUME, "v2", "v2.l10");
 	check_dm("DNVME-c1-leg-v2.l0.s1.node-e1-e3", OBJECT_KIND_CONSUMER, "v2.s1.node-e1", "v2.l0");
 	check_dm("DNVME-c1-parked-v2.l0.s1.node-e1-e0", OBJECT_KIND_CONSUMER, "v2.s1.node-e1", "v2.s1.node-e1");

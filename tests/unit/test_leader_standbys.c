@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "src/due.h"
+#include "src/leader/slots.h"
 #include "src/leader/standbys.h"
 #include "tests/unit/test_leader_rig.h"
 
@@ -83,6 +84,12 @@ static void test_bad_standby(void **state)
 	expect_retire(&rig, "c3");
 	rig.volume.controllers.count = 3;
 	expect_add(&rig, true);
+	/* The kernel that it came up with cannot do what the volume promises: a failover must not go there. */
+	rig.nodes[C3].draining = false;
+	rig.nodes[C3].unable = true;
+	expect_add(&rig, true);
+	assert_null(slots_successor(&rig.view, MOVE_REASON_FAILOVER));
+	rig.nodes[C3].unable = false;
 	/* One that is only cordoned stays. */
 	rig.nodes[C3].draining = false;
 	expect_add(&rig, false);

@@ -253,6 +253,48 @@ static void test_controllers_explained(void **state)
 	arena_free(&rack.arena);
 }
 
+/* Controllers of a strict volume need the write-through target; data does not. */
+static void test_strict(void **state)
+{
+	struct rack rack = { 0 };
+	struct command_volume_create command;
+	struct error error;
+
+	(void)state;
+	rack_make(&rack, 4, 10000);
+	rack.nodes[2].writethrough = rack.nodes[3].writethrough = true;
+	rack.nodes[2].controllers = 7;
+	rack.request.controllers = rack.request.standbys = 1;
+	rack.request.durability = DURABILITY_STRICT;
+	command = plan(&rack);
+	assert_int_equal(command.durability, DURABILITY_STRICT);
+	assert_string_equal(command.actives.items[0], "n4");
+	assert_string_equal(command.standby_nodes.items[0], "n3");
+	assert_int_equal(disk_of(&command, 0, 0, 0), 1);
+	assert_int_equal(disk_of(&command, 0, 0, 1), 2);
+	rack.nodes[1].cordoned = true;
+	rack.nodes[3].writethrough = false;
+	error = refusal(&rack, ERROR_NO_CAPACITY);
+	assert_string_equal(error.message,
+			    "cannot create volume \"db1\": 2 controllers and standbys need as many nodes of different "
+			    "colours with the write-through target (durability is strict), there are 1");
+	assert_string_equal(error.details, "n1 has a kernel without the write-through target\nn2 is cordoned\n"
+					   "n4 has a kernel without the write-through target");
+	assert_string_equal(error.hint, "load dm-writethrough on n1 (kmod/README.md) and restart its agent, or ask for "
+					"durability flush");
+	/* Where the target would not help, it is not named. */
+	rack.nodes[0].writethrough = rack.nodes[3].writethrough = true;
+	rack.nodes[0].colour = rack.nodes[3].colour = rack.nodes[2].colour;
+	error = refusal(&rack, ERROR_NO_CAPACITY);
+	assert_string_equal(error.hint, "uncordon n2, add a node, or ask for fewer controllers");
+	rack.request.durability = DURABILITY_FLUSH;
+	rack.nodes[0].colour = 0;
+	command = plan(&rack);
+	assert_int_equal(command.durability, DURABILITY_FLUSH);
+	assert_string_equal(command.actives.items[0], "n1");
+	arena_free(&rack.arena);
+}
+
 static void test_space_explained(void **state)
 {
 	struct rack rack = { 0 };
@@ -504,6 +546,7 @@ int main(void)
 		cmocka_unit_test(test_spread),
 		cmocka_unit_test(test_controllers),
 		cmocka_unit_test(test_controllers_explained),
+		cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_space_explained),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_attempts_are_undone),

@@ -331,6 +331,28 @@ int dm_message(struct kernel *kernel, const char *name, const char *message, str
 	return code;
 }
 
+int dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error)
+{
+	/* Unlike the list of all versions, this makes the kernel ask for the module (since version 4.41 of the
+	 * interface, which is Linux 5.4). */
+	struct dm_task *task = dm_task_create(DM_DEVICE_GET_TARGET_VERSION);
+	int code = 0;
+
+	(void)kernel;
+	if (task == NULL)
+		return error_set_nomem(error);
+	if (!dm_task_set_name(task, type))
+		code = error_set_nomem(error);
+	else if (dm_task_run(task))
+		*ret_has = true;
+	else if (dm_task_get_errno(task) == EINVAL)
+		*ret_has = false;
+	else
+		code = task_failed(task, "ask for the target", type, error);
+	dm_task_destroy(task);
+	return code;
+}
+
 static int targets_observe(struct dm_task *task, struct arena *arena, struct observed_dm *dm)
 {
 	char *type, *params;
@@ -365,8 +387,8 @@ static int status_observe(struct arena *arena, struct observed_dm *dm, const str
 	struct dm_task *task;
 	int code = 0;
 
-	/* Never that of a pool: it waits for a commit that is under way, for ever when a path below is lost, and with it
-	 * the observation that would find out. */
+	/* Never that of a pool: it waits for a commit that is under way, for ever when a path below is lost, and with
+	 * it the observation that would find out. */
 	if (strcmp(type, "raid") != 0)
 		return 0;
 	task = task_on(DM_DEVICE_STATUS, info);

@@ -52,6 +52,7 @@ static const struct kernel_operations linux_operations = {
 	.dm_suspend = dm_suspend,
 	.dm_resume = dm_resume,
 	.dm_message = dm_message,
+	.dm_has_target = dm_has_target,
 	.block_zero = block_zero,
 	.block_read = block_read,
 	.block_write = block_write,

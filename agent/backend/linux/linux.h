@@ -53,6 +53,7 @@ uint64_t dm_digest(uint64_t seed);
 int dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int dm_resume(struct kernel *kernel, const char *name, struct error *error);
 int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
+int dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error);
 
 /* --- block devices (block.c, disks.c) --- */
 

@@ -217,6 +217,7 @@ static const struct kernel_operations sim_operations = {
 	.dm_suspend = sim_dm_suspend,
 	.dm_resume = sim_dm_resume,
 	.dm_message = sim_dm_message,
+	.dm_has_target = sim_dm_has_target,
 	.block_zero = sim_block_zero,
 	.block_read = sim_block_read,
 	.block_write = sim_block_write,

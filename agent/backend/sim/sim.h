@@ -31,6 +31,9 @@ int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *
  * by other processes, write theirs to no medium that this one sees. */
 void kernel_sim_labels_assume(struct kernel *kernel);
 
+/* From now on it is a kernel without the write-through target. */
+void kernel_sim_writethrough_lack(struct kernel *kernel);
+
 /* Called before each operation, on the thread that runs it. Non-zero makes the operation fail with that code. It may
  * block, as a kernel call may. For tests. */
 typedef int (*kernel_sim_fault)(void *data, const char *operation, const char *name, struct error *error);

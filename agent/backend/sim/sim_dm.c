@@ -140,6 +140,40 @@ int sim_thin_add(struct sim_kernel *this, const char *pool_uuid)
 	return thin_exists(this, pool_uuid) ? 0 : list_push_string(&this->arena, &this->state.thins, pool_uuid);
 }
 
+void kernel_sim_writethrough_lack(struct kernel *kernel)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	this->lacks_writethrough = true;
+	pthread_mutex_unlock(&this->lock);
+}
+
+static bool target_is_known(const struct sim_kernel *this, const char *type)
+{
+	static const char *const others[] = { "linear", "striped", "error", "raid", "thin-pool", "thin" };
+
+	if (strcmp(type, KERNEL_WRITETHROUGH) == 0)
+		return !this->lacks_writethrough;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (strcmp(type, others[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+int sim_dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, "dm_has_target", type, error);
+
+	if (code != 0)
+		return code;
+	*ret_has = target_is_known(this, type);
+	pthread_mutex_unlock(&this->lock);
+	return 0;
+}
+
 /* A line as the kernel prints it, after the checks that its target makes. */
 static int line_check(struct sim_kernel *this, const struct observed_target *line, char *ret_params, size_t size,
 		      struct error *error)
@@ -150,7 +184,9 @@ static int line_check(struct sim_kernel *this, const struct observed_target *lin
 
 	if (words == NULL)
 		return error_set_nomem(error);
-	code = words_split(this, line->params, words, error);
+	code = target_is_known(this, line->type)
+		       ? words_split(this, line->params, words, error)
+		       : error_set(error, ERROR_FAILED_PRECONDITION, "there is no target \"%s\"", line->type);
 	for (size_t i = 0; i < words->count && code == 0; i++) {
 		if (!is_device(words->word[i]))
 			continue;
@@ -160,6 +196,9 @@ static int line_check(struct sim_kernel *this, const struct observed_target *lin
 			 strtoull(words->word[i + 1], NULL, 10) + line->length > device.sectors)
 			code = error_set(error, ERROR_INVALID_ARGUMENT, "%s is too small for \"%s\"", words->word[i],
 					 line->params);
+		else if (strcmp(line->type, KERNEL_WRITETHROUGH) == 0 && line->length > device.sectors)
+			code = error_set(error, ERROR_INVALID_ARGUMENT, "%s is too small for %" PRIu64 " sectors",
+					 words->word[i], line->length);
 		else if (strcmp(line->type, "thin") == 0 && i == 0 &&
 			 (device.dm == NULL || !thin_exists(this, device.identity)))
 			code = error_set(error, ERROR_NOT_FOUND, "the pool has no thin device 0");

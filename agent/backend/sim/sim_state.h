@@ -24,7 +24,7 @@ struct sim_kernel {
 	struct observed observed;
 	char *path;
 	uint64_t changes, compacted;
-	bool assume_labels;
+	bool assume_labels, lacks_writethrough;
 	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
 	size_t gate_count;
 	bool hold_rebuilds;
@@ -64,6 +64,7 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 int sim_dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int sim_dm_resume(struct kernel *kernel, const char *name, struct error *error);
 int sim_dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
+int sim_dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error);
 int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint64_t length, struct error *error);
 int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void *ret_data, size_t length,
 		   struct error *error);

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """First writes to fresh blocks, and a controller that dies in the middle of them."""
 import witness
-from rig import Failure
-from scenario import await_moved, busiest, finish, scenario, serve
+from rig import Failure, Shape
+from scenario import SHAPE, await_moved, busiest, finish, must, scenario, serve
 
 WRITES = 60
+CAPABLE = Shape(dn=SHAPE.dn, cn=SHAPE.cn, host=SHAPE.host, racks=SHAPE.racks, writethrough=True)
 
 
 def fresh_then_crash(rig, **more):
@@ -18,7 +19,7 @@ def fresh_then_crash(rig, **more):
     return witnesses, victim
 
 
-@scenario("thick")
+@scenario("thick", CAPABLE)
 def thick(rig):
     """Every block is mapped beforehand: nothing is lost."""
     witnesses, victim = fresh_then_crash(rig, provision="thick")
@@ -27,19 +28,20 @@ def thick(rig):
     finish(rig, witnesses)
 
 
-@scenario("strict")
+@scenario("strict", CAPABLE)
 def strict(rig):
     """Thin, and acknowledged when it is durable: nothing is lost."""
-    if rig.module is None:
-        rig.say("skipped: there is no write-through target to load (--module)")
-        return
     witnesses, victim = fresh_then_crash(rig, provision="thin", durability="strict")
     witness.progress(witnesses, 20)
+    # NAME: START LENGTH writethrough FORCED …
+    status = rig.sh(rig.holder("vol"), "dmsetup status --noflush --target writethrough").split()
+    must(len(status) > 4 and int(status[4]) > 0, f"no write was forced: {status}")
+    rig.say(f"{status[4]} writes were forced by the new holder")
     rig.boot(victim)
     finish(rig, witnesses)
 
 
-@scenario("canary")
+@scenario("canary", CAPABLE)
 def canary(rig):
     """Thin without it does lose some: if this test saw nothing, the others would prove nothing."""
     for turn in range(3):
