@@ -29,7 +29,9 @@ class Agent(ClusterTest):
     def test_life(self):
         cluster = self.make()
         agents = self.sim_rack(cluster)
-        empty = [self.ours(agent) for agent in agents]
+        look = lambda: [self.ours(agent) for agent in agents]
+        wait_until("each disk has its port", lambda: all("ports" in one for one in look()))
+        empty = look()
         params = {"name": "db", "size_bytes": 4 * GIB, "controllers": 2, "standbys": 1, "legs": 2}
         cluster.call("volume.create", params)
         self.online(cluster, "db")
