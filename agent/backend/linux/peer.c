@@ -125,7 +125,7 @@ static int sockets_list(int fd, const struct peer *peer, struct arena *arena, st
 		return errno;
 	for (;;) {
 		ssize_t got = recv(fd, buffer, DUMP_BYTES, 0);
-		int left = (int)got;
+		size_t left = (size_t)got;
 
 		if (got <= 0)
 			return got < 0 ? errno : EIO;
