@@ -171,28 +171,38 @@ static void label_forget(struct reconciler *this, const char *device)
 	}
 }
 
+static int label_copy(const struct observed_label *label, struct arena *arena, struct observed_label *ret_label,
+		      struct error *error)
+{
+	struct buffer bytes = BUFFER_INIT;
+	int code = codec_encode(schema_observed_label(), label, CODEC_TAGGED, &bytes, error);
+
+	if (code == 0)
+		code = codec_decode(schema_observed_label(), buffer_bytes(&bytes), arena, ret_label, error);
+	buffer_free(&bytes);
+	return code;
+}
+
 static void label_keep(struct reconciler *this, const struct observed_label *label)
 {
 	struct known_label *known = calloc(1, sizeof(*known));
-	struct buffer bytes = BUFFER_INIT;
 	struct error error;
 
 	label_forget(this, label->device);
 	if (known == NULL)
 		return; /* it is read again */
-	if (codec_encode(schema_observed_label(), label, CODEC_TAGGED, &bytes, &error) != 0 ||
-	    codec_decode(schema_observed_label(), buffer_bytes(&bytes), &known->arena, &known->label, &error) != 0) {
+	if (label_copy(label, &known->arena, &known->label, &error) != 0) {
 		log_failure(LOG_LEVEL_WARNING, "cannot keep a label", &error);
 		label_free(known);
-	} else {
-		known->next = this->labels;
-		this->labels = known;
+		return;
 	}
-	buffer_free(&bytes);
+	known->next = this->labels;
+	this->labels = known;
 }
 
-/* Add what is known of labels; forget those whose device is gone or was made again. */
-static int labels_merge(struct reconciler *this, struct observation *observation)
+/* Add what is known of labels; forget those whose device is gone or was made again. What was observed outlives what is
+ * known: a label may be forgotten while somebody looks at the observation. */
+static int labels_merge(struct reconciler *this, struct observation *observation, struct error *error)
 {
 	struct known_label **at = &this->labels;
 
@@ -214,8 +224,9 @@ static int labels_merge(struct reconciler *this, struct observation *observation
 		}
 		label = LIST_PUSH(&observation->arena, &observation->observed.labels);
 		if (label == NULL)
-			return -1;
-		*label = known->label;
+			return error_set_nomem(error);
+		if (label_copy(&known->label, &observation->arena, label, error) != 0)
+			return error->code;
 		at = &known->next;
 	}
 	return 0;
@@ -464,8 +475,8 @@ static void on_observed(struct worker_job *job)
 		free_if_closed(this);
 		return;
 	}
-	if (observation->error.code == 0 && labels_merge(this, observation) != 0)
-		error_set_nomem(&observation->error);
+	if (observation->error.code == 0)
+		labels_merge(this, observation, &observation->error);
 	observation_free(this->last);
 	this->last = observation;
 	if (observation->error.code == 0) {

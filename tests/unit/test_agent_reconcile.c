@@ -467,8 +467,7 @@ static void test_mapping_tells_how_far_it_came(void **state)
 
 	f->volume.controllers = f->volume.legs = 1;
 	f->volume.format = true;
-	f->hang_operation = "block_fill";
-	f->hang_name = "dnvme-thin-v1.l0";
+	fault_set(f, NULL, "block_fill", "dnvme-thin-v1.l0");
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
 	desired.volumes.items[0].legs.items[0].thick = true;
 	want(f, &desired);
