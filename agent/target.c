@@ -304,11 +304,15 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 							  "%s is not the name of export %s of this cluster",
 							  consumer->nqn, consumer->id);
 			subsystem = subsystem_add(builder, consumer->nqn, builder->desired->port);
-			if (subsystem == NULL ||
-			    list_push_string(builder->arena, &subsystem->hosts, consumer->host_nqn) != 0)
+			if (subsystem == NULL)
 				return -1;
 			subsystem->owner = owner;
 			subsystem->parked = consumer->parked;
+			/* Behind the gate, which lets in by address what is meant for any volume. */
+			subsystem->closed = !consumer->parked && !consumer->admitted && consumer->address != NULL;
+			if (!subsystem->closed &&
+			    list_push_string(builder->arena, &subsystem->hosts, consumer->host_nqn) != 0)
+				return -1;
 		}
 		snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64 ".%s", volume->id, leg->index, consumer->node);
 		names_leg_uuid(builder->target->cluster, volume->id, leg->index, consumer->node, uuid);

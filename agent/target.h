@@ -124,6 +124,7 @@ struct target_subsystem {
 	uint32_t cntlid_min, cntlid_max;
 	uint64_t port;
 	bool parked; /* its host is shut out, and goes on queueing */
+	bool closed; /* no host may connect any more; connections that are there go on */
 	struct string_list hosts;
 	struct kernel_namespace_list namespaces;
 };

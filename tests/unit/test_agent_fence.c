@@ -400,6 +400,48 @@ static void test_consumer_over_a_lost_path(void **state)
 	end(&f);
 }
 
+/* A consumer that may not connect anew keeps the connection that it has. */
+static void test_consumer_closed(void **state)
+{
+	struct desired_consumer *consumer;
+	struct desired desired;
+	struct fixture f;
+	char *plan;
+
+	(void)state;
+	begin(&f);
+	desired = holder(&f, 2);
+	consumer = &desired.volumes.items[0].consumers.items[0];
+	consumer->address = "10.0.2.1";
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_contains(plan, "nvmet   deny       " RIG_NQN ":leg:v1.s1.cn1  " RIG_NQN ":node:cn1");
+	assert_lacks(plan, "unlink");
+	free(plan);
+	rig_converge(&f.agent, &desired);
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_string_equal(plan, "");
+	free(plan);
+	consumer->admitted = true;
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_contains(plan, "nvmet   allow      " RIG_NQN ":leg:v1.s1.cn1  " RIG_NQN ":node:cn1");
+	assert_lacks(plan, "unlink");
+	free(plan);
+	rig_converge(&f.agent, &desired);
+	consumer->admitted = false;
+	rig_converge(&f.agent, &desired);
+	/* Fenced: it may come in again, to what is inaccessible. */
+	consumer->parked = true;
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_order(plan, "nvmet   unlink     " RIG_NQN ":leg:v1.s1.cn1",
+		     "nvmet   allow      " RIG_NQN ":leg:v1.s1.cn1");
+	free(plan);
+	rig_converge(&f.agent, &desired);
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_string_equal(plan, "");
+	free(plan);
+	end(&f);
+}
+
 static void test_old_path_stays_without_the_new(void **state)
 {
 	struct desired desired;
@@ -771,6 +813,7 @@ int main(void)
 		cmocka_unit_test(test_assumed_labels),
 		cmocka_unit_test(test_other_holder),
 		cmocka_unit_test(test_consumer_over_a_lost_path),
+		cmocka_unit_test(test_consumer_closed),
 		cmocka_unit_test(test_old_path_stays_without_the_new),
 		cmocka_unit_test(test_status_of_consumers),
 		cmocka_unit_test(test_old_holder_is_parked),
