@@ -38,6 +38,14 @@ enum verdict {
 	VERDICT_MEDIUM,
 };
 
+/* One that is not yet part of its group holds nothing up: its Disk Node has to export it first, and the holder to
+ * connect. */
+static uint64_t patience_ms(const struct ld *ld, const struct member_status *member)
+{
+	return ld->state == LD_STATE_REBUILDING && member->health == MEMBER_HEALTH_ABSENT ? MEMBERS_JOIN_MS
+											  : MEMBERS_PATH_LOST_MS;
+}
+
 static enum verdict judge(const struct place *place, const struct ld *ld, struct online_step *step)
 {
 	const struct member_status *member = status_of(place, ld);
@@ -50,10 +58,10 @@ static enum verdict judge(const struct place *place, const struct ld *ld, struct
 		return VERDICT_PATH_LOST;
 	if (member == NULL || !member->path_lost)
 		return VERDICT_WELL;
-	if (lost_ms(place, member) > MEMBERS_PATH_LOST_MS)
+	if (lost_ms(place, member) > patience_ms(ld, member))
 		return VERDICT_PATH_LOST;
 	if (step != NULL)
-		online_look(step, MEMBERS_PATH_LOST_MS + 1 - lost_ms(place, member));
+		online_look(step, patience_ms(ld, member) + 1 - lost_ms(place, member));
 	return VERDICT_DOUBTFUL;
 }
 
