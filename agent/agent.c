@@ -109,6 +109,8 @@ static void on_desired(void *data)
 {
 	struct agent *agent = data;
 
+	/* First: who is shut out now must not come in while things change. */
+	gatekeeper_desired(agent->gatekeeper);
 	reconciler_kick(agent->reconciler);
 }
 

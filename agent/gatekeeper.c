@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/admission.h"
 #include "agent/lease.h"
 #include "agent/lease_claim.h"
 #include "lib/base/clock.h"
@@ -35,9 +36,17 @@ struct check_job {
 	struct error error;
 };
 
+struct admit_job {
+	struct worker_job job;
+	struct gatekeeper *keeper;
+	struct arena arena;
+	struct kernel_peer_list peers;
+	struct error error;
+};
+
 struct gatekeeper {
 	uv_loop_t *loop;
-	uv_timer_t timer;
+	uv_timer_t timer, admit_timer;
 	struct worker_pool *pool;
 	struct kernel *kernel;
 	const struct desired_store *store;
@@ -46,9 +55,12 @@ struct gatekeeper {
 	struct lease lease;
 	struct gate_job gate;
 	struct check_job check;
-	bool gate_busy, check_busy;
-	bool again; /* a step was due while the gate was busy */
-	bool closing, timer_closed;
+	struct admit_job admit;
+	bool gate_busy, check_busy, admit_busy;
+	bool again;	  /* a step was due while the gate was busy */
+	bool admit_again; /* what is desired changed while peers were admitted */
+	bool closing;
+	unsigned timers_closed;
 	uint64_t guarded_ms;
 	enum right right;
 	const char *obstacle; /* why the last check gave no right; NULL */
@@ -58,7 +70,7 @@ static void step(struct gatekeeper *this);
 
 static void free_if_closed(struct gatekeeper *this)
 {
-	if (this->timer_closed && !this->gate_busy && !this->check_busy)
+	if (this->timers_closed == 2 && !this->gate_busy && !this->check_busy && !this->admit_busy)
 		free(this);
 }
 
@@ -205,6 +217,84 @@ static void check_start(struct gatekeeper *this)
 	arena_free(&arena);
 }
 
+/* --- peers --- */
+
+static void admit(struct gatekeeper *this);
+
+static void admit_run(struct worker_job *job)
+{
+	struct admit_job *admit = (struct admit_job *)job;
+	struct gatekeeper *this = admit->keeper;
+
+	worker_step(job, "admit peers");
+	this->kernel->operations->gate_admit(this->kernel, this->port, &admit->peers, ADMISSION_TIMEOUT_MS,
+					     &admit->error);
+}
+
+static void on_admitted(struct worker_job *job)
+{
+	struct gatekeeper *this = ((struct admit_job *)job)->keeper;
+
+	this->admit_busy = false;
+	arena_free(&this->admit.arena);
+	if (this->closing) {
+		free_if_closed(this);
+		return;
+	}
+	if (this->admit.error.code != 0)
+		log_failure(LOG_LEVEL_ERROR, "cannot admit peers", &this->admit.error);
+	if (this->admit_again)
+		admit(this);
+}
+
+static int peers_make(struct gatekeeper *this, struct arena *arena, struct kernel_peer_list *ret_peers,
+		      struct error *error)
+{
+	struct kernel_peer_list peers;
+	struct desired desired;
+
+	if (desired_store_get(this->store, arena, &desired, error) != 0 ||
+	    admission_make(&desired, lease_is_valid(&this->lease, clock_boot_ms()), arena, &peers, error) != 0)
+		return (int)error->code;
+	/* What is borrowed from the store does not outlive this turn of the loop. */
+	for (size_t i = 0; i < peers.count; i++) {
+		peers.items[i].address = arena_strdup(arena, peers.items[i].address);
+		if (peers.items[i].address == NULL)
+			return error_set_nomem(error);
+	}
+	*ret_peers = peers;
+	return 0;
+}
+
+/* All of it each time: somebody may have taken the rules away. Before the leader said who they are, what an earlier
+ * agent left stands. */
+static void admit(struct gatekeeper *this)
+{
+	struct error error = { 0 };
+
+	if (this->closing || !desired_store_is_complete(this->store))
+		return;
+	this->admit_again = this->admit_busy;
+	if (this->admit_busy)
+		return;
+	this->admit = (struct admit_job){ .job = { .run = admit_run, .done = on_admitted },
+					  .keeper = this,
+					  .arena = ARENA_INIT };
+	if (peers_make(this, &this->admit.arena, &this->admit.peers, &error) == 0 && this->admit.peers.count > 0 &&
+	    worker_start(this->pool, &this->admit.job, &error) == 0) {
+		this->admit_busy = true;
+		return;
+	}
+	arena_free(&this->admit.arena);
+	if (error.code != 0)
+		log_failure(LOG_LEVEL_ERROR, "cannot admit peers", &error);
+}
+
+static void on_admit_timer(uv_timer_t *timer)
+{
+	admit(timer->data);
+}
+
 /* --- steps --- */
 
 static void right_tell(struct gatekeeper *this, uint64_t now_ms)
@@ -276,7 +366,9 @@ struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, st
 	this->guarded_ms = clock_boot_ms();
 	lease_init(&this->lease);
 	uv_timer_init(loop, &this->timer);
-	this->timer.data = this;
+	uv_timer_init(loop, &this->admit_timer);
+	this->timer.data = this->admit_timer.data = this;
+	uv_timer_start(&this->admit_timer, on_admit_timer, ADMISSION_INTERVAL_MS, ADMISSION_INTERVAL_MS);
 	step(this);
 	return this;
 }
@@ -285,6 +377,12 @@ void gatekeeper_opened(struct gatekeeper *this, uint64_t heartbeat_ms, uint64_t 
 {
 	if (this != NULL)
 		lease_opened(&this->lease, heartbeat_ms, lease_ms);
+}
+
+void gatekeeper_desired(struct gatekeeper *this)
+{
+	if (this != NULL)
+		admit(this);
 }
 
 void gatekeeper_sent(struct gatekeeper *this, uint64_t sequence, uint64_t now_ms)
@@ -305,7 +403,7 @@ static void on_timer_closed(uv_handle_t *handle)
 {
 	struct gatekeeper *this = handle->data;
 
-	this->timer_closed = true;
+	this->timers_closed++;
 	free_if_closed(this);
 }
 
@@ -315,4 +413,5 @@ void gatekeeper_close(struct gatekeeper *this)
 		return;
 	this->closing = true;
 	uv_close((uv_handle_t *)&this->timer, on_timer_closed);
+	uv_close((uv_handle_t *)&this->admit_timer, on_timer_closed);
 }

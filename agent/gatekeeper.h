@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Keeps the gate before the port of the Controller Node role as agent/lease.h says: a timer, and two jobs on threads,
- * one that touches the gate and one that looks at the paths of members.
+ * Keeps the gate before the port of the Controller Node role as agent/lease.h and agent/admission.h say: timers, and
+ * jobs on threads that touch the gate or look at the paths of members.
  */
 #ifndef DNVME_AGENT_GATEKEEPER_H
 #define DNVME_AGENT_GATEKEEPER_H
@@ -20,6 +20,9 @@ struct gatekeeper;
 struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
 				   const struct desired_store *store, const struct reconciler *reconciler,
 				   uint64_t port);
+
+/* The desired state changed: other peers may be admitted. Accepts NULL. */
+void gatekeeper_desired(struct gatekeeper *keeper);
 
 /* What the session saw; see agent/lease.h. All accept NULL: a node without a gate. */
 void gatekeeper_opened(struct gatekeeper *keeper, uint64_t heartbeat_ms, uint64_t lease_ms);

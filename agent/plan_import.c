@@ -145,27 +145,11 @@ int planner_build_imports(struct planner *planner)
 	return 0;
 }
 
-/* Whether it is wanted ahead of time. */
-static bool import_is_early(const struct planner *planner, const struct observed_import *import)
-{
-	for (size_t i = 0; i < planner->target->imports.count; i++) {
-		const struct target_import *wanted = &planner->target->imports.items[i];
-
-		if (wanted->early && planner_import_find(planner, &wanted->import) == import)
-			return true;
-	}
-	return false;
-}
-
-/* An import that is wanted ahead of time, but answers nothing, goes as an unwanted one does: what is let go may lie on
- * it. */
 static bool import_is_wanted(const struct planner *planner, const struct observed_import *import)
 {
 	for (size_t i = 0; i < planner->target->imports.count; i++) {
-		const struct target_import *wanted = &planner->target->imports.items[i];
-
-		if (planner_import_find(planner, &wanted->import) == import)
-			return !wanted->early || planner_import_is_healthy(import);
+		if (planner_import_find(planner, &planner->target->imports.items[i].import) == import)
+			return true;
 	}
 	return false;
 }
@@ -262,7 +246,7 @@ static int import_end(struct planner *planner, const struct observed_import *imp
 		return 1;
 	users = import_users(planner, import->nqn);
 	if (users.first == NULL)
-		return !import_is_early(planner, import);
+		return 1;
 	if (users.keeper != NULL)
 		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "the import of %s from %s is under %s",
 				    import->nqn, import->address, users.keeper);

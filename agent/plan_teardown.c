@@ -81,6 +81,19 @@ static int close_frozen(struct planner *planner, const struct observed_subsystem
 			    "%s waits until every path below it answers or is given up", subsystem->nqn);
 }
 
+/* No host gets in any more; those that are connected stay. */
+static int close_hosts(struct planner *planner, const struct observed_subsystem *subsystem, const struct owner *owner)
+{
+	for (size_t i = 0; i < subsystem->hosts.count; i++) {
+		struct action *action = planner_action(planner, ACTION_HOST_DENY, owner);
+
+		if (action == NULL || (action->nqn = arena_strdup(planner->arena, subsystem->nqn)) == NULL ||
+		    (action->host = arena_strdup(planner->arena, subsystem->hosts.items[i])) == NULL)
+			return -1;
+	}
+	return 0;
+}
+
 /* `wanted` NULL: all of it goes. Otherwise only namespaces and hosts that are no longer wanted. Unlinking comes first
  * in either case: it is what drops live connections, and should the agent die behind it, the next one sees the
  * missing link and goes on. */
@@ -93,10 +106,10 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 
 	for (size_t i = 0; i < subsystem->namespaces.count && !reduces; i++)
 		reduces = !planner_namespace_is_wanted(planner, wanted, &subsystem->namespaces.items[i]);
-	for (size_t i = 0; i < subsystem->hosts.count && !reduces; i++)
+	for (size_t i = 0; i < subsystem->hosts.count && !reduces && !wanted->closed; i++)
 		reduces = !host_is_wanted(wanted, subsystem->hosts.items[i]);
 	if (!reduces && !frozen)
-		return 0;
+		return wanted->closed ? close_hosts(planner, subsystem, owner) : 0;
 	if (frozen && wanted != NULL && wanted->parked)
 		return close_frozen(planner, subsystem, owner);
 	if (wanted != NULL && wanted->parked && reject(planner, subsystem, wanted) != 0)

@@ -304,11 +304,15 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 							  "%s is not the name of export %s of this cluster",
 							  consumer->nqn, consumer->id);
 			subsystem = subsystem_add(builder, consumer->nqn, builder->desired->port);
-			if (subsystem == NULL ||
-			    list_push_string(builder->arena, &subsystem->hosts, consumer->host_nqn) != 0)
+			if (subsystem == NULL)
 				return -1;
 			subsystem->owner = owner;
 			subsystem->parked = consumer->parked;
+			/* Behind the gate, which lets in by address what is meant for any volume. */
+			subsystem->closed = !consumer->parked && !consumer->admitted && consumer->address != NULL;
+			if (!subsystem->closed &&
+			    list_push_string(builder->arena, &subsystem->hosts, consumer->host_nqn) != 0)
+				return -1;
 		}
 		snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64 ".%s", volume->id, leg->index, consumer->node);
 		names_leg_uuid(builder->target->cluster, volume->id, leg->index, consumer->node, uuid);
@@ -377,25 +381,16 @@ static int top_add(struct target_builder *builder, const struct desired_volume *
 	struct target_dm *dm;
 	int result;
 
-	for (size_t i = 0; i < volume->legs.count; i++) {
+	for (size_t i = 0; !standby && i < volume->legs.count; i++) {
 		const struct desired_leg *leg = &volume->legs.items[i];
-		size_t known = builder->target->imports.count;
 
 		if (leg->local)
 			continue;
-		if (leg->nqn == NULL || leg->address == NULL || leg->port == 0) {
-			if (standby)
-				continue;
+		if (leg->nqn == NULL || leg->address == NULL || leg->port == 0)
 			return target_problem_add(builder, owner, "remote leg %" PRIu64 " has no subsystem or address",
 						  leg->index);
-		}
 		if (target_import_add(builder, leg->nqn, leg->address, leg->port, leg->uuid, leg->size_bytes) != 0)
 			return -1;
-		/* A holder that assembles connects ahead of time: its volume does not wait for it. */
-		if (standby && builder->target->imports.count > known) {
-			builder->target->imports.items[known].owner.kind = 0;
-			builder->target->imports.items[known].early = true;
-		}
 	}
 	/* Epoch 0: the top outlives the epochs of slots, a promotion only changes its table. */
 	dm = target_dm_add(builder, owner, "volume", owner->id, owner->id, 0);

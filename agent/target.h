@@ -95,7 +95,6 @@ struct target_dm_list {
 
 struct target_import {
 	struct owner owner;
-	bool early; /* connected ahead of time: nothing waits for it, and nothing that is let go waits because of it */
 	struct kernel_import import;
 };
 
@@ -126,6 +125,7 @@ struct target_subsystem {
 	uint32_t cntlid_min, cntlid_max;
 	uint64_t port;
 	bool parked; /* its host is shut out, and goes on queueing */
+	bool closed; /* no host may connect any more; connections that are there go on */
 	struct string_list hosts;
 	struct kernel_namespace_list namespaces;
 };

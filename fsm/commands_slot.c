@@ -30,7 +30,7 @@ static int successor_check(const struct volume *volume, const struct slot *slot,
 	const struct controller *controller = volume_controller(volume, command->to);
 	bool holder = strcmp(slot->holder, command->to) == 0;
 
-	if (holder && command->reason != MOVE_REASON_RESTART)
+	if (holder && command->reason != MOVE_REASON_RESTART && command->reason != MOVE_REASON_PARTED)
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "node \"%s\" holds slot %" PRIu64 " of volume v%" PRIu64 " already", command->to,
 				 command->slot, volume->id);

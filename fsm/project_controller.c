@@ -95,11 +95,6 @@ static int leg_remote_project(struct projection *projection, const struct volume
 	return ret_leg->nqn != NULL ? 0 : state_nomem(&projection->state, error);
 }
 
-static bool slot_is_served(const struct slot *slot)
-{
-	return slot->phase == SLOT_PHASE_EXPORTING || slot->phase == SLOT_PHASE_SERVING;
-}
-
 static int legs_project(struct projection *projection, const struct volume *volume, struct desired_volume *ret_volume,
 			struct error *error)
 {
@@ -123,9 +118,7 @@ static int legs_project(struct projection *projection, const struct volume *volu
 		names_leg_uuid(projection->cluster.id, volume->id, i, projection->node->name, legs[i].uuid);
 		if (strcmp(slot->holder, projection->node->name) == 0)
 			result = leg_local_project(projection, volume, leg, &legs[i], error);
-		/* One that assembles connects to those that serve, so that it need not later; not to one that moves, too:
-		 * two that move at the same time must not wait for each other. */
-		else if (slot_is_served(&volume->slots.items[ret_volume->slot]) || slot_is_served(slot))
+		else
 			result = leg_remote_project(projection, volume, leg, &legs[i], error);
 	}
 	ret_volume->legs = (struct desired_leg_list){ volume->legs.count, legs };
@@ -141,11 +134,34 @@ static bool is_consumer(const struct controller *controller, uint64_t slot)
 	return controller->role == CONTROLLER_ROLE_ACTIVE && controller->slot != slot;
 }
 
+static bool slot_is_served(const struct slot *slot)
+{
+	return slot->phase == SLOT_PHASE_EXPORTING || slot->phase == SLOT_PHASE_SERVING;
+}
+
+/*
+ * When a consumer may open connections to the holder of a slot: while either of the two is new in its place. Once both
+ * serve, one that loses its connection has to begin anew before it gets another: what waits in its kernel may be older
+ * than what its hosts wrote elsewhere meanwhile (docs/FAILURES.md, "A stale write").
+ */
+static bool is_admitted(const struct volume *volume, const struct controller *consumer, uint64_t slot)
+{
+	const struct slot *own = &volume->slots.items[slot], *other = &volume->slots.items[consumer->slot];
+
+	if (consumer->role != CONTROLLER_ROLE_ACTIVE)
+		return false;
+	if (volume->phase != VOLUME_PHASE_ONLINE)
+		return volume->phase == VOLUME_PHASE_ASSEMBLING || volume->phase == VOLUME_PHASE_EXPORTING;
+	return (own->phase == SLOT_PHASE_EXPORTING && slot_is_served(other)) || other->phase == SLOT_PHASE_EXPORTING;
+}
+
 static int consumers_project(struct projection *projection, const struct volume *volume,
 			     struct desired_volume *ret_volume, struct error *error)
 {
 	char host_nqn[NAMES_NQN_SIZE], nqn[NAMES_NQN_SIZE], id[NAMES_CONSUMER_ID_SIZE];
 	struct desired_consumer *consumer;
+	const struct node *node;
+	int result;
 
 	for (size_t i = 0; i < volume->controllers.count; i++) {
 		const struct controller *controller = &volume->controllers.items[i];
@@ -155,6 +171,9 @@ static int consumers_project(struct projection *projection, const struct volume 
 		consumer = list_add(projection->state.arena, &ret_volume->consumers, sizeof(*consumer));
 		if (consumer == NULL)
 			return state_nomem(&projection->state, error);
+		result = projection_node(projection, controller->node, &node, error);
+		if (result != 0)
+			return result;
 		names_node_nqn(projection->cluster.id, controller->node, host_nqn);
 		names_consumer_nqn(projection->cluster.id, volume->id, ret_volume->slot, controller->node, nqn);
 		names_consumer_id(volume->id, ret_volume->slot, controller->node, id);
@@ -162,7 +181,9 @@ static int consumers_project(struct projection *projection, const struct volume 
 						       .host_nqn = projection_text(projection, host_nqn),
 						       .nqn = projection_text(projection, nqn),
 						       .parked = controller->role == CONTROLLER_ROLE_RETIRED,
-						       .id = projection_text(projection, id) };
+						       .id = projection_text(projection, id),
+						       .address = node->address,
+						       .admitted = is_admitted(volume, controller, ret_volume->slot) };
 		if (consumer->host_nqn == NULL || consumer->nqn == NULL || consumer->id == NULL)
 			return state_nomem(&projection->state, error);
 	}
@@ -178,6 +199,7 @@ static bool legs_are_formatted(const struct volume *volume)
 	return true;
 }
 
+/* What an active controller is told of its slot in this phase of the volume. */
 /* What an active controller is told of its slot in this phase of the volume. */
 static bool legs_are_wanted(const struct volume *volume, const struct slot *slot)
 {

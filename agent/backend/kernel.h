@@ -74,6 +74,17 @@ struct kernel_namespace {
 	uint32_t group;
 };
 
+/* A node that imports legs from this one, by the address that it connects from. */
+struct kernel_peer {
+	const char *address;
+	bool admitted; /* it may open connections */
+};
+
+struct kernel_peer_list {
+	size_t count;
+	struct kernel_peer *items;
+};
+
 /* The progress of an operation that takes long, called on the thread that does it, from time to time. */
 struct kernel_progress {
 	void *data;
@@ -174,6 +185,11 @@ struct kernel_operations {
 	int (*gate_refresh)(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
 	/* Shut at once. */
 	int (*gate_shut)(struct kernel *kernel, uint64_t port, struct error *error);
+	/* Of these peers, let new connections in through guarded ports from those that are admitted, for `timeout_ms`
+	 * from now on, and answer those of the others with a reset. Connections that stand go on in any case. Until
+	 * the machine boots, an address that was ever named is let in only so; others are not looked at. */
+	int (*gate_admit)(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers,
+			  uint64_t timeout_ms, struct error *error);
 	/* Milliseconds that are left; 0: shut. FAILED_PRECONDITION when the port is not guarded. */
 	int (*gate_read)(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
 

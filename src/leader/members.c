@@ -55,12 +55,20 @@ enum verdict {
 	VERDICT_MEDIUM, /* the group dropped it */
 };
 
+/* One that is not part of its group yet has a path that comes up for the first time: no write is frozen on it. One that is
+ * to be rebuilt has to be exported by its Disk Node first. */
+static uint64_t patience_ms(const struct ld *ld, const struct member_status *member)
+{
+	if (member->health != MEMBER_HEALTH_ABSENT)
+		return MEMBERS_PATH_LOST_MS;
+	return ld->state == LD_STATE_REBUILDING ? MEMBERS_JOIN_MS : MEMBERS_CONNECT_MS;
+}
+
 static enum verdict judge(const struct place *place, const struct group *group, const struct ld *ld,
 			  struct online_step *step)
 {
 	const struct member_status *member = status_of(place, ld);
 	const struct online_node *node = node_of(place, ld);
-	uint64_t limit_ms;
 
 	if ((member != NULL && member->health == MEMBER_HEALTH_FAILED) || is_left_out(place, group, ld))
 		return VERDICT_MEDIUM;
@@ -69,12 +77,10 @@ static enum verdict judge(const struct place *place, const struct group *group, 
 		return VERDICT_PATH_LOST;
 	if (member == NULL || !member->path_lost)
 		return VERDICT_WELL;
-	/* A member that is not assembled yet has a path that comes up for the first time: no write is frozen on it. */
-	limit_ms = member->health == MEMBER_HEALTH_ABSENT ? MEMBERS_CONNECT_MS : MEMBERS_PATH_LOST_MS;
-	if (lost_ms(place, member) > limit_ms)
+	if (lost_ms(place, member) > patience_ms(ld, member))
 		return VERDICT_PATH_LOST;
 	if (step != NULL)
-		online_look(step, limit_ms + 1 - lost_ms(place, member));
+		online_look(step, patience_ms(ld, member) + 1 - lost_ms(place, member));
 	return VERDICT_DOUBTFUL;
 }
 

@@ -16,6 +16,7 @@
 
 #define MEMBERS_PATH_LOST_MS 500u	/* a path that is lost for this long is not a hiccup */
 #define MEMBERS_CONNECT_MS LIMIT_FENCE_DEADLINE_MS /* nor is one that did not come up for this long; nobody waits on it */
+#define MEMBERS_JOIN_MS 10000u		/* the same of one that is to be rebuilt, before it is part of its group */
 #define MEMBERS_SETTLE_MS 1000u		/* between giving a member up and rebuilding it */
 #define MEMBERS_SETTLE_MEDIUM_MS 10000u /* the same after an error of its disk */
 #define MEMBERS_REBUILDS 4u		/* at once at one holder */

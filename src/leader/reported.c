@@ -282,6 +282,23 @@ const struct member_status *reported_member(const struct reported_health *health
 
 /* --- problems ----------------------------------------------------------------------------------------------------- */
 
+/* A consumer that is no longer wanted is not reported any more: what was said of it last, before the agent knew, is
+ * history once it reported on a later revision of the volume. */
+static bool is_history(const struct reported_group *group, const struct object_status *status)
+{
+	for (size_t i = 0; status->kind == OBJECT_KIND_CONSUMER && i < group->count; i++) {
+		if (group->items[i].kind == OBJECT_KIND_VOLUME && group->items[i].revision > status->revision)
+			return true;
+	}
+	return false;
+}
+
+static bool is_problem(const struct reported_group *group, const struct object_status *status)
+{
+	return (status->state == OBJECT_STATE_PENDING || status->state == OBJECT_STATE_FAILED) &&
+	       !is_history(group, status);
+}
+
 static int append_problems(const struct reported_group *group, struct arena *arena, struct object_status_list *list,
 			   struct error *error)
 {
@@ -289,7 +306,7 @@ static int append_problems(const struct reported_group *group, struct arena *are
 	size_t wanted = list->count;
 
 	for (size_t i = 0; i < group->count; i++) {
-		if (group->items[i].state == OBJECT_STATE_PENDING || group->items[i].state == OBJECT_STATE_FAILED)
+		if (is_problem(group, &group->items[i]))
 			wanted++;
 	}
 	if (wanted == list->count)
@@ -303,7 +320,7 @@ static int append_problems(const struct reported_group *group, struct arena *are
 	for (size_t i = 0; i < group->count && list->count < LIMIT_LIST_PAGE; i++) {
 		struct object_status copy = group->items[i];
 
-		if (copy.state != OBJECT_STATE_PENDING && copy.state != OBJECT_STATE_FAILED)
+		if (!is_problem(group, &group->items[i]))
 			continue;
 		copy.id = arena_strdup(arena, copy.id);
 		if (copy.message != NULL)

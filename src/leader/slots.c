@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/model/names.h"
+#include "src/leader/parted.h"
 #include "src/leader/volumes.h"
 
 /* By then the gate of a node that nobody renews a lease of is shut: it looks at its paths once more, the lease that
@@ -83,6 +84,8 @@ enum move_reason slots_move_reason(const struct online_view *view, size_t index,
 	    (slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING) &&
 	    slot_is_frozen(view, index, step))
 		return MOVE_REASON_RESTART;
+	if (parted_is(view, index, step))
+		return MOVE_REASON_PARTED;
 	if (holder->health == HEALTH_ONLINE && holder->draining && slot->phase == SLOT_PHASE_SERVING)
 		return MOVE_REASON_DRAIN;
 	return 0;
@@ -424,8 +427,11 @@ static int step_holder(const struct online_view *view, size_t index, struct aren
 
 	if (!online_at(view, online_controller(view, slot->holder), OBJECT_STATE_CONVERGED))
 		return online_wait_controller(view, slot->holder, OBJECT_STATE_CONVERGED, arena, step, error);
-	if (slot->phase == SLOT_PHASE_EXPORTING)
-		return advance(view, index, SLOT_PHASE_SERVING, arena, step, error);
+	if (slot->phase == SLOT_PHASE_EXPORTING) {
+		if (parted_await_paths(view, index, arena, step, &may, error) != 0)
+			return error->code;
+		return may ? advance(view, index, SLOT_PHASE_SERVING, arena, step, error) : 0;
+	}
 	if (may_serve(view, index, arena, step, &may, error) != 0)
 		return error->code;
 	return may ? advance(view, index, SLOT_PHASE_EXPORTING, arena, step, error) : 0;
@@ -445,6 +451,8 @@ static int step_slot(const struct online_view *view, size_t index, struct arena 
 		return drain(view, index, arena, step, error);
 	if (reason == MOVE_REASON_RESTART)
 		return move(view, index, slot->holder, reason, arena, step, error);
+	if (reason == MOVE_REASON_PARTED)
+		return move(view, index, parted_successor(view, index), reason, arena, step, error);
 	if (reason == MOVE_REASON_FAILOVER) {
 		to = slots_successor(view, reason);
 		if (to != NULL)

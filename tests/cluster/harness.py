@@ -579,7 +579,11 @@ class FakeAgent(threading.Thread):
                 for group in leg.get("groups", []):
                     for member in group["members"]:
                         members.append(self.member(leg, member))
-            reports.append({"volume": volume["id"], "members": members, "revision": volume["revision"]})
+            remote = {leg.get("slot", 0) for leg in volume.get("legs", []) if not leg.get("local")}
+            peers = [{"slot": slot} for slot in sorted(remote)] if volume.get("top_wanted") else []
+            reports.append(
+                {"volume": volume["id"], "members": members, "peers": peers, "revision": volume["revision"]}
+            )
         if reports:
             connection.notify("agent.report", {"volumes": reports})
 

@@ -114,6 +114,9 @@ class Agent(ClusterTest):
         agents = self.sim_rack(cluster)
         cluster.call("volume.create", {"name": "db", "size_bytes": GIB, "controllers": 2, "legs": 2})
         self.online(cluster, "db")
+        # Once it is online, consumers are taken off the hosts of their exports.
+        closed = lambda agent: not any(s["hosts"] for s in self.ours(agent).get("subsystems", []) if ":leg:" in s["nqn"])
+        wait_until("no consumer may connect any more", lambda: all(closed(agent) for agent in agents))
         before, state = [self.ours(agent) for agent in agents], cluster.state()
         cluster.leader().kill()
         for agent in agents:

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The gate in a real kernel: an established connection lives while the gate is refreshed, and is reset soon after the
-# last refresh, whatever became of the process; a new one is refused; a refresh opens it again.
+# last refresh, whatever became of the process; a new one is refused; a refresh opens it again. A peer that is not admitted
+# keeps the connection that it has, and gets no other.
 #
 # usage: gate.sh DRIVER BIN
 set -eu
@@ -92,4 +93,29 @@ client_is "echoed 3"
 node shut $PORT
 client_is "refused ECONNREFUSED"
 step "the next refresh guards the port again after the rules were flushed"
+
+# A peer: what it has goes on, a new connection is its last until it is admitted, and that ends by itself.
+PEER=$(node_address host1)
+node refresh $PORT 600000
+client 1000 >"$LAB_STATE/client" &
+echoing=$!
+client_is "echoed 3"
+node admit $PORT 0 10.77.0.52
+client_is "echoed 3"
+node admit $PORT 0 "$PEER"
+client_is "refused ECONNREFUSED"
+wait "$echoing" || :
+[ "$(cat "$LAB_STATE/client")" = "echoed 1000" ] || fail "a peer's old connection: $(cat "$LAB_STATE/client")"
+node admit $PORT 60000 "$PEER"
+client_is "echoed 3"
+node admit $PORT 0 "$PEER"
+client_is "refused ECONNREFUSED"
+node admit $PORT 1500 "$PEER"
+client_refused() { client 3 | grep -q refused; }
+wait_until 5 "the admission runs out" client_refused
+on cn1 "nft flush ruleset"
+node admit $PORT 0 "$PEER"
+node refresh $PORT 600000
+client_is "refused ECONNREFUSED"
+step "a peer that is not admitted keeps its connection and gets no other; an admission ends by itself"
 step "cost: $(node cost $PORT 200)"

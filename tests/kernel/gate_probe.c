@@ -179,6 +179,16 @@ static void cost(struct kernel *kernel, uint64_t port, uint64_t times)
 	       worst, times, guarding);
 }
 
+/* A peer that is admitted for so long, or (0) not. */
+static void admit(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, const char *address)
+{
+	struct kernel_peer peer = { address, timeout_ms > 0 };
+	const struct kernel_peer_list peers = { 1, &peer };
+	struct error error = { 0 };
+
+	check(kernel->operations->gate_admit(kernel, port, &peers, timeout_ms, &error), &error);
+}
+
 int main(int count, char **arguments)
 {
 	const char *verb = count > 2 ? arguments[1] : "";
@@ -205,6 +215,8 @@ int main(int count, char **arguments)
 	} else if (strcmp(verb, "read") == 0) {
 		check(kernel->operations->gate_read(kernel, numbers[0], &left, &error), &error);
 		printf("%" PRIu64 "\n", left);
+	} else if (strcmp(verb, "admit") == 0 && count == 5) {
+		admit(kernel, numbers[0], numbers[1], arguments[4]);
 	} else if (strcmp(verb, "hold") == 0) {
 		hold(kernel, numbers[0], numbers[1], numbers[2], numbers[3]);
 	} else if (strcmp(verb, "watch") == 0) {
@@ -214,7 +226,8 @@ int main(int count, char **arguments)
 	} else {
 		fprintf(stderr,
 			"usage: gate_probe guard|shut|read|serve PORT | refresh PORT MS | hold PORT MS INTERVAL "
-			"TIMES | cost PORT TIMES | watch PORT [MS] | echo ADDRESS PORT [TIMES]\n");
+			"TIMES | admit PORT MS ADDRESS | cost PORT TIMES | watch PORT [MS] | echo ADDRESS PORT "
+			"[TIMES]\n");
 		return 2;
 	}
 	kernel->operations->close(kernel);

@@ -435,6 +435,48 @@ static void test_consumer_over_a_lost_path(void **state)
 	end(&f);
 }
 
+/* A consumer that may not connect anew keeps the connection that it has. */
+static void test_consumer_closed(void **state)
+{
+	struct desired_consumer *consumer;
+	struct desired desired;
+	struct fixture f;
+	char *plan;
+
+	(void)state;
+	begin(&f);
+	desired = holder(&f, 2);
+	consumer = &desired.volumes.items[0].consumers.items[0];
+	consumer->address = "10.0.2.1";
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_contains(plan, "nvmet   deny       " RIG_NQN ":leg:v1.s1.cn1  " RIG_NQN ":node:cn1");
+	assert_lacks(plan, "unlink");
+	free(plan);
+	rig_converge(&f.agent, &desired);
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_string_equal(plan, "");
+	free(plan);
+	consumer->admitted = true;
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_contains(plan, "nvmet   allow      " RIG_NQN ":leg:v1.s1.cn1  " RIG_NQN ":node:cn1");
+	assert_lacks(plan, "unlink");
+	free(plan);
+	rig_converge(&f.agent, &desired);
+	consumer->admitted = false;
+	rig_converge(&f.agent, &desired);
+	/* Fenced: it may come in again, to what is inaccessible. */
+	consumer->parked = true;
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_order(plan, "nvmet   unlink     " RIG_NQN ":leg:v1.s1.cn1",
+		     "nvmet   allow      " RIG_NQN ":leg:v1.s1.cn1");
+	free(plan);
+	rig_converge(&f.agent, &desired);
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_string_equal(plan, "");
+	free(plan);
+	end(&f);
+}
+
 static void test_old_path_stays_without_the_new(void **state)
 {
 	struct desired desired;
@@ -690,10 +732,8 @@ static void test_standby_takes_over(void **state)
 	rig_converge(&f.agent, &desired);
 	log = log_take(&f);
 	rig_golden("fence_standby_assembles", log);
-	/* It connects to the other holder ahead of time, and serves nobody. */
-	assert_contains(log, "connect    " RIG_NQN ":leg:v1.s1.cn3");
-	assert_lacks(log, "nvmet");
-	assert_lacks(log, "dnvme-volume-v1");
+	assert_lacks(log, ":leg:v1");
+	assert_lacks(log, ":volume:v1");
 	f.volume.may_not_serve = false;
 	desired = rig_desired_controller(&f.arena, &f.volume, 3);
 	rig_converge(&f.agent, &desired);
@@ -809,6 +849,7 @@ int main(void)
 		cmocka_unit_test(test_assumed_labels),
 		cmocka_unit_test(test_other_holder),
 		cmocka_unit_test(test_consumer_over_a_lost_path),
+		cmocka_unit_test(test_consumer_closed),
 		cmocka_unit_test(test_old_path_stays_without_the_new),
 		cmocka_unit_test(test_status_of_consumers),
 		cmocka_unit_test(test_old_holder_is_parked),

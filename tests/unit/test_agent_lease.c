@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <uv.h>
 
+#include "agent/admission.h"
 #include "agent/gatekeeper.h"
 #include "agent/lease.h"
 #include "agent/lease_claim.h"
@@ -628,6 +629,115 @@ static void test_keeper_without_a_leader(void **state)
 	run_until(f, is_shut);
 }
 
+/* --- peers --- */
+
+/* Two volumes: nodeb takes part in both, nodec in the second one only. */
+static struct desired desired_peers(struct arena *arena)
+{
+	struct rig_volume volume = rig_volume_default();
+	struct desired desired;
+	struct desired_volume *volumes = arena_alloc_array(arena, 2, sizeof(*volumes));
+	struct desired_consumer *consumers = arena_alloc_array(arena, 3, sizeof(*consumers));
+
+	volume.legs_wanted = volume.top_wanted = volume.format = true;
+	desired = rig_desired_controller(arena, &volume, 1);
+	for (size_t i = 0; i < 3; i++)
+		consumers[i] = (struct desired_consumer){ .node = i < 2 ? "nodeb" : "nodec",
+							  .host_nqn = "nqn.2026-11.io.dnvme:x:node:b",
+							  .nqn = "nqn.2026-11.io.dnvme:x:leg:b",
+							  .id = "v2.s0.nodeb",
+							  .address = i < 2 ? "10.0.0.2" : "fd00::3" };
+	volumes[0] = desired.volumes.items[0];
+	volumes[0].consumers = (struct desired_consumer_list){ 1, &consumers[0] };
+	volumes[1] = volumes[0];
+	volumes[1].id++;
+	volumes[1].consumers = (struct desired_consumer_list){ 2, &consumers[1] };
+	desired.volumes = (struct desired_volume_list){ 2, volumes };
+	desired.reset = desired.complete = true;
+	return desired;
+}
+
+static void expect_peers(const struct desired *desired, bool has_lease, bool first, bool second)
+{
+	struct arena arena = ARENA_INIT;
+	struct kernel_peer_list peers;
+	struct error error;
+
+	assert_int_equal(admission_make(desired, has_lease, &arena, &peers, &error), 0);
+	assert_int_equal(peers.count, 2);
+	assert_string_equal(peers.items[0].address, "10.0.0.2");
+	assert_string_equal(peers.items[1].address, "fd00::3");
+	assert_int_equal(peers.items[0].admitted, first);
+	assert_int_equal(peers.items[1].admitted, second);
+	arena_free(&arena);
+}
+
+static void test_admission(void **state)
+{
+	struct arena arena = ARENA_INIT;
+	struct desired desired = desired_peers(&arena);
+	struct desired_consumer *one = &desired.volumes.items[0].consumers.items[0];
+	struct desired_consumer *both = &desired.volumes.items[1].consumers.items[0];
+	struct kernel_peer_list peers;
+	struct error error;
+
+	(void)state;
+	expect_peers(&desired, true, false, false);
+	/* For one volume is enough, but only while this node hears of its leader. */
+	both->admitted = true;
+	expect_peers(&desired, true, true, false);
+	expect_peers(&desired, false, false, false);
+	both->parked = true;
+	expect_peers(&desired, true, false, false);
+	one->admitted = desired.volumes.items[1].consumers.items[1].admitted = true;
+	expect_peers(&desired, true, true, true);
+	/* Of whom no address is known, nothing can be said. */
+	one->address = both->address = desired.volumes.items[1].consumers.items[1].address = NULL;
+	assert_int_equal(admission_make(&desired, true, &arena, &peers, &error), 0);
+	assert_int_equal(peers.count, 0);
+	arena_free(&arena);
+}
+
+static bool lets_in_b(struct keeper_fixture *f)
+{
+	return kernel_sim_lets_in(f->kernel, "10.0.0.2");
+}
+
+static bool shuts_out_b(struct keeper_fixture *f)
+{
+	return !lets_in_b(f);
+}
+
+static void test_keeper_admits_peers(void **state)
+{
+	struct keeper_fixture *f = *state;
+	struct desired desired = desired_peers(&f->arena);
+	struct desired_consumer *consumer = &desired.volumes.items[1].consumers.items[0];
+	struct error error = { 0 };
+	bool complete;
+
+	assert_true(lets_in_b(f));
+	gatekeeper_opened(f->keeper, 20, 60000);
+	f->beating = true;
+	run_until(f, is_open);
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, shuts_out_b);
+	assert_false(kernel_sim_lets_in(f->kernel, "fd00::3"));
+	assert_true(kernel_sim_lets_in(f->kernel, "10.0.0.9"));
+	consumer->admitted = true;
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, lets_in_b);
+	/* And goes on doing so. */
+	run_until(f, a_while_passed);
+	assert_true(lets_in_b(f));
+	consumer->admitted = false;
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, shuts_out_b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -649,6 +759,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keeper_follows_heartbeats, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_leaves_what_it_finds, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_without_a_leader, keeper_setup, keeper_teardown),
+		cmocka_unit_test_setup_teardown(test_keeper_admits_peers, keeper_setup, keeper_teardown),
+		cmocka_unit_test(test_admission),
 	};
 
 	log_open("test_agent_lease", LOG_TARGET_STDERR, LOG_LEVEL_ERROR);

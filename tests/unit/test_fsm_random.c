@@ -110,7 +110,7 @@ static void step_node(struct rig *rig, struct dice *dice)
 	struct label labels[] = { { "rack", arena_printf(&rig->arena, "r%" PRIu64, roll(dice, 4)) } };
 	struct command_node_register node = {
 		.name = arena_printf(&rig->arena, "n%" PRIu64, 1 + roll(dice, 8)),
-		.address = arena_printf(&rig->arena, "10.0.%" PRIu64 ".1", roll(dice, 3)),
+		.address = arena_printf(&rig->arena, "10.0.%" PRIu64 ".1", roll(dice, 4)),
 		.port = 4420 + roll(dice, 2) * 80, /* 4500 belongs to the first disk of most */
 		.version = "1",
 		.labels = { 1, labels },

@@ -177,6 +177,28 @@ static void test_restart(void **state)
 	rig_close(&rig);
 }
 
+/* Two holders lost each other: one slot moves, the other one begins anew where it is, both at once. */
+static void test_parted(void **state)
+{
+	struct rig rig;
+	uint64_t id;
+
+	(void)state;
+	id = make(&rig);
+	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_PARTED).code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_PARTED).code, 0);
+	assert_int_equal(rig_volume(&rig, id).slots.items[1].reason, MOVE_REASON_PARTED);
+	assert_int_equal(rig_volume(&rig, id).slots.items[1].epoch, 2);
+	controllers_are(&rig, id, "n3 active 0 e0, n2 active 1 e0, n1 retired 0 e1");
+	rig_check(&rig);
+	rig_slot_serve(&rig, id, 1);
+	rig_slot_serve(&rig, id, 0);
+	rig_check(&rig);
+	rig_refused(rig_slot_move(&rig, id, 0, "n2", MOVE_REASON_PARTED), ERROR_FAILED_PRECONDITION,
+		    "is not a standby");
+	rig_close(&rig);
+}
+
 static void test_move_refused(void **state)
 {
 	struct command_slot_move move = { 1, 0, 2, "n3", MOVE_REASON_FAILOVER };
@@ -458,11 +480,12 @@ static void test_node_volumes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_failover),     cmocka_unit_test(test_again),
-		cmocka_unit_test(test_restart),	     cmocka_unit_test(test_move_refused),
-		cmocka_unit_test(test_controllers),  cmocka_unit_test(test_advance_refused),
-		cmocka_unit_test(test_retire_early), cmocka_unit_test(test_settings),
-		cmocka_unit_test(test_durability),   cmocka_unit_test(test_node_volumes),
+		cmocka_unit_test(test_failover),	cmocka_unit_test(test_again),
+		cmocka_unit_test(test_restart),		cmocka_unit_test(test_parted),
+		cmocka_unit_test(test_move_refused),	cmocka_unit_test(test_controllers),
+		cmocka_unit_test(test_advance_refused), cmocka_unit_test(test_retire_early),
+		cmocka_unit_test(test_settings),	cmocka_unit_test(test_durability),
+		cmocka_unit_test(test_node_volumes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

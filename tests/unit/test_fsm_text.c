@@ -90,8 +90,10 @@ void text_desired(const struct desired *desired, struct buffer *text)
 		for (size_t j = 0; j < volume->legs.count; j++)
 			print_leg(text, &volume->legs.items[j]);
 		for (size_t j = 0; j < volume->consumers.count; j++)
-			buffer_printf(text, "  consumer %s as %s of %s%s\n", volume->consumers.items[j].id,
+			buffer_printf(text, "  consumer %s as %s of %s from %s%s%s\n", volume->consumers.items[j].id,
 				      tail(volume->consumers.items[j].host_nqn), tail(volume->consumers.items[j].nqn),
+				      volume->consumers.items[j].address,
+				      volume->consumers.items[j].admitted ? " admitted" : "",
 				      volume->consumers.items[j].parked ? " parked" : "");
 		for (size_t j = 0; j < volume->hosts.count; j++)
 			buffer_printf(text, "  host %s\n", volume->hosts.items[j]);

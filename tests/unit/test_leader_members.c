@@ -145,6 +145,22 @@ static void test_rebuild_lost(void **state)
 	rig.lds[0].state = LD_STATE_REBUILDING;
 	rig_offline(&rig, N1);
 	expect_stale(&rig, "ld1", STALE_REASON_PATH_LOST);
+	rig.nodes[N1].health = HEALTH_ONLINE;
+	/* Once it is part of the group, writes wait for it; before, it is only on its way. */
+	rig_member(&rig, C1,
+		   (struct member_status){ .ld = 1,
+					   .health = MEMBER_HEALTH_REBUILDING,
+					   .path_lost = true,
+					   .path_lost_ms = MEMBERS_PATH_LOST_MS + 1 });
+	expect_stale(&rig, "ld1", STALE_REASON_PATH_LOST);
+	rig_member(&rig, C1,
+		   (struct member_status){ .ld = 1,
+					   .health = MEMBER_HEALTH_ABSENT,
+					   .path_lost = true,
+					   .path_lost_ms = MEMBERS_PATH_LOST_MS + 1 });
+	rig_expect_wait(&rig, members_step, "node c1 rebuilds it");
+	rig_wait(&rig, MEMBERS_JOIN_MS - MEMBERS_PATH_LOST_MS);
+	expect_stale(&rig, "ld1", STALE_REASON_PATH_LOST);
 	rig_close(&rig);
 }
 

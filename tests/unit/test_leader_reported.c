@@ -159,6 +159,16 @@ static void test_problems(void **state)
 	assert_int_equal(list.count, 2);
 	assert_int_equal(reported_problems(&reported, 3, &arena, &list, &error), 0);
 	assert_int_equal(list.count, 2);
+	/* A consumer that was not reported with the last revision of its volume is no longer wanted. */
+	say(&reported, OBJECT_KIND_VOLUME, "v4", OBJECT_STATE_CONVERGED, 3, NULL);
+	say(&reported, OBJECT_KIND_CONSUMER, "v4.s0.nodeb", OBJECT_STATE_PENDING, 3, "reject");
+	list = (struct object_status_list){ 0 };
+	assert_int_equal(reported_problems(&reported, 4, &arena, &list, &error), 0);
+	assert_int_equal(list.count, 1);
+	say(&reported, OBJECT_KIND_VOLUME, "v4", OBJECT_STATE_CONVERGED, 4, NULL);
+	list = (struct object_status_list){ 0 };
+	assert_int_equal(reported_problems(&reported, 4, &arena, &list, &error), 0);
+	assert_int_equal(list.count, 0);
 	arena_free(&arena);
 	reported_clear(&reported);
 }

@@ -23,6 +23,14 @@ void rig_say(struct rig *rig, enum rig_node node, enum object_kind kind, const c
 	rig_say_at(rig, node, kind, id, state, rig->volume.revision);
 }
 
+void rig_peer(struct rig *rig, enum rig_node node, uint64_t other, uint64_t lost_ms)
+{
+	struct peer_status peer = { .slot = other, .path_lost = lost_ms > 0, .path_lost_ms = lost_ms };
+	struct volume_health health = { .volume = RIG_VOLUME, .peers = { 1, &peer }, .revision = rig->volume.revision };
+
+	assert_int_equal(reported_health_update(&rig->reported[node], &health, rig->view.now_ms, NULL), 0);
+}
+
 static void all_well(struct rig *rig)
 {
 	static const struct {
@@ -39,6 +47,9 @@ static void all_well(struct rig *rig)
 
 	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++)
 		rig_say(rig, objects[i].node, objects[i].kind, objects[i].id, OBJECT_STATE_CONVERGED);
+	rig_peer(rig, C1, 1, 0);
+	rig_peer(rig, C2, 0, 0);
+	rig_peer(rig, C3, 1, 0);
 }
 
 void rig_open(struct rig *rig)

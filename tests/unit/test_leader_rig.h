@@ -48,6 +48,10 @@ void rig_say_at(struct rig *rig, enum rig_node node, enum object_kind kind, cons
 void rig_member(struct rig *rig, enum rig_node node, struct member_status member);
 void rig_members(struct rig *rig, enum rig_node node, struct member_status *members, size_t count);
 
+/* What the holder of one slot says of its path to the other one: lost for so long, or (0) not. It replaces what it said
+ * of members. */
+void rig_peer(struct rig *rig, enum rig_node node, uint64_t other, uint64_t lost_ms);
+
 void rig_offline(struct rig *rig, enum rig_node node);
 
 /* Slot 0 moved from c1 to c3 and is in this phase; c1 is offline and retired. Everybody else confirmed. */

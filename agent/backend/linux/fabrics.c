@@ -296,12 +296,19 @@ int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, stru
 	const char *name = controller_find(&arena, import);
 	enum peer_answer answer = PEER_ANSWERS;
 	struct error ignored;
+	struct kernel_path path = { import->nqn, import->address, import->port, false };
+	const struct kernel_path_list paths = { 1, &path };
+	uint64_t silent_ms = UINT64_MAX;
 	char state[32] = "";
 	int code = 0;
 
 	if (name != NULL) {
 		file_read(state, sizeof(state), SYS_NVME "/%s/state", name);
 		answer = peer_try(import->address, import->port, PEER_ANSWER_MS);
+		/* It lives, and lets in nobody at present who has no connection: other imports from it go on. */
+		if (answer == PEER_REFUSES && sockets_silence(&paths, &silent_ms, NULL) == 0 &&
+		    silent_ms < KERNEL_PATH_SILENCE_MS)
+			answer = PEER_ANSWERS;
 	}
 	/* A peer that answers lets go at once, and other imports from it go on. */
 	if (answer == PEER_ANSWERS || (answer == PEER_REFUSES && strcmp(state, "connecting") == 0)) {

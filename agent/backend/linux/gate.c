@@ -6,7 +6,10 @@
  *           set guarded { type inet_service; }                  ports that may be served on with an element only
  *           set lease { type inet_service; flags timeout; }     those elements,
  *           set lease_other { the same }                        in turn
- *           chain in { hook input: tcp dport @guarded, in neither @lease nor @lease_other: reject with tcp reset }
+ *           set peer4, peer6 { type ipv4_addr, ipv6_addr; }     who imports legs from this node, or ever did, and
+ *           set admitted4, admitted6 { the same; flags timeout; }  which of them may open connections
+ *           chain in { hook input: tcp dport @guarded, in neither @lease nor @lease_other: reject with tcp reset
+ *                                  the same, SYN, saddr in @peer and not in @admitted: reject with tcp reset }
  *   }
  *
  * Two sets, because a lookup that runs while an element is replaced may find neither the old one nor the new one
@@ -23,9 +26,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/buffer.h"
 #include "lib/base/clock.h"
 
 #define TABLE "inet dnvme"
+#define NEW_CONNECTION "tcp dport @guarded tcp flags & (fin | syn | rst | ack) == syn "
 #define REFRESH_TRIES 3
 #define READ_TRIES 5
 
@@ -87,17 +92,25 @@ static int run(struct gate *gate, const char *commands, const char *what, uint64
  * there twice: the chain is emptied in the same transaction, which packets see as one change. */
 static int guard(struct gate *gate, uint64_t port, struct error *error)
 {
-	char commands[768];
+	char commands[2048];
 
 	snprintf(commands, sizeof(commands),
 		 "add table " TABLE "\n"
 		 "add set " TABLE " guarded { type inet_service ; }\n"
 		 "add set " TABLE " lease { type inet_service ; flags timeout ; }\n"
 		 "add set " TABLE " lease_other { type inet_service ; flags timeout ; }\n"
+		 "add set " TABLE " peer4 { type ipv4_addr ; }\n"
+		 "add set " TABLE " peer6 { type ipv6_addr ; }\n"
+		 "add set " TABLE " admitted4 { type ipv4_addr ; flags timeout ; }\n"
+		 "add set " TABLE " admitted6 { type ipv6_addr ; flags timeout ; }\n"
 		 "add chain " TABLE " in { type filter hook input priority 0 ; policy accept ; }\n"
 		 "add element " TABLE " guarded { %" PRIu64 " }\n"
 		 "flush chain " TABLE " in\n"
 		 "add rule " TABLE " in tcp dport @guarded tcp dport != @lease tcp dport != @lease_other "
+		 "reject with tcp reset\n"
+		 "add rule " TABLE " in " NEW_CONNECTION
+		 "ip saddr @peer4 ip saddr != @admitted4 reject with tcp reset\n"
+		 "add rule " TABLE " in " NEW_CONNECTION "ip6 saddr @peer6 ip6 saddr != @admitted6 "
 		 "reject with tcp reset\n",
 		 port);
 	return run(gate, commands, "guard the gate", port, error);
@@ -189,6 +202,52 @@ int gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
 	pthread_mutex_lock(&gate->lock);
 	code = shut(gate, port, error);
 	pthread_mutex_unlock(&gate->lock);
+	return code;
+}
+
+/* Where an element is not there it cannot be deleted: see refresh(). A connection that comes while the element of a
+ * peer that stays admitted is replaced may be refused; it is tried again. */
+static int peer_print(const struct kernel_peer *peer, uint64_t timeout_ms, struct buffer *commands)
+{
+	char family = strchr(peer->address, ':') != NULL ? '6' : '4';
+
+	if (buffer_printf(commands,
+			  "add element " TABLE " peer%c { %s }\n"
+			  "add element " TABLE " admitted%c { %s timeout 1m }\n"
+			  "delete element " TABLE " admitted%c { %s }\n",
+			  family, peer->address, family, peer->address, family, peer->address) != 0)
+		return -1;
+	if (!peer->admitted)
+		return 0;
+	return buffer_printf(commands, "add element " TABLE " admitted%c { %s timeout %" PRIu64 "ms }\n", family,
+			     peer->address, timeout_ms);
+}
+
+int gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+	       struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	struct buffer commands = BUFFER_INIT;
+	int code = ERROR_INTERNAL;
+	bool printed = true;
+
+	for (size_t i = 0; i < peers->count && printed; i++)
+		printed = peer_print(&peers->items[i], timeout_ms, &commands) == 0;
+	if (!printed || buffer_append(&commands, "", 1) != 0) {
+		buffer_free(&commands);
+		return error_set_nomem(error);
+	}
+	pthread_mutex_lock(&gate->lock);
+	/* As for a refresh: the rules may have been flushed. */
+	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
+		if (tries > 0 && guard(gate, port, error) != 0)
+			break;
+		code = run(gate, (const char *)commands.data, "admit peers", port, error);
+	}
+	pthread_mutex_unlock(&gate->lock);
+	buffer_free(&commands);
+	if (code == 0)
+		error_clear(error);
 	return code;
 }
 

@@ -78,6 +78,7 @@ static const struct kernel_operations linux_operations = {
 	.gate_guard = gate_guard,
 	.gate_refresh = gate_refresh,
 	.gate_shut = gate_shut,
+	.gate_admit = gate_admit,
 	.gate_read = gate_read,
 	.close = linux_close,
 };

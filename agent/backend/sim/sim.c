@@ -243,6 +243,7 @@ static const struct kernel_operations sim_operations = {
 	.gate_guard = sim_gate_guard,
 	.gate_refresh = sim_gate_refresh,
 	.gate_shut = sim_gate_shut,
+	.gate_admit = sim_gate_admit,
 	.gate_read = sim_gate_read,
 	.close = sim_close,
 };
@@ -391,7 +392,7 @@ int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 	pthread_mutex_lock(&this->lock);
 	disks = this->observed.disks;
 	this->observed = (struct observed){ .disks = disks };
-	this->gate_count = 0;
+	this->gate_count = this->peer_count = 0;
 	return sim_end(this, 0, error);
 }
 

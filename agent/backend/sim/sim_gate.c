@@ -76,6 +76,51 @@ int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
 	return gate_end(this, 0);
 }
 
+static struct sim_peer *peer_find(struct sim_kernel *this, const char *address)
+{
+	for (size_t i = 0; i < this->peer_count; i++) {
+		if (strcmp(this->peers[i].address, address) == 0)
+			return &this->peers[i];
+	}
+	return NULL;
+}
+
+int sim_gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+		   struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, "gate_admit", "", error);
+
+	if (code != 0)
+		return code;
+	if (gate_find(this, port) == NULL)
+		return gate_end(this, not_guarded(port, error));
+	for (size_t i = 0; i < peers->count; i++) {
+		struct sim_peer *peer = peer_find(this, peers->items[i].address);
+
+		if (peer == NULL && this->peer_count == SIM_PEERS)
+			return gate_end(this, error_set(error, ERROR_INTERNAL, "more than %u peers", SIM_PEERS));
+		if (peer == NULL)
+			peer = &this->peers[this->peer_count++];
+		snprintf(peer->address, sizeof(peer->address), "%s", peers->items[i].address);
+		peer->until_ms = peers->items[i].admitted ? clock_boot_ms() + timeout_ms : 0;
+	}
+	return gate_end(this, 0);
+}
+
+bool kernel_sim_lets_in(struct kernel *kernel, const char *address)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	const struct sim_peer *peer;
+	bool in;
+
+	pthread_mutex_lock(&this->lock);
+	peer = peer_find(this, address);
+	in = peer == NULL || peer->until_ms > clock_boot_ms();
+	pthread_mutex_unlock(&this->lock);
+	return in;
+}
+
 int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;

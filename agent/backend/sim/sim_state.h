@@ -11,9 +11,15 @@
 #define SIM_NVME_MAJOR 259
 #define SIM_DISK_MAJOR 8
 #define SIM_GATES 8
+#define SIM_PEERS 16
 
 struct sim_gate {
 	uint64_t port, until_ms;
+};
+
+struct sim_peer {
+	char address[LIMIT_ADDRESS + 1];
+	uint64_t until_ms; /* 0: not admitted */
 };
 
 struct sim_kernel {
@@ -27,6 +33,8 @@ struct sim_kernel {
 	bool assume_labels, lacks_writethrough;
 	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
 	size_t gate_count;
+	struct sim_peer peers[SIM_PEERS];
+	size_t peer_count;
 	bool hold_rebuilds;
 	kernel_sim_fault fault;
 	void *fault_data;
@@ -96,6 +104,8 @@ int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, s
 int sim_gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
 int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
+int sim_gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+		   struct error *error);
 int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
 int sim_imports_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
 		      struct error *error);

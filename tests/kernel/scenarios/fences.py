@@ -144,12 +144,12 @@ def stale_write(rig):
     rig.create("vol", controllers=2, standbys=1)
     rig.attach(["vol"])
     device = rig.connect(["vol"])["vol"]
-    slots = rig.status("vol")["volume"]["slots"]
-    first, second = slots[0]["holder"], slots[1]["holder"]
-    # Chunks of 64 KiB lie on the legs in turn: the second one is on the leg of the second controller.
+    # Chunks of 64 KiB lie on the legs in turn: the second one is on the leg of the second slot.
     witnesses = witness.start([witness.Witness(rig, "vol", device, options="--region 16:16 --threads 8 --read-percent 20")])
     witness.progress(witnesses, 50)
     for _ in range(3):
+        # They begin anew each time, and one of them at another node.
+        first, second = (slot["holder"] for slot in rig.status("vol")["volume"]["slots"])
         rig.cut(first, second)
         last(rig, 0.3)
         rig.cut(first, "host1")

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which nodes may open connections to this one to import legs: a pure function of what the leader wants.
+ *
+ * A consumer that loses its connection holds writes that may be older than what its hosts wrote elsewhere since. So it
+ * is let in while the leader says so, and only then: docs/FAILURES.md, "A stale write".
+ */
+#ifndef DNVME_AGENT_ADMISSION_H
+#define DNVME_AGENT_ADMISSION_H
+
+#include "agent/backend/kernel.h"
+
+/* For how long the kernel admits a peer by itself: whatever becomes of the agent, nobody gets in for much longer than
+ * the leader wanted. */
+#define ADMISSION_TIMEOUT_MS 2000u
+#define ADMISSION_INTERVAL_MS 500u
+
+_Static_assert(3 * ADMISSION_INTERVAL_MS < ADMISSION_TIMEOUT_MS, "a look may be late");
+
+/* Each address once, admitted when it is for any volume, and `has_lease`: what was wanted by a leader that this node
+ * does not hear any more does not count. Borrows from `desired`, the list lives in `arena`. INTERNAL without memory. */
+int admission_make(const struct desired *desired, bool has_lease, struct arena *arena,
+		   struct kernel_peer_list *ret_peers, struct error *error);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "src/leader/parted.h"
+
+#include <string.h>
+
+#include "src/leader/slots.h"
+
+static const struct peer_status *peer_of(const struct reported_health *health, size_t slot)
+{
+	for (size_t i = 0; health != NULL && i < health->peers.count; i++) {
+		if (health->peers.items[i].slot == slot)
+			return &health->peers.items[i];
+	}
+	return NULL;
+}
+
+static uint64_t since_ms(const struct online_view *view, size_t index)
+{
+	uint64_t since = moments_slot_since(view->moments, &view->volume->slots.items[index], index, view->now_ms);
+
+	return view->now_ms - since;
+}
+
+static bool is_parting(const struct slot *slot)
+{
+	return slot->reason == MOVE_REASON_PARTED && slot->phase != SLOT_PHASE_SERVING;
+}
+
+/* Whether the holder of `index` lost that of `other`, and for long enough that it counts. */
+static bool has_lost(const struct online_view *view, size_t index, size_t other, const struct reported_health *health,
+		     struct online_step *step)
+{
+	const struct slot *slot = &view->volume->slots.items[other];
+	const struct peer_status *peer = peer_of(health, other);
+	uint64_t lost_ms;
+
+	if (peer == NULL || !peer->path_lost)
+		return false;
+	lost_ms = peer->path_lost_ms + (view->now_ms - health->received_ms);
+	/* The other one begins anew already: because of this, unless this is what came of it. */
+	if (is_parting(slot))
+		return slot->phase == SLOT_PHASE_FENCING && lost_ms > since_ms(view, other);
+	/* While it moves its consumers are without a path, and wait. */
+	if (slot->phase != SLOT_PHASE_SERVING || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
+		return false;
+	/* What it missed while either of the two was on its way does not count. */
+	if (lost_ms > since_ms(view, other))
+		lost_ms = since_ms(view, other);
+	if (lost_ms > since_ms(view, index))
+		lost_ms = since_ms(view, index);
+	if (lost_ms >= PARTED_MS)
+		return true;
+	if (step != NULL)
+		online_look(step, PARTED_MS - lost_ms);
+	return false;
+}
+
+bool parted_is(const struct online_view *view, size_t index, struct online_step *step)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	const struct reported_health *health = online_health(view, slot->holder);
+	bool parted = false;
+
+	if (slot->phase != SLOT_PHASE_SERVING || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
+		return false;
+	for (size_t i = 0; i < view->volume->slots.count; i++) {
+		if (i != index)
+			parted = has_lost(view, index, i, health, step) || parted;
+	}
+	return parted;
+}
+
+static size_t losses_count(const struct reported_health *health)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; health != NULL && i < health->members.count; i++)
+		count += health->members.items[i].path_lost;
+	for (size_t i = 0; health != NULL && i < health->peers.count; i++)
+		count += health->peers.items[i].path_lost;
+	return count;
+}
+
+const char *parted_successor(const struct online_view *view, size_t index)
+{
+	const struct slot_list *slots = &view->volume->slots;
+	const char *holder = slots->items[index].holder;
+	const struct online_node *standby = slots_successor(view, MOVE_REASON_PARTED);
+	size_t losses = losses_count(online_health(view, holder));
+
+	for (size_t i = 0; i < slots->count; i++) {
+		const struct slot *slot = &slots->items[i];
+
+		/* It is on its way to a standby. */
+		if (is_parting(slot) && slot->previous != NULL && strcmp(slot->previous, slot->holder) != 0)
+			return holder;
+		if (i != index && parted_is(view, i, NULL) && losses_count(online_health(view, slot->holder)) > losses)
+			return holder;
+	}
+	return standby != NULL ? standby->name : holder;
+}
+
+static int await_path(const struct online_view *view, size_t index, size_t other, struct arena *arena,
+		      struct online_step *step, bool *ret_may, struct error *error)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	const struct reported_health *health = online_health(view, slot->holder);
+	const struct peer_status *peer = peer_of(health, other);
+
+	if (peer != NULL && !peer->path_lost && health->revision >= view->volume->revision)
+		return 0;
+	*ret_may = false;
+	return online_wait(step,
+			   arena_printf(arena, "node %s has no path to slot %zu at node %s yet", slot->holder, other,
+					view->volume->slots.items[other].holder),
+			   error);
+}
+
+int parted_await_paths(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+		       bool *ret_may, struct error *error)
+{
+	const struct slot_list *slots = &view->volume->slots;
+
+	*ret_may = true;
+	for (size_t i = 0; i < slots->count; i++) {
+		const struct slot *other = &slots->items[i];
+
+		if (i == index || (other->phase != SLOT_PHASE_SERVING && other->phase != SLOT_PHASE_EXPORTING))
+			continue;
+		/* It will move, or come back; its own export moves with it. */
+		if (online_is(online_node(view, other->holder), HEALTH_OFFLINE))
+			continue;
+		if (await_path(view, index, i, arena, step, ret_may, error) != 0 ||
+		    await_path(view, i, index, arena, step, ret_may, error) != 0)
+			return error->code;
+	}
+	return 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Holders of one volume that lost their connections to each other while both live: what waits at one of them may be
+ * older than what its hosts wrote through the other one since. Neither gets another connection before it began anew,
+ * with what waits there discarded. docs/FAILURES.md, "A stale write".
+ */
+#ifndef DNVME_SRC_LEADER_PARTED_H
+#define DNVME_SRC_LEADER_PARTED_H
+
+#include "src/leader/online.h"
+
+/* Longer than it takes to call a node offline, so that the loss of a dead one is not mistaken for this; and by so much
+ * that when one holder noticed it for as long, the other one noticed it as well: a path that fell silent is noticed
+ * after 2 to 5 s (keep-alive of LIMIT_IMPORT_KEEP_ALIVE_S), and then told. */
+#define PARTED_MS 4000u
+
+/* Whether the holder of the slot has to begin anew. Asks to look again. */
+bool parted_is(const struct online_view *view, size_t slot, struct online_step *step);
+
+/* Who takes such a slot: a standby for the one that lost most, which the others can reach then; the others begin anew
+ * where they are. */
+const char *parted_successor(const struct online_view *view, size_t slot);
+
+/* Whether every pair of holders that the new one of `slot` is part of has its connections, both ways: from then on none
+ * of them may be made again. Otherwise *ret_may is false and the step says what is waited for. */
+int parted_await_paths(const struct online_view *view, size_t slot, struct arena *arena, struct online_step *step,
+		       bool *ret_may, struct error *error);
+
+#endif
