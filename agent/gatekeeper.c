@@ -325,7 +325,7 @@ static void on_timer(uv_timer_t *timer)
 static void step(struct gatekeeper *this)
 {
 	uint64_t now_ms = clock_boot_ms();
-	struct lease_step todo;
+	struct lease_step due;
 
 	if (this->closing)
 		return;
@@ -334,18 +334,18 @@ static void step(struct gatekeeper *this)
 		return;
 	}
 	this->again = false;
-	todo = lease_step(&this->lease, now_ms);
-	if (todo.refresh) {
-		gate_start(this, GATE_REFRESH, todo.until_ms);
-	} else if (todo.shut) {
+	due = lease_step(&this->lease, now_ms);
+	if (due.refresh) {
+		gate_start(this, GATE_REFRESH, due.until_ms);
+	} else if (due.shut) {
 		gate_start(this, GATE_SHUT, 0);
 	} else if (this->lease.gate_until_ms == 0 && now_ms - this->guarded_ms >= GUARD_INTERVAL_MS) {
 		this->guarded_ms = now_ms;
 		gate_start(this, GATE_GUARD, 0);
 	}
 	right_tell(this, now_ms);
-	uv_timer_start(&this->timer, on_timer, todo.next_ms > now_ms ? todo.next_ms - now_ms : 1, 0);
-	if (todo.check)
+	uv_timer_start(&this->timer, on_timer, due.next_ms > now_ms ? due.next_ms - now_ms : 1, 0);
+	if (due.check)
 		check_start(this);
 }
 

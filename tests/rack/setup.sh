@@ -17,6 +17,7 @@ setup_packages() {
 	12) echo libclang-rt-14-dev linux-source-6.1 ;;
 	*) echo libclang-rt-dev linux-source ;;
 	esac
+	echo linux-headers-cloud-amd64                                  # kmod/ against Debian's kernel
 }
 
 setup_missing() {
