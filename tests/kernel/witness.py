@@ -37,6 +37,10 @@ class Witness:
         """Writes acknowledged so far."""
         return json.loads(self.rig.sh(self.host, f"witness status --journal {self.base}.journal"))["writes"]
 
+    def run(self):
+        """What its blocks are marked with."""
+        return json.loads(self.rig.sh(self.host, f"witness status --journal {self.base}.journal"))["run"]
+
     def check(self, options=""):
         return f"witness check {self.device} --journal {self.base}.journal {options}\n"
 
@@ -135,8 +139,11 @@ def lost(witnesses, options=""):
 
 
 def members_differ(rig, volume):
-    """Compares the data of the in-sync members of each group, 64 KiB by 64 KiB, where a witness wrote; what differs."""
+    """Compares the data of the in-sync members of each group, 64 KiB by 64 KiB, where one of its witnesses wrote;
+    what differs. Of blocks that the volume never wrote nobody promised that they are alike: they hold what earlier volumes
+    left in that space."""
     groups = {}
+    runs = " ".join(f"--run {one.run()}" for one in rig.witnesses if one.volume == volume)
     for leg, group, ld, state, node in rig.members(volume):
         if state == "in-sync":
             groups.setdefault((leg, group), []).append((ld["id"], node))
@@ -144,7 +151,7 @@ def members_differ(rig, volume):
 
     def digest(member):
         ld, node = member
-        text = rig.sh(node, f"witness digest /dev/mapper/dnvme-ld-{ld} --offset {LD_DATA_OFFSET}", timeout=120)
+        text = rig.sh(node, f"witness digest /dev/mapper/dnvme-ld-{ld} --offset {LD_DATA_OFFSET} {runs}", timeout=120)
         return {words[0]: (words[1], int(words[2])) for words in (line.split() for line in text.splitlines())}
     digests = rig.each(digest, wanted)
     found, compared = [], 0
@@ -157,7 +164,7 @@ def members_differ(rig, volume):
             for chunk in first.keys() | other.keys():
                 one, two = first.get(chunk, ("", 0)), other.get(chunk, ("", 0))
                 if one[1] == 0 and two[1] == 0:
-                    continue  # never written: nobody promised that it is alike
+                    continue
                 compared += 1
                 if one != two:
                     found.append(f"leg {leg} group {group}: chunk {chunk} of {members[0]} and {member}")

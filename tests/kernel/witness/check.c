@@ -151,10 +151,23 @@ int check_status(const char *journal)
 	return 0;
 }
 
-int check_digest(const char *device, uint64_t offset, uint64_t length)
+static bool is_wanted(const void *block, const struct check_range *range)
+{
+	uint64_t run;
+
+	if (!block_is_witness(block, &run))
+		return false;
+	for (size_t i = 0; i < range->run_count; i++) {
+		if (range->runs[i] == run)
+			return true;
+	}
+	return range->run_count == 0;
+}
+
+int check_digest(const char *device, const struct check_range *range)
 {
 	char *buffer = NULL;
-	uint64_t blocks = 0;
+	uint64_t offset = range->offset, length = range->length, blocks = 0;
 	int fd = -1, rc;
 
 	rc = device_open(device, O_RDONLY, &fd, &blocks);
@@ -165,7 +178,7 @@ int check_digest(const char *device, uint64_t offset, uint64_t length)
 	if (rc == 0 && (length == 0 || length > blocks * BLOCK_BYTES - offset))
 		length = blocks * BLOCK_BYTES - offset;
 	for (uint64_t at = 0; rc == 0 && at < length; at += CHUNK_BYTES) {
-		uint64_t bytes = length - at < CHUNK_BYTES ? length - at : CHUNK_BYTES, run, found = 0;
+		uint64_t bytes = length - at < CHUNK_BYTES ? length - at : CHUNK_BYTES, found = 0;
 
 		if (pread(fd, buffer, bytes, (off_t)(offset + at)) != (ssize_t)bytes) {
 			rc = errno != 0 ? errno : EIO;
@@ -174,7 +187,7 @@ int check_digest(const char *device, uint64_t offset, uint64_t length)
 		if (buffer[0] == 0 && memcmp(buffer, buffer + 1, bytes - 1) == 0)
 			continue;
 		for (uint64_t i = 0; i < bytes; i += BLOCK_BYTES)
-			found += block_is_witness(buffer + i, &run);
+			found += is_wanted(buffer + i, range);
 		printf("%" PRIu64 " %016" PRIx64 " %" PRIu64 "\n", at / CHUNK_BYTES, block_digest(buffer, bytes),
 		       found);
 	}

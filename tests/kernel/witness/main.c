@@ -26,6 +26,7 @@ enum {
 	KEY_BLANK,
 	KEY_OFFSET,
 	KEY_LENGTH,
+	KEY_RUN,
 };
 
 static const struct argp_option argp_options[] = {
@@ -44,14 +45,26 @@ static const struct argp_option argp_options[] = {
 	{ "blank", KEY_BLANK, NULL, 0, "the device was never written before: anything but zeros is foreign", 0 },
 	{ "offset", KEY_OFFSET, "BYTES", 0, "digest: begin here", 0 },
 	{ "length", KEY_LENGTH, "BYTES", 0, "digest: so much; default: to the end", 0 },
+	{ "run", KEY_RUN, "RUN", 0, "digest: count the blocks of this run only; may be repeated", 0 },
 	{ 0 },
 };
 
 struct arguments {
 	struct load_options load;
 	const char *verb;
-	uint64_t offset, length;
+	struct check_range range;
 };
+
+static void run_add(struct argp_state *state, const char *text, struct check_range *range)
+{
+	char *end;
+
+	if (range->run_count == CHECK_RUNS_MAX)
+		argp_error(state, "--run may be given %u times", CHECK_RUNS_MAX);
+	range->runs[range->run_count++] = strtoull(text, &end, 16);
+	if (*end != '\0' || end == text)
+		argp_error(state, "\"%s\" is not a run: see the status of its journal", text);
+}
 
 static uint64_t number(struct argp_state *state, const char *text, uint64_t min, uint64_t max)
 {
@@ -120,10 +133,13 @@ static error_t argument(int key, char *value, struct argp_state *state)
 		load->blank = true;
 		break;
 	case KEY_OFFSET:
-		arguments->offset = number(state, value, 0, UINT64_MAX - 1);
+		arguments->range.offset = number(state, value, 0, UINT64_MAX - 1);
 		break;
 	case KEY_LENGTH:
-		arguments->length = number(state, value, 1, UINT64_MAX - 1);
+		arguments->range.length = number(state, value, 1, UINT64_MAX - 1);
+		break;
+	case KEY_RUN:
+		run_add(state, value, &arguments->range);
 		break;
 	case ARGP_KEY_ARG:
 		if (arguments->verb == NULL)
@@ -173,7 +189,7 @@ int main(int argc, char **argv)
 	if (strcmp(arguments.verb, "status") == 0 && journal)
 		return check_status(load->journal);
 	if (strcmp(arguments.verb, "digest") == 0 && device)
-		return check_digest(load->device, arguments.offset, arguments.length);
+		return check_digest(load->device, &arguments.range);
 	argp_help(&argp, stderr, ARGP_HELP_USAGE | ARGP_HELP_SHORT_USAGE, argv[0]);
 	return 2;
 }

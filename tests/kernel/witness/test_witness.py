@@ -191,9 +191,9 @@ class Witness(unittest.TestCase):
                          {block: sequence for block, sequence in reads.items() if sequence})
 
     def test_digest_tells_copies_apart(self):
-        def digest():
-            done = subprocess.run([WITNESS, "digest", self.device, "--offset", "65536"], capture_output=True, text=True,
-                                  check=True)
+        def digest(*runs):
+            done = subprocess.run([WITNESS, "digest", self.device, "--offset", "65536", *runs], capture_output=True,
+                                  text=True, check=True)
             return [line.split() for line in done.stdout.splitlines()]
         self.assertEqual(digest(), [])
         self.write("--seconds", "1", "--region", "16:16", "--threads", "1")
@@ -203,6 +203,17 @@ class Witness(unittest.TestCase):
         block[-1] ^= 1
         self.block(20, block)
         self.assertNotEqual(before, digest())
+
+    def test_digest_counts_a_run(self):
+        def blocks(*runs):
+            done = subprocess.run([WITNESS, "digest", self.device, *runs], capture_output=True, text=True, check=True)
+            return sum(int(line.split()[2]) for line in done.stdout.splitlines())
+        self.write("--seconds", "1", "--region", "16:16", "--threads", "1")
+        run = json.loads(subprocess.run([WITNESS, "status", "--journal", self.journal], capture_output=True, text=True,
+                                        check=True).stdout)["run"]
+        self.assertGreater(blocks(), 0)
+        self.assertEqual(blocks("--run", "1", "--run", run), blocks())
+        self.assertEqual(blocks("--run", "1"), 0)
 
 
 if __name__ == "__main__":
