@@ -71,6 +71,24 @@ static bool successor_is_missing(const struct online_view *view, struct online_s
 	return missing;
 }
 
+/* Whether every slot has served for a while. */
+static bool is_calm(const struct online_view *view, struct online_step *step)
+{
+	for (size_t i = 0; i < view->volume->slots.count; i++) {
+		const struct slot *slot = &view->volume->slots.items[i];
+		uint64_t served_ms = view->now_ms - moments_slot_since(view->moments, slot, i, view->now_ms);
+
+		/* The end of another phase is a reason to look by itself. */
+		if (slot->phase != SLOT_PHASE_SERVING)
+			return false;
+		if (served_ms < STANDBYS_CALM_MS) {
+			online_look(step, STANDBYS_CALM_MS - served_ms);
+			return false;
+		}
+	}
+	return true;
+}
+
 int standbys_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
 {
 	const struct volume *volume = view->volume;
@@ -94,7 +112,7 @@ int standbys_step(const struct online_view *view, struct arena *arena, struct on
 	}
 	missing = successor_is_missing(view, step, &settled);
 	if (missing || good < volume->standbys) {
-		step->add_standby = volume->controllers.count < LIMIT_COLOURS;
+		step->add_standby = (missing || is_calm(view, step)) && volume->controllers.count < LIMIT_COLOURS;
 		return 0;
 	}
 	if (bad != NULL)

@@ -42,6 +42,7 @@ static void test_add(void **state)
 
 	(void)state;
 	rig_open(&rig);
+	rig_wait(&rig, STANDBYS_CALM_MS);
 	expect_add(&rig, false);
 	rig.volume.standbys = 2;
 	expect_add(&rig, true);
@@ -64,12 +65,37 @@ static void test_add(void **state)
 	rig_close(&rig);
 }
 
+/* What fails over comes first; a slot without a successor is no reason to wait. */
+static void test_calm(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.volume.standbys = 2;
+	expect_add(&rig, false);
+	assert_int_equal(rig.step.look_again_ms, STANDBYS_CALM_MS);
+	rig_wait(&rig, STANDBYS_CALM_MS - 1);
+	expect_add(&rig, false);
+	assert_int_equal(rig.step.look_again_ms, 1);
+	rig_wait(&rig, 1);
+	expect_add(&rig, true);
+	rig.slots[1].phase = SLOT_PHASE_ASSEMBLING;
+	expect_add(&rig, false);
+	rig_offline(&rig, C3);
+	expect_add(&rig, false);
+	rig_offline(&rig, C2);
+	expect_add(&rig, true);
+	rig_close(&rig);
+}
+
 static void test_bad_standby(void **state)
 {
 	struct rig rig;
 
 	(void)state;
 	rig_open(&rig);
+	rig_wait(&rig, STANDBYS_CALM_MS);
 	rig_offline(&rig, C3);
 	rig.nodes[C3].offline_ms = STANDBYS_OFFLINE_MS - 1;
 	expect_add(&rig, false);
@@ -149,6 +175,7 @@ static void test_order(void **state)
 	rig.nodes[C1].health = HEALTH_ONLINE;
 	assert_non_null(rig_expect_command(&rig, NULL)->lds_stale);
 	rig.nodes[N3].health = HEALTH_ONLINE;
+	rig_wait(&rig, STANDBYS_CALM_MS);
 	rig_take(&rig, NULL);
 	assert_null(rig.step.command);
 	assert_true(rig.step.add_standby);
@@ -190,8 +217,9 @@ static void test_due(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_add),  cmocka_unit_test(test_bad_standby), cmocka_unit_test(test_drain),
-		cmocka_unit_test(test_drop), cmocka_unit_test(test_order),	 cmocka_unit_test(test_due),
+		cmocka_unit_test(test_add),   cmocka_unit_test(test_calm), cmocka_unit_test(test_bad_standby),
+		cmocka_unit_test(test_drain), cmocka_unit_test(test_drop), cmocka_unit_test(test_order),
+		cmocka_unit_test(test_due),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
