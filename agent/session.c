@@ -19,8 +19,10 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 1000
 #define CONNECT_TIMEOUT_MS 1500
-#define GREETING_TIMEOUT_MS 5000
-#define SILENCE_MS 3000 /* then the connection counts as dead */
+/* A server that stopped accepts connections all the same. A new leader waits one lease for its nodes: by then they have
+ * to be there. */
+#define GREETING_TIMEOUT_MS 1500
+#define SILENCE_MS 1250 /* five heartbeats without an answer: then the connection counts as dead */
 #define REDIRECTS_MAX 3 /* in a row; then the servers are asked in turn again */
 #define REPORT_OBJECTS 1000
 #define REPORT_VOLUMES 100 /* each may have hundreds of members */
@@ -45,6 +47,7 @@ struct session {
 	struct link *link;
 	size_t next_server;
 	char redirect[LIMIT_ADDRESS + 1], server[LIMIT_ADDRESS + 1];
+	char silent[LIMIT_ADDRESS + 1]; /* not to be asked next */
 	unsigned redirects;
 	uint64_t backoff_ms;
 	uint64_t term; /* highest seen in this process: nothing from a lower one is taken */
@@ -95,11 +98,18 @@ static void leave(struct session *this, const char *reason)
 	uv_timer_start(&this->timer, on_retry, delay_ms, 0);
 }
 
+/* The same server is not asked next. */
+static void leave_silent(struct session *this, const char *reason)
+{
+	memcpy(this->silent, this->server, sizeof(this->silent));
+	leave(this, reason);
+}
+
 static void on_timeout(uv_timer_t *timer)
 {
 	struct session *this = timer->data;
 
-	leave(this, this->machine.state == CONNECTING ? "it does not answer" : "it does not greet");
+	leave_silent(this, this->machine.state == CONNECTING ? "it does not answer" : "it does not greet");
 }
 
 /* --- sending --- */
@@ -163,7 +173,7 @@ static void on_heartbeat(uv_timer_t *timer)
 	struct error error = { 0 };
 
 	if (uv_now(this->loop) - link_heard_ms(this->link) > SILENCE_MS) {
-		leave(this, "it is silent");
+		leave_silent(this, "it is silent");
 		return;
 	}
 	if (++this->msgid <= HELLO_ID)
@@ -368,8 +378,13 @@ static void try_next(struct session *this)
 		memcpy(this->server, this->redirect, sizeof(this->server));
 		this->redirect[0] = '\0';
 	} else {
+		const struct string_list *servers = &this->options->servers;
+
+		if (strcmp(servers->items[this->next_server % servers->count], this->silent) == 0)
+			this->next_server++;
+		this->silent[0] = '\0';
 		snprintf(this->server, sizeof(this->server), "%s",
-			 this->options->servers.items[this->next_server++ % this->options->servers.count]);
+			 servers->items[this->next_server++ % servers->count]);
 	}
 	state_machine_move(&this->machine, CONNECTING);
 	uv_timer_start(&this->timer, on_timeout, CONNECT_TIMEOUT_MS, 0);

@@ -554,6 +554,24 @@ static void test_lower_term_is_refused(void **state)
 	assert_int_equal(f->servers[1].hellos, 2);
 }
 
+/* A server that stopped accepts connections all the same: the others come first. */
+static void test_silent_server_is_not_asked_next(void **state)
+{
+	struct fixture *f = *state;
+
+	f->servers[0].greeting = REDIRECT;
+	f->servers[0].leader = f->servers[1].address;
+	start(f);
+	run_until(f, is_open_once);
+	assert_int_equal(f->servers[1].hellos, 1);
+	f->servers[1].mute = true;
+	f->servers[1].greeting = SILENCE;
+	f->servers[0].greeting = WELCOME;
+	run_until(f, is_open_twice);
+	assert_int_equal(f->servers[0].hellos, 2);
+	assert_int_equal(f->servers[1].hellos, 1);
+}
+
 static void test_silence_ends_it(void **state)
 {
 	struct fixture *f = *state;
@@ -598,6 +616,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_desired_in_parts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lower_term_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silence_ends_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_silent_server_is_not_asked_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_report_begins_anew, setup, teardown),
 	};
 
