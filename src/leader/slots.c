@@ -42,6 +42,9 @@ static bool slot_is_frozen(const struct online_view *view, size_t index, struct 
 {
 	const struct slot *slot = &view->volume->slots.items[index];
 	const struct reported_health *health = online_health(view, slot->holder);
+	/* A slot that froze again as soon as it was made begins anew no sooner: whatever its holder says, there is a
+	 * pause. */
+	uint64_t age_ms = view->now_ms - moments_slot_since(view->moments, slot, index, view->now_ms);
 	bool frozen = false;
 
 	if (health == NULL)
@@ -52,8 +55,13 @@ static bool slot_is_frozen(const struct online_view *view, size_t index, struct 
 		for (size_t g = 0; leg->slot == index && g < leg->groups.count; g++) {
 			uint64_t frozen_ms = group_frozen_ms(view, slot, &leg->groups.items[g], health);
 
-			frozen = frozen || frozen_ms >= SLOTS_FROZEN_MS;
-			if (frozen_ms > 0 && frozen_ms < SLOTS_FROZEN_MS)
+			if (frozen_ms == 0)
+				continue;
+			if (frozen_ms > age_ms)
+				frozen_ms = age_ms;
+			if (frozen_ms >= SLOTS_FROZEN_MS)
+				frozen = true;
+			else
 				online_look(step, SLOTS_FROZEN_MS - frozen_ms);
 		}
 	}

@@ -172,6 +172,7 @@ static void test_restart(void **state)
 
 	(void)state;
 	rig_open(&rig);
+	rig_wait(&rig, SLOTS_FROZEN_MS);
 	rig_members(&rig, C1, lost, 2);
 	rig_expect_wait(&rig, slots_step, NULL);
 	assert_int_equal(rig.step.look_again_ms, SLOTS_FROZEN_MS - 100);
@@ -187,7 +188,20 @@ static void test_restart(void **state)
 	rig.slots[0].phase = SLOT_PHASE_SERVING;
 	rig.slots[0].epoch = 2;
 	rig_expect_wait(&rig, slots_step, NULL);
+	/* A new epoch in which everything was lost from the beginning has its pause, too. */
+	lost[0].path_lost_ms = lost[1].path_lost_ms = 60000;
+	lost[0].epoch = lost[1].epoch = 2;
+	rig_members(&rig, C1, lost, 2);
+	rig_expect_wait(&rig, slots_step, NULL);
+	assert_int_equal(rig.step.look_again_ms, SLOTS_FROZEN_MS);
+	rig_see(&rig);
+	rig_wait(&rig, SLOTS_FROZEN_MS - 1);
+	rig_expect_wait(&rig, slots_step, NULL);
+	rig_wait(&rig, 1);
+	expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
 	rig.slots[0].epoch = 1;
+	lost[0].epoch = lost[1].epoch = 1;
+	rig_see(&rig);
 	/* One path is enough. */
 	lost[1].path_lost = false;
 	rig_members(&rig, C1, lost, 2);
