@@ -59,7 +59,7 @@ static int connecting_await(const struct host_leaving *leaving, struct error *er
 	while (host_controller_state(leaving->sysfs, leaving->controller.name, state) &&
 	       (strcmp(state, "live") == 0 || strcmp(state, "resetting") == 0)) {
 		if (clock_boot_ms() >= end_ms)
-			return error_set(error, ERROR_UNAVAILABLE, "%s is still %s after its connections were ended",
+			return error_set(error, ERROR_UNAVAILABLE, "%s is %s, and does not end that",
 					 leaving->controller.name, state);
 		nanosleep(&pause, NULL);
 	}
@@ -75,7 +75,12 @@ int host_leave_free(const void *argument, struct error *error)
 	char state[HOST_NAME_SIZE];
 	uint64_t silent_ms;
 
-	if (!host_controller_state(leaving->sysfs, controller->name, state) || strcmp(state, "live") != 0)
+	if (!host_controller_state(leaving->sysfs, controller->name, state))
+		return 0;
+	/* Its recovery has begun already, maybe by one who left another path there. */
+	if (strcmp(state, "resetting") == 0)
+		return connecting_await(leaving, error);
+	if (strcmp(state, "live") != 0)
 		return 0;
 	verdict = peer_judge(&place, &silent_ms);
 	if (verdict == UNCLEAR)
