@@ -137,6 +137,7 @@ wait_until 10 "watch stops" on host1 'grep -q stopped /run/watch.log && ! kill -
 step "watch stopped; it had left a volume alone that was disconnected"
 
 host_disconnect single >/dev/null || fail "disconnect single"
+standby=$(nodes_of single standby)
 rack kill "$standby"
 begin=$(date +%s)
 device=$(host_connect single 2>"$LAB_STATE/connect.err") || fail "connect with a dead standby: $(cat "$LAB_STATE/connect.err")"
