@@ -49,6 +49,12 @@ static bool others_may_end(const struct host_leaving *leaving, uint64_t silent_m
 	return longest_s <= LIMIT_HOST_KEEP_ALIVE_SINGLE_S || silent_ms >= longest_s * UINT64_C(1000);
 }
 
+/* Whether nobody loses anything but those that leave. */
+static bool is_alone(const struct host_leaving *leaving)
+{
+	return host_keep_alive_longest(leaving->sysfs, &leaving->controller, &leaving->others) == 0;
+}
+
 /* Until the path is not live any more, or gone. */
 static int connecting_await(const struct host_leaving *leaving, struct error *error)
 {
@@ -90,7 +96,8 @@ int host_leave_free(const void *argument, struct error *error)
 		return error_set(error, ERROR_UNAVAILABLE,
 				 "%s:%s is silent for %" PRIu64 " ms, not long enough for other volumes there",
 				 controller->address, controller->port, silent_ms);
-	if (verdict == DIED && peer_disconnect(place.address, place.port, PEER_EVERY_CONNECTION, error) == 0)
+	if ((verdict == DIED || (leaving->live != HOST_LEAVE_AS_IT_IS && is_alone(leaving))) &&
+	    peer_disconnect(place.address, place.port, PEER_EVERY_CONNECTION, error) == 0)
 		return connecting_await(leaving, error);
 	error_clear(error);
 	switch (leaving->live) {

@@ -4,6 +4,7 @@
  * that it calls live while the peer is dead: it waits a minute for the answer to a shutdown, and for what is in flight.
  *
  *   live, peer dead ────► end the connections ────► connecting ──► delete
+ *   live, peer answers, nobody else there ─► the same
  *   live, peer answers ─► wait for its export to go ─┬► connecting ──► delete
  *                                                    └► reset ───────► delete
  *
@@ -17,8 +18,9 @@
  * silent peer sooner than by its own keep-alive (docs/FAILURES.md, "Why a host must not be quicker than a node"),
  * unless its path leaves as well.
  *
- * Not a reset for a dead peer: it waits for that minute itself, and the kernel then keeps requests that were queued but
- * not sent.
+ * Not a reset, if it can be helped: toward a peer that is dead, or about to shut its gate, it waits for that minute
+ * itself, and the kernel then keeps requests that were queued but not sent. And where a peer is alive yet, no
+ * keep-alive is under way that the kernel would wait for; once the gate is shut there is one.
  */
 #ifndef DNVME_CLIENT_CLI_HOST_LEAVE_H
 #define DNVME_CLIENT_CLI_HOST_LEAVE_H
@@ -32,7 +34,7 @@ struct host_leaving {
 	const char *sysfs;
 	struct host_controller controller;
 	enum host_leave_live live;
-	struct host_names others; /* that leave, too, of whatever volume; borrowed */
+	struct host_names others; /* of whatever volume, that leave, too, or have nothing to lose; borrowed */
 };
 
 /* Make the path one that can be deleted at once. UNAVAILABLE: not yet, try again soon. Blocks for seconds. Both are a

@@ -238,11 +238,16 @@ int host_paths_step(struct host_paths *paths, const struct volume_status *status
 	return 0;
 }
 
-void host_paths_leaving(const struct host_paths *paths, char (*names)[HOST_NAME_SIZE], size_t max, size_t *count)
+void host_paths_expendable(const struct host_paths *paths, const struct volume_status *status,
+			   char (*names)[HOST_NAME_SIZE], size_t max, size_t *count)
 {
 	for (size_t i = 0; i < HOST_JOBS && *count < max; i++) {
 		if (paths->jobs[i].used && paths->jobs[i].kind == HOST_ACTION_LEAVE)
 			strcpy(names[(*count)++], paths->jobs[i].leaving.controller.name);
+	}
+	for (size_t i = 0; i < paths->known_count && *count < max; i++) {
+		if (host_plan_is_idle(status, &paths->known[i]))
+			strcpy(names[(*count)++], paths->known[i].name);
 	}
 }
 

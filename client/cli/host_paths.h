@@ -49,7 +49,7 @@ struct host_paths {
 	const char *sysfs;
 	struct host_identity identity;
 	host_task_function connect, leave; /* host_path_connect(), host_leave(), or a test's */
-	struct host_names others;	   /* controllers of other volumes that leave; borrowed */
+	struct host_names others;	   /* controllers of other volumes that are expendable; borrowed */
 	bool patient;
 	unsigned retry_ms; /* between attempts at one path */
 	struct host_job jobs[HOST_JOBS];
@@ -72,8 +72,9 @@ void host_paths_init(struct host_paths *paths, const char *sysfs, const struct h
 int host_paths_step(struct host_paths *paths, const struct volume_status *status, uint64_t now_ms,
 		    host_paths_report report, void *data, struct error *error);
 
-/* Add the names of the controllers that leave; `max` bounds the list. */
-void host_paths_leaving(const struct host_paths *paths, char (*names)[HOST_NAME_SIZE], size_t max, size_t *count);
+/* Add the names of the controllers that leave, or are idle: their connections may be ended with others'. */
+void host_paths_expendable(const struct host_paths *paths, const struct volume_status *status,
+			   char (*names)[HOST_NAME_SIZE], size_t max, size_t *count);
 
 /* Wait at most `timeout_ms` for one of the jobs to end. */
 void host_paths_wait(struct host_paths *paths, int timeout_ms);

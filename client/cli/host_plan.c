@@ -74,6 +74,13 @@ bool host_plan_stays(const struct volume_status *status, const struct host_contr
 	return path != NULL && path->role != CONTROLLER_ROLE_RETIRED;
 }
 
+bool host_plan_is_idle(const struct volume_status *status, const struct host_controller *controller)
+{
+	const struct volume_path *path = path_of(status, controller);
+
+	return status->volume->slots.count == 1 && path != NULL && path->role == CONTROLLER_ROLE_STANDBY;
+}
+
 static bool is_there(const struct volume_path *path, const struct host_controller *known, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {

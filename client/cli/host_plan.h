@@ -36,6 +36,9 @@ bool host_plan_is_usable(const struct volume_status *status, const char *host_nq
 /* Whether the path stays: listed, and not as retired. */
 bool host_plan_stays(const struct volume_status *status, const struct host_controller *controller);
 
+/* Whether losing its connection costs nobody anything: a standby's, in a volume with one slot. */
+bool host_plan_is_idle(const struct volume_status *status, const struct host_controller *controller);
+
 /* Returns the number of actions; nothing at all for a volume that is not there for the host. Both are borrowed. */
 size_t host_plan(const struct volume_status *status, const char *host_nqn, const struct host_controller *known,
 		 size_t count, struct host_action ret_actions[HOST_ACTIONS]);

@@ -156,9 +156,10 @@ unsigned host_keep_alive_longest(const char *sysfs, const struct host_controller
 		if (strcmp(other.address, controller->address) != 0 || strcmp(other.port, controller->port) != 0 ||
 		    strcmp(other.state, "live") != 0)
 			continue;
-		/* Not to be read: as if it were the longest. */
-		found = attribute_read(folder, entry->d_name, "kato", text, sizeof(text)) ? strtoul(text, NULL, 10)
-											  : UINT16_MAX;
+		found = attribute_read(folder, entry->d_name, "kato", text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
+		/* None at all: as if it were the longest. */
+		if (found == 0)
+			found = UINT16_MAX;
 		if (found > longest)
 			longest = (unsigned)found;
 	}

@@ -23,7 +23,7 @@
 #define GONE_AGAIN_MS 10000u  /* of a volume that the control plane does not know, or not for this host */
 #define CONNECT_AGAIN_MS 5000 /* between attempts at one path */
 #define VOLUMES_MAX 1000u
-#define LEAVING_MAX 2000u
+#define EXPENDABLE_MAX 4000u
 
 struct watch;
 
@@ -269,21 +269,23 @@ static void step(struct watched *watched, uint64_t now_ms)
 		trouble(watched, error.message);
 }
 
-/* All that leave: connections of these may be ended together. */
-static struct host_names leaving(const struct watch *watch)
+/* Of all volumes: whoever leaves a path may end the connections of these with its own. */
+static struct host_names expendable(const struct watch *watch)
 {
-	static char names[LEAVING_MAX][HOST_NAME_SIZE];
+	static char names[EXPENDABLE_MAX][HOST_NAME_SIZE];
 	struct host_names all = { names, 0 };
 
-	for (const struct watched *watched = watch->first; watched != NULL; watched = watched->next)
-		host_paths_leaving(&watched->paths, names, LEAVING_MAX, &all.count);
+	for (const struct watched *watched = watch->first; watched != NULL; watched = watched->next) {
+		if (watched->status != NULL)
+			host_paths_expendable(&watched->paths, watched->status, names, EXPENDABLE_MAX, &all.count);
+	}
 	return all;
 }
 
 /* Returns how long may be slept. */
 static unsigned turn(struct watch *watch)
 {
-	struct host_names others = leaving(watch);
+	struct host_names others = expendable(watch);
 	uint64_t now_ms = clock_boot_ms();
 	unsigned pause_ms = LOOK_MS;
 

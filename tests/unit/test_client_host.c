@@ -319,7 +319,7 @@ static void test_paths(void **state)
 	struct host_paths *paths = calloc(1, sizeof(*paths));
 	const struct host_job *job = NULL;
 	char names[8][HOST_NAME_SIZE];
-	struct scene scene;
+	struct scene scene, single;
 	size_t count = 0;
 	char text[512];
 	struct error error;
@@ -352,10 +352,16 @@ static void test_paths(void **state)
 	expect("nvme0", "ctrl_loss_tmo", "60");
 	expect("nvme2", "ctrl_loss_tmo", "60");
 
-	/* Others' connections may be ended with those of a path that leaves. */
-	host_paths_leaving(paths, names, 8, &count);
+	/* Others may end its connections with their own; and a standby's, where there is one slot. */
+	host_paths_expendable(paths, &scene.status, names, 8, &count);
 	assert_int_equal(count, 1);
 	assert_string_equal(names[0], "nvme0");
+	assert_false(host_plan_is_idle(&scene.status, &paths->known[0]));
+	scene_make(&single, "cn1 standby, cn2 active 0", "nvme0 cn1 live, nvme1 cn2 live");
+	assert_false(host_plan_is_idle(&single.status, &single.known[0]));
+	single.volume.slots.count = 1;
+	assert_true(host_plan_is_idle(&single.status, &single.known[0]));
+	assert_false(host_plan_is_idle(&single.status, &single.known[1]));
 	paths->others = (struct host_names){ names, 1 };
 
 	/* Not yet: asked again at each look, silently; a peer that goes on serving is not waited for without end. */

@@ -163,7 +163,9 @@ static void test_peer_answers(void **state)
 	expect("nvme0", "delete_controller", "1");
 	expect("nvme0", "reset_controller", "");
 
+	/* Another volume is served there: its connection is not touched. */
 	controller_make("nvme0", port, "live\n", "2\n");
+	controller_make("nvme1", port, "live\n", "2\n");
 	assert_int_equal(host_leave(&leaving, &error), ERROR_UNAVAILABLE);
 	expect("nvme0", "delete_controller", "");
 	expect("nvme0", "reset_controller", "");
@@ -199,6 +201,27 @@ static void leave_live(const struct host_leaving *leaving, int connection, uint6
 	expect("nvme0", "delete_controller", "1");
 	expect("nvme0", "reset_controller", "");
 	assert_true(clock_boot_ms() - begin_ms < limit_ms);
+}
+
+/* Nobody else is there, or nobody who stays: its connections are ended without delay. */
+static void test_peer_answers_and_all_leave(void **state)
+{
+	static const char names[1][HOST_NAME_SIZE] = { "nvme1" };
+	struct host_leaving leaving;
+	unsigned port;
+	int listener = listener_make(64, &port), connection = connection_make(port);
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	controller_make("nvme0", port, "live\n", "5\n");
+	controller_make("nvme1", port, "live\n", "5\n");
+	controller_make("nvme2", port + 1, "live\n", "5\n"); /* elsewhere */
+	leaving = leaving_make(port, HOST_LEAVE_WAIT);
+	leaving.others = (struct host_names){ names, 1 };
+	leave_live(&leaving, connection, 2000);
+	close(connection);
+	close(listener);
 }
 
 static void test_peer_refuses(void **state)
@@ -286,6 +309,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_peer_answers, tree_make, tree_remove),
+		cmocka_unit_test_setup_teardown(test_peer_answers_and_all_leave, tree_make, tree_remove),
 		cmocka_unit_test_setup_teardown(test_peer_refuses, tree_make, tree_remove),
 		cmocka_unit_test_setup_teardown(test_peer_is_silent, tree_make, tree_remove),
 		cmocka_unit_test(test_attempts_alone),
