@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "client/cli/host_leave.h"
 #include "client/cli/host_paths.h"
 #include "client/cli/host_sysfs.h"
 #include "client/cli/host_task.h"
@@ -15,6 +17,10 @@
 
 #define POLL_MS 50
 #define GRACE_MS 5000u /* for the other paths once the device is there */
+
+/* A dead peer is let go of at the latest when the kernel itself has given it up. */
+#define FREE_MS ((2 * LIMIT_HOST_KEEP_ALIVE_S + 3) * UINT64_C(1000))
+#define FREE_AGAIN_NS 100000000L
 
 #define FABRICS_DEVICE "/dev/nvme-fabrics"
 
@@ -159,11 +165,19 @@ int host_connect_run(struct cli *cli, struct error *error)
 
 /* --- disconnect ------------------------------------------------------------------------------------------ */
 
-static int controller_delete(const void *argument, struct error *error)
+/* Whether or not I/O is under way, the last path goes: a live one as it is, and nothing waits for a dead one. */
+static int controller_free(const void *leaving, struct error *error)
 {
-	const struct host_controller *controller = argument;
+	const struct timespec pause = { .tv_nsec = FREE_AGAIN_NS };
+	uint64_t end_ms = clock_boot_ms() + FREE_MS;
+	int rc;
 
-	return host_controller_write(HOST_SYSFS, controller->name, "delete_controller", "1", error);
+	while ((rc = host_leave_free(leaving, error)) == ERROR_UNAVAILABLE && clock_boot_ms() < end_ms)
+		nanosleep(&pause, NULL);
+	/* What was said before it succeeded. */
+	if (rc == 0)
+		error_clear(error);
+	return rc;
 }
 
 /* A device that is mounted, or below another device, must not vanish under it. */
@@ -185,42 +199,85 @@ static int device_check_unused(const char *nqn, struct error *error)
 	return 0;
 }
 
-static int controllers_delete(const struct cli *cli, const char *nqn, size_t *ret_count, struct error *error)
-{
-	struct host_controller found[HOST_CONTROLLERS], left[HOST_CONTROLLERS];
+/* What is done to all controllers of a volume at once, each in a process of its own. */
+struct leavings {
+	struct host_leaving items[HOST_CONTROLLERS];
 	struct host_task tasks[HOST_CONTROLLERS], *all[HOST_CONTROLLERS];
-	size_t count = 0, left_count = 0;
-	int rc = host_controllers_find(HOST_SYSFS, nqn, found, &count, error);
+	size_t count;
+};
 
-	if (rc != 0)
-		return rc;
-	for (size_t i = 0; i < count; i++) {
-		tasks[i] = (struct host_task)HOST_TASK_INIT;
-		all[i] = &tasks[i];
-		(void)host_task_start(&tasks[i], controller_delete, &found[i], &tasks[i].failure);
+static bool any_runs(const struct leavings *leavings)
+{
+	for (size_t i = 0; i < leavings->count; i++) {
+		if (host_task_runs(&leavings->tasks[i]))
+			return true;
 	}
+	return false;
+}
+
+/* Until all can be deleted at once, so that `host watch` sees them go together and brings none of them back. */
+static void controllers_free(const struct cli *cli, struct leavings *leavings)
+{
+	for (size_t i = 0; i < leavings->count; i++)
+		(void)host_task_start(&leavings->tasks[i], controller_free, &leavings->items[i],
+				      &leavings->tasks[i].failure);
+	while (any_runs(leavings) && cli_left_ms(cli) > 0)
+		host_tasks_wait(leavings->all, leavings->count, POLL_MS);
+}
+
+static int controllers_await(const struct cli *cli, const char *nqn, struct leavings *leavings, struct error *error)
+{
+	static struct host_controller left[HOST_CONTROLLERS];
+	size_t left_count = 0;
+	int rc;
+
 	for (;;) {
 		rc = host_controllers_find(HOST_SYSFS, nqn, left, &left_count, error);
 		if (rc != 0 || left_count == 0)
+			return rc;
+		if (cli_left_ms(cli) == 0)
 			break;
-		if (cli_left_ms(cli) == 0) {
-			rc = error_set(error, ERROR_DEADLINE_EXCEEDED, "%zu of %zu controllers are left after %u ms",
-				       left_count, count, cli->timeout_ms);
-			for (size_t i = 0; i < left_count; i++)
-				error_detail(error, "%s (%s:%s) is %s", left[i].name, left[i].address, left[i].port,
-					     left[i].state);
-			for (size_t i = 0; i < count; i++) {
-				if (!host_task_runs(&tasks[i]) && tasks[i].failure.code != ERROR_NONE)
-					error_detail(error, "%s", tasks[i].failure.message);
-			}
-			break;
-		}
-		host_tasks_wait(all, count, POLL_MS);
+		host_tasks_wait(leavings->all, leavings->count, POLL_MS);
 	}
-	for (size_t i = 0; i < count; i++)
-		host_task_leave(&tasks[i]);
+	rc = error_set(error, ERROR_DEADLINE_EXCEEDED, "%zu of %zu controllers are left after %u ms", left_count,
+		       leavings->count, cli->timeout_ms);
+	for (size_t i = 0; i < left_count; i++)
+		error_detail(error, "%s (%s:%s) is %s", left[i].name, left[i].address, left[i].port, left[i].state);
+	for (size_t i = 0; i < leavings->count; i++) {
+		if (!host_task_runs(&leavings->tasks[i]) && leavings->tasks[i].failure.code != ERROR_NONE)
+			error_detail(error, "%s", leavings->tasks[i].failure.message);
+	}
+	return rc;
+}
+
+static int controllers_delete(const struct cli *cli, const char *nqn, size_t *ret_count, struct error *error)
+{
+	static struct host_controller found[HOST_CONTROLLERS];
+	static struct leavings leavings;
+	int rc = host_controllers_find(HOST_SYSFS, nqn, found, &leavings.count, error);
+
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < leavings.count; i++) {
+		leavings.items[i] = (struct host_leaving){ .sysfs = HOST_SYSFS,
+							   .controller = found[i],
+							   .live = HOST_LEAVE_AS_IT_IS };
+		leavings.tasks[i] = (struct host_task)HOST_TASK_INIT;
+		error_clear(&leavings.tasks[i].failure);
+		leavings.all[i] = &leavings.tasks[i];
+	}
+	controllers_free(cli, &leavings);
+	for (size_t i = 0; i < leavings.count; i++) {
+		/* One that could not be freed would block. */
+		if (!host_task_runs(&leavings.tasks[i]) && leavings.tasks[i].failure.code == ERROR_NONE)
+			(void)host_task_start(&leavings.tasks[i], host_leave_delete, &leavings.items[i],
+					      &leavings.tasks[i].failure);
+	}
+	rc = controllers_await(cli, nqn, &leavings, error);
+	for (size_t i = 0; i < leavings.count; i++)
+		host_task_leave(&leavings.tasks[i]);
 	if (rc == 0)
-		*ret_count = count;
+		*ret_count = leavings.count;
 	return rc;
 }
 

@@ -53,9 +53,11 @@ static size_t others_count(const struct host_connection *connection, const char 
 	if (host_controllers_find(HOST_SYSFS, connection->nqn, found, &count, NULL) != 0)
 		return 0;
 	for (size_t i = 0; i < count; i++) {
+		if (strncmp(found[i].state, "deleting", strlen("deleting")) == 0)
+			continue;
 		if (strcmp(found[i].address, connection->address) != 0 ||
 		    strcmp(found[i].port, connection->port) != 0) {
-			others += strncmp(found[i].state, "deleting", strlen("deleting")) != 0;
+			others++;
 			continue;
 		}
 		*ret_own = found[i].name;

@@ -9,6 +9,10 @@
 #include "lib/model/names.h"
 
 #define LEAVE_RETRY_MS 5000u
+/* A peer that answers takes the export away by itself, or its lease runs out: as a rule sooner than this. */
+#define LEAVE_PATIENCE_MS 1000u
+/* "Not yet" is worth a word after so many attempts only. */
+#define LEAVE_SAID_AT 30u
 
 _Static_assert(HOST_JOBS <= HOST_TASKS, "all jobs of a volume are waited for at once");
 
@@ -62,24 +66,14 @@ unsigned host_keep_alive_s(const struct volume *volume)
 
 /* --- jobs ------------------------------------------------------------------------------------------------ */
 
-static int controller_reset(const void *argument, struct error *error)
-{
-	const struct host_job *job = argument;
-
-	return host_controller_write(job->sysfs, job->controller.name, "reset_controller", "1", error);
-}
-
-static int controller_delete(const void *argument, struct error *error)
-{
-	const struct host_job *job = argument;
-
-	return host_controller_write(job->sysfs, job->controller.name, "delete_controller", "1", error);
-}
-
 void host_paths_init(struct host_paths *paths, const char *sysfs, const struct host_identity *identity)
 {
 	*paths = (struct host_paths){
-		.sysfs = sysfs, .identity = *identity, .connect = host_path_connect, .retry_ms = 1000
+		.sysfs = sysfs,
+		.identity = *identity,
+		.connect = host_path_connect,
+		.leave = host_leave,
+		.retry_ms = 1000,
 	};
 	for (size_t i = 0; i < HOST_JOBS; i++)
 		paths->jobs[i].task = (struct host_task)HOST_TASK_INIT;
@@ -101,7 +95,7 @@ static struct host_job *job_of(struct host_paths *paths, const struct host_actio
 		if (job->used && job->kind == action->kind &&
 		    (action->kind == HOST_ACTION_CONNECT
 			     ? leads_to(&job->connection, action->path)
-			     : strcmp(job->controller.name, action->known->controller.name) == 0))
+			     : strcmp(job->leaving.controller.name, action->controller->name) == 0))
 			return job;
 	}
 	return NULL;
@@ -115,15 +109,14 @@ static struct host_job *job_make(struct host_paths *paths, const struct volume_s
 
 		if (job->used)
 			continue;
-		*job = (struct host_job){ .used = true,
-					  .kind = action->kind,
-					  .sysfs = paths->sysfs,
-					  .task = HOST_TASK_INIT,
-					  .collected = true };
+		*job = (struct host_job){
+			.used = true, .kind = action->kind, .task = HOST_TASK_INIT, .collected = true
+		};
 		if (action->path != NULL)
 			snprintf(job->node, sizeof(job->node), "%s", action->path->node);
 		if (action->kind != HOST_ACTION_CONNECT) {
-			job->controller = action->known->controller;
+			job->leaving =
+				(struct host_leaving){ .sysfs = paths->sysfs, .controller = *action->controller };
 			return job;
 		}
 		job->connection.identity = paths->identity;
@@ -139,15 +132,11 @@ static struct host_job *job_make(struct host_paths *paths, const struct volume_s
 
 static int job_start(struct host_paths *paths, struct host_job *job, struct error *error)
 {
-	switch (job->kind) {
-	case HOST_ACTION_CONNECT:
+	job->attempts++;
+	if (job->kind == HOST_ACTION_CONNECT)
 		return host_task_start(&job->task, paths->connect, &job->connection, error);
-	case HOST_ACTION_RESET:
-		return host_task_start(&job->task, controller_reset, job, error);
-	case HOST_ACTION_DELETE:
-		break;
-	}
-	return host_task_start(&job->task, controller_delete, job, error);
+	job->leaving.others = paths->others;
+	return host_task_start(&job->task, paths->leave, &job->leaving, error);
 }
 
 static void job_begin(struct host_paths *paths, const struct volume_status *status, const struct host_action *action,
@@ -159,10 +148,13 @@ static void job_begin(struct host_paths *paths, const struct volume_status *stat
 		job = job_make(paths, status, action);
 	if (job == NULL || host_task_runs(&job->task) || now_ms < job->retry_ms)
 		return;
+	if (job->attempts == 0)
+		job->first_ms = now_ms;
 	job->retry_ms = now_ms + (job->kind == HOST_ACTION_CONNECT ? paths->retry_ms : LEAVE_RETRY_MS);
+	job->leaving.live = now_ms - job->first_ms < LEAVE_PATIENCE_MS ? HOST_LEAVE_WAIT : HOST_LEAVE_RESET;
 	if (job_start(paths, job, &job->task.failure) == 0) {
 		job->collected = false;
-		if (report != NULL)
+		if (report != NULL && (job->kind == HOST_ACTION_CONNECT || job->attempts == 1))
 			report(data, job, NULL);
 	}
 }
@@ -176,6 +168,12 @@ static void jobs_collect(struct host_paths *paths, host_paths_report report, voi
 		if (!job->used || job->collected || host_task_runs(&job->task))
 			continue;
 		job->collected = true;
+		/* It could not be left yet: asked again at the next look. */
+		if (job->kind == HOST_ACTION_LEAVE && job->task.failure.code == ERROR_UNAVAILABLE) {
+			job->retry_ms = 0;
+			if (job->attempts != LEAVE_SAID_AT)
+				continue;
+		}
 		if (report != NULL)
 			report(data, job, &job->task.failure);
 	}
@@ -191,31 +189,14 @@ static void jobs_forget(struct host_paths *paths, const struct volume_status *st
 		for (size_t j = 0; !needed && job->kind == HOST_ACTION_CONNECT && j < status->paths.count; j++)
 			needed = leads_to(&job->connection, &status->paths.items[j]);
 		for (size_t j = 0; !needed && job->kind != HOST_ACTION_CONNECT && j < paths->known_count; j++)
-			needed = strcmp(job->controller.name, paths->known[j].controller.name) == 0 &&
-				 !host_plan_stays(status, &paths->known[j].controller);
+			needed = strcmp(job->leaving.controller.name, paths->known[j].name) == 0 &&
+				 !host_plan_stays(status, &paths->known[j]);
 		if (!needed)
 			job->used = false;
 	}
 }
 
 /* --- looking --------------------------------------------------------------------------------------------- */
-
-static bool is_busy(const struct host_paths *paths, const struct host_controller *controller, bool *ret_was_reset)
-{
-	bool busy = false;
-
-	*ret_was_reset = false;
-	for (size_t i = 0; i < HOST_JOBS; i++) {
-		const struct host_job *job = &paths->jobs[i];
-
-		if (!job->used || job->kind == HOST_ACTION_CONNECT ||
-		    strcmp(job->controller.name, controller->name) != 0)
-			continue;
-		busy = busy || host_task_runs(&job->task);
-		*ret_was_reset = *ret_was_reset || job->kind == HOST_ACTION_RESET;
-	}
-	return busy;
-}
 
 static int look(struct host_paths *paths, const struct volume_status *status, struct error *error)
 {
@@ -226,10 +207,7 @@ static int look(struct host_paths *paths, const struct volume_status *status, st
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; i < count; i++) {
-		struct host_known *known = &paths->known[i];
-
-		known->controller = found[i];
-		(void)is_busy(paths, &found[i], &known->was_reset);
+		paths->known[i] = found[i];
 		if (!host_plan_stays(status, &found[i]))
 			continue;
 		if (found[i].host_nqn[0] != '\0' && strcmp(found[i].host_nqn, paths->identity.nqn) != 0) {
@@ -247,7 +225,6 @@ int host_paths_step(struct host_paths *paths, const struct volume_status *status
 		    host_paths_report report, void *data, struct error *error)
 {
 	struct host_action actions[HOST_ACTIONS];
-	bool was_reset;
 	int rc;
 
 	jobs_collect(paths, report, data);
@@ -256,12 +233,22 @@ int host_paths_step(struct host_paths *paths, const struct volume_status *status
 		return rc;
 	jobs_forget(paths, status);
 	paths->planned = host_plan(status, paths->identity.nqn, paths->known, paths->known_count, actions);
-	for (size_t i = 0; i < paths->planned; i++) {
-		/* A reset that still runs ends by itself, and what it leaves is looked at again. */
-		if (actions[i].known == NULL || !is_busy(paths, &actions[i].known->controller, &was_reset))
-			job_begin(paths, status, &actions[i], now_ms, report, data);
-	}
+	for (size_t i = 0; i < paths->planned; i++)
+		job_begin(paths, status, &actions[i], now_ms, report, data);
 	return 0;
+}
+
+void host_paths_expendable(const struct host_paths *paths, const struct volume_status *status,
+			   char (*names)[HOST_NAME_SIZE], size_t max, size_t *count)
+{
+	for (size_t i = 0; i < HOST_JOBS && *count < max; i++) {
+		if (paths->jobs[i].used && paths->jobs[i].kind == HOST_ACTION_LEAVE)
+			strcpy(names[(*count)++], paths->jobs[i].leaving.controller.name);
+	}
+	for (size_t i = 0; i < paths->known_count && *count < max; i++) {
+		if (host_plan_is_idle(status, &paths->known[i]))
+			strcpy(names[(*count)++], paths->known[i].name);
+	}
 }
 
 bool host_paths_has(const struct host_paths *paths, const struct volume_path *path, const struct host_job **ret_job)
@@ -278,14 +265,13 @@ bool host_paths_has(const struct host_paths *paths, const struct volume_path *pa
 		*ret_job = making;
 	snprintf(port, sizeof(port), "%u", (unsigned)path->port);
 	for (size_t i = 0; i < paths->known_count; i++) {
-		const struct host_controller *controller = &paths->known[i].controller;
+		const struct host_controller *controller = &paths->known[i];
 
-		if (strcmp(controller->address, path->address) != 0 || strcmp(controller->port, port) != 0)
+		if (strcmp(controller->address, path->address) != 0 || strcmp(controller->port, port) != 0 ||
+		    strncmp(controller->state, "deleting", strlen("deleting")) == 0)
 			continue;
 		/* One that is just being made may still fail; one that was there before goes on trying. */
-		return strcmp(controller->state, "live") == 0 ||
-		       ((making == NULL || !host_task_runs(&making->task)) &&
-			strncmp(controller->state, "deleting", strlen("deleting")) != 0);
+		return strcmp(controller->state, "live") == 0 || making == NULL || !host_task_runs(&making->task);
 	}
 	return false;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/host_leave.h"
 #include "client/cli/host_plan.h"
 #include "client/cli/host_sysfs.h"
 #include "client/cli/host_task.h"
@@ -35,24 +36,25 @@ struct host_connection {
 struct host_job {
 	bool used;
 	enum host_action_kind kind;
-	const char *sysfs;
 	struct host_task task;
-	bool collected;	   /* its end was looked at */
-	uint64_t retry_ms; /* boot clock: not again before */
-	struct host_connection connection;
-	struct host_controller controller; /* RESET, DELETE */
+	bool collected;		     /* its end was looked at */
+	uint64_t first_ms, retry_ms; /* boot clock: when it was tried first; not again before */
+	unsigned attempts;
+	struct host_connection connection; /* CONNECT */
+	struct host_leaving leaving;	   /* LEAVE */
 	char node[LIMIT_NAME + 1];
 };
 
 struct host_paths {
 	const char *sysfs;
 	struct host_identity identity;
-	host_task_function connect; /* host_path_connect(), or a test's */
+	host_task_function connect, leave; /* host_path_connect(), host_leave(), or a test's */
+	struct host_names others;	   /* controllers of other volumes that are expendable; borrowed */
 	bool patient;
 	unsigned retry_ms; /* between attempts at one path */
 	struct host_job jobs[HOST_JOBS];
 	/* As they were at the last step. */
-	struct host_known known[HOST_CONTROLLERS];
+	struct host_controller known[HOST_CONTROLLERS];
 	size_t known_count;
 	size_t planned; /* actions that are under way or wait */
 };
@@ -69,6 +71,10 @@ void host_paths_init(struct host_paths *paths, const char *sysfs, const struct h
  * stays is connected as another host. `report` may be NULL. */
 int host_paths_step(struct host_paths *paths, const struct volume_status *status, uint64_t now_ms,
 		    host_paths_report report, void *data, struct error *error);
+
+/* Add the names of the controllers that leave, or are idle: their connections may be ended with others'. */
+void host_paths_expendable(const struct host_paths *paths, const struct volume_status *status,
+			   char (*names)[HOST_NAME_SIZE], size_t max, size_t *count);
 
 /* Wait at most `timeout_ms` for one of the jobs to end. */
 void host_paths_wait(struct host_paths *paths, int timeout_ms);

@@ -42,10 +42,10 @@ static bool is_live(const struct host_controller *controller)
 	return strcmp(controller->state, "live") == 0;
 }
 
-/* Whether what was sent to a retired controller may still reach a leg. */
+/* Whether what was sent to a retired controller may still reach a leg that others write to. */
 static bool is_being_fenced(const struct volume *volume, const char *node)
 {
-	for (size_t i = 0; i < volume->controllers.count; i++) {
+	for (size_t i = 0; volume->slots.count > 1 && i < volume->controllers.count; i++) {
 		const struct controller *controller = &volume->controllers.items[i];
 
 		if (controller->role == CONTROLLER_ROLE_RETIRED && strcmp(controller->node, node) == 0 &&
@@ -74,50 +74,48 @@ bool host_plan_stays(const struct volume_status *status, const struct host_contr
 	return path != NULL && path->role != CONTROLLER_ROLE_RETIRED;
 }
 
-static bool is_there(const struct volume_path *path, const struct host_known *known, size_t count)
+bool host_plan_is_idle(const struct volume_status *status, const struct host_controller *controller)
+{
+	const struct volume_path *path = path_of(status, controller);
+
+	return status->volume->slots.count == 1 && path != NULL && path->role == CONTROLLER_ROLE_STANDBY;
+}
+
+static bool is_there(const struct volume_path *path, const struct host_controller *known, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (is_at(path, &known[i].controller))
+		if (!is_deleting(&known[i]) && is_at(path, &known[i]))
 			return true;
 	}
 	return false;
 }
 
-static size_t plan_role(const struct volume_status *status, enum controller_role role, const struct host_known *known,
-			size_t count, struct host_action *ret_actions)
+static size_t plan_role(const struct volume_status *status, enum controller_role role,
+			const struct host_controller *known, size_t count, struct host_action *ret_actions)
 {
 	size_t planned = 0;
 
 	for (size_t i = 0; i < status->paths.count && i < LIMIT_COLOURS; i++) {
 		const struct volume_path *path = &status->paths.items[i];
 
-		/* One that is being deleted is in the way until it is gone. */
 		if (path->role == role && !is_there(path, known, count))
 			ret_actions[planned++] = (struct host_action){ .kind = HOST_ACTION_CONNECT, .path = path };
 	}
 	return planned;
 }
 
-static bool plan_leave(const struct volume_status *status, const struct host_known *known,
-		       struct host_action *ret_action)
+static bool may_leave(const struct volume_status *status, const struct host_controller *controller)
 {
-	const struct host_controller *controller = &known->controller;
 	const struct volume_path *path = path_of(status, controller);
 
 	if (path != NULL && is_being_fenced(status->volume, path->node))
 		return false;
-	*ret_action = (struct host_action){ .kind = HOST_ACTION_DELETE, .path = path, .known = known };
-	if (is_live(controller)) {
-		if (!known->was_reset)
-			ret_action->kind = HOST_ACTION_RESET;
-		return true;
-	}
-	/* Within a reset a deletion would wait for its end. */
-	return strcmp(controller->state, "connecting") == 0 || strcmp(controller->state, "dead") == 0;
+	return is_live(controller) || strcmp(controller->state, "connecting") == 0 ||
+	       strcmp(controller->state, "dead") == 0;
 }
 
-size_t host_plan(const struct volume_status *status, const char *host_nqn, const struct host_known *known, size_t count,
-		 struct host_action ret_actions[HOST_ACTIONS])
+size_t host_plan(const struct volume_status *status, const char *host_nqn, const struct host_controller *known,
+		 size_t count, struct host_action ret_actions[HOST_ACTIONS])
 {
 	size_t planned = 0;
 	bool safe = false;
@@ -127,14 +125,13 @@ size_t host_plan(const struct volume_status *status, const char *host_nqn, const
 	planned = plan_role(status, CONTROLLER_ROLE_ACTIVE, known, count, ret_actions);
 	planned += plan_role(status, CONTROLLER_ROLE_STANDBY, known, count, ret_actions + planned);
 	for (size_t i = 0; i < count; i++)
-		safe = safe || (is_ours(&known[i].controller, host_nqn) && is_live(&known[i].controller) &&
-				host_plan_stays(status, &known[i].controller));
+		safe = safe ||
+		       (is_ours(&known[i], host_nqn) && is_live(&known[i]) && host_plan_stays(status, &known[i]));
 	for (size_t i = 0; safe && i < count; i++) {
-		const struct host_controller *controller = &known[i].controller;
-
-		if (is_ours(controller, host_nqn) && !is_deleting(controller) && !host_plan_stays(status, controller) &&
-		    plan_leave(status, &known[i], &ret_actions[planned]))
-			planned++;
+		if (is_ours(&known[i], host_nqn) && !host_plan_stays(status, &known[i]) && may_leave(status, &known[i]))
+			ret_actions[planned++] = (struct host_action){ .kind = HOST_ACTION_LEAVE,
+								       .path = path_of(status, &known[i]),
+								       .controller = &known[i] };
 	}
 	return planned;
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -75,10 +76,24 @@ static bool nqn_matches(const char *folder, const char *name, const char *attrib
 	return attribute_read(folder, name, attribute, found, sizeof(found)) && strcmp(found, nqn) == 0;
 }
 
+/* What sysfs says of a controller, but for its name. */
+static void controller_read(const char *folder, const char *name, struct host_controller *ret)
+{
+	char address[512];
+
+	memset(ret, 0, sizeof(*ret));
+	attribute_read(folder, name, "state", ret->state, sizeof(ret->state));
+	attribute_read(folder, name, "hostnqn", ret->host_nqn, sizeof(ret->host_nqn));
+	if (attribute_read(folder, name, "address", address, sizeof(address))) {
+		address_part(address, "traddr", ret->address, sizeof(ret->address));
+		address_part(address, "trsvcid", ret->port, sizeof(ret->port));
+	}
+}
+
 int host_controllers_find(const char *sysfs, const char *nqn, struct host_controller ret_list[HOST_CONTROLLERS],
 			  size_t *ret_count, struct error *error)
 {
-	char folder[PATH_MAX], address[512];
+	char folder[PATH_MAX];
 	struct dirent *entry;
 	size_t count = 0;
 	DIR *stream;
@@ -93,20 +108,64 @@ int host_controllers_find(const char *sysfs, const char *nqn, struct host_contro
 		if (entry->d_name[0] == '.' || strlen(entry->d_name) >= sizeof(one->name) ||
 		    !nqn_matches(folder, entry->d_name, "subsysnqn", nqn))
 			continue;
-		memset(one, 0, sizeof(*one));
+		controller_read(folder, entry->d_name, one);
 		strcpy(one->name, entry->d_name);
-		attribute_read(folder, one->name, "state", one->state, sizeof(one->state));
-		attribute_read(folder, one->name, "hostnqn", one->host_nqn, sizeof(one->host_nqn));
-		if (attribute_read(folder, one->name, "address", address, sizeof(address))) {
-			address_part(address, "traddr", one->address, sizeof(one->address));
-			address_part(address, "trsvcid", one->port, sizeof(one->port));
-		}
 		count++;
 	}
 	if (stream != NULL)
 		closedir(stream);
 	*ret_count = count;
 	return 0;
+}
+
+bool host_controller_state(const char *sysfs, const char *controller, char ret_state[HOST_NAME_SIZE])
+{
+	char folder[PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
+	return attribute_read(folder, controller, "state", ret_state, HOST_NAME_SIZE);
+}
+
+static bool is_named(const struct host_names *names, const char *name)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		if (strcmp(names->items[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+unsigned host_keep_alive_longest(const char *sysfs, const struct host_controller *controller,
+				 const struct host_names *without)
+{
+	char folder[PATH_MAX], text[HOST_NAME_SIZE];
+	struct host_controller other;
+	struct dirent *entry;
+	unsigned longest = 0;
+	DIR *stream;
+
+	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
+	stream = opendir(folder);
+	while (stream != NULL && (entry = readdir(stream)) != NULL) {
+		unsigned long found;
+
+		if (entry->d_name[0] == '.' || strcmp(entry->d_name, controller->name) == 0 ||
+		    is_named(without, entry->d_name))
+			continue;
+		controller_read(folder, entry->d_name, &other);
+		if (strcmp(other.address, controller->address) != 0 || strcmp(other.port, controller->port) != 0 ||
+		    strcmp(other.state, "live") != 0)
+			continue;
+		found = attribute_read(folder, entry->d_name, "kato", text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
+		/* None at all: as if it were the longest. */
+		if (found == 0)
+			found = UINT16_MAX;
+		if (found > longest)
+			longest = (unsigned)found;
+	}
+	if (stream != NULL)
+		closedir(stream);
+	return longest;
 }
 
 /* "nvme0n1" is a namespace; "nvme0c1n1" is one path of it, which must not be used. */

@@ -26,6 +26,20 @@ struct host_controller {
 int host_controllers_find(const char *sysfs, const char *nqn, struct host_controller ret_list[HOST_CONTROLLERS],
 			  size_t *ret_count, struct error *error);
 
+/* What the controller is in just now ("live"); false when it is gone. */
+bool host_controller_state(const char *sysfs, const char *controller, char ret_state[HOST_NAME_SIZE]);
+
+/* Names of controllers. */
+struct host_names {
+	const char (*items)[HOST_NAME_SIZE];
+	size_t count;
+};
+
+/* The longest keep-alive timeout in seconds of the live controllers of whatever subsystem that lead where `controller`
+ * does, without itself and those that are named; 0 when there are none. */
+unsigned host_keep_alive_longest(const char *sysfs, const struct host_controller *controller,
+				 const struct host_names *without);
+
 /* The block device with a namespace UUID ("nvme0n1"), never one of the hidden paths ("nvme0c1n1"). */
 bool host_device_find(const char *sysfs, const uint8_t uuid[16], char ret_name[HOST_NAME_SIZE]);
 

@@ -23,6 +23,7 @@
 #define GONE_AGAIN_MS 10000u  /* of a volume that the control plane does not know, or not for this host */
 #define CONNECT_AGAIN_MS 5000 /* between attempts at one path */
 #define VOLUMES_MAX 1000u
+#define EXPENDABLE_MAX 4000u
 
 struct watch;
 
@@ -74,14 +75,13 @@ static void trouble(struct watched *watched, const char *text)
 
 static void on_job(void *data, const struct host_job *job, const struct error *failure)
 {
-	static const char *const begun[] = { "connecting a path", "resetting a path that is not wanted any more",
-					     "deleting a path that is not wanted any more" };
-	static const char *const done[] = { "path connected", "path was reset", "path deleted" };
+	static const char *const begun[] = { "connecting a path", "leaving a path that is not wanted any more" };
+	static const char *const done[] = { "path connected", "path left" };
 	const struct watched *watched = data;
 	bool connects = job->kind == HOST_ACTION_CONNECT;
-	const char *address = connects ? job->connection.address : job->controller.address;
-	const char *port = connects ? job->connection.port : job->controller.port;
-	const char *name = connects ? "new" : job->controller.name;
+	const char *address = connects ? job->connection.address : job->leaving.controller.address;
+	const char *port = connects ? job->connection.port : job->leaving.controller.port;
+	const char *name = connects ? "new" : job->leaving.controller.name;
 
 	if (failure == NULL)
 		log_notice(begun[job->kind], "volume=%s node=%s address=%s:%s controller=%s", watched->name, job->node,
@@ -269,9 +269,23 @@ static void step(struct watched *watched, uint64_t now_ms)
 		trouble(watched, error.message);
 }
 
+/* Of all volumes: whoever leaves a path may end the connections of these with its own. */
+static struct host_names expendable(const struct watch *watch)
+{
+	static char names[EXPENDABLE_MAX][HOST_NAME_SIZE];
+	struct host_names all = { names, 0 };
+
+	for (const struct watched *watched = watch->first; watched != NULL; watched = watched->next) {
+		if (watched->status != NULL)
+			host_paths_expendable(&watched->paths, watched->status, names, EXPENDABLE_MAX, &all.count);
+	}
+	return all;
+}
+
 /* Returns how long may be slept. */
 static unsigned turn(struct watch *watch)
 {
+	struct host_names others = expendable(watch);
 	uint64_t now_ms = clock_boot_ms();
 	unsigned pause_ms = LOOK_MS;
 
@@ -286,6 +300,7 @@ static unsigned turn(struct watch *watch)
 			watched_free(watched);
 			continue;
 		}
+		watched->paths.others = others;
 		step(watched, now_ms);
 		ask(watched, now_ms);
 		if (watched->paths.planned > 0)

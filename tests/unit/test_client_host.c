@@ -23,7 +23,7 @@
 
 /*
  * A volume in one line: "cn1 active 0, cn2 standby, cn3 retired 0", where the number is the slot. cn1 is at 10.0.0.1.
- * The kernel in another: "nvme0 cn1 live, nvme1 cn2 connecting reset".
+ * The kernel in another: "nvme0 cn1 live, nvme1 cn2 connecting".
  */
 struct scene {
 	struct slot slots[2];
@@ -33,7 +33,7 @@ struct scene {
 	const char *hosts[1];
 	struct volume volume;
 	struct volume_status status;
-	struct host_known known[8];
+	struct host_controller known[8];
 	size_t known_count;
 };
 
@@ -71,22 +71,21 @@ static void scene_make(struct scene *scene, const char *volume, const char *kern
 		};
 	}
 	for (; *kernel != '\0'; kernel += used + (kernel[used] == ',')) {
-		struct host_known *known = &scene->known[scene->known_count++];
+		struct host_controller *known = &scene->known[scene->known_count++];
 
-		words = sscanf(kernel, " %31[^ ,] %7[^ ,] %31[^ ,] %31[^ ,]", known->controller.name, word[0],
-			       known->controller.state, word[1]);
+		words = sscanf(kernel, " %31[^ ,] %7[^ ,] %31[^ ,] %31[^ ,]", known->name, word[0], known->state,
+			       word[1]);
 		assert_true(words >= 3);
 		used = (int)strcspn(kernel, ",");
-		known->was_reset = words == 4 && strcmp(word[1], "reset") == 0;
-		strcpy(known->controller.host_nqn, words == 4 && strcmp(word[1], "foreign") == 0 ? OTHER : HOST);
-		snprintf(known->controller.address, sizeof(known->controller.address), "10.0.0.%.7s", word[0] + 2);
-		strcpy(known->controller.port, "4420");
+		strcpy(known->host_nqn, words == 4 && strcmp(word[1], "foreign") == 0 ? OTHER : HOST);
+		snprintf(known->address, sizeof(known->address), "10.0.0.%.7s", word[0] + 2);
+		strcpy(known->port, "4420");
 	}
 }
 
 static void check(struct scene *scene, const char *expected)
 {
-	static const char *const kinds[] = { "connect", "reset", "delete" };
+	static const char *const kinds[] = { "connect", "leave" };
 	struct host_action actions[HOST_ACTIONS];
 	char text[512] = "";
 	size_t count = host_plan(&scene->status, HOST, scene->known, scene->known_count, actions);
@@ -95,8 +94,7 @@ static void check(struct scene *scene, const char *expected)
 		size_t length = strlen(text);
 
 		snprintf(text + length, sizeof(text) - length, "%s%s %s", i > 0 ? ", " : "", kinds[actions[i].kind],
-			 actions[i].kind == HOST_ACTION_CONNECT ? actions[i].path->node
-								: actions[i].known->controller.name);
+			 actions[i].kind == HOST_ACTION_CONNECT ? actions[i].path->node : actions[i].controller->name);
 	}
 	assert_string_equal(text, expected);
 }
@@ -114,20 +112,19 @@ static void test_plan(void **state)
 		{ "cn3 standby, cn1 active 0", "", "connect cn1, connect cn3" },
 		{ "cn1 active 0, cn2 standby, cn3 retired 0", "nvme0 cn1 live", "connect cn2" },
 		{ "cn1 active 0, cn2 active 1, cn3 standby", "nvme4 cn2 live", "connect cn1, connect cn3" },
-		/* One that is being deleted is in the way of the new one. */
-		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 deleting", "" },
-		/* The way of one that leaves. */
-		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live", "reset nvme0" },
-		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 resetting reset, nvme1 cn2 live", "" },
-		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 connecting reset, nvme1 cn2 live", "delete nvme0" },
-		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live reset, nvme1 cn2 live", "delete nvme0" },
-		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 connecting, nvme1 cn2 live", "delete nvme0" },
-		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 dead, nvme1 cn2 live", "delete nvme0" },
+		/* One that is being deleted is in nobody's way. */
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 deleting", "connect cn2" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 deleting (no IO), nvme2 cn2 connecting", "" },
+		/* One that leaves, in whatever state it can be left. */
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live", "leave nvme0" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 connecting, nvme1 cn2 live", "leave nvme0" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 dead, nvme1 cn2 live", "leave nvme0" },
+		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 resetting, nvme1 cn2 live", "" },
 		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 new, nvme1 cn2 live", "" },
 		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 deleting, nvme1 cn2 live", "" },
 		/* Not listed at all: the same. */
-		{ "cn2 active 0", "nvme0 cn1 live, nvme1 cn2 live", "reset nvme0" },
-		{ "cn2 active 0", "nvme0 cn1 connecting, nvme1 cn2 live", "delete nvme0" },
+		{ "cn2 active 0", "nvme0 cn1 live, nvme1 cn2 live", "leave nvme0" },
+		{ "cn2 active 0", "nvme0 cn1 connecting, nvme1 cn2 live", "leave nvme0" },
 		/* Never the last live path, and one that leaves itself is no other one. */
 		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 connecting", "" },
 		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live", "connect cn2" },
@@ -135,7 +132,7 @@ static void test_plan(void **state)
 		{ "cn2 active 0, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live foreign", "" },
 		/* A standby is live enough: I/O waits for it. */
 		{ "cn3 active 0, cn2 standby, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live, nvme2 cn3 connecting",
-		  "reset nvme0" },
+		  "leave nvme0" },
 		/* Taken back before it was gone. */
 		{ "cn2 active 0, cn1 retired 0, cn1 standby", "nvme0 cn1 live, nvme1 cn2 live", "" },
 		/* Another host's connections are not touched. */
@@ -162,14 +159,33 @@ static void test_plan_waits_for_the_fence(void **state)
 	scene.slots[0].phase = SLOT_PHASE_FENCING;
 	check(&scene, "");
 	scene.slots[0].phase = SLOT_PHASE_ASSEMBLING;
-	check(&scene, "reset nvme0");
+	check(&scene, "leave nvme0");
 	scene.slots[0].phase = SLOT_PHASE_SERVING;
 	scene.slots[1].phase = SLOT_PHASE_FENCING; /* the other slot's matter */
-	check(&scene, "reset nvme0");
+	check(&scene, "leave nvme0");
 	/* One that was a standby held no slot. */
 	scene.slots[0].phase = SLOT_PHASE_FENCING;
 	scene.controllers[2].epoch = 0;
-	check(&scene, "reset nvme0");
+	check(&scene, "leave nvme0");
+}
+
+/* With one slot there is no leg of another one that it could reach, and a standby that is live is a path that stays. */
+static void test_plan_single_slot_does_not_wait(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_make(&scene, "cn2 active 0, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live");
+	scene.volume.slots.count = 1;
+	scene.slots[0].phase = SLOT_PHASE_FENCING;
+	check(&scene, "leave nvme0");
+	scene_make(&scene, "cn2 active 0, cn3 standby, cn1 retired 0",
+		   "nvme0 cn1 live, nvme1 cn2 connecting, nvme2 cn3 live");
+	scene.volume.slots.count = 1;
+	scene.slots[0].phase = SLOT_PHASE_FENCING;
+	check(&scene, "leave nvme0");
+	strcpy(scene.known[2].state, "connecting");
+	check(&scene, "");
 }
 
 static void test_plan_only_what_is_there_for_the_host(void **state)
@@ -178,7 +194,7 @@ static void test_plan_only_what_is_there_for_the_host(void **state)
 
 	(void)state;
 	scene_make(&scene, "cn2 active 0, cn3 standby, cn1 retired 0", "nvme0 cn1 live, nvme1 cn2 live");
-	check(&scene, "connect cn3, reset nvme0");
+	check(&scene, "connect cn3, leave nvme0");
 	scene.volume.phase = VOLUME_PHASE_UNEXPORTING;
 	check(&scene, "");
 	scene.volume.phase = VOLUME_PHASE_ONLINE;
@@ -261,6 +277,34 @@ static int connect_in_tree(const void *argument, struct error *error)
 	return 0;
 }
 
+/* Stands for host_leave(): says what it was asked for, and can do it as soon as a file says so. */
+static int leave_in_tree(const void *argument, struct error *error)
+{
+	const struct host_leaving *leaving = argument;
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s %zu", leaving->live == HOST_LEAVE_WAIT ? "wait" : "reset",
+		 leaving->others.count);
+	put(leaving->controller.name, "asked", text);
+	snprintf(text, sizeof(text), "%s/free", tree);
+	if (access(text, F_OK) != 0)
+		return error_set(error, ERROR_UNAVAILABLE, "not yet");
+	put(leaving->controller.name, "delete_controller", "1");
+	return 0;
+}
+
+static unsigned begun, ended, failed;
+
+static void count_leaving(void *data, const struct host_job *job, const struct error *failure)
+{
+	(void)data;
+	if (job->kind == HOST_ACTION_CONNECT)
+		return;
+	begun += failure == NULL;
+	ended += failure != NULL && failure->code == ERROR_NONE;
+	failed += failure != NULL && failure->code != ERROR_NONE;
+}
+
 static void end_of_jobs(struct host_paths *paths)
 {
 	for (size_t i = 0; i < HOST_JOBS; i++) {
@@ -274,7 +318,9 @@ static void test_paths(void **state)
 	static const struct host_identity identity = { .nqn = HOST, .id = "11111111-2222-3333-4444-555555555555" };
 	struct host_paths *paths = calloc(1, sizeof(*paths));
 	const struct host_job *job = NULL;
-	struct scene scene;
+	char names[8][HOST_NAME_SIZE];
+	struct scene scene, single;
+	size_t count = 0;
 	char text[512];
 	struct error error;
 
@@ -290,12 +336,13 @@ static void test_paths(void **state)
 	controller_make("nvme2", "nqn.2026-11.io.dnvme:c0ffee:volume:v12", "10.0.0.1", "live\n");
 	host_paths_init(paths, tree, &identity);
 	paths->connect = connect_in_tree;
+	paths->leave = leave_in_tree;
 
 	/* cn1 was replaced by cn3; cn9 does not answer. */
 	scene_make(&scene, "cn2 active 0, cn3 standby, cn9 standby, cn1 retired 0", "");
-	assert_int_equal(host_paths_step(paths, &scene.status, 1000, NULL, NULL, &error), 0);
+	assert_int_equal(host_paths_step(paths, &scene.status, 1000, count_leaving, NULL, &error), 0);
 	end_of_jobs(paths);
-	expect("nvme0", "reset_controller", "1");
+	expect("nvme0", "asked", "wait 0");
 	expect("nvme0", "delete_controller", "");
 	expect("nvme7", "address", "traddr=10.0.0.3,trsvcid=4420,src_addr=10.0.0.99");
 	/* A path that stays is made to stay; others' settings are their own. */
@@ -305,20 +352,42 @@ static void test_paths(void **state)
 	expect("nvme0", "ctrl_loss_tmo", "60");
 	expect("nvme2", "ctrl_loss_tmo", "60");
 
-	/* Done once: no second reset while the first one's effect is awaited; then it is deleted. */
-	put("nvme0", "reset_controller", "");
-	put("nvme0", "state", "resetting\n");
-	assert_int_equal(host_paths_step(paths, &scene.status, 1100, NULL, NULL, &error), 0);
+	/* Others may end its connections with their own; and a standby's, where there is one slot. */
+	host_paths_expendable(paths, &scene.status, names, 8, &count);
+	assert_int_equal(count, 1);
+	assert_string_equal(names[0], "nvme0");
+	assert_false(host_plan_is_idle(&scene.status, &paths->known[0]));
+	scene_make(&single, "cn1 standby, cn2 active 0", "nvme0 cn1 live, nvme1 cn2 live");
+	assert_false(host_plan_is_idle(&single.status, &single.known[0]));
+	single.volume.slots.count = 1;
+	assert_true(host_plan_is_idle(&single.status, &single.known[0]));
+	assert_false(host_plan_is_idle(&single.status, &single.known[1]));
+	paths->others = (struct host_names){ names, 1 };
+
+	/* Not yet: asked again at each look, silently; a peer that goes on serving is not waited for without end. */
+	put("nvme0", "asked", "");
+	assert_int_equal(host_paths_step(paths, &scene.status, 1100, count_leaving, NULL, &error), 0);
 	end_of_jobs(paths);
-	expect("nvme0", "reset_controller", "");
-	expect("nvme0", "delete_controller", "");
-	put("nvme0", "state", "connecting\n");
-	assert_int_equal(host_paths_step(paths, &scene.status, 1200, NULL, NULL, &error), 0);
+	expect("nvme0", "asked", "wait 1");
+	assert_int_equal(host_paths_step(paths, &scene.status, 2100, count_leaving, NULL, &error), 0);
+	end_of_jobs(paths);
+	expect("nvme0", "asked", "reset 1");
+	assert_int_equal(begun, 1);
+	assert_int_equal(ended + failed, 0);
+	snprintf(text, sizeof(text), "%s/free", tree);
+	assert_int_equal(mkdir(text, 0700), 0);
+	assert_int_equal(host_paths_step(paths, &scene.status, 2200, count_leaving, NULL, &error), 0);
 	end_of_jobs(paths);
 	expect("nvme0", "delete_controller", "1");
 	expect("nvme1", "delete_controller", "");
-	expect("nvme2", "reset_controller", "");
 	expect("nvme2", "delete_controller", "");
+	/* Done once, as long as its effect is awaited. */
+	put("nvme0", "delete_controller", "");
+	assert_int_equal(host_paths_step(paths, &scene.status, 2300, count_leaving, NULL, &error), 0);
+	end_of_jobs(paths);
+	expect("nvme0", "delete_controller", "");
+	assert_int_equal(begun, 1);
+	assert_int_equal(ended, 1);
 
 	assert_true(host_paths_has(paths, &scene.paths[0], NULL));
 	assert_true(host_paths_has(paths, &scene.paths[1], NULL));
@@ -328,7 +397,7 @@ static void test_paths(void **state)
 
 	/* As another host: nothing may be done about it. */
 	put("nvme1", "hostnqn", OTHER);
-	assert_int_equal(host_paths_step(paths, &scene.status, 1300, NULL, NULL, &error), ERROR_CONFLICT);
+	assert_int_equal(host_paths_step(paths, &scene.status, 2400, NULL, NULL, &error), ERROR_CONFLICT);
 	assert_non_null(strstr(error.message, "nvme1"));
 	snprintf(text, sizeof(text), "rm -r %s", tree);
 	assert_int_equal(system(text), 0);
@@ -340,6 +409,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_plan_waits_for_the_fence),
+		cmocka_unit_test(test_plan_single_slot_does_not_wait),
 		cmocka_unit_test(test_plan_only_what_is_there_for_the_host),
 		cmocka_unit_test(test_keep_alive),
 		cmocka_unit_test(test_paths),

@@ -22,6 +22,7 @@
 #include "lib/base/log.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
+#include "lib/net/peer.h"
 
 #define SYS_NVME "/sys/class/nvme"
 #define SYS_BLOCK "/sys/block"
@@ -296,8 +297,7 @@ int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, stru
 	const char *name = controller_find(&arena, import);
 	enum peer_answer answer = PEER_ANSWERS;
 	struct error ignored;
-	struct kernel_path path = { import->nqn, import->address, import->port, false };
-	const struct kernel_path_list paths = { 1, &path };
+	const struct peer_place place = { import->address, import->port };
 	uint64_t silent_ms = UINT64_MAX;
 	char state[32] = "";
 	int code = 0;
@@ -306,7 +306,7 @@ int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, stru
 		file_read(state, sizeof(state), SYS_NVME "/%s/state", name);
 		answer = peer_try(import->address, import->port, PEER_ANSWER_MS);
 		/* It lives, and lets in nobody at present who has no connection: other imports from it go on. */
-		if (answer == PEER_REFUSES && sockets_silence(&paths, &silent_ms, NULL) == 0 &&
+		if (answer == PEER_REFUSES && peers_silence(&place, 1, &silent_ms, NULL) == 0 &&
 		    silent_ms < KERNEL_PATH_SILENCE_MS)
 			answer = PEER_ANSWERS;
 	}
@@ -318,7 +318,7 @@ int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, stru
 	/* Both are a matter of speed: without them the kernel notices the peer's silence by itself. */
 	if (reject_peer_begin(kernel, import->address, import->port, import->nqn, &ignored) != 0)
 		log_failure(LOG_LEVEL_WARNING, "cannot reject connections to a dead peer", &ignored);
-	if (peer_disconnect(import->address, import->port, &ignored) != 0)
+	if (peer_disconnect(import->address, import->port, PEER_EVERY_CONNECTION, &ignored) != 0)
 		log_failure(LOG_LEVEL_WARNING, "cannot end connections to a dead peer", &ignored);
 	if (wait_until_connecting(name))
 		code = fabrics_disconnect(kernel, import, error);

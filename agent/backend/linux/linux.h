@@ -102,25 +102,8 @@ int reject_peer_begin(struct kernel *kernel, const char *address, uint64_t port,
 int reject_peer_end(struct kernel *kernel, const char *address, uint64_t port, const char *reason, struct error *error);
 void reject_close(struct linux_kernel *kernel);
 
-/* --- TCP connections (peer.c) --- */
-
-enum peer_answer {
-	PEER_ANSWERS,
-	PEER_REFUSES, /* at once: its kernel lives */
-	PEER_SILENT,
-};
-
-enum peer_answer peer_try(const char *address, uint64_t port, int timeout_ms);
-
-/* End every connection of this machine to the peer, as if it had been reset. UNSUPPORTED or INTERNAL when the kernel
- * cannot. */
-int peer_disconnect(const char *address, uint64_t port, struct error *error);
-
 /* --- what the initiator says of its connections (paths.c) --- */
 
-/* How long nothing was heard from each path's address and port, over all connections to it; UINT64_MAX when there is
- * none. (sockets.c) */
-int sockets_silence(const struct kernel_path_list *paths, uint64_t *ret_silent_ms, struct error *error);
 int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there, struct error *error);
 
 /* --- the gate (gate.c) --- */

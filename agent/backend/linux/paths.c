@@ -11,6 +11,7 @@
 
 #include "agent/list.h"
 #include "lib/model/names.h"
+#include "lib/net/peer.h"
 
 #define SYS_NVME "/sys/class/nvme"
 
@@ -59,6 +60,7 @@ int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, boo
 	struct arena arena = ARENA_INIT;
 	struct string_list names = { 0 };
 	bool *found, accessible, all = true;
+	struct peer_place *places;
 	uint64_t *silent_ms;
 	int code = directory_list(&arena, SYS_NVME, &names, error);
 
@@ -86,10 +88,13 @@ int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, boo
 		}
 	}
 	silent_ms = arena_alloc_array(&arena, paths->count + 1, sizeof(*silent_ms));
-	if (code == 0 && silent_ms == NULL)
+	places = arena_alloc_array(&arena, paths->count + 1, sizeof(*places));
+	if (code == 0 && (silent_ms == NULL || places == NULL))
 		code = error_set_nomem(error);
+	for (size_t j = 0; code == 0 && j < paths->count; j++)
+		places[j] = (struct peer_place){ paths->items[j].address, paths->items[j].port };
 	if (code == 0 && all)
-		code = sockets_silence(paths, silent_ms, error);
+		code = peers_silence(places, paths->count, silent_ms, error);
 	for (size_t j = 0; code == 0 && j < paths->count; j++)
 		all = all && (found[j] ? silent_ms[j] < KERNEL_PATH_SILENCE_MS : paths->items[j].may_lack);
 	arena_free(&arena);

@@ -58,7 +58,7 @@ def cut_from_control_plane(rig):
                              options=f"--region 0:{HALF} --threads 2 --grace 1")
     late = witness.Witness(rig, volume, device, "host2", tag="-writes",
                            options=f"--region {HALF}:{HALF} --read-percent 0 --threads 2 --grace 1")
-    rig.sh("host2", reader.script())
+    reader.pid = rig.sh("host2", reader.script()).strip()
     witness.start([late])
     witness.progress(writers, 20)
     epoch = rig.status(volume)["volume"]["slots"][0]["epoch"]

@@ -1,6 +1,6 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* TCP connections to a peer: whether it answers, and the end of those that are there, without asking it. */
-#include "agent/backend/linux/linux.h"
+#include "lib/net/peer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,14 +10,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent/list.h"
-
-#define ALL_STATES 0xfff
-#define STATES_WANTED (ALL_STATES & ~(1 << TCP_LISTEN) & ~(1 << TCP_TIME_WAIT))
+#define EVERY_STATE (0xfffu & ~(1u << TCP_LISTEN) & ~(1u << TCP_TIME_WAIT))
 #define DUMP_BYTES 32768
 
 struct peer {
@@ -81,7 +80,7 @@ enum peer_answer peer_try(const char *address, uint64_t port, int timeout_ms)
 	return answer;
 }
 
-static int request_send(int fd, uint16_t type, uint16_t flags, const struct peer *peer,
+static int request_send(int fd, uint16_t type, uint16_t flags, const struct peer *peer, uint32_t states,
 			const struct inet_diag_sockid *id)
 {
 	struct {
@@ -91,7 +90,7 @@ static int request_send(int fd, uint16_t type, uint16_t flags, const struct peer
 		.header = { .nlmsg_len = sizeof(request), .nlmsg_type = type, .nlmsg_flags = flags },
 		.body = { .sdiag_family = (uint8_t)peer->family,
 			  .sdiag_protocol = IPPROTO_TCP,
-			  .idiag_states = STATES_WANTED },
+			  .idiag_states = states },
 	};
 
 	if (id != NULL)
@@ -108,42 +107,62 @@ static bool is_of_peer(const struct inet_diag_msg *socket, const struct peer *pe
 }
 
 struct socket_ids {
-	size_t count;
+	size_t count, capacity;
 	struct inet_diag_sockid *items;
 };
 
+static int id_add(struct socket_ids *ids, const struct inet_diag_sockid *id)
+{
+	if (ids->count == ids->capacity) {
+		size_t capacity = ids->capacity == 0 ? 64 : ids->capacity * 2;
+		struct inet_diag_sockid *items = realloc(ids->items, capacity * sizeof(*items));
+
+		if (items == NULL)
+			return ENOMEM;
+		ids->items = items;
+		ids->capacity = capacity;
+	}
+	ids->items[ids->count++] = *id;
+	return 0;
+}
+
+/* One answer of the kernel. Returns 0, or an errno; `ret_done` at the end of the list. */
+static int answer_take(const struct nlmsghdr *message, size_t size, const struct peer *peer, struct socket_ids *ids,
+		       bool *ret_done)
+{
+	for (; NLMSG_OK(message, size); message = NLMSG_NEXT(message, size)) {
+		const struct inet_diag_msg *socket = NLMSG_DATA(message);
+		int problem;
+
+		if (message->nlmsg_type == NLMSG_ERROR)
+			return -((const struct nlmsgerr *)NLMSG_DATA(message))->error;
+		*ret_done = message->nlmsg_type == NLMSG_DONE;
+		if (*ret_done)
+			return 0;
+		problem = is_of_peer(socket, peer) ? id_add(ids, &socket->id) : 0;
+		if (problem != 0)
+			return problem;
+	}
+	return 0;
+}
+
 /* Returns 0, or an errno. */
-static int sockets_list(int fd, const struct peer *peer, struct arena *arena, struct socket_ids *ret_ids)
+static int sockets_list(int fd, const struct peer *peer, uint32_t states, struct socket_ids *ret_ids)
 {
 	/* Aligned for the headers in it. */
-	struct nlmsghdr *buffer = arena_alloc(arena, DUMP_BYTES);
-	struct inet_diag_sockid *added;
+	struct nlmsghdr *buffer = malloc(DUMP_BYTES);
+	bool done = false;
+	int problem = buffer == NULL ? ENOMEM : 0;
 
-	if (buffer == NULL)
-		return ENOMEM;
-	if (request_send(fd, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, peer, NULL) != 0)
-		return errno;
-	for (;;) {
+	if (problem == 0 && request_send(fd, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, peer, states, NULL) != 0)
+		problem = errno;
+	while (problem == 0 && !done) {
 		ssize_t got = recv(fd, buffer, DUMP_BYTES, 0);
-		size_t left = (size_t)got;
 
-		if (got <= 0)
-			return got < 0 ? errno : EIO;
-		for (struct nlmsghdr *message = buffer; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left)) {
-			const struct inet_diag_msg *socket = NLMSG_DATA(message);
-
-			if (message->nlmsg_type == NLMSG_DONE)
-				return 0;
-			if (message->nlmsg_type == NLMSG_ERROR)
-				return -((const struct nlmsgerr *)NLMSG_DATA(message))->error;
-			if (!is_of_peer(socket, peer))
-				continue;
-			added = LIST_PUSH(arena, ret_ids);
-			if (added == NULL)
-				return ENOMEM;
-			*added = socket->id;
-		}
+		problem = got > 0 ? answer_take(buffer, (size_t)got, peer, ret_ids, &done) : got < 0 ? errno : EIO;
 	}
+	free(buffer);
+	return problem;
 }
 
 /* Returns 0, or an errno. */
@@ -154,16 +173,16 @@ static int socket_destroy(int fd, const struct peer *peer, const struct inet_dia
 		struct nlmsgerr body;
 	} answer;
 
-	if (request_send(fd, SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, peer, id) != 0 ||
+	if (request_send(fd, SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, peer, EVERY_STATE, id) != 0 ||
 	    recv(fd, &answer, sizeof(answer), 0) < (ssize_t)sizeof(answer))
 		return errno != 0 ? errno : EIO;
 	/* It may have ended by itself. */
 	return answer.body.error == -ENOENT ? 0 : -answer.body.error;
 }
 
-int peer_disconnect(const char *address, uint64_t port, struct error *error)
+int peer_disconnect(const char *address, uint64_t port, enum peer_connections which, struct error *error)
 {
-	struct arena arena = ARENA_INIT;
+	uint32_t states = which == PEER_ATTEMPTS ? 1u << TCP_SYN_SENT : EVERY_STATE;
 	struct socket_ids ids = { 0 };
 	struct peer peer;
 	int problem, fd, code = peer_parse(address, port, &peer, error);
@@ -173,12 +192,12 @@ int peer_disconnect(const char *address, uint64_t port, struct error *error)
 	fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot ask for sockets");
-	problem = sockets_list(fd, &peer, &arena, &ids);
+	problem = sockets_list(fd, &peer, states, &ids);
 	for (size_t i = 0; problem == 0 && i < ids.count; i++)
 		problem = socket_destroy(fd, &peer, &ids.items[i]);
 	if (problem != 0)
 		code = error_set_errno(error, problem, "cannot end the connections to %s", address);
 	close(fd);
-	arena_free(&arena);
+	free(ids.items);
 	return code;
 }

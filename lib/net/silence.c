@@ -1,11 +1,11 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * When something was last heard from the other end of TCP connections, asked of the kernel by sock_diag.
  *
  * nvme-tcp calls a controller live until its keep-alive has failed, which takes seconds where the network swallows
  * packets; its sockets know better, for a keep-alive is answered every second.
  */
-#include "agent/backend/linux/linux.h"
+#include "lib/net/peer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -103,26 +104,26 @@ static int family_ask(int fd, uint8_t family, struct other_ends *ends, char *ans
 	}
 }
 
-int sockets_silence(const struct kernel_path_list *paths, uint64_t *ret_silent_ms, struct error *error)
+int peers_silence(const struct peer_place *places, size_t count, uint64_t *ret_silent_ms, struct error *error)
 {
 	const struct timeval patience = { .tv_sec = 1 };
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), code = 0;
-	struct other_ends ends = { .items = calloc(paths->count + 1, sizeof(*ends.items)) };
+	struct other_ends ends = { .items = calloc(count + 1, sizeof(*ends.items)) };
 	char *answer = malloc(ANSWER_BYTES);
 	bool has_ipv4 = false, has_ipv6 = false;
 
 	if (fd < 0 || answer == NULL || ends.items == NULL)
 		code = fd < 0 ? errno : ENOMEM;
-	for (; code == 0 && ends.count < paths->count; ends.count++) {
-		const struct kernel_path *path = &paths->items[ends.count];
+	for (; code == 0 && ends.count < count; ends.count++) {
+		const struct peer_place *place = &places[ends.count];
 		struct other_end *end = &ends.items[ends.count];
 
-		end->family = strchr(path->address, ':') != NULL ? AF_INET6 : AF_INET;
-		end->port = htons((uint16_t)path->port);
+		end->family = strchr(place->address, ':') != NULL ? AF_INET6 : AF_INET;
+		end->port = htons((uint16_t)place->port);
 		end->silent_ms = UINT64_MAX;
 		has_ipv4 = has_ipv4 || end->family == AF_INET;
 		has_ipv6 = has_ipv6 || end->family == AF_INET6;
-		if (inet_pton(end->family, path->address, end->address) != 1)
+		if (inet_pton(end->family, place->address, end->address) != 1)
 			code = EINVAL;
 	}
 	if (code == 0)
@@ -131,7 +132,7 @@ int sockets_silence(const struct kernel_path_list *paths, uint64_t *ret_silent_m
 		code = family_ask(fd, AF_INET, &ends, answer);
 	if (code == 0 && has_ipv6)
 		code = family_ask(fd, AF_INET6, &ends, answer);
-	for (size_t i = 0; code == 0 && i < paths->count; i++)
+	for (size_t i = 0; code == 0 && i < count; i++)
 		ret_silent_ms[i] = ends.items[i].silent_ms;
 	if (fd >= 0)
 		close(fd);
