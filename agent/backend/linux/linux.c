@@ -14,11 +14,14 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 {
 	struct linux_kernel *this = (struct linux_kernel *)kernel;
 	struct observed observed = { 0 };
+	struct dm_sight_list sights;
 	int code;
 
-	code = dm_observe(arena, &observed, error);
+	code = dm_observe(this->devices, arena, &observed, &sights, error);
 	if (code == 0)
 		code = nvmet_observe(arena, &observed, error);
+	if (code == 0)
+		code = dm_opens_observe(this->devices, &sights, arena, &observed, error);
 	if (code == 0)
 		code = fabrics_observe(arena, &observed, error);
 	if (code == 0)
@@ -29,6 +32,17 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 	return 0;
 }
 
+/* Accepts NULL, and what is half made. */
+static void parts_free(struct linux_kernel *this)
+{
+	if (this == NULL)
+		return;
+	known_free(this->devices);
+	signatures_free(this->signatures);
+	gate_free(this->gate);
+	free(this);
+}
+
 static void linux_close(struct kernel *kernel)
 {
 	struct linux_kernel *this = (struct linux_kernel *)kernel;
@@ -36,12 +50,10 @@ static void linux_close(struct kernel *kernel)
 	if (this == NULL)
 		return;
 	dm_close();
-	signatures_free(this->signatures);
 	reject_close(this);
 	pthread_mutex_destroy(&this->rejects_lock);
-	gate_free(this->gate);
 	pthread_mutex_destroy(&this->hosts_lock);
-	free(this);
+	parts_free(this);
 }
 
 static const struct kernel_operations linux_operations = {
@@ -113,15 +125,12 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 		return code;
 	this = calloc(1, sizeof(*this));
 	if (this != NULL) {
+		this->devices = known_make(schema_observed_dm());
 		this->signatures = signatures_make(signatures_read);
 		this->gate = gate_make();
 	}
-	if (this == NULL || this->signatures == NULL || this->gate == NULL) {
-		if (this != NULL) {
-			signatures_free(this->signatures);
-			gate_free(this->gate);
-		}
-		free(this);
+	if (this == NULL || this->devices == NULL || this->signatures == NULL || this->gate == NULL) {
+		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);
 	}
