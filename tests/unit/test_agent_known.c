@@ -108,8 +108,9 @@ static void test_changed(void **state)
 	(void)state;
 	look_at("a", STAMP, 1);
 	look_at("a", STAMP, 1);
-	known_change_begin(known, "a");
-	known_change_end(known, "a");
+	{
+		KNOWN_CHANGE change = known_change_begin(known, "a");
+	}
 	assert_int_equal(look_at("a", STAMP, 2), 2);
 	assert_int_equal(look_at("a", STAMP, 3), 2);
 }
@@ -117,15 +118,17 @@ static void test_changed(void **state)
 /* What is seen half-done is not kept, however long the operation takes. */
 static void test_changing(void **state)
 {
+	struct known_change change, another;
+
 	(void)state;
 	look_at("a", STAMP, 1);
-	known_change_begin(known, "a");
+	change = known_change_begin(known, "a");
 	assert_int_equal(look_at("a", STAMP, 2), 2);
 	assert_int_equal(look_at("a", STAMP, 3), 3);
-	known_change_begin(known, "a");
-	known_change_end(known, "a");
+	another = known_change_begin(known, "a");
+	known_change_end(&another);
 	assert_int_equal(look_at("a", STAMP, 4), 4);
-	known_change_end(known, "a");
+	known_change_end(&change);
 	assert_int_equal(look_at("a", STAMP, 5), 5);
 	assert_int_equal(look_at("a", STAMP, 6), 5);
 }
@@ -133,14 +136,16 @@ static void test_changing(void **state)
 /* An object that is made while no look sees it is still known to change. */
 static void test_changing_unseen(void **state)
 {
+	struct known_change change;
+
 	(void)state;
 	look_at("b", STAMP, 1);
-	known_change_begin(known, "a");
+	change = known_change_begin(known, "a");
 	look_at("b", STAMP, 1);
 	look_at("b", STAMP, 1);
 	assert_int_equal(look_at("a", STAMP, 2), 2);
 	assert_int_equal(look_at("a", STAMP, 3), 3);
-	known_change_end(known, "a");
+	known_change_end(&change);
 	look_at("a", STAMP, 4);
 	assert_int_equal(look_at("a", STAMP, 5), 4);
 }
@@ -148,13 +153,14 @@ static void test_changing_unseen(void **state)
 /* The operation comes between the read and the note of it. */
 static void test_raced(void **state)
 {
+	struct known_change change;
 	uint64_t ticket;
 
 	(void)state;
 	known_look_begin(known, now_ms);
 	assert_int_equal(get("a", STAMP, &ticket), 0);
-	known_change_begin(known, "a");
-	known_change_end(known, "a");
+	change = known_change_begin(known, "a");
+	known_change_end(&change);
 	keep("a", STAMP, ticket, 1);
 	known_look_end(known);
 	assert_int_equal(look_at("a", STAMP, 2), 2);
@@ -162,10 +168,10 @@ static void test_raced(void **state)
 	now_ms += KNOWN_FULL_MS;
 	known_look_begin(known, now_ms);
 	assert_int_equal(get("a", STAMP, &ticket), 0);
-	known_change_begin(known, "a");
+	change = known_change_begin(known, "a");
 	keep("a", STAMP, ticket, 3);
 	known_look_end(known);
-	known_change_end(known, "a");
+	known_change_end(&change);
 	assert_int_equal(look_at("a", STAMP, 4), 4);
 }
 

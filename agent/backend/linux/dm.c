@@ -238,9 +238,12 @@ static int device_make(const char *name, const char *uuid, struct dm_info *ret_i
 	return code;
 }
 
-static int device_create(const char *name, const char *uuid, const struct observed_target_list *table,
-			 struct error *error)
+/* What was known of a device is not, from the moment an operation begins. */
+
+int dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
+	      struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
 	int code = device_make(name, uuid, &info, error);
 
@@ -254,8 +257,9 @@ static int device_create(const char *name, const char *uuid, const struct observ
 	return code;
 }
 
-static int device_remove(const char *name, struct error *error)
+int dm_remove(struct kernel *kernel, const char *name, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	char path[PATH_MAX];
 	struct dm_info info;
 	struct stat status;
@@ -275,8 +279,9 @@ static int device_remove(const char *name, struct error *error)
 	return 0;
 }
 
-static int device_reload(const char *name, const struct observed_target_list *table, struct error *error)
+int dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
 	int code = info_get(name, &info, error);
 
@@ -287,24 +292,27 @@ static int device_reload(const char *name, const struct observed_target_list *ta
 	return code != 0 ? code : resume(name, &info, error);
 }
 
-static int device_suspend(const char *name, struct error *error)
+int dm_suspend(struct kernel *kernel, const char *name, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
 	int code = info_get(name, &info, error);
 
 	return code != 0 ? code : run_on(DM_DEVICE_SUSPEND, &info, true, "suspend", name, error);
 }
 
-static int device_resume(const char *name, struct error *error)
+int dm_resume(struct kernel *kernel, const char *name, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
 	int code = info_get(name, &info, error);
 
 	return code != 0 ? code : resume(name, &info, error);
 }
 
-static int device_message(const char *name, const char *message, struct error *error)
+int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_task *task;
 	struct dm_info info;
 	int code = info_get(name, &info, error);
@@ -319,71 +327,6 @@ static int device_message(const char *name, const char *message, struct error *e
 	else if (!dm_task_run(task) && dm_task_get_errno(task) != EEXIST) /* an earlier attempt did it */
 		code = dm_task_failed(task, "send a message to", name, error);
 	dm_task_destroy(task);
-	return code;
-}
-
-/* --- operations: what was known of a device is not, from the moment they begin --- */
-
-static struct known *changing(struct kernel *kernel, const char *name)
-{
-	struct known *devices = ((struct linux_kernel *)kernel)->devices;
-
-	known_change_begin(devices, name);
-	return devices;
-}
-
-int dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
-	      struct error *error)
-{
-	struct known *devices = changing(kernel, name);
-	int code = device_create(name, uuid, table, error);
-
-	known_change_end(devices, name);
-	return code;
-}
-
-int dm_remove(struct kernel *kernel, const char *name, struct error *error)
-{
-	struct known *devices = changing(kernel, name);
-	int code = device_remove(name, error);
-
-	known_change_end(devices, name);
-	return code;
-}
-
-int dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table, struct error *error)
-{
-	struct known *devices = changing(kernel, name);
-	int code = device_reload(name, table, error);
-
-	known_change_end(devices, name);
-	return code;
-}
-
-int dm_suspend(struct kernel *kernel, const char *name, struct error *error)
-{
-	struct known *devices = changing(kernel, name);
-	int code = device_suspend(name, error);
-
-	known_change_end(devices, name);
-	return code;
-}
-
-int dm_resume(struct kernel *kernel, const char *name, struct error *error)
-{
-	struct known *devices = changing(kernel, name);
-	int code = device_resume(name, error);
-
-	known_change_end(devices, name);
-	return code;
-}
-
-int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error)
-{
-	struct known *devices = changing(kernel, name);
-	int code = device_message(name, message, error);
-
-	known_change_end(devices, name);
 	return code;
 }
 

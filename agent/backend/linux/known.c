@@ -96,7 +96,7 @@ static void forget_all(struct known *known)
 	}
 }
 
-static void change(struct known *known, const char *name, bool begins)
+static void note(struct known *known, const char *name, bool begins)
 {
 	struct known_object *object;
 
@@ -115,14 +115,15 @@ static void change(struct known *known, const char *name, bool begins)
 	pthread_mutex_unlock(&known->lock);
 }
 
-void known_change_begin(struct known *known, const char *name)
+struct known_change known_change_begin(struct known *known, const char *name)
 {
-	change(known, name, true);
+	note(known, name, true);
+	return (struct known_change){ known, name };
 }
 
-void known_change_end(struct known *known, const char *name)
+void known_change_end(struct known_change *change)
 {
-	change(known, name, false);
+	note(change->known, change->name, false);
 }
 
 void known_look_begin(struct known *known, uint64_t now_ms)
@@ -162,8 +163,7 @@ bool known_get(struct known *known, const char *name, uint64_t stamp, struct are
 	object = object_find(known, name);
 	if (object != NULL) {
 		object->look = known->look;
-		if (object->changing == 0)
-			*ret_ticket = object->generation;
+		*ret_ticket = object->generation;
 		found = !known->full && object->changing == 0 && object->record.size > 0 && object->stamp == stamp &&
 			codec_decode(known->schema, buffer_bytes(&object->record), arena, ret_record, NULL) == 0;
 	}

@@ -27,9 +27,17 @@ struct known;
 struct known *known_make(const struct schema *schema);
 void known_free(struct known *known); /* accepts NULL */
 
-/* An operation on the object begins, and has ended, with or without success. Those on one object may overlap. */
-void known_change_begin(struct known *known, const char *name);
-void known_change_end(struct known *known, const char *name);
+/* An operation on an object: KNOWN_CHANGE change = known_change_begin(…) ends with its block, with or without success.
+ * Those on one object may overlap. `name` is borrowed until the end. */
+struct known_change {
+	struct known *known;
+	const char *name;
+};
+
+#define KNOWN_CHANGE __attribute__((cleanup(known_change_end))) struct known_change
+
+struct known_change known_change_begin(struct known *known, const char *name);
+void known_change_end(struct known_change *change);
 
 void known_look_begin(struct known *known, uint64_t now_ms);
 /* Forget the objects that this look did not ask for: they are gone. */

@@ -19,7 +19,7 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 
 	code = dm_observe(this->devices, arena, &observed, &sights, error);
 	if (code == 0)
-		code = nvmet_observe(arena, &observed, error);
+		code = nvmet_observe(this, arena, &observed, error);
 	if (code == 0)
 		code = dm_opens_observe(this->devices, &sights, arena, &observed, error);
 	if (code == 0)
@@ -38,6 +38,8 @@ static void parts_free(struct linux_kernel *this)
 	if (this == NULL)
 		return;
 	known_free(this->devices);
+	known_free(this->ports);
+	known_free(this->subsystems);
 	signatures_free(this->signatures);
 	gate_free(this->gate);
 	free(this);
@@ -126,10 +128,13 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	this = calloc(1, sizeof(*this));
 	if (this != NULL) {
 		this->devices = known_make(schema_observed_dm());
+		this->ports = known_make(schema_observed_port());
+		this->subsystems = known_make(schema_observed_subsystem());
 		this->signatures = signatures_make(signatures_read);
 		this->gate = gate_make();
 	}
-	if (this == NULL || this->devices == NULL || this->signatures == NULL || this->gate == NULL) {
+	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||
+	    this->signatures == NULL || this->gate == NULL) {
 		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);

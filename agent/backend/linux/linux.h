@@ -20,7 +20,9 @@ struct gate;
 
 struct linux_kernel {
 	struct kernel base;
-	struct known *devices; /* of device-mapper, by name */
+	struct known *devices;	  /* of device-mapper, by name */
+	struct known *ports;	  /* of the NVMe target, by number */
+	struct known *subsystems; /* of the NVMe target, by NQN */
 	struct gate *gate;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
 	struct signatures *signatures;
@@ -88,7 +90,6 @@ int block_fill(struct kernel *kernel, const char *name, const struct kernel_prog
 
 /* --- the NVMe target (nvmet.c) --- */
 
-int nvmet_observe(struct arena *arena, struct observed *observed, struct error *error);
 int nvmet_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address, struct error *error);
 int nvmet_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error);
 int nvmet_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
@@ -103,6 +104,9 @@ int nvmet_host_allow(struct kernel *kernel, const char *nqn, const char *host_nq
 int nvmet_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
 int nvmet_port_link(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
+
+/* What is there (nvmet_look.c). */
+int nvmet_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error);
 
 /* --- the NVMe initiator (fabrics.c) --- */
 
