@@ -9,6 +9,7 @@
 
 #include "agent/backend/kernel.h"
 #include "agent/backend/linux/known.h"
+#include "agent/backend/linux/nvme_cache.h"
 #include "agent/backend/linux/signatures.h"
 
 #define LINUX_MAPPER_DIRECTORY "/dev/mapper/"
@@ -24,6 +25,7 @@ struct linux_kernel {
 	struct known *ports;	  /* of the NVMe target, by number */
 	struct known *subsystems; /* of the NVMe target, by NQN */
 	struct gate *gate;
+	struct nvme_cache *nvme;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
 	struct signatures *signatures;
 	pthread_mutex_t rejects_lock;
@@ -110,9 +112,7 @@ int nvmet_observe(struct linux_kernel *kernel, struct arena *arena, struct obser
 
 /* --- the NVMe initiator (fabrics.c) --- */
 
-int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error);
-/* The worst ANA state of the namespaces of a controller ("nvme3"), "" when it has none; a literal. */
-int fabrics_ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error);
+int fabrics_observe(struct nvme_cache *cache, struct arena *arena, struct observed *observed, struct error *error);
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);
