@@ -8,6 +8,7 @@
 #include "agent/backend/linux/linux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <libnvme.h>
 #include <limits.h>
@@ -98,16 +99,12 @@ int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, s
 	struct nvme_fabrics_config config;
 	struct arena arena = ARENA_INIT;
 	char trsvcid[16], host_id[UUID_TEXT_SIZE];
-	const char *name;
+	const char *name = NULL;
 	nvme_root_t root;
 	nvme_host_t host;
 	nvme_ctrl_t controller = NULL;
 	int code = 0, problem;
 
-	(void)kernel;
-	name = controller_find(kernel, &arena, import);
-	if (name != NULL)
-		goto cleanup_arena;
 	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, import->port);
 	uuid_text_format(import->host_id, host_id);
 	nvmf_default_config(&config);
@@ -125,24 +122,25 @@ int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, s
 		code = error_set_nomem(error);
 		goto cleanup;
 	}
-	/* It also fails when the connection stands but its namespaces could not be read: then all is well. */
-	if (nvmf_add_ctrl(host, controller, &config) != 0) {
+	/* The kernel refuses a second connection of the same kind. And it also fails when the connection stands but its
+	 * namespaces could not be read: then all is well. */
+	if (nvmf_add_ctrl(host, controller, &config) == 0) {
+		name = nvme_ctrl_get_name(controller);
+	} else {
 		problem = errno;
-		if (controller_find(kernel, &arena, import) == NULL) {
+		name = controller_find(kernel, &arena, import);
+		if (name == NULL) {
 			code = error_set(error, ERROR_UNAVAILABLE, "cannot connect to %s at %s:%s: %s", import->nqn,
 					 import->address, trsvcid, nvme_errno_to_string(problem));
 			error_hint(error, "the kernel log says more; the other node may not export it yet");
 		}
 		nvme_free_ctrl(controller); /* it did not get into the tree */
 	}
-	if (code == 0)
-		name = controller_find(kernel, &arena, import);
 	if (name != NULL)
 		code = file_write(CTRL_LOSS_NEVER, error, SYS_NVME "/%s/ctrl_loss_tmo", name);
 cleanup:
 	if (root != NULL)
 		nvme_free_tree(root);
-cleanup_arena:
 	arena_free(&arena);
 	return code;
 }
@@ -169,15 +167,25 @@ int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import
 static bool wait_until_connecting(const char *name)
 {
 	const struct timespec pause = { .tv_nsec = CONNECTING_POLL_NS };
-	char state[32];
+	char path[64], state[32];
+	bool done = false;
+	ssize_t length;
+	int fd;
 
-	for (long waited = 0; waited < CONNECTING_WAIT_MS * 1000000L; waited += CONNECTING_POLL_NS) {
-		if (!file_read(state, sizeof(state), SYS_NVME "/%s/state", name) || strcmp(state, "connecting") == 0 ||
-		    strncmp(state, "deleting", strlen("deleting")) == 0)
-			return true;
-		nanosleep(&pause, NULL);
+	snprintf(path, sizeof(path), SYS_NVME "/%.32s/state", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	for (long waited = 0; waited < CONNECTING_WAIT_MS * 1000000L && !done; waited += CONNECTING_POLL_NS) {
+		length = pread(fd, state, sizeof(state) - 1, 0);
+		state[length > 0 ? length : 0] = '\0';
+		done = length < 0 || strcmp(state, "connecting\n") == 0 ||
+		       strncmp(state, "deleting", strlen("deleting")) == 0;
+		if (!done)
+			nanosleep(&pause, NULL);
 	}
-	return false;
+	close(fd);
+	return done;
 }
 
 int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error)
