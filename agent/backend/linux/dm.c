@@ -15,14 +15,12 @@
 #include <inttypes.h>
 #include <libdevmapper.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "agent/list.h"
 #include "lib/base/log.h"
@@ -47,7 +45,7 @@ __attribute__((format(printf, 5, 6))) static void library_log(int level, const c
 	log_debug("libdevmapper", "text=\"%s\"", text);
 }
 
-static int task_failed(struct dm_task *task, const char *what, const char *name, struct error *error)
+int dm_task_failed(struct dm_task *task, const char *what, const char *name, struct error *error)
 {
 	int problem = dm_task_get_errno(task);
 
@@ -67,7 +65,7 @@ static int info_get(const char *name, struct dm_info *ret_info, struct error *er
 	if (!dm_task_set_name(task, name))
 		code = error_set_nomem(error);
 	else if (!dm_task_run(task) || !dm_task_get_info(task, ret_info))
-		code = task_failed(task, "look up", name, error);
+		code = dm_task_failed(task, "look up", name, error);
 	else if (!ret_info->exists)
 		code = error_set(error, ERROR_NOT_FOUND, "there is no device %s", name);
 	dm_task_destroy(task);
@@ -120,12 +118,11 @@ void dm_close(void)
 }
 
 /* A task on an existing device, by number. */
-static struct dm_task *task_on(int type, const struct dm_info *info)
+struct dm_task *dm_task_on(int type, uint32_t major, uint32_t minor)
 {
 	struct dm_task *task = dm_task_create(type);
 
-	if (task != NULL &&
-	    (!dm_task_set_major(task, (int)info->major) || !dm_task_set_minor(task, (int)info->minor))) {
+	if (task != NULL && (!dm_task_set_major(task, (int)major) || !dm_task_set_minor(task, (int)minor))) {
 		dm_task_destroy(task);
 		task = NULL;
 	}
@@ -135,7 +132,7 @@ static struct dm_task *task_on(int type, const struct dm_info *info)
 static int run_on(int type, const struct dm_info *info, bool no_flush, const char *what, const char *name,
 		  struct error *error)
 {
-	struct dm_task *task = task_on(type, info);
+	struct dm_task *task = dm_task_on(type, info->major, info->minor);
 	int code = 0;
 
 	if (task == NULL)
@@ -143,7 +140,7 @@ static int run_on(int type, const struct dm_info *info, bool no_flush, const cha
 	if (no_flush && (!dm_task_no_flush(task) || !dm_task_skip_lockfs(task)))
 		code = error_set_nomem(error);
 	else if (!dm_task_run(task))
-		code = task_failed(task, what, name, error);
+		code = dm_task_failed(task, what, name, error);
 	dm_task_destroy(task);
 	return code;
 }
@@ -178,7 +175,7 @@ static int params_resolve(const char *params, char *ret_params, size_t size, str
 static int table_load(const struct dm_info *info, const char *name, const struct observed_target_list *table,
 		      struct error *error)
 {
-	struct dm_task *task = task_on(DM_DEVICE_RELOAD, info);
+	struct dm_task *task = dm_task_on(DM_DEVICE_RELOAD, info->major, info->minor);
 	char params[LIMIT_DM_PARAMS + 1];
 	int code = 0;
 
@@ -192,7 +189,7 @@ static int table_load(const struct dm_info *info, const char *name, const struct
 			code = error_set_nomem(error);
 	}
 	if (code == 0 && !dm_task_run(task)) {
-		code = task_failed(task, "load a table into", name, error);
+		code = dm_task_failed(task, "load a table into", name, error);
 		error_hint(error, "the kernel log says which target refused it");
 	}
 	dm_task_destroy(task);
@@ -236,18 +233,20 @@ static int device_make(const char *name, const char *uuid, struct dm_info *ret_i
 	    !dm_task_set_add_node(task, DM_ADD_NODE_ON_RESUME))
 		code = error_set_nomem(error);
 	else if (!dm_task_run(task) || !dm_task_get_info(task, ret_info))
-		code = task_failed(task, "create", name, error);
+		code = dm_task_failed(task, "create", name, error);
 	dm_task_destroy(task);
 	return code;
 }
 
+/* What was known of a device is not, from the moment an operation begins. */
+
 int dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
 	      struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
 	int code = device_make(name, uuid, &info, error);
 
-	(void)kernel;
 	if (code != 0)
 		return code;
 	code = table_load(&info, name, table, error);
@@ -260,12 +259,12 @@ int dm_create(struct kernel *kernel, const char *name, const char *uuid, const s
 
 int dm_remove(struct kernel *kernel, const char *name, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	char path[PATH_MAX];
 	struct dm_info info;
 	struct stat status;
 	int code = info_get(name, &info, error);
 
-	(void)kernel;
 	if (code == ERROR_NOT_FOUND) {
 		error_clear(error);
 		return 0;
@@ -282,10 +281,10 @@ int dm_remove(struct kernel *kernel, const char *name, struct error *error)
 
 int dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
 	int code = info_get(name, &info, error);
 
-	(void)kernel;
 	if (code == 0)
 		code = table_load(&info, name, table, error);
 	if (code == 0)
@@ -295,38 +294,38 @@ int dm_reload(struct kernel *kernel, const char *name, const struct observed_tar
 
 int dm_suspend(struct kernel *kernel, const char *name, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
 	int code = info_get(name, &info, error);
 
-	(void)kernel;
 	return code != 0 ? code : run_on(DM_DEVICE_SUSPEND, &info, true, "suspend", name, error);
 }
 
 int dm_resume(struct kernel *kernel, const char *name, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
 	int code = info_get(name, &info, error);
 
-	(void)kernel;
 	return code != 0 ? code : resume(name, &info, error);
 }
 
 int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_task *task;
 	struct dm_info info;
 	int code = info_get(name, &info, error);
 
-	(void)kernel;
 	if (code != 0)
 		return code;
-	task = task_on(DM_DEVICE_TARGET_MSG, &info);
+	task = dm_task_on(DM_DEVICE_TARGET_MSG, info.major, info.minor);
 	if (task == NULL)
 		return error_set_nomem(error);
 	if (!dm_task_set_sector(task, 0) || !dm_task_set_message(task, message))
 		code = error_set_nomem(error);
 	else if (!dm_task_run(task) && dm_task_get_errno(task) != EEXIST) /* an earlier attempt did it */
-		code = task_failed(task, "send a message to", name, error);
+		code = dm_task_failed(task, "send a message to", name, error);
 	dm_task_destroy(task);
 	return code;
 }
@@ -348,158 +347,7 @@ int dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct
 	else if (dm_task_get_errno(task) == EINVAL)
 		*ret_has = false;
 	else
-		code = task_failed(task, "ask for the target", type, error);
+		code = dm_task_failed(task, "ask for the target", type, error);
 	dm_task_destroy(task);
 	return code;
-}
-
-static int targets_observe(struct dm_task *task, struct arena *arena, struct observed_dm *dm)
-{
-	char *type, *params;
-	uint64_t start, length;
-	void *next = NULL;
-
-	do {
-		struct observed_target *line;
-
-		next = dm_get_next_target(task, next, &start, &length, &type, &params);
-		if (type == NULL)
-			continue;
-		line = LIST_PUSH(arena, &dm->targets);
-		if (line == NULL)
-			return -1;
-		line->start = start;
-		line->length = length;
-		line->type = arena_strdup(arena, type);
-		line->params = arena_strdup(arena, params != NULL ? params : "");
-		if (line->type == NULL || line->params == NULL)
-			return -1;
-	} while (next != NULL);
-	return 0;
-}
-
-/* What a target says of itself, where that matters. */
-static int status_observe(struct arena *arena, struct observed_dm *dm, const struct dm_info *info, struct error *error)
-{
-	const char *type = dm->targets.count == 1 ? dm->targets.items[0].type : "";
-	char *found_type, *params;
-	uint64_t start, length;
-	struct dm_task *task;
-	int code = 0;
-
-	/* Never that of a pool: it waits for a commit that is under way, for ever when a path below is lost, and with
-	 * it the observation that would find out. */
-	if (strcmp(type, "raid") != 0)
-		return 0;
-	task = task_on(DM_DEVICE_STATUS, info);
-	if (task == NULL)
-		return error_set_nomem(error);
-	if (!dm_task_no_flush(task)) {
-		code = error_set_nomem(error);
-	} else if (dm_task_run(task)) { /* otherwise it is gone meanwhile */
-		dm_get_next_target(task, NULL, &start, &length, &found_type, &params);
-		dm->status = arena_strdup(arena, params != NULL ? params : "");
-		if (dm->status == NULL)
-			code = error_set_nomem(error);
-	}
-	dm_task_destroy(task);
-	return code;
-}
-
-static int device_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
-{
-	struct dm_task *task = dm_task_create(DM_DEVICE_TABLE);
-	struct observed_dm *dm;
-	struct dm_info info;
-	int code = 0;
-
-	if (task == NULL)
-		return error_set_nomem(error);
-	if (!dm_task_set_name(task, name) || !dm_task_no_flush(task)) {
-		code = error_set_nomem(error);
-		goto cleanup;
-	}
-	if (!dm_task_run(task)) {
-		if (dm_task_get_errno(task) != ENXIO) /* gone meanwhile */
-			code = task_failed(task, "read the table of", name, error);
-		goto cleanup;
-	}
-	if (!dm_task_get_info(task, &info) || !info.exists)
-		goto cleanup;
-	dm = LIST_PUSH(arena, &observed->dms);
-	if (dm == NULL) {
-		code = error_set_nomem(error);
-		goto cleanup;
-	}
-	dm->name = arena_strdup(arena, name);
-	dm->uuid = arena_strdup(arena, dm_task_get_uuid(task));
-	dm->major = info.major;
-	dm->minor = info.minor;
-	dm->suspended = info.suspended;
-	dm->open_count = info.open_count > 0 ? (uint64_t)info.open_count : 0;
-	dm->event = info.event_nr;
-	if (dm->name == NULL || dm->uuid == NULL || targets_observe(task, arena, dm) != 0)
-		code = error_set_nomem(error);
-	else
-		code = status_observe(arena, dm, &info, error);
-cleanup:
-	dm_task_destroy(task);
-	return code;
-}
-
-int dm_observe(struct arena *arena, struct observed *observed, struct error *error)
-{
-	struct dm_task *task = dm_task_create(DM_DEVICE_LIST);
-	struct dm_names *names;
-	unsigned next = 0;
-	int code = 0;
-
-	if (task == NULL)
-		return error_set_nomem(error);
-	if (!dm_task_run(task) || (names = dm_task_get_names(task)) == NULL) {
-		code = task_failed(task, "list", "devices", error);
-		goto cleanup;
-	}
-	if (names->dev == 0)
-		goto cleanup;
-	do {
-		names = (struct dm_names *)((char *)names + next);
-		if (strncmp(names->name, NAMES_DM_PREFIX, strlen(NAMES_DM_PREFIX)) == 0)
-			code = device_observe(arena, names->name, observed, error);
-		next = names->next;
-	} while (next != 0 && code == 0);
-cleanup:
-	dm_task_destroy(task);
-	return code;
-}
-
-/* One call tells the event numbers of all devices: behind each name, aligned (DM_LIST_DEVICES since version 4.37 of the
- * interface, which is Linux 4.13). */
-uint64_t dm_digest(uint64_t seed)
-{
-	struct dm_task *task = dm_task_create(DM_DEVICE_LIST);
-	struct dm_names *names;
-	unsigned next = 0;
-
-	if (task == NULL)
-		return seed;
-	if (!dm_task_run(task) || (names = dm_task_get_names(task)) == NULL || names->dev == 0) {
-		dm_task_destroy(task);
-		return seed;
-	}
-	do {
-		size_t length;
-		uint32_t event;
-
-		names = (struct dm_names *)((char *)names + next);
-		next = names->next;
-		length = strlen(names->name) + 1;
-		if (strncmp(names->name, NAMES_DM_PREFIX, strlen(NAMES_DM_PREFIX)) != 0)
-			continue;
-		memcpy(&event, (char *)names + ((offsetof(struct dm_names, name) + length + 7) & ~(size_t)7),
-		       sizeof(event));
-		seed = XXH64(names->name, length, seed ^ event);
-	} while (next != 0);
-	dm_task_destroy(task);
-	return seed;
 }

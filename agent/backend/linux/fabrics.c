@@ -8,6 +8,7 @@
 #include "agent/backend/linux/linux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <libnvme.h>
 #include <limits.h>
@@ -43,165 +44,55 @@
 #define CONNECTING_WAIT_MS 5000
 #define CONNECTING_POLL_NS 2000000L
 
-/* "traddr=10.0.0.1,trsvcid=4421,src_addr=…": the value of a key. */
-static bool address_part(const char *text, const char *key, char *ret_value, size_t size)
-{
-	size_t length = strlen(key);
-
-	for (const char *at = text; at != NULL; at = strchr(at, ',') != NULL ? strchr(at, ',') + 1 : NULL) {
-		if (strncmp(at, key, length) == 0 && at[length] == '=') {
-			snprintf(ret_value, size, "%.*s", (int)strcspn(at + length + 1, ","), at + length + 1);
-			return true;
-		}
-	}
-	return false;
-}
-
-struct fabrics_controller {
-	char nqn[NAMES_NQN_SIZE], address[LIMIT_ADDRESS + 1], trsvcid[16], host_nqn[NAMES_NQN_SIZE], state[32];
-};
-
-/* false when the controller is none of ours, or gone. */
-static bool controller_read(const char *name, struct fabrics_controller *ret)
-{
-	char text[256];
-
-	memset(ret, 0, sizeof(*ret));
-	if (!file_read(ret->nqn, sizeof(ret->nqn), SYS_NVME "/%s/subsysnqn", name) ||
-	    strncmp(ret->nqn, NAMES_NQN_PREFIX, strlen(NAMES_NQN_PREFIX)) != 0 ||
-	    !file_read(text, sizeof(text), SYS_NVME "/%s/address", name) ||
-	    !address_part(text, "traddr", ret->address, sizeof(ret->address)) ||
-	    !address_part(text, "trsvcid", ret->trsvcid, sizeof(ret->trsvcid)))
-		return false;
-	file_read(ret->host_nqn, sizeof(ret->host_nqn), SYS_NVME "/%s/hostnqn", name);
-	return file_read(ret->state, sizeof(ret->state), SYS_NVME "/%s/state", name);
-}
-
-/* The worst ANA state of a controller's paths, which appear below it as nvme<subsystem>c<controller>n<head>. */
-int fabrics_ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error)
-{
-	static const char *const states[] = { "",	"optimized",	"non-optimized",
-					      "change", "inaccessible", "persistent-loss" };
-	size_t worst = 0, count = sizeof(states) / sizeof(states[0]);
-	char path[64], text[32];
-	struct string_list names;
-	int code;
-
-	snprintf(path, sizeof(path), SYS_NVME "/%.32s", name);
-	code = directory_list(arena, path, &names, error);
-	if (code != 0)
-		return code;
-	for (size_t i = 0; i < names.count; i++) {
-		unsigned subsystem, controller, head;
-
-		if (sscanf(names.items[i], "nvme%uc%un%u", &subsystem, &controller, &head) != 3 ||
-		    !file_read(text, sizeof(text), "%s/%s/ana_state", path, names.items[i]))
-			continue;
-		for (size_t j = worst + 1; j < count; j++) {
-			if (strcmp(text, states[j]) == 0)
-				worst = j;
-		}
-	}
-	*ret_ana = states[worst];
-	return 0;
-}
-
-static int controller_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
-{
-	struct observed_import *import;
-	struct fabrics_controller controller;
-	const char *ana;
-	int code;
-
-	if (!controller_read(name, &controller))
-		return 0;
-	code = fabrics_ana_read(arena, name, &ana, error);
-	if (code != 0)
-		return code;
-	import = LIST_PUSH(arena, &observed->imports);
-	if (import == NULL)
-		return error_set_nomem(error);
-	import->instance = strtoull(name + strlen("nvme"), NULL, 10);
-	import->nqn = arena_strdup(arena, controller.nqn);
-	import->address = arena_strdup(arena, controller.address);
-	import->trsvcid = arena_strdup(arena, controller.trsvcid);
-	import->host_nqn = arena_strdup(arena, controller.host_nqn);
-	import->state = arena_strdup(arena, controller.state);
-	import->ana = ana;
-	if (import->nqn == NULL || import->address == NULL || import->trsvcid == NULL || import->host_nqn == NULL ||
-	    import->state == NULL || import->ana == NULL)
-		return error_set_nomem(error);
-	return 0;
-}
-
 _Static_assert(KEEP_ALIVE_S == LIMIT_IMPORT_KEEP_ALIVE_S, "what the timeouts of hosts are chosen by");
 
-/* nvme0n1 is a namespace, nvme0c1n1 one of its paths. */
-static bool is_namespace(const char *name)
+int fabrics_observe(struct nvme_cache *cache, struct arena *arena, struct observed *observed, struct error *error)
 {
-	unsigned subsystem, nsid;
-	int end = 0;
+	struct nvme_seen seen;
+	int code = nvme_cache_look(cache, NVME_NAMESPACES, arena, &seen, error);
 
-	return sscanf(name, "nvme%un%u%n", &subsystem, &nsid, &end) == 2 && name[end] == '\0';
-}
+	for (size_t i = 0; code == 0 && i < seen.count; i++) {
+		const struct nvme_controller_seen *controller = &seen.items[i];
+		struct observed_import *import = LIST_PUSH(arena, &observed->imports);
 
-static int namespace_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
-{
-	struct observed_import_namespace ns = { 0 }, *added;
-	char nqn[NAMES_NQN_SIZE], text[64], path[64];
-	unsigned major_number, minor_number;
-
-	if (!is_namespace(name) || !file_read(nqn, sizeof(nqn), SYS_BLOCK "/%s/device/subsysnqn", name) ||
-	    strncmp(nqn, NAMES_NQN_PREFIX, strlen(NAMES_NQN_PREFIX)) != 0 ||
-	    !file_read(text, sizeof(text), SYS_BLOCK "/%s/dev", name) ||
-	    sscanf(text, "%u:%u", &major_number, &minor_number) != 2 ||
-	    !file_read(text, sizeof(text), SYS_BLOCK "/%s/uuid", name) || uuid_text_parse(text, ns.uuid) != 0 ||
-	    __builtin_mul_overflow(file_read_number(SYS_BLOCK "/%s/size", name), UINT64_C(512), &ns.size_bytes))
-		return 0;
-	snprintf(path, sizeof(path), "/dev/%.48s", name);
-	ns.major = major_number;
-	ns.minor = minor_number;
-	ns.nsid = file_read_number(SYS_BLOCK "/%s/nsid", name);
-	ns.nqn = arena_strdup(arena, nqn);
-	ns.path = arena_strdup(arena, path);
-	added = LIST_PUSH(arena, &observed->import_namespaces);
-	if (ns.nqn == NULL || ns.path == NULL || added == NULL)
-		return error_set_nomem(error);
-	*added = ns;
-	return 0;
-}
-
-int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error)
-{
-	struct string_list names;
-	int code = directory_list(arena, SYS_NVME, &names, error);
-
-	for (size_t i = 0; code == 0 && i < names.count; i++)
-		code = controller_observe(arena, names.items[i], observed, error);
+		if (import == NULL)
+			return error_set_nomem(error);
+		import->instance = strtoull(controller->name + strlen("nvme"), NULL, 10);
+		import->nqn = controller->nqn;
+		import->address = controller->address;
+		import->trsvcid = controller->trsvcid;
+		import->host_nqn = controller->host_nqn;
+		import->state = controller->state;
+		import->ana = controller->ana;
+	}
 	if (code == 0)
-		code = directory_list(arena, SYS_BLOCK, &names, error);
-	for (size_t i = 0; code == 0 && i < names.count; i++)
-		code = namespace_observe(arena, names.items[i], observed, error);
+		observed->import_namespaces = seen.namespaces;
 	return code;
 }
 
-/* The name of the controller ("nvme3") of an import, in the arena; NULL when there is none. */
-static const char *controller_find(struct arena *arena, const struct kernel_import *import)
+/* The name of the controller ("nvme3") of an import, in the arena; NULL when there is none. Of several, the one that
+ * was made last: one that is going may still be there. */
+static const char *controller_find(struct kernel *kernel, struct arena *arena, const struct kernel_import *import)
 {
-	struct fabrics_controller controller;
-	struct string_list names;
-	char trsvcid[16];
+	struct nvme_seen seen = { 0 };
+	const char *name = NULL;
+	uint64_t highest = 0;
 
-	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, import->port);
-	if (directory_list(arena, SYS_NVME, &names, NULL) != 0)
+	if (nvme_cache_look(((struct linux_kernel *)kernel)->nvme, NVME_CONTROLLERS, arena, &seen, NULL) != 0)
 		return NULL;
-	for (size_t i = 0; i < names.count; i++) {
-		if (controller_read(names.items[i], &controller) && strcmp(controller.nqn, import->nqn) == 0 &&
-		    strcmp(controller.address, import->address) == 0 && strcmp(controller.trsvcid, trsvcid) == 0 &&
-		    strcmp(controller.host_nqn, import->host_nqn) == 0)
-			return names.items[i];
+	for (size_t i = 0; i < seen.count; i++) {
+		const struct nvme_controller_seen *controller = &seen.items[i];
+		uint64_t instance = strtoull(controller->name + strlen("nvme"), NULL, 10);
+
+		if ((name == NULL || instance > highest) && strcmp(controller->nqn, import->nqn) == 0 &&
+		    strcmp(controller->address, import->address) == 0 &&
+		    strtoull(controller->trsvcid, NULL, 10) == import->port &&
+		    strcmp(controller->host_nqn, import->host_nqn) == 0) {
+			name = controller->name;
+			highest = instance;
+		}
 	}
-	return NULL;
+	return name;
 }
 
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
@@ -209,16 +100,12 @@ int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, s
 	struct nvme_fabrics_config config;
 	struct arena arena = ARENA_INIT;
 	char trsvcid[16], host_id[UUID_TEXT_SIZE];
-	const char *name;
+	const char *name = NULL;
 	nvme_root_t root;
 	nvme_host_t host;
 	nvme_ctrl_t controller = NULL;
 	int code = 0, problem;
 
-	(void)kernel;
-	name = controller_find(&arena, import);
-	if (name != NULL)
-		goto cleanup_arena;
 	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, import->port);
 	uuid_text_format(import->host_id, host_id);
 	nvmf_default_config(&config);
@@ -236,24 +123,25 @@ int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, s
 		code = error_set_nomem(error);
 		goto cleanup;
 	}
-	/* It also fails when the connection stands but its namespaces could not be read: then all is well. */
-	if (nvmf_add_ctrl(host, controller, &config) != 0) {
+	/* The kernel refuses a second connection of the same kind. And it also fails when the connection stands but its
+	 * namespaces could not be read: then all is well. */
+	if (nvmf_add_ctrl(host, controller, &config) == 0) {
+		name = nvme_ctrl_get_name(controller);
+	} else {
 		problem = errno;
-		if (controller_find(&arena, import) == NULL) {
+		name = controller_find(kernel, &arena, import);
+		if (name == NULL) {
 			code = error_set(error, ERROR_UNAVAILABLE, "cannot connect to %s at %s:%s: %s", import->nqn,
 					 import->address, trsvcid, nvme_errno_to_string(problem));
 			error_hint(error, "the kernel log says more; the other node may not export it yet");
 		}
 		nvme_free_ctrl(controller); /* it did not get into the tree */
 	}
-	if (code == 0)
-		name = controller_find(&arena, import);
 	if (name != NULL)
 		code = file_write(CTRL_LOSS_NEVER, error, SYS_NVME "/%s/ctrl_loss_tmo", name);
 cleanup:
 	if (root != NULL)
 		nvme_free_tree(root);
-cleanup_arena:
 	arena_free(&arena);
 	return code;
 }
@@ -261,14 +149,14 @@ cleanup_arena:
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
 {
 	struct arena arena = ARENA_INIT;
-	const char *name = controller_find(&arena, import);
+	const char *name = controller_find(kernel, &arena, import);
 	int code = 0;
 
 	(void)kernel;
 	if (name != NULL)
 		code = file_write("1", error, SYS_NVME "/%s/delete_controller", name);
 	/* Gone meanwhile, or being deleted already. */
-	if (code != 0 && controller_find(&arena, import) == NULL) {
+	if (code != 0 && controller_find(kernel, &arena, import) == NULL) {
 		error_clear(error);
 		code = 0;
 	}
@@ -280,21 +168,31 @@ int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import
 static bool wait_until_connecting(const char *name)
 {
 	const struct timespec pause = { .tv_nsec = CONNECTING_POLL_NS };
-	char state[32];
+	char path[64], state[32];
+	bool done = false;
+	ssize_t length;
+	int fd;
 
-	for (long waited = 0; waited < CONNECTING_WAIT_MS * 1000000L; waited += CONNECTING_POLL_NS) {
-		if (!file_read(state, sizeof(state), SYS_NVME "/%s/state", name) || strcmp(state, "connecting") == 0 ||
-		    strncmp(state, "deleting", strlen("deleting")) == 0)
-			return true;
-		nanosleep(&pause, NULL);
+	snprintf(path, sizeof(path), SYS_NVME "/%.32s/state", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	for (long waited = 0; waited < CONNECTING_WAIT_MS * 1000000L && !done; waited += CONNECTING_POLL_NS) {
+		length = pread(fd, state, sizeof(state) - 1, 0);
+		state[length > 0 ? length : 0] = '\0';
+		done = length < 0 || strcmp(state, "connecting\n") == 0 ||
+		       strncmp(state, "deleting", strlen("deleting")) == 0;
+		if (!done)
+			nanosleep(&pause, NULL);
 	}
-	return false;
+	close(fd);
+	return done;
 }
 
 int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error)
 {
 	struct arena arena = ARENA_INIT;
-	const char *name = controller_find(&arena, import);
+	const char *name = controller_find(kernel, &arena, import);
 	enum peer_answer answer = PEER_ANSWERS;
 	struct error ignored;
 	const struct peer_place place = { import->address, import->port };

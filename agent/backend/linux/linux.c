@@ -7,26 +7,46 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define FILES_MAX 65536
 
 static int observe(struct kernel *kernel, struct arena *arena, struct observed *ret_observed, struct error *error)
 {
 	struct linux_kernel *this = (struct linux_kernel *)kernel;
 	struct observed observed = { 0 };
+	struct dm_sight_list sights;
 	int code;
 
-	code = dm_observe(arena, &observed, error);
+	code = dm_observe(this->devices, arena, &observed, &sights, error);
 	if (code == 0)
-		code = nvmet_observe(arena, &observed, error);
+		code = nvmet_observe(this, arena, &observed, error);
 	if (code == 0)
-		code = fabrics_observe(arena, &observed, error);
+		code = dm_opens_observe(this->devices, &sights, arena, &observed, error);
+	if (code == 0)
+		code = fabrics_observe(this->nvme, arena, &observed, error);
 	if (code == 0)
 		code = disks_observe(this->signatures, arena, &observed, error);
 	if (code != 0)
 		return error_prefix(error, "cannot observe the kernel");
 	*ret_observed = observed;
 	return 0;
+}
+
+/* Accepts NULL, and what is half made. */
+static void parts_free(struct linux_kernel *this)
+{
+	if (this == NULL)
+		return;
+	known_free(this->devices);
+	known_free(this->ports);
+	known_free(this->subsystems);
+	nvme_cache_free(this->nvme);
+	signatures_free(this->signatures);
+	gate_free(this->gate);
+	free(this);
 }
 
 static void linux_close(struct kernel *kernel)
@@ -36,12 +56,10 @@ static void linux_close(struct kernel *kernel)
 	if (this == NULL)
 		return;
 	dm_close();
-	signatures_free(this->signatures);
 	reject_close(this);
 	pthread_mutex_destroy(&this->rejects_lock);
-	gate_free(this->gate);
 	pthread_mutex_destroy(&this->hosts_lock);
-	free(this);
+	parts_free(this);
 }
 
 static const struct kernel_operations linux_operations = {
@@ -93,6 +111,21 @@ static void module_load(const char *module)
 		waitpid(pid, NULL, 0);
 }
 
+/* As many files as may be open: a few for each import stay so. Returns how many that is. */
+static size_t files_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return 0;
+	if (limit.rlim_cur < limit.rlim_max && limit.rlim_cur < FILES_MAX) {
+		limit.rlim_cur = limit.rlim_max < FILES_MAX ? limit.rlim_max : FILES_MAX;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			return 0;
+	}
+	return limit.rlim_cur < FILES_MAX ? (size_t)limit.rlim_cur : FILES_MAX;
+}
+
 int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 {
 	struct linux_kernel *this;
@@ -113,15 +146,16 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 		return code;
 	this = calloc(1, sizeof(*this));
 	if (this != NULL) {
+		this->devices = known_make(schema_observed_dm());
+		this->ports = known_make(schema_observed_port());
+		this->subsystems = known_make(schema_observed_subsystem());
+		this->nvme = nvme_cache_make("/sys", pread, files_raise() / 2);
 		this->signatures = signatures_make(signatures_read);
 		this->gate = gate_make();
 	}
-	if (this == NULL || this->signatures == NULL || this->gate == NULL) {
-		if (this != NULL) {
-			signatures_free(this->signatures);
-			gate_free(this->gate);
-		}
-		free(this);
+	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||
+	    this->nvme == NULL || this->signatures == NULL || this->gate == NULL) {
+		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);
 	}

@@ -8,17 +8,24 @@
 #include <stdbool.h>
 
 #include "agent/backend/kernel.h"
+#include "agent/backend/linux/known.h"
+#include "agent/backend/linux/nvme_cache.h"
 #include "agent/backend/linux/signatures.h"
 
 #define LINUX_MAPPER_DIRECTORY "/dev/mapper/"
 #define LINUX_NVMET_ROOT "/sys/kernel/config/nvmet"
 #define LINUX_FABRICS_DEVICE "/dev/nvme-fabrics"
 
+struct dm_task;
 struct gate;
 
 struct linux_kernel {
 	struct kernel base;
+	struct known *devices;	  /* of device-mapper, by name */
+	struct known *ports;	  /* of the NVMe target, by number */
+	struct known *subsystems; /* of the NVMe target, by NQN */
 	struct gate *gate;
+	struct nvme_cache *nvme;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
 	struct signatures *signatures;
 	pthread_mutex_t rejects_lock;
@@ -43,17 +50,35 @@ int directory_list(struct arena *arena, const char *path, struct string_list *re
 
 int dm_open(struct error *error);
 void dm_close(void);
-int dm_observe(struct arena *arena, struct observed *observed, struct error *error);
+/* The error of a task that could not be run. */
+int dm_task_failed(struct dm_task *task, const char *what, const char *name, struct error *error);
+/* A task on an existing device; NULL when memory is exhausted. */
+struct dm_task *dm_task_on(int type, uint32_t major, uint32_t minor);
 int dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
 	      struct error *error);
 int dm_remove(struct kernel *kernel, const char *name, struct error *error);
 int dm_reload(struct kernel *kernel, const char *name, const struct observed_target_list *table, struct error *error);
-/* Names and event numbers of our devices. */
-uint64_t dm_digest(uint64_t seed);
 int dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int dm_resume(struct kernel *kernel, const char *name, struct error *error);
 int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
 int dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error);
+
+/* --- what device-mapper devices are there (dm_look.c) --- */
+
+/* How each device in the list was seen. */
+struct dm_sight_list {
+	size_t count;
+	struct dm_sight *items;
+};
+
+int dm_observe(struct known *devices, struct arena *arena, struct observed *observed, struct dm_sight_list *ret_sights,
+	       struct error *error);
+/* After the exports were observed too: a device that is known, and open just as often as what was observed explains, is
+ * believed; others are asked. So a count that keeps a device from being removed is never an old one. */
+int dm_opens_observe(struct known *devices, const struct dm_sight_list *sights, struct arena *arena,
+		     struct observed *observed, struct error *error);
+/* Names and event numbers of our devices. */
+uint64_t dm_digest(uint64_t seed);
 
 /* --- block devices (block.c, disks.c) --- */
 
@@ -67,7 +92,6 @@ int block_fill(struct kernel *kernel, const char *name, const struct kernel_prog
 
 /* --- the NVMe target (nvmet.c) --- */
 
-int nvmet_observe(struct arena *arena, struct observed *observed, struct error *error);
 int nvmet_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address, struct error *error);
 int nvmet_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error);
 int nvmet_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
@@ -83,11 +107,12 @@ int nvmet_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn
 int nvmet_port_link(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 
+/* What is there (nvmet_look.c). */
+int nvmet_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error);
+
 /* --- the NVMe initiator (fabrics.c) --- */
 
-int fabrics_observe(struct arena *arena, struct observed *observed, struct error *error);
-/* The worst ANA state of the namespaces of a controller ("nvme3"), "" when it has none; a literal. */
-int fabrics_ana_read(struct arena *arena, const char *name, const char **ret_ana, struct error *error);
+int fabrics_observe(struct nvme_cache *cache, struct arena *arena, struct observed *observed, struct error *error);
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);

@@ -81,13 +81,21 @@ __attribute__((format(printf, 2, 3))) static int link_take(struct error *error, 
 
 /* --- ports --- */
 
+/* What was known of a port or subsystem is not, from the moment an operation begins. `number` stays until it ends. */
+static struct known_change port_changes(struct kernel *kernel, uint64_t id, char number[24])
+{
+	snprintf(number, 24, "%" PRIu64, id);
+	return known_change_begin(((struct linux_kernel *)kernel)->ports, number);
+}
+
 int nvmet_port_create(struct kernel *kernel, const char *mark, uint64_t id, const char *address, struct error *error)
 {
+	char number[24];
+	KNOWN_CHANGE change = port_changes(kernel, id, number);
 	const char *family = strchr(address, ':') != NULL ? "ipv6" : "ipv4";
 	char port[PATH_MAX], trsvcid[24];
 	int code;
 
-	(void)kernel;
 	snprintf(port, sizeof(port), ROOT "/ports/%" PRIu64, id);
 	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, id);
 	code = make(error, "%s", port);
@@ -110,10 +118,11 @@ int nvmet_port_create(struct kernel *kernel, const char *mark, uint64_t id, cons
 
 int nvmet_port_remove(struct kernel *kernel, const char *mark, uint64_t id, struct error *error)
 {
+	char number[24];
+	KNOWN_CHANGE change = port_changes(kernel, id, number);
 	char port[96], there[PATH_MAX];
 	int code;
 
-	(void)kernel;
 	snprintf(port, sizeof(port), ROOT "/ports/%" PRIu64, id);
 	snprintf(there, sizeof(there), "%s/referrals/%s", port, mark);
 	if (access(port, F_OK) != 0)
@@ -133,16 +142,18 @@ int nvmet_port_remove(struct kernel *kernel, const char *mark, uint64_t id, stru
 
 int nvmet_port_link(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error)
 {
+	char number[24];
+	KNOWN_CHANGE change = port_changes(kernel, port, number);
 	char subsystem[PATH_MAX];
 
-	(void)kernel;
 	snprintf(subsystem, sizeof(subsystem), ROOT "/subsystems/%s", nqn);
 	return link_make(subsystem, error, ROOT "/ports/%" PRIu64 "/subsystems/%s", port, nqn);
 }
 
 int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error)
 {
-	(void)kernel;
+	char number[24];
+	KNOWN_CHANGE change = port_changes(kernel, port, number);
 	return link_take(error, ROOT "/ports/%" PRIu64 "/subsystems/%s", port, nqn);
 }
 
@@ -151,11 +162,11 @@ int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, str
 int nvmet_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntlid_min, uint32_t cntlid_max,
 			   struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->subsystems, nqn);
 	char subsystem[PATH_MAX], low[16], high[16], serial[24];
 	uint8_t uuid[16];
 	int code;
 
-	(void)kernel;
 	snprintf(subsystem, sizeof(subsystem), ROOT "/subsystems/%s", nqn);
 	snprintf(low, sizeof(low), "%" PRIu32, cntlid_min);
 	snprintf(high, sizeof(high), "%" PRIu32, cntlid_max);
@@ -178,17 +189,17 @@ int nvmet_subsystem_create(struct kernel *kernel, const char *nqn, uint32_t cntl
 
 int nvmet_subsystem_remove(struct kernel *kernel, const char *nqn, struct error *error)
 {
-	(void)kernel;
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->subsystems, nqn);
 	return take(error, ROOT "/subsystems/%s", nqn);
 }
 
 int nvmet_namespace_create(struct kernel *kernel, const char *nqn, const struct kernel_namespace *ns,
 			   struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->subsystems, nqn);
 	char path[PATH_MAX], device[PATH_MAX], uuid[UUID_TEXT_SIZE], group[16];
 	int code;
 
-	(void)kernel;
 	snprintf(path, sizeof(path), ROOT "/subsystems/%s/namespaces/%" PRIu32, nqn, ns->nsid);
 	snprintf(device, sizeof(device), LINUX_MAPPER_DIRECTORY "%s", ns->device);
 	snprintf(group, sizeof(group), "%" PRIu32, ns->group);
@@ -211,19 +222,19 @@ int nvmet_namespace_create(struct kernel *kernel, const char *nqn, const struct 
 int nvmet_namespace_set_group(struct kernel *kernel, const char *nqn, uint32_t nsid, uint32_t group,
 			      struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->subsystems, nqn);
 	char text[16];
 
-	(void)kernel;
 	snprintf(text, sizeof(text), "%" PRIu32, group);
 	return file_write(text, error, ROOT "/subsystems/%s/namespaces/%" PRIu32 "/ana_grpid", nqn, nsid);
 }
 
 int nvmet_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->subsystems, nqn);
 	char path[PATH_MAX];
 	int code;
 
-	(void)kernel;
 	snprintf(path, sizeof(path), ROOT "/subsystems/%s/namespaces/%" PRIu32, nqn, nsid);
 	if (access(path, F_OK) != 0)
 		return 0;
@@ -233,6 +244,7 @@ int nvmet_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid
 
 int nvmet_host_allow(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->subsystems, nqn);
 	struct linux_kernel *this = (struct linux_kernel *)kernel;
 	char host[PATH_MAX];
 	int code;
@@ -248,6 +260,7 @@ int nvmet_host_allow(struct kernel *kernel, const char *nqn, const char *host_nq
 
 int nvmet_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error)
 {
+	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->subsystems, nqn);
 	struct linux_kernel *this = (struct linux_kernel *)kernel;
 	char host[PATH_MAX];
 	int code;
@@ -259,124 +272,5 @@ int nvmet_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn
 	if (code == 0)
 		rmdir(host);
 	pthread_mutex_unlock(&this->hosts_lock);
-	return code;
-}
-
-/* --- what is there --- */
-
-static const char *text_read(struct arena *arena, const char *directory, const char *name, bool *nomem)
-{
-	char text[PATH_MAX] = "", *copy;
-
-	file_read(text, sizeof(text), "%s/%s", directory, name);
-	copy = arena_strdup(arena, text);
-	*nomem = *nomem || copy == NULL;
-	return copy;
-}
-
-static int port_observe(struct arena *arena, const char *name, struct observed *observed, struct error *error)
-{
-	struct observed_port *port = LIST_PUSH(arena, &observed->ports);
-	char path[PATH_MAX - 64], part[PATH_MAX];
-	struct string_list names;
-	bool nomem = false;
-	int code;
-
-	if (port == NULL)
-		return error_set_nomem(error);
-	snprintf(path, sizeof(path), ROOT "/ports/%s", name);
-	port->id = strtoull(name, NULL, 10);
-	port->address = text_read(arena, path, "addr_traddr", &nomem);
-	port->trsvcid = text_read(arena, path, "addr_trsvcid", &nomem);
-	if (nomem)
-		return error_set_nomem(error);
-	snprintf(part, sizeof(part), "%s/referrals", path);
-	code = directory_list(arena, part, &names, error);
-	if (code != 0)
-		return code;
-	for (size_t i = 0; i < names.count; i++) {
-		if (strncmp(names.items[i], KERNEL_PORT_MARK_PREFIX, strlen(KERNEL_PORT_MARK_PREFIX)) == 0)
-			port->mark = names.items[i];
-	}
-	snprintf(part, sizeof(part), "%s/subsystems", path);
-	code = directory_list(arena, part, &port->subsystems, error);
-	if (code != 0)
-		return code;
-	snprintf(part, sizeof(part), "%s/ana_groups", path);
-	code = directory_list(arena, part, &names, error);
-	for (size_t i = 0; i < names.count && code == 0; i++) {
-		struct observed_ana_group *group = LIST_PUSH(arena, &port->groups);
-
-		snprintf(part, sizeof(part), "%s/ana_groups/%s", path, names.items[i]);
-		if (group == NULL || (group->state = text_read(arena, part, "ana_state", &nomem)) == NULL)
-			return error_set_nomem(error);
-		group->id = strtoull(names.items[i], NULL, 10);
-	}
-	return code;
-}
-
-static int namespace_observe(struct arena *arena, const char *subsystem, const char *name,
-			     struct observed_subsystem *observed, struct error *error)
-{
-	struct observed_namespace *ns = LIST_PUSH(arena, &observed->namespaces);
-	char path[PATH_MAX], text[64];
-	bool nomem = false;
-
-	if (ns == NULL)
-		return error_set_nomem(error);
-	snprintf(path, sizeof(path), "%s/namespaces/%s", subsystem, name);
-	ns->nsid = strtoull(name, NULL, 10);
-	ns->path = text_read(arena, path, "device_path", &nomem);
-	if (nomem)
-		return error_set_nomem(error);
-	if (file_read(text, sizeof(text), "%s/device_uuid", path))
-		uuid_text_parse(text, ns->uuid);
-	if (file_read(text, sizeof(text), "%s/device_nguid", path))
-		uuid_text_parse(text, ns->nguid);
-	ns->group = file_read_number("%s/ana_grpid", path);
-	ns->enabled = file_read_number("%s/enable", path) != 0;
-	return 0;
-}
-
-static int subsystem_observe(struct arena *arena, const char *nqn, struct observed *observed, struct error *error)
-{
-	struct observed_subsystem *subsystem = LIST_PUSH(arena, &observed->subsystems);
-	char path[PATH_MAX - 64], part[PATH_MAX];
-	struct string_list names;
-	int code;
-
-	if (subsystem == NULL)
-		return error_set_nomem(error);
-	snprintf(path, sizeof(path), ROOT "/subsystems/%s", nqn);
-	subsystem->nqn = nqn;
-	subsystem->any_host = file_read_number("%s/attr_allow_any_host", path) != 0;
-	subsystem->cntlid_min = file_read_number("%s/attr_cntlid_min", path);
-	subsystem->cntlid_max = file_read_number("%s/attr_cntlid_max", path);
-	snprintf(part, sizeof(part), "%s/allowed_hosts", path);
-	code = directory_list(arena, part, &subsystem->hosts, error);
-	if (code != 0)
-		return code;
-	snprintf(part, sizeof(part), "%s/namespaces", path);
-	code = directory_list(arena, part, &names, error);
-	for (size_t i = 0; code == 0 && i < names.count; i++)
-		code = namespace_observe(arena, path, names.items[i], subsystem, error);
-	return code;
-}
-
-int nvmet_observe(struct arena *arena, struct observed *observed, struct error *error)
-{
-	struct string_list names;
-	int code = directory_list(arena, ROOT "/ports", &names, error);
-
-	for (size_t i = 0; code == 0 && i < names.count; i++)
-		code = port_observe(arena, names.items[i], observed, error);
-	if (code == 0)
-		code = directory_list(arena, ROOT "/hosts", &observed->hosts, error);
-	if (code == 0)
-		code = directory_list(arena, ROOT "/subsystems", &names, error);
-	for (size_t i = 0; code == 0 && i < names.count; i++) {
-		if (strncmp(names.items[i], NAMES_NQN_PREFIX, strlen(NAMES_NQN_PREFIX)) == 0)
-			code = subsystem_observe(arena, names.items[i], observed, error);
-	}
 	return code;
 }

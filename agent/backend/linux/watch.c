@@ -5,31 +5,22 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "lib/model/names.h"
-
-#define SYS_NVME "/sys/class/nvme"
-
 uint64_t watch_digest(struct kernel *kernel)
 {
 	struct arena arena = ARENA_INIT;
-	struct string_list names;
-	char text[NAMES_NQN_SIZE];
-	const char *ana;
+	struct nvme_seen seen = { 0 };
 	XXH64_hash_t digest = 0;
 
-	(void)kernel;
-	if (directory_list(&arena, SYS_NVME, &names, NULL) != 0)
-		names.count = 0;
-	for (size_t i = 0; i < names.count; i++) {
-		if (!file_read(text, sizeof(text), SYS_NVME "/%s/subsysnqn", names.items[i]) ||
-		    strncmp(text, NAMES_NQN_PREFIX, strlen(NAMES_NQN_PREFIX)) != 0)
-			continue;
-		digest = XXH64(names.items[i], strlen(names.items[i]), digest);
-		digest = XXH64(text, strlen(text), digest);
-		if (file_read(text, sizeof(text), SYS_NVME "/%s/state", names.items[i]))
-			digest = XXH64(text, strlen(text), digest);
-		if (fabrics_ana_read(&arena, names.items[i], &ana, NULL) == 0)
-			digest = XXH64(ana, strlen(ana), digest);
+	/* Files or memory are exhausted: an observation is due at the next look that succeeds. */
+	if (nvme_cache_look(((struct linux_kernel *)kernel)->nvme, NVME_PATHS, &arena, &seen, NULL) != 0)
+		digest = 1;
+	for (size_t i = 0; i < seen.count; i++) {
+		const struct nvme_controller_seen *controller = &seen.items[i];
+
+		digest = XXH64(controller->name, strlen(controller->name), digest);
+		digest = XXH64(controller->nqn, strlen(controller->nqn), digest);
+		digest = XXH64(controller->state, strlen(controller->state), digest);
+		digest = XXH64(controller->ana, strlen(controller->ana), digest);
 	}
 	arena_free(&arena);
 	return dm_digest(digest);
