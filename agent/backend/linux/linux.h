@@ -18,6 +18,7 @@
 
 struct dm_task;
 struct gate;
+struct nft_ctx;
 
 struct linux_kernel {
 	struct kernel base;
@@ -30,7 +31,8 @@ struct linux_kernel {
 	struct signatures *signatures;
 	pthread_mutex_t rejects_lock;
 	struct reject_reason *rejects;
-	bool rejects_ready; /* the rules are loaded */
+	struct nft_ctx *rejects_context; /* NULL: not made yet */
+	bool rejects_ready;		 /* the rules are loaded */
 };
 
 /* --- text files of sysfs, configfs and procfs (files.c) --- */
