@@ -89,6 +89,7 @@ int block_read(struct kernel *kernel, const char *name, uint64_t start, void *re
 	       struct error *error);
 int block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		struct error *error);
+/* After the imports were observed. */
 int disks_observe(struct signatures *signatures, struct arena *arena, struct observed *observed, struct error *error);
 int block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error);
 
