@@ -9,30 +9,66 @@
 #include "lib/base/log.h"
 
 #define WORKER_ACTIVE_MAX 32
+#define WORKER_IDLE_MAX 4 /* threads that wait for jobs: some are due several times a second */
 #define WATCHDOG_INTERVAL_MS 1000
+
+/* The next job, when a thread is wanted; NULL: this one ends. Under the lock. */
+static struct worker_job *job_wait(struct worker_pool *pool)
+{
+	struct worker_job *job;
+
+	if (pool->idle >= WORKER_IDLE_MAX)
+		return NULL;
+	pool->idle++;
+	while (pool->handed == NULL && !pool->closed)
+		pthread_cond_wait(&pool->wanted, &pool->lock);
+	job = pool->handed;
+	if (job != NULL)
+		pool->handed = job->next;
+	pool->idle--;
+	pthread_cond_signal(&pool->left);
+	return job;
+}
 
 static void *thread_main(void *argument)
 {
 	struct worker_job *job = argument;
 	struct worker_pool *pool = job->pool;
 
-	job->run(job);
-	pthread_mutex_lock(&pool->lock);
-	job->next = pool->finished;
-	pool->finished = job;
-	/* Under the lock: the handle is closed by a thread that held it. */
-	if (!pool->closed)
-		uv_async_send(&pool->async);
-	pthread_mutex_unlock(&pool->lock);
+	while (job != NULL) {
+		job->run(job);
+		pthread_mutex_lock(&pool->lock);
+		job->next = pool->finished;
+		pool->finished = job;
+		/* Under the lock: the handle is closed by a thread that held it. */
+		if (!pool->closed)
+			uv_async_send(&pool->async);
+		job = pool->closed ? NULL : job_wait(pool);
+		pthread_mutex_unlock(&pool->lock);
+	}
 	return NULL;
 }
 
+/* A thread that waits takes the job, or a new one. */
 static int thread_start(struct worker_job *job)
 {
+	struct worker_pool *pool = job->pool;
 	pthread_attr_t attributes;
 	pthread_t thread;
+	size_t handed = 0;
 	int code;
 
+	pthread_mutex_lock(&pool->lock);
+	for (const struct worker_job *other = pool->handed; other != NULL; other = other->next)
+		handed++;
+	if (pool->idle > handed) {
+		job->next = pool->handed;
+		pool->handed = job;
+		pthread_cond_signal(&pool->wanted);
+		pthread_mutex_unlock(&pool->lock);
+		return 0;
+	}
+	pthread_mutex_unlock(&pool->lock);
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	code = pthread_create(&thread, &attributes, thread_main, job);
@@ -120,6 +156,8 @@ int worker_pool_open(struct worker_pool *pool, uv_loop_t *loop, uint64_t stuck_a
 	pool->stuck_after_ms = stuck_after_ms;
 	pool->last = &pool->waiting;
 	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->wanted, NULL);
+	pthread_cond_init(&pool->left, NULL);
 	code = uv_async_init(loop, &pool->async, on_async);
 	if (code != 0)
 		return code;
@@ -152,6 +190,10 @@ void worker_pool_close(struct worker_pool *pool)
 {
 	pthread_mutex_lock(&pool->lock);
 	pool->closed = true;
+	/* Threads that wait end; those that run a job find out when it ends. */
+	pthread_cond_broadcast(&pool->wanted);
+	while (pool->idle > 0)
+		pthread_cond_wait(&pool->left, &pool->lock);
 	pthread_mutex_unlock(&pool->lock);
 	uv_close((uv_handle_t *)&pool->async, NULL);
 	uv_close((uv_handle_t *)&pool->watchdog, NULL);

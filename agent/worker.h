@@ -2,8 +2,9 @@
 /*
  * Threads for calls that may block, and a watchdog that names those that do.
  *
- * Each job has a thread of its own, so that any number of stuck ones leaves room for others; only jobs that make
- * progress count against the bound. libuv's pool would be full after four.
+ * Each job has a thread for itself while it runs, so that any number of stuck ones leaves room for others; only jobs
+ * that make progress count against the bound. libuv's pool would be full after four. A few threads wait for the next
+ * job.
  */
 #ifndef DNVME_AGENT_WORKER_H
 #define DNVME_AGENT_WORKER_H
@@ -37,8 +38,11 @@ struct worker_pool {
 	uv_async_t async;
 	uv_timer_t watchdog;
 	pthread_mutex_t lock;
-	struct worker_job *running;	    /* the loop's */
-	struct worker_job *finished;	    /* under `lock` */
+	struct worker_job *running;  /* the loop's */
+	struct worker_job *finished; /* under `lock` */
+	struct worker_job *handed;   /* under `lock`: to threads that wait */
+	size_t idle;		     /* under `lock`: threads that wait, or were told to go on and did not yet */
+	pthread_cond_t wanted, left;
 	struct worker_job *waiting, **last; /* the loop's: above the bound */
 	size_t active;
 	uint64_t stuck_after_ms;

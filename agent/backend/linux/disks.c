@@ -33,6 +33,22 @@ static bool is_virtual(const char *name)
 	return false;
 }
 
+/* A path of an NVMe namespace (nvme0c1n1), which the kernel hides; or an import of ours. Known without another look. */
+static bool is_known_import(const char *name, const struct observed *observed)
+{
+	unsigned subsystem, controller, head;
+
+	if (strncmp(name, "nvme", 4) != 0)
+		return false;
+	if (sscanf(name, "nvme%uc%un%u", &subsystem, &controller, &head) == 3)
+		return true;
+	for (size_t i = 0; i < observed->import_namespaces.count; i++) {
+		if (strcmp(observed->import_namespaces.items[i].path + strlen("/dev/"), name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* An NVMe namespace of this machine hangs on a controller with transport "pcie"; all others are imports. */
 static bool is_import(struct arena *arena, const char *name)
 {
@@ -164,8 +180,10 @@ static int disk_observe(struct signatures *signatures, struct arena *arena, cons
 	bool ours;
 	int code;
 
+	if (is_virtual(name) || is_known_import(name, observed))
+		return 0;
 	disk.size_bytes = file_read_number(SYS_BLOCK "%s/size", name);
-	if (is_virtual(name) || disk.size_bytes == 0 || file_read_number(SYS_BLOCK "%s/ro", name) != 0 ||
+	if (disk.size_bytes == 0 || file_read_number(SYS_BLOCK "%s/ro", name) != 0 ||
 	    file_read_number(SYS_BLOCK "%s/removable", name) != 0 || is_import(arena, name))
 		return 0;
 	snprintf(path, sizeof(path), "/dev/%s", name);

@@ -18,6 +18,7 @@
 
 struct dm_task;
 struct gate;
+struct nft_ctx;
 
 struct linux_kernel {
 	struct kernel base;
@@ -30,7 +31,8 @@ struct linux_kernel {
 	struct signatures *signatures;
 	pthread_mutex_t rejects_lock;
 	struct reject_reason *rejects;
-	bool rejects_ready; /* the rules are loaded */
+	struct nft_ctx *rejects_context; /* NULL: not made yet */
+	bool rejects_ready;		 /* the rules are loaded */
 };
 
 /* --- text files of sysfs, configfs and procfs (files.c) --- */
@@ -87,6 +89,7 @@ int block_read(struct kernel *kernel, const char *name, uint64_t start, void *re
 	       struct error *error);
 int block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		struct error *error);
+/* After the imports were observed. */
 int disks_observe(struct signatures *signatures, struct arena *arena, struct observed *observed, struct error *error);
 int block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error);
 

@@ -12,9 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
+
 #define TABLE "inet dnvme_reject"
 #define TIMEOUT "30s"
-#define COMMAND_SIZE 512
+#define FRESH_MS 10000 /* an element that was added so lately needs no refresh */
+#define COMMAND_SIZE 1024
 
 /* Adding what is there is no error, and the chains are filled anew in one transaction. */
 static const char setup[] =
@@ -33,27 +36,32 @@ static const char setup[] =
 /* Why an element is there; it goes with its last reason. */
 struct reject_reason {
 	struct reject_reason *next;
+	uint64_t added_ms; /* when the element was added last, boot clock; 0: it may not be there */
 	char element[LIMIT_ADDRESS + 64];
 	char reason[];
 };
 
-static int run(const char *commands, struct error *error)
+/* Under the lock. A context reads files when it is made, so there is one for all. */
+static int run(struct linux_kernel *this, const char *commands, struct error *error)
 {
-	struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
+	struct nft_ctx *context = this->rejects_context;
 	const char *said;
 	int code = 0;
 
-	if (context == NULL)
-		return error_set_nomem(error);
-	nft_ctx_buffer_output(context);
-	nft_ctx_buffer_error(context);
+	if (context == NULL) {
+		context = nft_ctx_new(NFT_CTX_DEFAULT);
+		if (context == NULL)
+			return error_set_nomem(error);
+		nft_ctx_buffer_output(context);
+		nft_ctx_buffer_error(context);
+		this->rejects_context = context;
+	}
 	if (nft_run_cmd_from_buffer(context, commands) != 0) {
 		said = nft_ctx_get_error_buffer(context);
 		code = error_set(error, ERROR_INTERNAL, "nftables refuses to reject connections: %.*s",
 				 (int)strcspn(said, "\n"), said);
 		error_hint(error, "the kernel needs nf_tables with the family inet and its reject expression");
 	}
-	nft_ctx_free(context);
 	return code;
 }
 
@@ -67,13 +75,36 @@ static struct reject_reason **reason_find(struct linux_kernel *this, const char 
 	return at;
 }
 
+/* Lanes that reject the same at the same time find it there. */
+static uint64_t element_added_ms(const struct linux_kernel *this, const char *element)
+{
+	uint64_t added_ms = 0;
+
+	for (const struct reject_reason *reason = this->rejects; reason != NULL; reason = reason->next) {
+		if (reason->added_ms > added_ms && strcmp(reason->element, element) == 0)
+			added_ms = reason->added_ms;
+	}
+	return added_ms;
+}
+
+static void element_set_added(struct linux_kernel *this, const char *element, uint64_t added_ms)
+{
+	for (struct reject_reason *reason = this->rejects; reason != NULL; reason = reason->next) {
+		if (strcmp(reason->element, element) == 0)
+			reason->added_ms = added_ms;
+	}
+}
+
 static int reject_begin(struct linux_kernel *this, const char *element, const char *reason, struct error *error)
 {
 	struct reject_reason **at, *added;
-	char command[COMMAND_SIZE];
+	char commands[COMMAND_SIZE];
+	uint64_t now_ms, added_ms;
 	int code = 0;
 
 	pthread_mutex_lock(&this->rejects_lock);
+	now_ms = clock_boot_ms();
+	added_ms = element_added_ms(this, element);
 	at = reason_find(this, element, reason);
 	if (*at == NULL) {
 		added = malloc(sizeof(*added) + strlen(reason) + 1);
@@ -82,20 +113,28 @@ static int reject_begin(struct linux_kernel *this, const char *element, const ch
 			goto cleanup;
 		}
 		added->next = NULL;
+		added->added_ms = added_ms;
 		snprintf(added->element, sizeof(added->element), "%s", element);
 		memcpy(added->reason, reason, strlen(reason) + 1);
 		*at = added;
 	}
+	if (added_ms != 0 && now_ms - added_ms < FRESH_MS)
+		goto cleanup;
 	if (!this->rejects_ready)
-		code = run(setup, error);
+		code = run(this, setup, error);
 	if (code != 0)
 		goto cleanup;
 	this->rejects_ready = true;
-	snprintf(command, sizeof(command), "add element " TABLE " %s timeout " TIMEOUT " }\n", element);
-	code = run(command, error);
+	/* An element that is there keeps its time when it is added again; one that is not there cannot be deleted. */
+	snprintf(commands, sizeof(commands),
+		 "add element " TABLE " %s timeout " TIMEOUT " }\ndelete element " TABLE " %s }\n"
+		 "add element " TABLE " %s timeout " TIMEOUT " }\n",
+		 element, element, element);
+	code = run(this, commands, error);
 	/* Somebody may have taken the table away. */
 	if (code != 0)
 		this->rejects_ready = false;
+	element_set_added(this, element, code == 0 ? now_ms : 0);
 cleanup:
 	pthread_mutex_unlock(&this->rejects_lock);
 	return code;
@@ -119,9 +158,9 @@ static int reject_end(struct linux_kernel *this, const char *element, const char
 		 element);
 	if (*reason_find(this, element, NULL) == NULL) {
 		if (!this->rejects_ready)
-			code = run(setup, error);
+			code = run(this, setup, error);
 		if (code == 0)
-			code = run(commands, error);
+			code = run(this, commands, error);
 		this->rejects_ready = code == 0;
 	}
 	pthread_mutex_unlock(&this->rejects_lock);
@@ -174,6 +213,8 @@ int reject_peer_end(struct kernel *kernel, const char *address, uint64_t port, c
 
 void reject_close(struct linux_kernel *this)
 {
+	if (this->rejects_context != NULL)
+		nft_ctx_free(this->rejects_context);
 	while (this->rejects != NULL) {
 		struct reject_reason *reason = this->rejects;
 
