@@ -11,6 +11,8 @@
 #define LEAVE_RETRY_MS 5000u
 /* A peer that answers takes the export away by itself, or its lease runs out: as a rule sooner than this. */
 #define LEAVE_PATIENCE_MS 1000u
+/* A path that is taken away may be the first of all: so long it is not made again. */
+#define TAKEN_MS 2000u
 /* "Not yet" is worth a word after so many attempts only. */
 #define LEAVE_SAID_AT 30u
 
@@ -198,7 +200,67 @@ static void jobs_forget(struct host_paths *paths, const struct volume_status *st
 
 /* --- looking --------------------------------------------------------------------------------------------- */
 
-static int look(struct host_paths *paths, const struct volume_status *status, struct error *error)
+static bool is_deleting(const struct host_controller *controller)
+{
+	return strncmp(controller->state, "deleting", strlen("deleting")) == 0;
+}
+
+/* One that is being made, or could not be, goes by itself. */
+static bool was_made(const struct host_paths *paths, const struct host_controller *controller)
+{
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		const struct host_job *job = &paths->jobs[i];
+
+		if (job->used && job->kind == HOST_ACTION_CONNECT &&
+		    strcmp(job->connection.address, controller->address) == 0 &&
+		    strcmp(job->connection.port, controller->port) == 0)
+			return !host_task_runs(&job->task) && job->task.failure.code == ERROR_NONE;
+	}
+	return true;
+}
+
+static void taken_note(struct host_paths *paths, const struct host_controller *controller, uint64_t now_ms)
+{
+	struct host_taken *oldest = &paths->taken[0];
+
+	for (size_t i = 1; i < LIMIT_COLOURS; i++) {
+		if (paths->taken[i].since_ms < oldest->since_ms)
+			oldest = &paths->taken[i];
+	}
+	oldest->since_ms = now_ms;
+	strcpy(oldest->address, controller->address);
+	strcpy(oldest->port, controller->port);
+}
+
+static bool is_taken(const struct host_paths *paths, const struct volume_path *path, uint64_t now_ms)
+{
+	char port[HOST_NAME_SIZE];
+
+	snprintf(port, sizeof(port), "%u", (unsigned)path->port);
+	for (size_t i = 0; i < LIMIT_COLOURS; i++) {
+		if (paths->taken[i].since_ms != 0 && now_ms - paths->taken[i].since_ms < TAKEN_MS &&
+		    strcmp(paths->taken[i].address, path->address) == 0 && strcmp(paths->taken[i].port, port) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What is gone since the last look, or is going. */
+static void taken_look(struct host_paths *paths, const struct host_controller *found, size_t count, uint64_t now_ms)
+{
+	for (size_t i = 0; i < paths->known_count; i++) {
+		const struct host_controller *before = &paths->known[i], *after = NULL;
+
+		for (size_t j = 0; j < count; j++) {
+			if (strcmp(found[j].name, before->name) == 0)
+				after = &found[j];
+		}
+		if (!is_deleting(before) && (after == NULL || is_deleting(after)) && was_made(paths, before))
+			taken_note(paths, before, now_ms);
+	}
+}
+
+static int look(struct host_paths *paths, const struct volume_status *status, uint64_t now_ms, struct error *error)
 {
 	struct host_controller found[HOST_CONTROLLERS];
 	size_t count = 0;
@@ -206,6 +268,7 @@ static int look(struct host_paths *paths, const struct volume_status *status, st
 
 	if (rc != 0)
 		return rc;
+	taken_look(paths, found, count, now_ms);
 	for (size_t i = 0; i < count; i++) {
 		paths->known[i] = found[i];
 		if (!host_plan_stays(status, &found[i]))
@@ -228,13 +291,15 @@ int host_paths_step(struct host_paths *paths, const struct volume_status *status
 	int rc;
 
 	jobs_collect(paths, report, data);
-	rc = look(paths, status, error);
+	rc = look(paths, status, now_ms, error);
 	if (rc != 0)
 		return rc;
 	jobs_forget(paths, status);
 	paths->planned = host_plan(status, paths->identity.nqn, paths->known, paths->known_count, actions);
-	for (size_t i = 0; i < paths->planned; i++)
-		job_begin(paths, status, &actions[i], now_ms, report, data);
+	for (size_t i = 0; i < paths->planned; i++) {
+		if (actions[i].kind != HOST_ACTION_CONNECT || !is_taken(paths, actions[i].path, now_ms))
+			job_begin(paths, status, &actions[i], now_ms, report, data);
+	}
 	return 0;
 }
 
@@ -268,7 +333,7 @@ bool host_paths_has(const struct host_paths *paths, const struct volume_path *pa
 		const struct host_controller *controller = &paths->known[i];
 
 		if (strcmp(controller->address, path->address) != 0 || strcmp(controller->port, port) != 0 ||
-		    strncmp(controller->state, "deleting", strlen("deleting")) == 0)
+		    is_deleting(controller))
 			continue;
 		/* One that is just being made may still fail; one that was there before goes on trying. */
 		return strcmp(controller->state, "live") == 0 || making == NULL || !host_task_runs(&making->task);

@@ -45,6 +45,12 @@ struct host_job {
 	char node[LIMIT_NAME + 1];
 };
 
+/* A path that somebody else took away, or is about to: whoever disconnects the volume takes one after the other. */
+struct host_taken {
+	char address[LIMIT_ADDRESS + 1], port[HOST_NAME_SIZE];
+	uint64_t since_ms; /* 0: unused */
+};
+
 struct host_paths {
 	const char *sysfs;
 	struct host_identity identity;
@@ -56,6 +62,7 @@ struct host_paths {
 	/* As they were at the last step. */
 	struct host_controller known[HOST_CONTROLLERS];
 	size_t known_count;
+	struct host_taken taken[LIMIT_COLOURS];
 	size_t planned; /* actions that are under way or wait */
 };
 

@@ -9,8 +9,8 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 DRIVER=$1 BIN=$2
 LAB=${LAB:-host-$DRIVER} SERVER_OPTIONS=${SERVER_OPTIONS:-}
 LAB_INSTALL=witness
-# The kernel waits for a keep-alive that is under way, 2 s and what its timers round, before it lets go of a path.
-LEAVE_LIMIT_MS=4000 GONE_LIMIT_MS=8000 DISCONNECT_LIMIT_S=6
+# The kernel waits for a keep-alive that is under way, 2 s and what its timers round (3.4 s were seen), before it lets go.
+LEAVE_LIMIT_MS=5000 GONE_LIMIT_MS=8000 DISCONNECT_LIMIT_S=6
 . "$ROOT/tests/kernel/lab.sh"
 
 finish() {

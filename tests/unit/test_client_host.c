@@ -395,9 +395,23 @@ static void test_paths(void **state)
 	assert_non_null(job);
 	assert_string_equal(job->task.failure.message, "it is dead");
 
+	/* Somebody takes a path away: maybe all of them, one after the other. If it was the only one it comes back. */
+	put("nvme7", "state", "deleting\n");
+	assert_int_equal(host_paths_step(paths, &scene.status, 2400, NULL, NULL, &error), 0);
+	end_of_jobs(paths);
+	snprintf(text, sizeof(text), "rm -r %s/class/nvme/nvme7", tree);
+	assert_int_equal(system(text), 0);
+	snprintf(text, sizeof(text), "%s/class/nvme/nvme7", tree);
+	assert_int_equal(host_paths_step(paths, &scene.status, 4300, NULL, NULL, &error), 0);
+	end_of_jobs(paths);
+	assert_int_equal(access(text, F_OK), -1);
+	assert_int_equal(host_paths_step(paths, &scene.status, 4500, NULL, NULL, &error), 0);
+	end_of_jobs(paths);
+	expect("nvme7", "state", "live");
+
 	/* As another host: nothing may be done about it. */
 	put("nvme1", "hostnqn", OTHER);
-	assert_int_equal(host_paths_step(paths, &scene.status, 2400, NULL, NULL, &error), ERROR_CONFLICT);
+	assert_int_equal(host_paths_step(paths, &scene.status, 4600, NULL, NULL, &error), ERROR_CONFLICT);
 	assert_non_null(strstr(error.message, "nvme1"));
 	snprintf(text, sizeof(text), "rm -r %s", tree);
 	assert_int_equal(system(text), 0);
