@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/cli/host_follower.h"
 #include "client/cli/host_leave.h"
 #include "client/cli/host_paths.h"
 #include "client/cli/host_sysfs.h"
@@ -158,6 +159,7 @@ int host_connect_run(struct cli *cli, struct error *error)
 	if (rc == 0) {
 		host_paths_init(paths, HOST_SYSFS, &identity);
 		paths->patient = true;
+		paths->followed = host_follower_is_there(HOST_FOLLOWER_PATH);
 		rc = paths_connect(cli, &status, paths, error);
 	}
 	return rc == 0 ? 0 : cli_prefix(error, "cannot connect volume \"%s\"", request.name);

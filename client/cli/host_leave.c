@@ -46,7 +46,7 @@ static bool others_may_end(const struct host_leaving *leaving, uint64_t silent_m
 {
 	unsigned longest_s = host_keep_alive_longest(leaving->sysfs, &leaving->controller, &leaving->others);
 
-	return longest_s <= LIMIT_HOST_KEEP_ALIVE_SINGLE_S || silent_ms >= longest_s * UINT64_C(1000);
+	return longest_s <= LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S || silent_ms >= longest_s * UINT64_C(1000);
 }
 
 /* Whether nobody loses anything but those that leave. */

@@ -384,19 +384,20 @@ class Rig:
             self.cli("volume", "attach", volume, nqn)
 
     def connect(self, volumes, host="host1", watch=True):
-        """The devices, by volume. `host watch`, where there is one, follows controllers that come and go."""
+        """The devices, by volume. `host watch` follows controllers that come and go; it is there first, as after a boot."""
         servers = ",".join(f"{address(cp)}:7420" for cp in self.cps)
+        if watch and host not in self.watchers:
+            self.watchers[host] = self.sh(host, f"mkdir -p /run/dnvme; setsid dnvme --server {servers} host watch "
+                                          "</dev/null >/run/dnvme/watch.log 2>&1 & echo $!\n"
+                                          "for i in $(seq 200); do grep -q watching /run/dnvme/watch.log && break; "
+                                          "sleep 0.05; done").strip()
+        elif not watch and host in self.watchers:
+            self.sh(host, f"kill {self.watchers.pop(host)}", check=False)
         lines = self.sh(host, "".join(f"dnvme --server {servers} host connect {volume} --timeout 60 || exit 1\n"
                                       for volume in volumes), timeout=60 + 10 * len(volumes)).split()
         devices = dict(zip(volumes, lines[-len(volumes):]))
         if len(devices) != len(volumes) or not all(device.startswith("/dev/") for device in devices.values()):
             raise Failure(f"host connect on {host} said {lines}")
-        # It follows what was connected when it began.
-        if watch and self.knows("host", "watch"):
-            if host in self.watchers:
-                self.sh(host, f"kill {self.watchers.pop(host)}", check=False)
-            self.watchers[host] = self.sh(host, f"mkdir -p /run/dnvme; setsid dnvme --server {servers} host watch "
-                                          "</dev/null >>/run/dnvme/watch.log 2>&1 & echo $!").strip()
         return devices
 
     def disconnect(self, host):

@@ -23,11 +23,11 @@ def scenario(name, shape=SHAPE):
     return register
 
 
-def serve(rig, volumes, options="--read-percent 30 --threads 2", host="host1", **start):
+def serve(rig, volumes, options="--read-percent 30 --threads 2", host="host1", watch=True, **start):
     """Creates volumes, {name: shape}, attaches and connects the host, and starts a witness on each."""
     rig.each(lambda name: rig.create(name, **volumes[name]), volumes)
     rig.attach(volumes, host)
-    devices = rig.connect(volumes, host)
+    devices = rig.connect(volumes, host, watch)
     witnesses = [witness.Witness(rig, name, devices[name], host, options=options, **start) for name in volumes]
     witness.start(witnesses)
     witness.progress(witnesses, 20)

@@ -4,14 +4,14 @@ import time
 
 import witness
 from rig import Failure
-from scenario import await_moved, busiest, finish, hold, last, many, scenario, serve
+from scenario import STALL_LIMIT_MS, await_moved, busiest, finish, hold, last, many, scenario, serve
 
 STRIPED = {"controllers": 3, "standbys": 1}
 SINGLE = {"controllers": 1, "standbys": 1}
 
 
-def power_cut(rig, count, shape, options):
-    witnesses = serve(rig, many(count, **shape), options)
+def power_cut(rig, count, shape, options, watch=True, stall_limit_ms=STALL_LIMIT_MS):
+    witnesses = serve(rig, many(count, **shape), options, watch=watch)
     volumes = [one.volume for one in witnesses]
     victim, keys = busiest(rig, volumes)
     witness.progress(witnesses, 20)
@@ -19,13 +19,19 @@ def power_cut(rig, count, shape, options):
     await_moved(rig, keys, victim)
     witness.progress(witnesses, 20)
     rig.boot(victim)
-    finish(rig, witnesses)
+    finish(rig, witnesses, stall_limit_ms=stall_limit_ms)
 
 
 @scenario("power_cut_1")
 def power_cut_1(rig):
     """One volume, one active controller, one standby."""
     power_cut(rig, 1, SINGLE, "--threads 4 --blocks 4")
+
+
+@scenario("power_cut_without_watch")
+def power_cut_without_watch(rig):
+    """The same, but the host finds out by itself: after its keep-alive timeout."""
+    power_cut(rig, 1, SINGLE, "--threads 4 --blocks 4", watch=False, stall_limit_ms=10000)
 
 
 @scenario("power_cut_8")
