@@ -28,13 +28,14 @@ struct known *known_make(const struct schema *schema);
 void known_free(struct known *known); /* accepts NULL */
 
 /* An operation on an object: KNOWN_CHANGE change = known_change_begin(…) ends with its block, with or without success.
- * Those on one object may overlap. `name` is borrowed until the end. */
+ * Those on one object may overlap. `name` is borrowed until the end. (clang calls a variable that is only cleaned up
+ * unused.) */
 struct known_change {
 	struct known *known;
 	const char *name;
 };
 
-#define KNOWN_CHANGE __attribute__((cleanup(known_change_end))) struct known_change
+#define KNOWN_CHANGE __attribute__((unused, cleanup(known_change_end))) struct known_change
 
 struct known_change known_change_begin(struct known *known, const char *name);
 void known_change_end(struct known_change *change);
