@@ -26,6 +26,9 @@ static int ld_audit(struct audit *audit, const struct volume *volume, uint64_t w
 		finding(audit, "ld%" PRIu64 " is stale for no reason", ld->id);
 	if (ld->state == LD_STATE_IN_SYNC && ld->resync)
 		finding(audit, "ld%" PRIu64 " is in sync and has something to catch up with", ld->id);
+	if (ld->state != LD_STATE_STALE && ld->whole)
+		finding(audit, "ld%" PRIu64 " is %s and marked as what is left of a copy", ld->id,
+			ENUM_NAME(ld_state, ld->state));
 	if (!exists(audit, STORE_TABLE_DISK, key_id(&key, ld->disk), &result) && result == 0)
 		finding(audit, "ld%" PRIu64 " lies on disk d%" PRIu64 ", which is not there", ld->id, ld->disk);
 	for (size_t i = 0; result == 0 && i < ld->ranges.count; i++) {

@@ -8,7 +8,8 @@
  *      │                           └─────────────────────────────────────────────────┘  │
  *      └────────────────────────────────────────────────────────────────────────────────┘  ld_in_sync
  *
- * The last member of a group that is in sync stays so, whatever happens to it.
+ * The last member of a group that is in sync stays so, whatever happens to it; but for slot_force (commands_force.c),
+ * which puts a stale one in its place.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -74,9 +75,7 @@ static int member_stale(struct transition *transition, const struct command_lds_
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "ld%" PRIu64 " of volume v%" PRIu64 " is the last member of its group that is in sync",
 				 ld->id, subject->volume.id);
-	ld->state = LD_STATE_STALE;
-	ld->stale_reason = command->reason;
-	volume_ld_since_set(ld, transition->time_ms);
+	volume_ld_stale(ld, command->reason, transition->time_ms);
 	ld->resync = resync;
 	*changed = true;
 	return 0;
@@ -131,6 +130,7 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 				 "cache held: it is copied as a whole",
 				 ld->id);
 	ld->state = LD_STATE_REBUILDING;
+	ld->whole = false;
 	ld->resync = command->resync;
 	volume_ld_since_set(ld, transition->time_ms);
 	return volume_store(transition, &subject.volume, error);
@@ -235,7 +235,7 @@ int command_ld_replace_apply(struct transition *transition, const struct command
 	for (size_t i = 0; i < leaving.count; i++)
 		leaving.items[i] = subject.volume.leaving.items[i];
 	*old = *subject.place.ld;
-	old->resync = false;
+	old->resync = old->whole = false;
 	result = volume_ld_make(transition, subject.volume.id, &disk, subject.place.leg->group_extents, &ld, error);
 	if (result != 0)
 		return result;

@@ -199,6 +199,8 @@ int command_controller_retire_apply(struct transition *transition, const struct 
 				    struct error *error);
 int command_controller_drop_apply(struct transition *transition, const struct command_controller_drop *command,
 				  struct error *error);
+int command_slot_force_apply(struct transition *transition, const struct command_slot_force *command,
+			     struct error *error);
 int command_cluster_set_apply(struct transition *transition, const struct command_cluster_set *command,
 			      struct error *error);
 

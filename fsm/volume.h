@@ -31,6 +31,11 @@ int volume_slot_read(struct transition *transition, uint64_t id, uint64_t slot, 
 struct controller *volume_controller(const struct volume *volume, const char *node);
 /* Actives in slot order, then standbys, then retired ones; otherwise the order stays. */
 int volume_controllers_sort(struct transition *transition, struct volume *volume, struct error *error);
+/* Its holder is about to be another one, or to begin anew. */
+void volume_slot_leave(struct slot *slot);
+/* The slot begins a new epoch in FENCING, for the holder that it has by now: `node`. */
+void volume_slot_begin(struct volume *volume, uint64_t index, const struct node *node, enum move_reason reason,
+		       uint64_t time_ms);
 /* Check that the node may become a controller of the volume, count it and list it: the caller adds the entry.
  * `colours`: those of the volume's controllers; the node's is added. CONFLICT when it may not. */
 int volume_controller_admit(struct transition *transition, const struct volume *volume, struct node *node,
@@ -52,6 +57,8 @@ int volume_ld_find_text(const struct volume *volume, const char *text, struct ld
 size_t group_in_sync_count(const struct group *group);
 /* Its state changes now. Never a moment that it had before, whatever the leaders' clocks say: a rebuild goes by it. */
 void volume_ld_since_set(struct ld *ld, uint64_t time_ms);
+/* It is stale from now on, or was already: then only the reason is another one. Remembers whether it was in sync. */
+void volume_ld_stale(struct ld *ld, enum stale_reason reason, uint64_t time_ms);
 /* Number of LDs that are not freed, leaving ones included: of one disk, or of all (0). */
 size_t volume_lds_count(const struct volume *volume, uint64_t disk);
 

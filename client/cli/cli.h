@@ -47,6 +47,11 @@ struct cli {
 	uint64_t rebuild_rate_bytes;
 	const char *kind; /* --kind */
 	bool force;
+	bool yes; /* --yes, --yes-i-may-lose-data */
+	bool slot_given;
+	uint64_t slot, revision;	/* --slot, --revision */
+	const char *by;			/* --by */
+	struct string_list powered_off; /* --powered-off */
 	/* run time */
 	bool bad_usage;	      /* the error is about how the command was written */
 	unsigned call_max_ms; /* of one call; 0: all the time that is left */

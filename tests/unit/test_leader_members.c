@@ -41,10 +41,11 @@ static void test_path_lost(void **state)
 	rig_wait(&rig, 1);
 	expect_stale(&rig, "ld1", STALE_REASON_PATH_LOST);
 	/* One that is not assembled yet is being connected to: that may take longer. */
-	rig_member(&rig, C1, (struct member_status){ .ld = 1,
-						     .health = MEMBER_HEALTH_ABSENT,
-						     .path_lost = true,
-						     .path_lost_ms = 2 * MEMBERS_PATH_LOST_MS });
+	rig_member(&rig, C1,
+		   (struct member_status){ .ld = 1,
+					   .health = MEMBER_HEALTH_ABSENT,
+					   .path_lost = true,
+					   .path_lost_ms = 2 * MEMBERS_PATH_LOST_MS });
 	rig_expect_wait(&rig, members_step, NULL);
 	assert_int_equal(rig.step.look_again_ms, MEMBERS_CONNECT_MS + 1 - 2 * MEMBERS_PATH_LOST_MS);
 	rig_wait(&rig, MEMBERS_CONNECT_MS);
@@ -202,6 +203,10 @@ static void test_rebuild(void **state)
 	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds 4 others");
 	rig.view.rebuilds[0] = MEMBERS_REBUILDS - 1;
 	expect_rebuild(&rig, 1);
+	/* Not while the other copy is in doubt: this one may be what is left. */
+	rig_member(&rig, C1, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
+	rig_expect_wait(&rig, members_step, "ld1 is not rebuilt while no other copy is well");
+	rig_members(&rig, C1, NULL, 0);
 	/* Not while the slot moves, the node is in doubt, its disk is gone, or it cannot export. */
 	rig.slots[0].phase = SLOT_PHASE_EXPORTING;
 	rig_expect_wait(&rig, members_step, NULL);
