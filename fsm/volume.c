@@ -150,6 +150,30 @@ int volume_controller_admit(struct transition *transition, const struct volume *
 	return result;
 }
 
+int volume_controller_remove(struct transition *transition, struct volume *volume, struct controller *controller,
+			     struct error *error)
+{
+	struct state *state = &transition->state;
+	size_t index = (size_t)(controller - volume->controllers.items);
+	struct node node;
+	struct key key;
+	int result = state_node(state, controller->node, &node, error);
+
+	if (result != 0) {
+		state->broken = true; /* a controller keeps its node */
+		return result;
+	}
+	node.controllers--;
+	result = state_node_put(state, &node, error);
+	if (result == 0)
+		result = state_delete(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, node.name, volume->id), error);
+	if (result != 0)
+		return result;
+	memmove(controller, controller + 1, (volume->controllers.count - index - 1) * sizeof(*controller));
+	volume->controllers.count--;
+	return 0;
+}
+
 /* --- LDs ------------------------------------------------------------------------------------------------------ */
 
 int volume_ld_find(const struct volume *volume, uint64_t id, struct ld_place *ret_place, struct error *error)

@@ -21,6 +21,9 @@ int volume_store(struct transition *transition, struct volume *volume, struct er
 /* The same without a new revision and without a report. */
 int volume_write(struct transition *transition, const struct volume *volume, struct error *error);
 
+/* Take a volume without LDs out of every table; the caller reports the change. */
+int volume_remove(struct transition *transition, const struct volume *volume, struct error *error);
+
 /* --- slots and controllers ------------------------------------------------------------------------------------ */
 
 /* The volume and the slot that a command is about; sets the outcome's object, and the volume's revision as the
@@ -36,6 +39,9 @@ void volume_slot_leave(struct slot *slot);
 /* The slot begins a new epoch in FENCING, for the holder that it has by now: `node`. */
 void volume_slot_begin(struct volume *volume, uint64_t index, const struct node *node, enum move_reason reason,
 		       uint64_t time_ms);
+/* The entry goes, and the node knows no more of the volume; the caller stores the volume. */
+int volume_controller_remove(struct transition *transition, struct volume *volume, struct controller *controller,
+			     struct error *error);
 /* Check that the node may become a controller of the volume, count it and list it: the caller adds the entry.
  * `colours`: those of the volume's controllers; the node's is added. CONFLICT when it may not. */
 int volume_controller_admit(struct transition *transition, const struct volume *volume, struct node *node,

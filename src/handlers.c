@@ -6,6 +6,7 @@
 #include "src/bootstrap.h"
 #include "src/dnvmed.h"
 #include "src/handlers_force.h"
+#include "src/handlers_forget.h"
 #include "src/handlers_job.h"
 #include "src/handlers_mutate.h"
 #include "src/handlers_read.h"
@@ -33,7 +34,8 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_NODE_CORDON] = { .prepare = node_cordon_prepare },
 	[METHOD_ID_NODE_UNCORDON] = { .prepare = node_uncordon_prepare },
 	[METHOD_ID_NODE_DRAIN] = { .prepare = node_drain_prepare },
-	[METHOD_ID_NODE_FORGET] = { .prepare = node_forget_prepare },
+	[METHOD_ID_NODE_FORGET_PLAN] = { .answer = node_forget_plan_answer },
+	[METHOD_ID_NODE_FORGET] = { .prepare = node_forget_prepare, .committed = node_forget_committed },
 	[METHOD_ID_DISK_ADD] = { .prepare = disk_add_prepare },
 	[METHOD_ID_DISK_LIST] = { .answer = disk_list_answer },
 	[METHOD_ID_DISK_GET] = { .answer = disk_get_answer },

@@ -100,7 +100,8 @@ static void draw_member(struct pen *pen, const struct volume_status *status, con
 	if (disk != NULL)
 		put_format(pen, "  %s:%s", disk->node, disk->path);
 	put_format(pen, "  %s", ENUM_NAME(ld_state, ld->state));
-	if (ld->state != LD_STATE_IN_SYNC && ld->state != LD_STATE_FREED && ld->stale_reason != 0)
+	if (ld->stale_reason == STALE_REASON_LOST ||
+	    (ld->state != LD_STATE_IN_SYNC && ld->state != LD_STATE_FREED && ld->stale_reason != 0))
 		put_format(pen, " (%s)", ENUM_NAME(stale_reason, ld->stale_reason));
 	put(pen, "\n");
 }

@@ -2,10 +2,8 @@
 #include "client/cli/volume_force.h"
 
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/cli/size.h"
 #include "client/cli/when.h"
@@ -64,17 +62,6 @@ int volume_force_option(struct cli *cli, int key, const char *value, struct erro
 	default:
 		return error_set(error, ERROR_INTERNAL, "unknown option");
 	}
-}
-
-/* user@machine */
-static const char *whoami(struct cli *cli)
-{
-	const struct passwd *user = getpwuid(getuid());
-	char machine[LIMIT_NAME + 1] = "";
-
-	if (gethostname(machine, sizeof(machine) - 1) != 0)
-		machine[0] = '\0';
-	return arena_printf(&cli->arena, "%.40s@%s", user != NULL ? user->pw_name : "?", machine);
 }
 
 /* --- the plan -------------------------------------------------------------------------------------------------------
@@ -178,7 +165,7 @@ int volume_force_run(struct cli *cli, struct error *error)
 	struct volume_force_request request = { .volume = cli->arguments[0],
 						.revision = cli->revision,
 						.powered_off = cli->powered_off,
-						.by = cli->by != NULL ? cli->by : whoami(cli) };
+						.by = cli->by != NULL ? cli->by : cli_user(cli) };
 	struct volume_force_plan plan = { 0 };
 	struct mutation_reply reply = { 0 };
 	int rc = slot_check(cli, request.volume, error);

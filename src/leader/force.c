@@ -128,6 +128,8 @@ static const char *member_note(const struct planning *this, const struct ld *ld,
 	if (ld->state == LD_STATE_IN_SYNC)
 		return arena_printf(this->arena, "holds everything, but %s; given up, it comes back by a rebuild only",
 				    away);
+	if (ld->state == LD_STATE_FREED)
+		return "lost: its node was forgotten";
 	if (ld->state == LD_STATE_REBUILDING || !ld->whole)
 		return "was being rebuilt and holds only a part; rebuilt again from the one that is served";
 	if (is_candidate(view, ld))

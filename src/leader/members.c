@@ -236,6 +236,18 @@ static int step_stale(const struct place *place, const struct group *group, cons
 			   error);
 }
 
+/* It went with its node: there is nothing to wait for. */
+static int step_lost(const struct place *place, const struct ld *ld, struct arena *arena, struct online_step *step,
+		     struct error *error)
+{
+	if (step->replace_ld == 0) {
+		step->replace_ld = ld->id;
+		step->replace_slot = place->index;
+	}
+	return online_wait(
+		step, arena_printf(arena, "ld%llu is lost: its node was forgotten", (unsigned long long)ld->id), error);
+}
+
 static int step_rebuilding(const struct place *place, const struct ld *ld, struct arena *arena,
 			   struct online_step *step, struct error *error)
 {
@@ -281,6 +293,8 @@ static int come_back(const struct place *place, struct arena *arena, struct onli
 
 				if (ld->state == LD_STATE_STALE)
 					rv = step_stale(place, &leg->groups.items[g], ld, arena, step, error);
+				else if (ld->state == LD_STATE_FREED)
+					rv = step_lost(place, ld, arena, step, error);
 				else if (ld->state == LD_STATE_REBUILDING)
 					rv = step_rebuilding(place, ld, arena, step, error);
 				if (rv != 0 || step->command != NULL)

@@ -40,7 +40,7 @@ static struct outcome cordon(struct rig *rig, const char *name, bool cordoned)
 
 static struct outcome forget(struct rig *rig, const char *name)
 {
-	struct command_node_forget command = { name };
+	struct command_node_forget command = { .name = name };
 
 	return rig_apply(rig, (struct command){ .node_forget = &command });
 }
@@ -272,7 +272,7 @@ static void test_disk_ports_wrap(void **state)
 static void test_bad_commands(void **state)
 {
 	struct command_node_cordon cordoned = { .name = "n1", .cordoned = true };
-	struct command_node_forget forgotten = { "n1" };
+	struct command_node_forget forgotten = { .name = "n1" };
 	struct command both = { .node_cordon = &cordoned, .node_forget = &forgotten };
 	static const uint8_t garbage[] = { 0xc1, 0xff, 0x00, 0x17 };
 	uint8_t before[16], after[16];

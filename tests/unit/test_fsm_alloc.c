@@ -90,7 +90,7 @@ static void test_commands(void **state)
 				   .legs = 2,
 				   .spread = SPREAD_RACK };
 	struct command_node_register moved = { .name = "n1", .address = "10.7.7.7", .port = 4420, .version = "2" };
-	struct command_node_forget forget = { "n6" };
+	struct command_node_forget forget = { .name = "n6" };
 	struct command_node_cordon cordon = { .name = "n5", .cordoned = true },
 				   away = { .name = "n6", .cordoned = true };
 	struct command_disk_add disk = { .node = "n5", .path = "/dev/new", .size_bytes = GIB };

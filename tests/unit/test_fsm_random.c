@@ -118,7 +118,7 @@ static void step_node(struct rig *rig, struct dice *dice)
 	};
 	struct command_node_cordon cordon = { .name = node.name, .cordoned = roll(dice, 4) == 0 };
 	uint64_t boot = roll(dice, 4);
-	struct command_node_forget forget = { node.name };
+	struct command_node_forget forget = { .name = node.name, .dead = roll(dice, 2) };
 
 	memset(node.boot_id, (int)boot, sizeof(node.boot_id));
 	cordon.draining = cordon.cordoned && roll(dice, 2);
