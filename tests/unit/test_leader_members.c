@@ -405,6 +405,25 @@ static void test_leaving(void **state)
 	rig_close(&rig);
 }
 
+/* Its node was forgotten: another disk is looked for at once, but only while the slot serves. */
+static void test_lost(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.lds[0].state = LD_STATE_FREED;
+	rig.lds[0].stale_reason = STALE_REASON_LOST;
+	rig.lds[0].disk = 99; /* which is not there any more */
+	rig_expect_wait(&rig, members_step, "ld1 is lost: its node was forgotten");
+	assert_int_equal(rig.step.replace_ld, 1);
+	assert_int_equal(rig.step.replace_slot, 0);
+	rig.slots[0].phase = SLOT_PHASE_EXPORTING;
+	rig_take(&rig, members_step);
+	assert_int_equal(rig.step.replace_ld, 0);
+	rig_close(&rig);
+}
+
 static void test_failing_allocations(void **state)
 {
 	bool failed = true;
@@ -428,12 +447,19 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_path_lost),    cmocka_unit_test(test_node_offline),
-		cmocka_unit_test(test_one_is_back),  cmocka_unit_test(test_medium),
-		cmocka_unit_test(test_rebuild_lost), cmocka_unit_test(test_rebuild),
-		cmocka_unit_test(test_in_sync),	     cmocka_unit_test(test_in_sync_needs_its_export),
-		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_replace),
-		cmocka_unit_test(test_leaving),	     cmocka_unit_test(test_failing_allocations),
+		cmocka_unit_test(test_path_lost),
+		cmocka_unit_test(test_node_offline),
+		cmocka_unit_test(test_one_is_back),
+		cmocka_unit_test(test_medium),
+		cmocka_unit_test(test_rebuild_lost),
+		cmocka_unit_test(test_rebuild),
+		cmocka_unit_test(test_in_sync),
+		cmocka_unit_test(test_in_sync_needs_its_export),
+		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_failing_allocations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
