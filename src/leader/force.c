@@ -39,9 +39,25 @@ static bool disk_is_gone(const struct online_view *view, const struct ld *ld)
 	return disk == NULL || disk->gone;
 }
 
-static bool is_reachable(const struct online_view *view, const struct ld *ld)
+/* Whether the holder says that it reads and writes it: then it is only this leader that does not hear of its node. */
+static bool is_served(const struct online_view *view, size_t slot, const struct ld *ld)
+{
+	const struct slot *record = &view->volume->slots.items[slot];
+	const struct member_status *member =
+		reported_member(online_health(view, record->holder), ld->id, record->epoch, NULL);
+
+	return online_is(online_node(view, record->holder), HEALTH_ONLINE) && member != NULL &&
+	       member->health == MEMBER_HEALTH_IN_SYNC && !member->path_lost;
+}
+
+static bool is_there(const struct online_view *view, const struct ld *ld)
 {
 	return !online_is(node_of(view, ld), HEALTH_OFFLINE) && !disk_is_gone(view, ld);
+}
+
+static bool is_reachable(const struct online_view *view, size_t slot, const struct ld *ld)
+{
+	return is_there(view, ld) || is_served(view, slot, ld);
 }
 
 static bool is_candidate(const struct online_view *view, const struct ld *ld)
@@ -65,18 +81,19 @@ static const struct ld *candidate(const struct online_view *view, const struct g
 }
 
 /* Whether no member in sync can be reached. */
-static bool is_stuck(const struct online_view *view, const struct group *group)
+static bool is_stuck(const struct online_view *view, size_t slot, const struct group *group)
 {
 	for (size_t m = 0; m < group->members.count; m++) {
-		if (group->members.items[m].state == LD_STATE_IN_SYNC && is_reachable(view, &group->members.items[m]))
+		if (group->members.items[m].state == LD_STATE_IN_SYNC &&
+		    is_reachable(view, slot, &group->members.items[m]))
 			return false;
 	}
 	return true;
 }
 
-bool force_may_help(const struct online_view *view, const struct group *group)
+bool force_may_help(const struct online_view *view, size_t slot, const struct group *group)
 {
-	return is_stuck(view, group) && candidate(view, group) != NULL;
+	return is_stuck(view, slot, group) && candidate(view, group) != NULL;
 }
 
 /* --- lists of the plan ------------------------------------------------------------------------------------------ */
@@ -213,7 +230,7 @@ static int refuse_not_needed(const struct planning *this, struct error *error)
 	const struct volume *volume = this->view->volume;
 
 	error_set(error, ERROR_FAILED_PRECONDITION,
-		  "slot %llu of volume %s needs no force: each of its groups has a copy in sync whose node is online",
+		  "slot %llu of volume %s needs no force: each of its groups has a copy in sync that can be reached",
 		  (unsigned long long)this->slot, volume->name);
 	for (size_t l = 0; l < volume->legs.count; l++) {
 		const struct leg *leg = &volume->legs.items[l];
@@ -222,9 +239,13 @@ static int refuse_not_needed(const struct planning *this, struct error *error)
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
 				const struct ld *ld = &leg->groups.items[g].members.items[m];
 
-				if (ld->state == LD_STATE_IN_SYNC && is_reachable(this->view, ld))
-					error_detail(error, "ld%llu of node %s is in sync, and the node is online",
-						     (unsigned long long)ld->id, name_of(node_of(this->view, ld)));
+				if (ld->state != LD_STATE_IN_SYNC || !is_reachable(this->view, this->slot, ld))
+					continue;
+				error_detail(error,
+					     is_there(this->view, ld)
+						     ? "ld%llu of node %s is in sync, and the node is online"
+						     : "ld%llu of node %s is in sync, and the slot's holder reaches it",
+					     (unsigned long long)ld->id, name_of(node_of(this->view, ld)));
 			}
 		}
 	}
@@ -302,7 +323,7 @@ static int groups_add(struct planning *this, size_t *ret_others, struct error *e
 			const struct group *group = &leg->groups.items[g];
 			const struct ld *taken;
 
-			if (leg->slot != this->slot || !is_stuck(this->view, group)) {
+			if (leg->slot != this->slot || !is_stuck(this->view, this->slot, group)) {
 				(*ret_others)++;
 				continue;
 			}

@@ -28,6 +28,6 @@ int force_command(const struct online_view *view, const struct volume_force_requ
 
 /* Whether it is what could help a group that waits for its members in sync: there is a stale one that could be served.
  */
-bool force_may_help(const struct online_view *view, const struct group *group);
+bool force_may_help(const struct online_view *view, size_t slot, const struct group *group);
 
 #endif

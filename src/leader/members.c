@@ -222,6 +222,12 @@ static int step_stale(const struct place *place, const struct group *group, cons
 	if (!online_is(node, HEALTH_OFFLINE) && (disk == NULL || !disk->gone))
 		return 0;
 	left_ms = replace_in_ms(view, ld);
+	/* What is replaced goes when it comes back: the same as for a rebuild. */
+	if (left_ms == 0 && !has_survivor(place, group))
+		return online_wait(step,
+				   arena_printf(arena, "ld%llu is not replaced while no other copy is well",
+						(unsigned long long)ld->id),
+				   error);
 	if (left_ms == 0 && step->replace_ld == 0) {
 		step->replace_ld = ld->id;
 		step->replace_slot = place->index;

@@ -239,7 +239,7 @@ static int fence_group(const struct online_view *view, size_t index, const struc
 		if (is_overdue(view, index, ld->disk, step) && any) {
 			if (online_ld_append(lds, ld->id, arena, error) != 0)
 				return error->code;
-		} else if (force_may_help(view, group)) {
+		} else if (force_may_help(view, index, group)) {
 			if (wait_lost(view, index, ld, arena, step, error) != 0)
 				return error->code;
 		} else if (online_wait_export(view, ld->disk, index, arena, step, error) != 0) {

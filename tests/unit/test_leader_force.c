@@ -105,6 +105,20 @@ static void test_not_needed(void **state)
 	rig.disks[1].gone = true;
 	assert_non_null(strstr(plan_made(&rig).groups.items[0].members.items[1].note, "no such disk any more"));
 	rig.disks[1].gone = false;
+	/* It is this leader alone that does not hear of it: the holder reads and writes it. */
+	rig.nodes[N2].health = HEALTH_OFFLINE;
+	rig_member(&rig, C1, (struct member_status){ .ld = 2 });
+	refused(&rig, "ld2 of node n2 is in sync, and the slot's holder reaches it");
+	rig_member(&rig, C1, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
+	assert_int_equal(plan_made(&rig).groups.count, 1);
+	rig_member(&rig, C1, (struct member_status){ .ld = 2, .health = MEMBER_HEALTH_FAILED });
+	assert_int_equal(plan_made(&rig).groups.count, 1);
+	/* What it said is history once it is silent. */
+	rig_member(&rig, C1, (struct member_status){ .ld = 2 });
+	rig_offline(&rig, C1);
+	assert_int_equal(plan_made(&rig).groups.count, 1);
+	rig.nodes[C1].health = HEALTH_ONLINE;
+	rig_members(&rig, C1, NULL, 0);
 	/* Not known yet: a new leader, or a node that was silent for a moment. */
 	rig.nodes[N2].health = HEALTH_UNKNOWN;
 	refused(&rig, "not known yet whether node n2 lives");

@@ -344,6 +344,11 @@ static void test_replace(void **state)
 	rig_expect_wait(&rig, members_step, "ld1");
 	assert_int_equal(rig.step.replace_ld, 1);
 	assert_int_equal(rig.step.replace_slot, 0);
+	/* It may be what is left. */
+	rig_member(&rig, C1, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
+	rig_expect_wait(&rig, members_step, "ld1 is not replaced while no other copy is well");
+	assert_int_equal(rig.step.replace_ld, 0);
+	rig_members(&rig, C1, NULL, 0);
 	/* A new leader gives everybody a lease to come back. */
 	rig.view.leader_since_ms = rig.view.now_ms;
 	rig_take(&rig, members_step);
