@@ -185,7 +185,8 @@ static void test_disks(void **state)
 	rig_refused(register_node(&rig, "n1", "10.0.0.1", 4500), ERROR_FAILED_PRECONDITION, "disk d1");
 	outcome = forget(&rig, "n1");
 	rig_refused(outcome, ERROR_FAILED_PRECONDITION, "2 disks");
-	assert_string_equal(outcome.hint, "run: dnvme disk remove d1");
+	assert_string_equal(outcome.hint, "run: dnvme disk remove d1; if the machine never comes back: dnvme node forget n1 "
+					  "--yes");
 
 	/* Ids and ports are not used again at once. */
 	buffer_clear(&rig.changes);
