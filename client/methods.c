@@ -119,7 +119,6 @@ NAME_METHOD(dnvme_node_get, METHOD_ID_NODE_GET)
 NAME_METHOD(dnvme_node_cordon, METHOD_ID_NODE_CORDON)
 NAME_METHOD(dnvme_node_uncordon, METHOD_ID_NODE_UNCORDON)
 NAME_METHOD(dnvme_node_drain, METHOD_ID_NODE_DRAIN)
-NAME_METHOD(dnvme_node_forget, METHOD_ID_NODE_FORGET)
 LIST_METHOD(dnvme_disk_list, METHOD_ID_DISK_LIST)
 NAME_METHOD(dnvme_disk_get, METHOD_ID_DISK_GET)
 NAME_METHOD(dnvme_disk_remove, METHOD_ID_DISK_REMOVE)
@@ -129,6 +128,16 @@ HOST_METHOD(dnvme_volume_attach, METHOD_ID_VOLUME_ATTACH)
 HOST_METHOD(dnvme_volume_detach, METHOD_ID_VOLUME_DETACH)
 LIST_METHOD(dnvme_host_list, METHOD_ID_HOST_LIST)
 LIST_METHOD(dnvme_job_list, METHOD_ID_JOB_LIST)
+
+int dnvme_node_forget(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+		      struct dnvme_result **ret_result, struct dnvme_error *error)
+{
+	struct node_forget_request request = { .name = name };
+
+	if (name == NULL)
+		return refuse(error, "no name is given");
+	return client_run(dnvme, METHOD_ID_NODE_FORGET, &request, options, ret_result, error);
+}
 
 int dnvme_job_get(struct dnvme *dnvme, const char *id, const struct dnvme_call_options *options,
 		  struct dnvme_result **ret_result, struct dnvme_error *error)

@@ -18,7 +18,8 @@ static int ld_audit(struct audit *audit, const struct volume *volume, uint64_t w
 	if (ld->id == 0 || ld->id > audit->counters.last_ld)
 		finding(audit, "ld%" PRIu64 " was never given out", ld->id);
 	if (ld->state == LD_STATE_FREED) {
-		if (ld->ranges.count > 0 || volume->phase != VOLUME_PHASE_RELEASING)
+		if (ld->ranges.count > 0 ||
+		    (volume->phase != VOLUME_PHASE_RELEASING && ld->stale_reason != STALE_REASON_LOST))
 			finding(audit, "ld%" PRIu64 " of v%" PRIu64 " is freed but not gone", ld->id, volume->id);
 		return 0;
 	}
@@ -26,6 +27,9 @@ static int ld_audit(struct audit *audit, const struct volume *volume, uint64_t w
 		finding(audit, "ld%" PRIu64 " is stale for no reason", ld->id);
 	if (ld->state == LD_STATE_IN_SYNC && ld->resync)
 		finding(audit, "ld%" PRIu64 " is in sync and has something to catch up with", ld->id);
+	if (ld->state != LD_STATE_STALE && ld->whole)
+		finding(audit, "ld%" PRIu64 " is %s and marked as what is left of a copy", ld->id,
+			ENUM_NAME(ld_state, ld->state));
 	if (!exists(audit, STORE_TABLE_DISK, key_id(&key, ld->disk), &result) && result == 0)
 		finding(audit, "ld%" PRIu64 " lies on disk d%" PRIu64 ", which is not there", ld->id, ld->disk);
 	for (size_t i = 0; result == 0 && i < ld->ranges.count; i++) {
@@ -50,7 +54,7 @@ static void group_states_audit(struct audit *audit, const struct volume *volume,
 		rebuilding += group->members.items[i].state == LD_STATE_REBUILDING;
 		freed += group->members.items[i].state == LD_STATE_FREED;
 	}
-	if (in_sync == 0 && freed == 0)
+	if (in_sync == 0 && (freed == 0 || volume->phase != VOLUME_PHASE_RELEASING))
 		finding(audit, "the group of ld%" PRIu64 " of v%" PRIu64 " has no member in sync",
 			group->members.count > 0 ? group->members.items[0].id : 0, volume->id);
 	if (leg->state == LEG_STATE_NEW && in_sync + freed < group->members.count)

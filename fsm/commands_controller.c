@@ -109,12 +109,8 @@ int command_controller_retire_apply(struct transition *transition, const struct 
 int command_controller_drop_apply(struct transition *transition, const struct command_controller_drop *command,
 				  struct error *error)
 {
-	struct state *state = &transition->state;
 	struct controller *controller;
 	struct volume volume;
-	struct node node;
-	struct key key;
-	size_t index;
 	int result = volume_read(transition, command->volume, &volume, error);
 
 	if (result != 0)
@@ -130,23 +126,10 @@ int command_controller_drop_apply(struct transition *transition, const struct co
 		return error_set(error, ERROR_CONFLICT,
 				 "node \"%s\" retired from volume v%" PRIu64 " in epoch %" PRIu64 ", not %" PRIu64,
 				 command->node, volume.id, controller->epoch, command->epoch);
-	result = state_node(state, command->node, &node, error);
-	if (result != 0) {
-		state->broken = true; /* a controller keeps its node */
-		return result;
-	}
-	node.controllers--;
-	result = state_node_put(state, &node, error);
-	if (result == 0)
-		result = state_delete(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, node.name, volume.id), error);
 	/* The node that goes hears of it as well. */
 	volume.revision = transition_touch(transition);
+	result = transition_changed_volume(transition, &volume, false, error);
 	if (result == 0)
-		result = transition_changed_volume(transition, &volume, false, error);
-	if (result != 0)
-		return result;
-	index = (size_t)(controller - volume.controllers.items);
-	memmove(controller, controller + 1, (volume.controllers.count - index - 1) * sizeof(*controller));
-	volume.controllers.count--;
-	return volume_write(transition, &volume, error);
+		result = volume_controller_remove(transition, &volume, controller, error);
+	return result == 0 ? volume_write(transition, &volume, error) : result;
 }

@@ -101,12 +101,28 @@ int command_disk_add_apply(struct transition *transition, const struct command_d
 	return result;
 }
 
+int disk_drop(struct transition *transition, const struct disk *disk, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct key key;
+	int result;
+
+	transition_touch(transition);
+	result = state_delete(state, STORE_TABLE_DISK, key_id(&key, disk->id), error);
+	if (result == 0)
+		result = state_delete(state, STORE_TABLE_DISK_PATH, key_text_text(&key, disk->node, disk->path), error);
+	if (result == 0)
+		result = extents_drop(state, disk, error);
+	if (result == 0)
+		result = transition_changed_disk(transition, disk, true, error);
+	return result;
+}
+
 int command_disk_remove_apply(struct transition *transition, const struct command_disk_remove *command,
 			      struct error *error)
 {
 	struct state *state = &transition->state;
 	struct disk disk;
-	struct key key;
 	int result = state_disk(state, command->id, &disk, error);
 
 	if (result != 0)
@@ -117,15 +133,8 @@ int command_disk_remove_apply(struct transition *transition, const struct comman
 		error_hint(error, "delete the volumes that lie on it first");
 		return ERROR_FAILED_PRECONDITION;
 	}
-	transition_touch(transition);
-	result = state_delete(state, STORE_TABLE_DISK, key_id(&key, disk.id), error);
-	if (result == 0)
-		result = state_delete(state, STORE_TABLE_DISK_PATH, key_text_text(&key, disk.node, disk.path), error);
-	if (result == 0)
-		result = extents_drop(state, &disk, error);
+	result = disk_drop(transition, &disk, error);
 	if (result == 0)
 		result = transition_id(transition, "d", disk.id, error);
-	if (result == 0)
-		result = transition_changed_disk(transition, &disk, true, error);
 	return result;
 }

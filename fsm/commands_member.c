@@ -8,7 +8,9 @@
  *      │                           └─────────────────────────────────────────────────┘  │
  *      └────────────────────────────────────────────────────────────────────────────────┘  ld_in_sync
  *
- * The last member of a group that is in sync stays so, whatever happens to it.
+ * One whose node was forgotten is FREED, and only ld_replace brings its place back.
+ * The last member of a group that is in sync stays so, whatever happens to it; but for slot_force (commands_force.c),
+ * which puts a stale one in its place.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -46,12 +48,13 @@ static int subject_read(struct transition *transition, uint64_t volume, uint64_t
 	return result;
 }
 
-/* A rebuild begins only while the holder serves: else it would begin again at once. */
-static int stale_and_serving_check(const struct subject *subject, struct error *error)
+/* A rebuild begins only while the holder serves: else it would begin again at once. `lost`: one that went with its node
+ * will do, too. */
+static int stale_and_serving_check(const struct subject *subject, bool lost, struct error *error)
 {
 	const struct ld *ld = subject->place.ld;
 
-	if (ld->state != LD_STATE_STALE)
+	if (ld->state != LD_STATE_STALE && !(lost && ld->state == LD_STATE_FREED))
 		return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is %s, not stale", ld->id,
 				 ENUM_NAME(ld_state, ld->state));
 	if (subject->slot->phase != SLOT_PHASE_SERVING)
@@ -68,15 +71,13 @@ static int member_stale(struct transition *transition, const struct command_lds_
 	/* A copy that was never complete does not become so by bitmap. */
 	bool resync = command->reason == STALE_REASON_PATH_LOST && (ld->state == LD_STATE_IN_SYNC || ld->resync);
 
-	if (subject->place.leaving != NULL || ld->state == LD_STATE_STALE)
+	if (subject->place.leaving != NULL || ld->state == LD_STATE_STALE || ld->state == LD_STATE_FREED)
 		return 0;
 	if (ld->state == LD_STATE_IN_SYNC && group_in_sync_count(subject->place.group) == 1)
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "ld%" PRIu64 " of volume v%" PRIu64 " is the last member of its group that is in sync",
 				 ld->id, subject->volume.id);
-	ld->state = LD_STATE_STALE;
-	ld->stale_reason = command->reason;
-	volume_ld_since_set(ld, transition->time_ms);
+	volume_ld_stale(ld, command->reason, transition->time_ms);
 	ld->resync = resync;
 	*changed = true;
 	return 0;
@@ -122,7 +123,7 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 		return error_set(error, ERROR_CONFLICT, "another LD took the place of ld%" PRIu64, ld->id);
 	if (ld->state == LD_STATE_REBUILDING && ld->resync == command->resync)
 		return 0;
-	result = stale_and_serving_check(&subject, error);
+	result = stale_and_serving_check(&subject, false, error);
 	if (result != 0)
 		return result;
 	if (command->resync && !ld->resync)
@@ -131,6 +132,7 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 				 "cache held: it is copied as a whole",
 				 ld->id);
 	ld->state = LD_STATE_REBUILDING;
+	ld->whole = false;
 	ld->resync = command->resync;
 	volume_ld_since_set(ld, transition->time_ms);
 	return volume_store(transition, &subject.volume, error);
@@ -190,6 +192,8 @@ static int replacement_disk_read(struct transition *transition, const struct sub
 	for (size_t i = 0; i < members->count; i++) {
 		if (&members->items[i] == subject->place.ld)
 			continue;
+		if (members->items[i].state == LD_STATE_FREED)
+			continue;
 		result = state_disk(state, members->items[i].disk, &other, error);
 		if (result != 0) {
 			state->broken = true; /* an LD keeps its disk */
@@ -218,7 +222,7 @@ int command_ld_replace_apply(struct transition *transition, const struct command
 		return result;
 	if (subject.place.leaving != NULL)
 		return 0; /* done already */
-	result = stale_and_serving_check(&subject, error);
+	result = stale_and_serving_check(&subject, true, error);
 	if (result == 0)
 		result = replacement_disk_read(transition, &subject, command->disk, &disk, error);
 	if (result != 0)
@@ -235,14 +239,15 @@ int command_ld_replace_apply(struct transition *transition, const struct command
 	for (size_t i = 0; i < leaving.count; i++)
 		leaving.items[i] = subject.volume.leaving.items[i];
 	*old = *subject.place.ld;
-	old->resync = false;
+	old->resync = old->whole = false;
 	result = volume_ld_make(transition, subject.volume.id, &disk, subject.place.leg->group_extents, &ld, error);
 	if (result != 0)
 		return result;
 	ld.state = LD_STATE_REBUILDING;
 	ld.since_ms = transition->time_ms;
 	*subject.place.ld = ld;
-	leaving.items[leaving.count++] = (struct leaving_ld){ .slot = command->slot, .ld = old };
+	if (old->state != LD_STATE_FREED)
+		leaving.items[leaving.count++] = (struct leaving_ld){ .slot = command->slot, .ld = old };
 	subject.volume.leaving = leaving;
 	return volume_store(transition, &subject.volume, error);
 }

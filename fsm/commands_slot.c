@@ -11,7 +11,7 @@
  *                  ▲             │             │
  *                  └─────────────┴─────────────┘
  *
- * slot.move begins FENCING from every phase, itself included; slot.advance takes the other moves.
+ * slot.move and slot.force begin FENCING from every phase, itself included; slot.advance takes the other moves.
  */
 static const struct state_machine_edge advance_edges[] = {
 	{ SLOT_PHASE_FENCING, SLOT_PHASE_ASSEMBLING },
@@ -30,6 +30,8 @@ static int successor_check(const struct volume *volume, const struct slot *slot,
 	const struct controller *controller = volume_controller(volume, command->to);
 	bool holder = strcmp(slot->holder, command->to) == 0;
 
+	if (command->reason == MOVE_REASON_FORCE)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "no slot moves by force: it begins anew by slot.force");
 	if (holder && command->reason != MOVE_REASON_RESTART && command->reason != MOVE_REASON_PARTED)
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "node \"%s\" holds slot %" PRIu64 " of volume v%" PRIu64 " already", command->to,
@@ -68,13 +70,36 @@ static bool members_abandon(struct volume *volume, uint64_t slot, uint64_t time_
 				ld->resync = false;
 				if (ld->state != LD_STATE_REBUILDING)
 					continue;
-				ld->state = LD_STATE_STALE;
-				ld->stale_reason = STALE_REASON_HOLDER_LOST;
-				volume_ld_since_set(ld, time_ms);
+				volume_ld_stale(ld, STALE_REASON_HOLDER_LOST, time_ms);
 			}
 		}
 	}
 	return readable;
+}
+
+void volume_slot_begin(struct volume *volume, uint64_t index, const struct node *node, enum move_reason reason,
+		       uint64_t time_ms)
+{
+	struct slot *slot = &volume->slots.items[index];
+
+	memcpy(slot->boot_id, node->boot_id, sizeof(slot->boot_id));
+	slot->unfenced |= members_abandon(volume, index, time_ms);
+	slot->epoch++;
+	slot->phase = SLOT_PHASE_FENCING;
+	slot->reason = reason;
+	slot->since_ms = time_ms;
+}
+
+/* Before the holder is another one: what the last one that exported leaves behind. */
+void volume_slot_leave(struct slot *slot)
+{
+	if (slot->phase != SLOT_PHASE_SERVING && slot->phase != SLOT_PHASE_EXPORTING)
+		return;
+	/* Consumers import from the last one that got as far as exporting to them. */
+	slot->previous = slot->holder;
+	/* An earlier holder that may still read is no less dangerous because its successor went as well; one that got
+	 * as far as exporting is proof that no earlier one serves any more. */
+	slot->unfenced = false;
 }
 
 int command_slot_move_apply(struct transition *transition, const struct command_slot_move *command, struct error *error)
@@ -83,7 +108,6 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 	struct volume volume;
 	struct slot *slot;
 	struct node node;
-	bool served;
 	int result =
 		volume_slot_read(transition, command->volume, command->slot, command->epoch, &volume, &slot, error);
 
@@ -93,15 +117,7 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 		result = state_node(&transition->state, command->to, &node, error);
 	if (result != 0)
 		return result;
-	served = slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING;
-	/* Consumers import from the last one that got as far as exporting to them. */
-	if (served)
-		slot->previous = slot->holder;
-	/* An earlier holder that may still read is no less dangerous because its successor went as well; one that got
-	 * as far as exporting is proof that no earlier one serves any more. */
-	if (served)
-		slot->unfenced = false;
-	slot->unfenced |= members_abandon(&volume, command->slot, transition->time_ms);
+	volume_slot_leave(slot);
 	from = volume_controller(&volume, slot->holder);
 	to = volume_controller(&volume, command->to);
 	if (from != to) {
@@ -112,11 +128,7 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 		to->slot = command->slot;
 		slot->holder = to->node;
 	}
-	memcpy(slot->boot_id, node.boot_id, sizeof(slot->boot_id));
-	slot->epoch++;
-	slot->phase = SLOT_PHASE_FENCING;
-	slot->reason = command->reason;
-	slot->since_ms = transition->time_ms;
+	volume_slot_begin(&volume, command->slot, &node, command->reason, transition->time_ms);
 	result = volume_controllers_sort(transition, &volume, error);
 	if (result == 0)
 		result = volume_store(transition, &volume, error);

@@ -94,7 +94,7 @@ int command_volume_delete_apply(struct transition *transition, const struct comm
 
 /* --- LDs ------------------------------------------------------------------------------------------------------ */
 
-static int volume_remove(struct transition *transition, const struct volume *volume, struct error *error)
+int volume_remove(struct transition *transition, const struct volume *volume, struct error *error)
 {
 	struct state *state = &transition->state;
 	struct node node;

@@ -9,19 +9,28 @@ static int member_project(struct projection *projection, const struct volume *vo
 			  const struct ld *ld, struct desired_member *ret_member, struct error *error)
 {
 	const struct slot *slot = &volume->slots.items[leg->slot];
+	/* One that went with its node is nowhere, and nobody connects to it: the place is what counts. */
+	bool lost = ld->state == LD_STATE_FREED;
+	const char *address = projection->node->address;
+	uint64_t port = projection->node->port;
 	const struct disk_entry *entry;
 	char nqn[NAMES_NQN_SIZE];
-	int result = projection_disk(projection, ld->disk, &entry, error);
+	int result;
 
-	if (result != 0)
-		return result;
+	if (!lost) {
+		result = projection_disk(projection, ld->disk, &entry, error);
+		if (result != 0)
+			return result;
+		address = entry->node->address;
+		port = entry->disk.port;
+	}
 	names_export_nqn(projection->cluster.id, ld->disk, volume->id, leg->slot, slot->epoch, nqn);
 	*ret_member = (struct desired_member){
 		.ld = ld->id,
-		.state = ld->state,
+		.state = lost ? LD_STATE_STALE : ld->state,
 		.nqn = projection_text(projection, nqn),
-		.address = entry->node->address,
-		.port = entry->disk.port,
+		.address = address,
+		.port = port,
 		.size_bytes = leg->group_extents * projection->cluster.extent_bytes,
 		.since_ms = ld->since_ms,
 		.resync = ld->state == LD_STATE_REBUILDING && ld->resync,

@@ -160,6 +160,9 @@ int transition_changed_disk(struct transition *transition, const struct disk *di
 int transition_changed_volume(struct transition *transition, const struct volume *volume, bool removed,
 			      struct error *error);
 
+/* A disk that holds nothing goes. */
+int disk_drop(struct transition *transition, const struct disk *disk, struct error *error);
+
 int command_cluster_create_apply(struct transition *transition, const struct cluster *command, struct error *error);
 int command_node_register_apply(struct transition *transition, const struct command_node_register *command,
 				struct error *error);
@@ -199,6 +202,8 @@ int command_controller_retire_apply(struct transition *transition, const struct 
 				    struct error *error);
 int command_controller_drop_apply(struct transition *transition, const struct command_controller_drop *command,
 				  struct error *error);
+int command_slot_force_apply(struct transition *transition, const struct command_slot_force *command,
+			     struct error *error);
 int command_cluster_set_apply(struct transition *transition, const struct command_cluster_set *command,
 			      struct error *error);
 

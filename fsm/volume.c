@@ -150,6 +150,30 @@ int volume_controller_admit(struct transition *transition, const struct volume *
 	return result;
 }
 
+int volume_controller_remove(struct transition *transition, struct volume *volume, struct controller *controller,
+			     struct error *error)
+{
+	struct state *state = &transition->state;
+	size_t index = (size_t)(controller - volume->controllers.items);
+	struct node node;
+	struct key key;
+	int result = state_node(state, controller->node, &node, error);
+
+	if (result != 0) {
+		state->broken = true; /* a controller keeps its node */
+		return result;
+	}
+	node.controllers--;
+	result = state_node_put(state, &node, error);
+	if (result == 0)
+		result = state_delete(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, node.name, volume->id), error);
+	if (result != 0)
+		return result;
+	memmove(controller, controller + 1, (volume->controllers.count - index - 1) * sizeof(*controller));
+	volume->controllers.count--;
+	return 0;
+}
+
 /* --- LDs ------------------------------------------------------------------------------------------------------ */
 
 int volume_ld_find(const struct volume *volume, uint64_t id, struct ld_place *ret_place, struct error *error)
@@ -288,6 +312,16 @@ void volume_ld_since_set(struct ld *ld, uint64_t time_ms)
 	ld->since_ms = time_ms > ld->since_ms ? time_ms : ld->since_ms + 1;
 }
 
+void volume_ld_stale(struct ld *ld, enum stale_reason reason, uint64_t time_ms)
+{
+	if (ld->state != LD_STATE_STALE) {
+		ld->whole = ld->state == LD_STATE_IN_SYNC;
+		volume_ld_since_set(ld, time_ms);
+	}
+	ld->state = LD_STATE_STALE;
+	ld->stale_reason = reason;
+}
+
 /* Whether a member whose disk forgot what its cache held has to change. The last one in sync stays: there is nothing
  * better. What is stale already cannot come back by bitmap, which knows nothing of writes that the cache lost. */
 static bool member_is_spoilt(const struct group *group, const struct ld *ld)
@@ -319,10 +353,7 @@ bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, u
 
 				if (!id_list_has(disks, ld->disk) || !member_is_spoilt(group, ld))
 					continue;
-				if (ld->state != LD_STATE_STALE)
-					volume_ld_since_set(ld, time_ms);
-				ld->state = LD_STATE_STALE;
-				ld->stale_reason = STALE_REASON_REBOOTED;
+				volume_ld_stale(ld, STALE_REASON_REBOOTED, time_ms);
 				ld->resync = false;
 				changed = true;
 			}

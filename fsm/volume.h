@@ -21,6 +21,9 @@ int volume_store(struct transition *transition, struct volume *volume, struct er
 /* The same without a new revision and without a report. */
 int volume_write(struct transition *transition, const struct volume *volume, struct error *error);
 
+/* Take a volume without LDs out of every table; the caller reports the change. */
+int volume_remove(struct transition *transition, const struct volume *volume, struct error *error);
+
 /* --- slots and controllers ------------------------------------------------------------------------------------ */
 
 /* The volume and the slot that a command is about; sets the outcome's object, and the volume's revision as the
@@ -31,6 +34,14 @@ int volume_slot_read(struct transition *transition, uint64_t id, uint64_t slot, 
 struct controller *volume_controller(const struct volume *volume, const char *node);
 /* Actives in slot order, then standbys, then retired ones; otherwise the order stays. */
 int volume_controllers_sort(struct transition *transition, struct volume *volume, struct error *error);
+/* Its holder is about to be another one, or to begin anew. */
+void volume_slot_leave(struct slot *slot);
+/* The slot begins a new epoch in FENCING, for the holder that it has by now: `node`. */
+void volume_slot_begin(struct volume *volume, uint64_t index, const struct node *node, enum move_reason reason,
+		       uint64_t time_ms);
+/* The entry goes, and the node knows no more of the volume; the caller stores the volume. */
+int volume_controller_remove(struct transition *transition, struct volume *volume, struct controller *controller,
+			     struct error *error);
 /* Check that the node may become a controller of the volume, count it and list it: the caller adds the entry.
  * `colours`: those of the volume's controllers; the node's is added. CONFLICT when it may not. */
 int volume_controller_admit(struct transition *transition, const struct volume *volume, struct node *node,
@@ -52,6 +63,8 @@ int volume_ld_find_text(const struct volume *volume, const char *text, struct ld
 size_t group_in_sync_count(const struct group *group);
 /* Its state changes now. Never a moment that it had before, whatever the leaders' clocks say: a rebuild goes by it. */
 void volume_ld_since_set(struct ld *ld, uint64_t time_ms);
+/* It is stale from now on, or was already: then only the reason is another one. Remembers whether it was in sync. */
+void volume_ld_stale(struct ld *ld, enum stale_reason reason, uint64_t time_ms);
 /* Number of LDs that are not freed, leaving ones included: of one disk, or of all (0). */
 size_t volume_lds_count(const struct volume *volume, uint64_t disk);
 

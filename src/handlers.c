@@ -5,6 +5,8 @@
 #include "src/agents.h"
 #include "src/bootstrap.h"
 #include "src/dnvmed.h"
+#include "src/handlers_force.h"
+#include "src/handlers_forget.h"
 #include "src/handlers_job.h"
 #include "src/handlers_mutate.h"
 #include "src/handlers_read.h"
@@ -32,7 +34,8 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_NODE_CORDON] = { .prepare = node_cordon_prepare },
 	[METHOD_ID_NODE_UNCORDON] = { .prepare = node_uncordon_prepare },
 	[METHOD_ID_NODE_DRAIN] = { .prepare = node_drain_prepare },
-	[METHOD_ID_NODE_FORGET] = { .prepare = node_forget_prepare },
+	[METHOD_ID_NODE_FORGET_PLAN] = { .answer = node_forget_plan_answer },
+	[METHOD_ID_NODE_FORGET] = { .prepare = node_forget_prepare, .committed = node_forget_committed },
 	[METHOD_ID_DISK_ADD] = { .prepare = disk_add_prepare },
 	[METHOD_ID_DISK_LIST] = { .answer = disk_list_answer },
 	[METHOD_ID_DISK_GET] = { .answer = disk_get_answer },
@@ -43,6 +46,8 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_VOLUME_DELETE] = { .prepare = volume_delete_prepare },
 	[METHOD_ID_VOLUME_ATTACH] = { .prepare = volume_attach_prepare },
 	[METHOD_ID_VOLUME_DETACH] = { .prepare = volume_detach_prepare, .committed = volume_detach_committed },
+	[METHOD_ID_VOLUME_FORCE_PLAN] = { .answer = volume_force_plan_answer },
+	[METHOD_ID_VOLUME_FORCE] = { .prepare = volume_force_prepare, .committed = volume_force_committed },
 	[METHOD_ID_HOST_LIST] = { .answer = host_list_answer },
 	[METHOD_ID_JOB_LIST] = { .answer = job_list_answer },
 	[METHOD_ID_JOB_GET] = { .answer = job_get_answer },

@@ -108,6 +108,7 @@ static int slots_add(const struct volume *volume, struct arena *arena, struct en
 							(unsigned long long)slot->epoch),
 				     .kind = slot->reason == MOVE_REASON_DRAIN	   ? JOB_KIND_DRAIN
 					     : slot->reason == MOVE_REASON_RESTART ? JOB_KIND_RESTART
+					     : slot->reason == MOVE_REASON_FORCE   ? JOB_KIND_FORCE
 										   : JOB_KIND_FAILOVER,
 				     .target = arena_printf(arena, "slot %zu of volume %s", i, volume->name),
 				     .phase = ENUM_NAME(slot_phase, slot->phase),
@@ -161,6 +162,25 @@ static int ld_add(struct dnvmed *dnvmed, const struct volume *volume, const stru
 	return texts_check(job, error);
 }
 
+/* Its node was forgotten, and its disk with it. */
+static int lost_add(const struct volume *volume, const struct leg *leg, const struct ld *ld, struct arena *arena,
+		    struct entries *entries, struct error *error)
+{
+	struct job *job = entry_add(arena, entries, (struct job_key){ .rank = JOB_RANK_LD, .number = ld->id });
+
+	if (job == NULL)
+		return error_set_nomem(error);
+	*job = (struct job){ .id = arena_printf(arena, "v%llu.ld%llu", (unsigned long long)volume->id,
+						(unsigned long long)ld->id),
+			     .kind = JOB_KIND_REBUILD,
+			     .target = arena_printf(arena, "ld%llu, lost with its node, volume %s",
+						    (unsigned long long)ld->id, volume->name),
+			     .phase = ENUM_NAME(stale_reason, STALE_REASON_LOST),
+			     .node = volume->slots.items[leg->slot].holder,
+			     .since_ms = ld->since_ms };
+	return texts_check(job, error);
+}
+
 static int lds_add(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena, struct entries *entries,
 		   struct error *error)
 {
@@ -173,6 +193,9 @@ static int lds_add(struct dnvmed *dnvmed, const struct volume *volume, struct ar
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
 				const struct ld *ld = &leg->groups.items[g].members.items[m];
 
+				if (ld->state == LD_STATE_FREED &&
+				    lost_add(volume, leg, ld, arena, entries, error) != 0)
+					return error->code;
 				if (ld->state != LD_STATE_STALE && ld->state != LD_STATE_REBUILDING)
 					continue;
 				if (ld_add(dnvmed, volume, ld, JOB_KIND_REBUILD, arena, entries, &job, error) != 0)

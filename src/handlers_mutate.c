@@ -88,23 +88,6 @@ int node_drain_prepare(struct request *request, struct command *command, struct 
 	return cordon(request, true, true, command, error);
 }
 
-int node_forget_prepare(struct request *request, struct command *command, struct error *error)
-{
-	const struct name_request *params = request->params;
-	const struct agent *agent = agents_get(request->dnvmed, params->name);
-
-	/* It would be back with its next hello. */
-	if (agent != NULL && agent->session != NULL) {
-		error_set(error, ERROR_FAILED_PRECONDITION, "the agent of node %s is connected", params->name);
-		return error_hint(error, "stop dnvme-agent on the node first");
-	}
-	command->node_forget = record_make(request, sizeof(*command->node_forget), error);
-	if (command->node_forget == NULL)
-		return error->code;
-	command->node_forget->name = params->name;
-	return 0;
-}
-
 /* --- disks ------------------------------------------------------------------------------------------------ */
 
 static const struct inventory_disk *inventory_find(const struct agent *agent, const char *path)

@@ -12,7 +12,6 @@ int cluster_set_prepare(struct request *request, struct command *command, struct
 int node_drain_prepare(struct request *request, struct command *command, struct error *error);
 int node_cordon_prepare(struct request *request, struct command *command, struct error *error);
 int node_uncordon_prepare(struct request *request, struct command *command, struct error *error);
-int node_forget_prepare(struct request *request, struct command *command, struct error *error);
 int disk_add_prepare(struct request *request, struct command *command, struct error *error);
 int disk_remove_prepare(struct request *request, struct command *command, struct error *error);
 int volume_create_prepare(struct request *request, struct command *command, struct error *error);

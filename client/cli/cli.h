@@ -47,6 +47,11 @@ struct cli {
 	uint64_t rebuild_rate_bytes;
 	const char *kind; /* --kind */
 	bool force;
+	bool yes; /* --yes, --yes-i-may-lose-data */
+	bool slot_given;
+	uint64_t slot, revision;	/* --slot, --revision */
+	const char *by;			/* --by */
+	struct string_list powered_off; /* --powered-off */
 	/* run time */
 	bool bad_usage;	      /* the error is about how the command was written */
 	unsigned call_max_ms; /* of one call; 0: all the time that is left */
@@ -100,6 +105,9 @@ int cli_print_json(const struct schema *schema, const void *record, struct error
 
 /* Wait a little before asking again, each time longer (50 to 500 ms); false when the deadline is over. */
 bool cli_pause(const struct cli *cli, unsigned *pause_ms);
+
+/* user@machine; NULL when memory is exhausted. */
+const char *cli_user(struct cli *cli);
 
 /* The number of a name of an enumeration. INVALID_ARGUMENT naming `field` and what there is. */
 int cli_enum_parse(const char *field, const struct enum_schema *schema, const char *text, int *ret_number,

@@ -3,10 +3,12 @@
 
 #include <json-c/json.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/wire/codec.h"
@@ -161,6 +163,16 @@ bool cli_pause(const struct cli *cli, unsigned *pause_ms)
 		*pause_ms = PAUSE_MAX_MS;
 	(void)poll(NULL, 0, (int)(*pause_ms < left_ms ? *pause_ms : left_ms));
 	return true;
+}
+
+const char *cli_user(struct cli *cli)
+{
+	const struct passwd *user = getpwuid(getuid());
+	char machine[LIMIT_NAME + 1] = "";
+
+	if (gethostname(machine, sizeof(machine) - 1) != 0)
+		machine[0] = '\0';
+	return arena_printf(&cli->arena, "%.40s@%s", user != NULL ? user->pw_name : "?", machine);
 }
 
 int cli_enum_parse(const char *field, const struct enum_schema *schema, const char *text, int *ret_number,

@@ -128,7 +128,7 @@ static int list_option(struct cli *cli, int key, const char *value, struct error
 }
 
 static const struct argp_option list_options[] = {
-	{ "kind", KEY_KIND, "KIND", 0, "only failover, drain, restart, rebuild, clean or release", 0 },
+	{ "kind", KEY_KIND, "KIND", 0, "only failover, drain, restart, rebuild, clean, release or force", 0 },
 	{ 0 },
 };
 

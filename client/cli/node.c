@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme node list|get|cordon|uncordon|forget */
+/* dnvme node list|get|cordon|uncordon|drain|forget */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/node_forget.h"
 #include "client/cli/page.h"
 #include "client/cli/size.h"
 
@@ -193,11 +194,6 @@ static int drain_run(struct cli *cli, struct error *error)
 	return 0;
 }
 
-static int forget_run(struct cli *cli, struct error *error)
-{
-	return change(cli, METHOD_ID_NODE_FORGET, "forget", "forgotten", error);
-}
-
 const struct cli_command node_commands[] = {
 	{ .noun = "node", .verb = "list", .arguments = "", .summary = "nodes and their health", .run = list_run },
 	{ .noun = "node",
@@ -230,7 +226,11 @@ const struct cli_command node_commands[] = {
 	  .verb = "forget",
 	  .arguments = "NODE",
 	  .argument_count = 1,
-	  .summary = "drop a node that holds nothing",
-	  .run = forget_run },
+	  .summary = "drop a node that never comes back",
+	  .text = "One that holds nothing is forgotten at once. Otherwise it says what the node holds and what would "
+		  "become of it, and changes nothing without --yes.",
+	  .options = node_forget_options,
+	  .option = node_forget_option,
+	  .run = node_forget_run },
 	{ 0 },
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/cli/size.h"
+#include "client/cli/when.h"
 #include "lib/base/uuid.h"
 
 #define DEPTH_MAX 4
@@ -99,7 +100,8 @@ static void draw_member(struct pen *pen, const struct volume_status *status, con
 	if (disk != NULL)
 		put_format(pen, "  %s:%s", disk->node, disk->path);
 	put_format(pen, "  %s", ENUM_NAME(ld_state, ld->state));
-	if (ld->state != LD_STATE_IN_SYNC && ld->state != LD_STATE_FREED && ld->stale_reason != 0)
+	if (ld->stale_reason == STALE_REASON_LOST ||
+	    (ld->state != LD_STATE_IN_SYNC && ld->state != LD_STATE_FREED && ld->stale_reason != 0))
 		put_format(pen, " (%s)", ENUM_NAME(stale_reason, ld->stale_reason));
 	put(pen, "\n");
 }
@@ -184,6 +186,26 @@ static void draw_leaving(struct pen *pen, const struct leaving_ld *leaving)
 			   leaving->ld->id, leaving->ld->disk);
 }
 
+static void draw_forced(struct pen *pen, const struct forced *forced)
+{
+	char when[WHEN_TEXT_SIZE];
+
+	put_format(pen, "served by force: slot %" PRIu64 " from epoch %" PRIu64 " on, at %s, revision %" PRIu64,
+		   forced->slot, forced->epoch, when_format(forced->time_ms, when), forced->revision);
+	put_format(pen, ", by %s\n", forced->by != NULL && forced->by[0] != '\0' ? forced->by : "somebody unnamed");
+	for (size_t i = 0; i < forced->taken.count; i++) {
+		const struct forced_ld *ld = &forced->taken.items[i];
+
+		put_format(pen, "  from ld%" PRIu64 " of node %s, which missed what was written since %s (%s)\n",
+			   ld->ld, ld->node, when_format(ld->since_ms, when), ENUM_NAME(stale_reason, ld->reason));
+	}
+	for (size_t i = 0; i < forced->given_up.count; i++)
+		put_format(pen, "  instead of ld%" PRIu64 " of node %s\n", forced->given_up.items[i].ld,
+			   forced->given_up.items[i].node);
+	for (size_t i = 0; i < forced->powered_off.count; i++)
+		put_format(pen, "  node %s was said to be off\n", forced->powered_off.items[i]);
+}
+
 static void draw_head(struct pen *pen, const struct volume_status *status)
 {
 	const struct volume *volume = status->volume;
@@ -249,6 +271,8 @@ int picture_draw(const struct volume_status *status, bool utf8, struct buffer *o
 	}
 	for (size_t i = 0; i < volume->leaving.count; i++)
 		draw_leaving(&pen, &volume->leaving.items[i]);
+	for (size_t i = 0; i < volume->forced.count; i++)
+		draw_forced(&pen, &volume->forced.items[i]);
 	draw_foot(&pen, status);
 	return pen.failed;
 }

@@ -9,6 +9,7 @@
 #include "client/cli/page.h"
 #include "client/cli/picture.h"
 #include "client/cli/size.h"
+#include "client/cli/volume_force.h"
 
 enum {
 	KEY_SIZE = 0x2000,
@@ -394,6 +395,17 @@ const struct cli_command volume_commands[] = {
 	  .summary = "refuse a host",
 	  .text = "Returns when every controller dropped the host's connections.",
 	  .run = detach_run,
+	  .waits = true },
+	{ .noun = "volume",
+	  .verb = "force",
+	  .arguments = "VOLUME",
+	  .argument_count = 1,
+	  .summary = "serve a volume whose copies in sync are lost from one that missed writes",
+	  .text = "Without --yes-i-may-lose-data it changes nothing, and says what would be lost, what else could be "
+		  "done, and how to go on. Waits until the slot is served.",
+	  .options = volume_force_options,
+	  .option = volume_force_option,
+	  .run = volume_force_run,
 	  .waits = true },
 	{ 0 },
 };

@@ -35,6 +35,7 @@
 #define LIMIT_SERIAL 127u
 #define LIMIT_USED_BY 127u /* what else uses a disk */
 #define LIMIT_REQUEST_ID 16u
+#define LIMIT_BY 127u /* who did something, in a client's words */
 
 /* Objects. */
 #define LIMIT_SERVERS 9u
@@ -49,6 +50,9 @@
 #define LIMIT_GROUPS_PER_LEG 64u
 #define LIMIT_RANGES_PER_LD 256u /* runs of extents that make up one LD */
 #define LIMIT_HOSTS_PER_VOLUME 64u
+#define LIMIT_FORCED_KEPT 8u	/* decisions to serve by force that a volume remembers */
+#define LIMIT_FORCED_LDS 64u	/* members that it remembers of each */
+#define LIMIT_FORGET_ITEMS 256u /* that a plan to forget a node names */
 #define LIMIT_COLOURS 16u
 #define LIMIT_CNTLIDS_PER_COLOUR 4000u
 #define LIMIT_LIST_PAGE 4096u

@@ -55,8 +55,8 @@ enum verdict {
 	VERDICT_MEDIUM, /* the group dropped it */
 };
 
-/* One that is not part of its group yet has a path that comes up for the first time: no write is frozen on it. One that is
- * to be rebuilt has to be exported by its Disk Node first. */
+/* One that is not part of its group yet has a path that comes up for the first time: no write is frozen on it. One that
+ * is to be rebuilt has to be exported by its Disk Node first. */
 static uint64_t patience_ms(const struct ld *ld, const struct member_status *member)
 {
 	if (member->health != MEMBER_HEALTH_ABSENT)
@@ -156,8 +156,8 @@ static uint64_t settle_ms(const struct ld *ld)
 	return ld->stale_reason == STALE_REASON_MEDIUM ? MEMBERS_SETTLE_MEDIUM_MS : MEMBERS_SETTLE_MS;
 }
 
-static int rebuild(const struct place *place, const struct ld *ld, struct arena *arena, struct online_step *step,
-		   struct error *error)
+static int rebuild(const struct place *place, const struct group *group, const struct ld *ld, struct arena *arena,
+		   struct online_step *step, struct error *error)
 {
 	const struct online_view *view = place->view;
 	uint64_t waited_ms = view->now_ms - moments_ld_since(view->moments, ld, view->now_ms);
@@ -170,6 +170,12 @@ static int rebuild(const struct place *place, const struct ld *ld, struct arena 
 		online_look(step, settle_ms(ld) - waited_ms);
 		return 0;
 	}
+	/* A rebuild wipes it, and it may be all that is left: slot.force could still serve it. */
+	if (!has_survivor(place, group))
+		return online_wait(step,
+				   arena_printf(arena, "ld%llu is not rebuilt while no other copy is well",
+						(unsigned long long)ld->id),
+				   error);
 	if (view->rebuilds[place->index] >= MEMBERS_REBUILDS) {
 		online_look(step, MEMBERS_SETTLE_MS);
 		return online_wait(step,
@@ -203,8 +209,8 @@ static uint64_t replace_in_ms(const struct online_view *view, const struct ld *l
 	return left_ms > lease_left_ms ? left_ms : lease_left_ms;
 }
 
-static int step_stale(const struct place *place, const struct ld *ld, struct arena *arena, struct online_step *step,
-		      struct error *error)
+static int step_stale(const struct place *place, const struct group *group, const struct ld *ld, struct arena *arena,
+		      struct online_step *step, struct error *error)
 {
 	const struct online_view *view = place->view;
 	const struct online_disk *disk = online_disk(view, ld->disk);
@@ -212,10 +218,16 @@ static int step_stale(const struct place *place, const struct ld *ld, struct are
 	uint64_t left_ms;
 
 	if (online_is(node, HEALTH_ONLINE) && !disk->gone)
-		return rebuild(place, ld, arena, step, error);
+		return rebuild(place, group, ld, arena, step, error);
 	if (!online_is(node, HEALTH_OFFLINE) && (disk == NULL || !disk->gone))
 		return 0;
 	left_ms = replace_in_ms(view, ld);
+	/* What is replaced goes when it comes back: the same as for a rebuild. */
+	if (left_ms == 0 && !has_survivor(place, group))
+		return online_wait(step,
+				   arena_printf(arena, "ld%llu is not replaced while no other copy is well",
+						(unsigned long long)ld->id),
+				   error);
 	if (left_ms == 0 && step->replace_ld == 0) {
 		step->replace_ld = ld->id;
 		step->replace_slot = place->index;
@@ -228,6 +240,18 @@ static int step_stale(const struct place *place, const struct ld *ld, struct are
 					disk != NULL && disk->gone ? "its disk" : "the agent",
 					node != NULL ? node->name : "?", (unsigned long long)((left_ms + 999) / 1000)),
 			   error);
+}
+
+/* It went with its node: there is nothing to wait for. */
+static int step_lost(const struct place *place, const struct ld *ld, struct arena *arena, struct online_step *step,
+		     struct error *error)
+{
+	if (step->replace_ld == 0) {
+		step->replace_ld = ld->id;
+		step->replace_slot = place->index;
+	}
+	return online_wait(
+		step, arena_printf(arena, "ld%llu is lost: its node was forgotten", (unsigned long long)ld->id), error);
 }
 
 static int step_rebuilding(const struct place *place, const struct ld *ld, struct arena *arena,
@@ -274,7 +298,9 @@ static int come_back(const struct place *place, struct arena *arena, struct onli
 				const struct ld *ld = &leg->groups.items[g].members.items[m];
 
 				if (ld->state == LD_STATE_STALE)
-					rv = step_stale(place, ld, arena, step, error);
+					rv = step_stale(place, &leg->groups.items[g], ld, arena, step, error);
+				else if (ld->state == LD_STATE_FREED)
+					rv = step_lost(place, ld, arena, step, error);
 				else if (ld->state == LD_STATE_REBUILDING)
 					rv = step_rebuilding(place, ld, arena, step, error);
 				if (rv != 0 || step->command != NULL)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/model/names.h"
+#include "src/leader/force.h"
 #include "src/leader/parted.h"
 #include "src/leader/volumes.h"
 
@@ -209,6 +210,22 @@ static bool disks_are_fenced(const struct online_view *view, size_t index)
 	return true;
 }
 
+/* Only a copy that missed writes is there: the operator may want it rather than nothing. */
+static int wait_lost(const struct online_view *view, size_t index, const struct ld *ld, struct arena *arena,
+		     struct online_step *step, struct error *error)
+{
+	const struct online_disk *disk = online_disk(view, ld->disk);
+
+	return online_wait(
+		step,
+		arena_printf(arena,
+			     "slot %zu: ld%llu on node %s, which is offline or lost its disk, is the only copy "
+			     "that missed nothing; what an older one holds: dnvme volume force %s --slot %zu",
+			     index, (unsigned long long)ld->id,
+			     disk != NULL && disk->node != NULL ? disk->node->name : "?", view->volume->name, index),
+		error);
+}
+
 /* Members that are not fenced: given up if their time is over and another one of the group is fenced, else waited
  * for. *ret_fenced: none is left to wait for. */
 static int fence_group(const struct online_view *view, size_t index, const struct group *group, struct arena *arena,
@@ -229,6 +246,9 @@ static int fence_group(const struct online_view *view, size_t index, const struc
 		*ret_fenced = false;
 		if (is_overdue(view, index, ld->disk, step) && any) {
 			if (online_ld_append(lds, ld->id, arena, error) != 0)
+				return error->code;
+		} else if (force_may_help(view, index, group)) {
+			if (wait_lost(view, index, ld, arena, step, error) != 0)
 				return error->code;
 		} else if (online_wait_export(view, ld->disk, index, arena, step, error) != 0) {
 			return error->code;

@@ -303,8 +303,18 @@ static void test_picture_failover(void **state)
 	struct ld lds[] = {
 		{ .id = 1, .disk = 1, .state = LD_STATE_IN_SYNC, .stale_reason = STALE_REASON_MEDIUM },
 		{ .id = 2, .disk = 2, .state = LD_STATE_STALE, .stale_reason = STALE_REASON_NOT_FENCED },
-		{ .id = 4, .disk = 4, .state = LD_STATE_REBUILDING },
+		{ .id = 4, .disk = 4, .state = LD_STATE_FREED, .stale_reason = STALE_REASON_LOST },
 	};
+	struct forced_ld taken = { .ld = 1, .node = "dn1", .reason = STALE_REASON_MEDIUM, .since_ms = 1000 },
+			 given_up = { .ld = 2, .node = "dn2" };
+	const char *off[] = { "dn2" };
+	struct forced forced[] = { { .epoch = 2,
+				     .time_ms = 1700000000000,
+				     .revision = 9,
+				     .by = "me@here",
+				     .taken = { 1, &taken },
+				     .given_up = { 1, &given_up },
+				     .powered_off = { 1, off } } };
 	struct ld gone = { .id = 3, .disk = 3, .state = LD_STATE_STALE };
 	struct leaving_ld leaving = { .ld = &gone };
 	struct group group = { .members = { 3, lds } };
@@ -325,6 +335,7 @@ static void test_picture_failover(void **state)
 				 .controllers = { 3, controllers },
 				 .legs = { 1, &leg },
 				 .leaving = { 1, &leaving },
+				 .forced = { 1, forced },
 				 .stripe_bytes = 65536 };
 	struct volume_status status = { .volume = &volume, .nqn = "nqn.x" };
 
@@ -341,10 +352,14 @@ static void test_picture_failover(void **state)
 		      "      `- group 0  mirror of 3\n"
 		      "         |- ld1  disk d1  in-sync\n"
 		      "         |- ld2  disk d2  stale (not-fenced)\n"
-		      "         `- ld4  disk d4  rebuilding\n"
+		      "         `- ld4  disk d4  freed (lost)\n"
 		      "retired: cn1 held slot 0 in epoch 1 and has to take down what it has\n"
 		      "retired: cn3 has to take down what it has\n"
-		      "leaving: ld3 on disk d3, another one took its place\n");
+		      "leaving: ld3 on disk d3, another one took its place\n"
+		      "served by force: slot 0 from epoch 2 on, at 2023-11-14T22:13:20Z, revision 9, by me@here\n"
+		      "  from ld1 of node dn1, which missed what was written since 1970-01-01T00:00:01Z (medium)\n"
+		      "  instead of ld2 of node dn2\n"
+		      "  node dn2 was said to be off\n");
 }
 
 /* --- sysfs ----------------------------------------------------------------------------------------------- */

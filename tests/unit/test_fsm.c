@@ -40,7 +40,7 @@ static struct outcome cordon(struct rig *rig, const char *name, bool cordoned)
 
 static struct outcome forget(struct rig *rig, const char *name)
 {
-	struct command_node_forget command = { name };
+	struct command_node_forget command = { .name = name };
 
 	return rig_apply(rig, (struct command){ .node_forget = &command });
 }
@@ -185,7 +185,8 @@ static void test_disks(void **state)
 	rig_refused(register_node(&rig, "n1", "10.0.0.1", 4500), ERROR_FAILED_PRECONDITION, "disk d1");
 	outcome = forget(&rig, "n1");
 	rig_refused(outcome, ERROR_FAILED_PRECONDITION, "2 disks");
-	assert_string_equal(outcome.hint, "run: dnvme disk remove d1");
+	assert_string_equal(outcome.hint, "run: dnvme disk remove d1; if the machine never comes back: dnvme node forget n1 "
+					  "--yes");
 
 	/* Ids and ports are not used again at once. */
 	buffer_clear(&rig.changes);
@@ -272,7 +273,7 @@ static void test_disk_ports_wrap(void **state)
 static void test_bad_commands(void **state)
 {
 	struct command_node_cordon cordoned = { .name = "n1", .cordoned = true };
-	struct command_node_forget forgotten = { "n1" };
+	struct command_node_forget forgotten = { .name = "n1" };
 	struct command both = { .node_cordon = &cordoned, .node_forget = &forgotten };
 	static const uint8_t garbage[] = { 0xc1, 0xff, 0x00, 0x17 };
 	uint8_t before[16], after[16];

@@ -56,7 +56,7 @@ static void faults_apply(struct rig *rig)
 	struct command_node_register boot = { .name = "n1", .address = "10.7.7.8", .port = 4420, .version = "2" };
 	struct volume volume = rig_volume(rig, 2);
 	const char *standby = volume.controllers.items[2].node, *holder = volume.slots.items[0].holder;
-	struct ld ld = rig_member(rig, 2, 0, 0, 0);
+	struct ld ld = rig_member(rig, 2, 0, 0, 0), other = rig_member(rig, 2, 0, 0, 1);
 	const char *name = arena_printf(&rig->arena, "ld%" PRIu64, ld.id);
 
 	memset(boot.boot_id, 9, sizeof(boot.boot_id));
@@ -64,12 +64,17 @@ static void faults_apply(struct rig *rig)
 	assert_int_equal(rig_stale(rig, 2, 0, name, STALE_REASON_PATH_LOST).code, 0);
 	assert_int_equal(rig_rebuild(rig, 2, 0, ld.id, true).code, 0);
 	assert_int_equal(rig_in_sync(rig, 2, 0, ld.id).code, 0);
+	assert_int_equal(rig_stale(rig, 2, 0, name, STALE_REASON_PATH_LOST).code, 0);
+	assert_int_equal(rig_force(rig, 2, 0, name).code, 0);
+	rig_slot_serve(rig, 2, 0);
+	assert_int_equal(rig_rebuild(rig, 2, 0, other.id, false).code, 0);
+	assert_int_equal(rig_in_sync(rig, 2, 0, other.id).code, 0);
 	assert_int_equal(rig_slot_move(rig, 2, 0, standby, MOVE_REASON_FAILOVER).code, 0);
 	assert_int_equal(rig_stale(rig, 2, 0, name, STALE_REASON_NOT_FENCED).code, 0);
 	rig_slot_serve(rig, 2, 0);
 	assert_int_equal(rig_replace(rig, 2, 0, ld.id, ld.disk).code, 0);
 	assert_int_equal(rig_free_one(rig, 2, name).code, 0);
-	assert_int_equal(rig_controller_drop(rig, 2, holder, 1).code, 0);
+	assert_int_equal(rig_controller_drop(rig, 2, holder, 2).code, 0);
 	assert_int_equal(rig_controller_add(rig, 2, holder).code, 0);
 	assert_int_equal(rig_controller_retire(rig, 2, holder).code, 0);
 	rig_do(rig, (struct command){ .node_register = &boot });
@@ -85,7 +90,7 @@ static void test_commands(void **state)
 				   .legs = 2,
 				   .spread = SPREAD_RACK };
 	struct command_node_register moved = { .name = "n1", .address = "10.7.7.7", .port = 4420, .version = "2" };
-	struct command_node_forget forget = { "n6" };
+	struct command_node_forget forget = { .name = "n6" };
 	struct command_node_cordon cordon = { .name = "n5", .cordoned = true },
 				   away = { .name = "n6", .cordoned = true };
 	struct command_disk_add disk = { .node = "n5", .path = "/dev/new", .size_bytes = GIB };

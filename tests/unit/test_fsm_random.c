@@ -26,6 +26,7 @@ enum act {
 	ACT_REBUILD,
 	ACT_IN_SYNC,
 	ACT_REPLACE,
+	ACT_FORCE,
 	ACT_FREE,
 	ACT_ADD,
 	ACT_RETIRE,
@@ -117,7 +118,7 @@ static void step_node(struct rig *rig, struct dice *dice)
 	};
 	struct command_node_cordon cordon = { .name = node.name, .cordoned = roll(dice, 4) == 0 };
 	uint64_t boot = roll(dice, 4);
-	struct command_node_forget forget = { node.name };
+	struct command_node_forget forget = { .name = node.name, .dead = roll(dice, 2) };
 
 	memset(node.boot_id, (int)boot, sizeof(node.boot_id));
 	cordon.draining = cordon.cordoned && roll(dice, 2);
@@ -209,7 +210,7 @@ static void step_member(struct rig *rig, struct dice *dice, const struct volume 
 
 	names_id_format("ld", ld->id, name);
 	if (ld->state == LD_STATE_STALE && roll(dice, 3))
-		kind = roll(dice, 2) ? 3 : 6;
+		kind = roll(dice, 5) == 0 ? 8 : roll(dice, 2) ? 3 : 6;
 	if (ld->state == LD_STATE_REBUILDING && roll(dice, 3))
 		kind = 4;
 	if (volume->leaving.count > 0 && roll(dice, 3) == 0)
@@ -229,6 +230,9 @@ static void step_member(struct rig *rig, struct dice *dice, const struct volume 
 		break;
 	case 6:
 		act_count(ACT_REPLACE, rig_replace(rig, volume->id, slot, ld->id, 1 + roll(dice, 16)));
+		break;
+	case 8:
+		act_count(ACT_FORCE, rig_force(rig, volume->id, slot, name));
 		break;
 	default:
 		if (volume->leaving.count > 0) {

@@ -344,6 +344,17 @@ struct outcome rig_replace(struct rig *rig, uint64_t id, uint64_t slot, uint64_t
 	return rig_apply(rig, (struct command){ .ld_replace = &replace });
 }
 
+struct outcome rig_force(struct rig *rig, uint64_t id, uint64_t slot, const char *ld)
+{
+	static const char *off[] = { "n2" };
+	const char *names[] = { ld };
+	struct command_slot_force force = {
+		id, slot, epoch_of(rig, id, slot), rig_volume(rig, id).revision, { 1, names }, "root@ops", { 1, off }
+	};
+
+	return rig_apply(rig, (struct command){ .slot_force = &force });
+}
+
 struct outcome rig_controller_add(struct rig *rig, uint64_t id, const char *node)
 {
 	struct command_controller_add add = { id, node };

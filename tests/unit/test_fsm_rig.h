@@ -83,6 +83,7 @@ struct outcome rig_stale(struct rig *rig, uint64_t volume, uint64_t slot, const 
 struct outcome rig_rebuild(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, bool resync);
 struct outcome rig_in_sync(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld);
 struct outcome rig_replace(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, uint64_t disk);
+struct outcome rig_force(struct rig *rig, uint64_t volume, uint64_t slot, const char *ld);
 struct outcome rig_controller_add(struct rig *rig, uint64_t volume, const char *node);
 struct outcome rig_controller_retire(struct rig *rig, uint64_t volume, const char *node);
 struct outcome rig_controller_drop(struct rig *rig, uint64_t volume, const char *node, uint64_t epoch);

@@ -275,7 +275,7 @@ static void test_controllers(void **state)
 	struct command_node_register storage = {
 		.name = "n6", .address = "10.0.0.6", .port = 4420, .storage_only = true
 	};
-	struct command_node_forget forget = { "n5" };
+	struct command_node_forget forget = { .name = "n5" };
 	struct outcome outcome;
 	char name[8];
 	struct rig rig;

@@ -614,7 +614,7 @@ static void test_node_moves(void **state)
 	assert_int_equal(rig_volume(&rig, a).revision, revision);
 	rig_check(&rig);
 
-	struct command_node_forget forget = { "n1" };
+	struct command_node_forget forget = { .name = "n1" };
 	struct command_disk_remove remove = { 1 };
 	rig_refused(rig_apply(&rig, (struct command){ .node_forget = &forget }), ERROR_FAILED_PRECONDITION, "1 disks");
 	rig_refused(rig_apply(&rig, (struct command){ .disk_remove = &remove }), ERROR_FAILED_PRECONDITION, "1 LDs");

@@ -41,10 +41,11 @@ static void test_path_lost(void **state)
 	rig_wait(&rig, 1);
 	expect_stale(&rig, "ld1", STALE_REASON_PATH_LOST);
 	/* One that is not assembled yet is being connected to: that may take longer. */
-	rig_member(&rig, C1, (struct member_status){ .ld = 1,
-						     .health = MEMBER_HEALTH_ABSENT,
-						     .path_lost = true,
-						     .path_lost_ms = 2 * MEMBERS_PATH_LOST_MS });
+	rig_member(&rig, C1,
+		   (struct member_status){ .ld = 1,
+					   .health = MEMBER_HEALTH_ABSENT,
+					   .path_lost = true,
+					   .path_lost_ms = 2 * MEMBERS_PATH_LOST_MS });
 	rig_expect_wait(&rig, members_step, NULL);
 	assert_int_equal(rig.step.look_again_ms, MEMBERS_CONNECT_MS + 1 - 2 * MEMBERS_PATH_LOST_MS);
 	rig_wait(&rig, MEMBERS_CONNECT_MS);
@@ -202,6 +203,10 @@ static void test_rebuild(void **state)
 	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds 4 others");
 	rig.view.rebuilds[0] = MEMBERS_REBUILDS - 1;
 	expect_rebuild(&rig, 1);
+	/* Not while the other copy is in doubt: this one may be what is left. */
+	rig_member(&rig, C1, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
+	rig_expect_wait(&rig, members_step, "ld1 is not rebuilt while no other copy is well");
+	rig_members(&rig, C1, NULL, 0);
 	/* Not while the slot moves, the node is in doubt, its disk is gone, or it cannot export. */
 	rig.slots[0].phase = SLOT_PHASE_EXPORTING;
 	rig_expect_wait(&rig, members_step, NULL);
@@ -339,6 +344,11 @@ static void test_replace(void **state)
 	rig_expect_wait(&rig, members_step, "ld1");
 	assert_int_equal(rig.step.replace_ld, 1);
 	assert_int_equal(rig.step.replace_slot, 0);
+	/* It may be what is left. */
+	rig_member(&rig, C1, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
+	rig_expect_wait(&rig, members_step, "ld1 is not replaced while no other copy is well");
+	assert_int_equal(rig.step.replace_ld, 0);
+	rig_members(&rig, C1, NULL, 0);
 	/* A new leader gives everybody a lease to come back. */
 	rig.view.leader_since_ms = rig.view.now_ms;
 	rig_take(&rig, members_step);
@@ -400,6 +410,25 @@ static void test_leaving(void **state)
 	rig_close(&rig);
 }
 
+/* Its node was forgotten: another disk is looked for at once, but only while the slot serves. */
+static void test_lost(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.lds[0].state = LD_STATE_FREED;
+	rig.lds[0].stale_reason = STALE_REASON_LOST;
+	rig.lds[0].disk = 99; /* which is not there any more */
+	rig_expect_wait(&rig, members_step, "ld1 is lost: its node was forgotten");
+	assert_int_equal(rig.step.replace_ld, 1);
+	assert_int_equal(rig.step.replace_slot, 0);
+	rig.slots[0].phase = SLOT_PHASE_EXPORTING;
+	rig_take(&rig, members_step);
+	assert_int_equal(rig.step.replace_ld, 0);
+	rig_close(&rig);
+}
+
 static void test_failing_allocations(void **state)
 {
 	bool failed = true;
@@ -423,12 +452,19 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_path_lost),    cmocka_unit_test(test_node_offline),
-		cmocka_unit_test(test_one_is_back),  cmocka_unit_test(test_medium),
-		cmocka_unit_test(test_rebuild_lost), cmocka_unit_test(test_rebuild),
-		cmocka_unit_test(test_in_sync),	     cmocka_unit_test(test_in_sync_needs_its_export),
-		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_replace),
-		cmocka_unit_test(test_leaving),	     cmocka_unit_test(test_failing_allocations),
+		cmocka_unit_test(test_path_lost),
+		cmocka_unit_test(test_node_offline),
+		cmocka_unit_test(test_one_is_back),
+		cmocka_unit_test(test_medium),
+		cmocka_unit_test(test_rebuild_lost),
+		cmocka_unit_test(test_rebuild),
+		cmocka_unit_test(test_in_sync),
+		cmocka_unit_test(test_in_sync_needs_its_export),
+		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_failing_allocations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,3 +165,80 @@ def all_copies_back(rig):
     rig.boot(*nodes)
     witness.progress(witnesses, 20, 60)
     finish(rig, witnesses, stall_limit_ms=60000)
+
+
+def late_witness(rig, volume, device):
+    """What it writes is on one copy alone. It is read by nobody: it may be lost."""
+    late = [witness.Witness(rig, volume, device, options="--threads 2 --read-percent 0 --region 4096:4096", tag="-late")]
+    witness.start(late)
+    return late
+
+
+def serve_by_force(rig, early, late, old, good, good_node):
+    """The copy `good` is away, `old` missed what `late` wrote: the volume waits, says what is left, and is served from that."""
+    volume = early[0].volume
+    rig.wait("it says what is left", 60, lambda: None if "dnvme volume force" in rig.status(volume).get("waits_for", "")
+             else rig.status(volume).get("waits_for", "nothing"))
+    before = witness.totals(late)
+    last(rig, 8)
+    must(witness.totals(late) == before, "writes went on without a copy in sync")
+    states = {ld["id"]: ld["state"] for _, _, ld, _, _ in rig.members(volume)}
+    must(states == {old: "stale", good: "in-sync"}, f"nobody decided anything, and the members are {states}")
+    text = rig.cli("volume", "force", volume)
+    rig.say("the plan:\n" + text)
+    must(f"> {old} " in text and "every write since" in text and good_node in text, "the plan does not say what is lost")
+    plan = rig.ask("volume", "force", volume)
+    rig.cli("volume", "force", volume, "--slot", "0", "--revision", str(plan["revision"]), "--yes-i-may-lose-data",
+            "--powered-off", good_node, timeout=150)
+    rig.say("served by force")
+    forced = rig.status(volume)["volume"]["forced"][0]
+    must([one["ld"] for one in forced["taken"]] == [old] and [one["ld"] for one in forced["given_up"]] == [good],
+         f"what is remembered is {forced}")
+    witness.progress(late, 20, 60)
+    results = witness.stop(late)
+    must(results[0]["errors"] == 0, f"writes failed: {results[0]}")
+    late[0].abandon()
+    rig.witnesses.remove(late[0])
+    missing = witness.lost(early)
+    must(not missing, f"what the old copy held is not there: {missing}")
+    rig.boot(good_node)
+    rig.await_healthy(90, [volume])
+    witness.start(early)
+    witness.progress(early, 20)
+    finish(rig, early)
+
+
+@scenario("force")
+def force(rig):
+    """The only copy in sync is gone for good, one that missed writes is there. The volume waits, and says so; served by force
+    it has what the old copy holds, goes on, and the lost copy comes back by a rebuild."""
+    early = serve(rig, many(1, **MIRRORED), "--threads 2 --region 0:4096")
+    volume, device = early[0].volume, early[0].device
+    (_, _, old, _, old_node), (_, _, good, _, good_node) = rig.members(volume)
+    witness.stop(early)
+    rig.kill(old_node)
+    await_not_in_sync(rig, [volume], [old_node])
+    late = late_witness(rig, volume, device)
+    witness.progress(late, 50)
+    rig.kill(good_node)
+    rig.boot(old_node)
+    serve_by_force(rig, early, late, old["id"], good["id"], good_node)
+
+
+@scenario("force_failed")
+def force_failed(rig):
+    """The same with a copy that its group dropped because its disk returned an error."""
+    early = serve(rig, many(1, **MIRRORED), "--threads 2 --region 0:4096")
+    volume, device = early[0].volume, early[0].device
+    (_, _, old, _, old_node), (_, _, good, _, good_node) = rig.members(volume)
+    witness.stop(early)
+    path = next(disk["path"] for disk in rig.status(volume)["disks"] if disk["node"] == old_node)
+    late = late_witness(rig, volume, device)
+    fail_requests(rig, old_node, path, 5)
+    await_not_in_sync(rig, [volume], [old_node])
+    # Before a rebuild of it begins, which would make it no copy at all.
+    rig.kill(good_node)
+    fail_no_more(rig, old_node, path)
+    state = next(ld for _, _, ld, _, node in rig.members(volume) if node == old_node)
+    must(state["stale_reason"] == "medium", f"it was given up for another reason: {state}")
+    serve_by_force(rig, early, late, old["id"], good["id"], good_node)
