@@ -201,32 +201,87 @@ static bool disks_are_fenced(const struct online_view *view, size_t index)
 	return true;
 }
 
-/* Members that are not fenced: given up if their time is over and another one of the group is fenced, else waited
- * for. *ret_fenced: none is left to wait for. */
+static bool is_in_sync(const struct ld *ld)
+{
+	return ld->state == LD_STATE_IN_SYNC;
+}
+
+/* Whether a member holds every write that was acknowledged, whatever the old holder could not tell any more. One that
+ * returned an error may have been dropped by its group at once; a group of one drops nothing. */
+static bool is_sound(const struct online_view *view, size_t index, const struct group *group, const struct ld *ld)
+{
+	return is_in_sync(ld) && online_export_confirmed(view, ld->disk, index, true) &&
+	       (group->members.count == 1 || !online_returned_errors(view, ld, index));
+}
+
+static const char *node_name(const struct online_view *view, const struct ld *ld)
+{
+	const struct online_disk *disk = online_disk(view, ld->disk);
+
+	return disk != NULL && disk->node != NULL ? disk->node->name : "?";
+}
+
+/* A member that returned errors, and no sound one: who could help. */
+static int wait_sound(const struct online_view *view, size_t index, const struct group *group, const struct ld *bad,
+		      struct arena *arena, struct online_step *step, struct error *error)
+{
+	const struct ld *missing = NULL;
+	const char *text;
+
+	for (size_t m = 0; m < group->members.count && missing == NULL; m++) {
+		const struct ld *ld = &group->members.items[m];
+
+		if (is_in_sync(ld) && !online_export_confirmed(view, ld->disk, index, true))
+			missing = ld;
+	}
+	if (missing != NULL && !is_overdue(view, index, missing->disk, step))
+		return online_wait_export(view, missing->disk, index, arena, step, error);
+	text = missing != NULL
+		       ? arena_printf(
+				 arena,
+				 "slot %zu: ld%llu on d%llu of node %s returned I/O errors, so it may lack what was "
+				 "written last; bring node %s with ld%llu back, or use what is there by force",
+				 index, (unsigned long long)bad->id, (unsigned long long)bad->disk,
+				 node_name(view, bad), node_name(view, missing), (unsigned long long)missing->id)
+		       : arena_printf(
+				 arena,
+				 "slot %zu: ld%llu on d%llu of node %s returned I/O errors, so it may lack what was "
+				 "written last, and no other copy is sure to have it; use what is there by force",
+				 index, (unsigned long long)bad->id, (unsigned long long)bad->disk,
+				 node_name(view, bad));
+	return online_wait(step, text, error);
+}
+
+struct given_up {
+	struct string_list unfenced, medium;
+};
+
+/* Members that are not fenced: given up if their time is over and a sound one of the group is fenced, else waited for.
+ * Those that are fenced and returned errors are given up at once then. *ret_fenced: none is left to wait for. */
 static int fence_group(const struct online_view *view, size_t index, const struct group *group, struct arena *arena,
-		       struct string_list *lds, struct online_step *step, bool *ret_fenced, struct error *error)
+		       struct given_up *lds, struct online_step *step, bool *ret_fenced, struct error *error)
 {
 	bool any = false;
+	int rv = 0;
 
-	for (size_t m = 0; m < group->members.count; m++) {
+	for (size_t m = 0; m < group->members.count; m++)
+		any = any || is_sound(view, index, group, &group->members.items[m]);
+	for (size_t m = 0; m < group->members.count && rv == 0; m++) {
 		const struct ld *ld = &group->members.items[m];
+		bool fenced = online_export_confirmed(view, ld->disk, index, true);
 
-		any = any || (ld->state == LD_STATE_IN_SYNC && online_export_confirmed(view, ld->disk, index, true));
-	}
-	for (size_t m = 0; m < group->members.count; m++) {
-		const struct ld *ld = &group->members.items[m];
-
-		if (ld->state != LD_STATE_IN_SYNC || online_export_confirmed(view, ld->disk, index, true))
+		if (!is_in_sync(ld) || is_sound(view, index, group, ld))
 			continue;
 		*ret_fenced = false;
-		if (is_overdue(view, index, ld->disk, step) && any) {
-			if (online_ld_append(lds, ld->id, arena, error) != 0)
-				return error->code;
-		} else if (online_wait_export(view, ld->disk, index, arena, step, error) != 0) {
-			return error->code;
-		}
+		if (fenced)
+			rv = any ? online_ld_append(&lds->medium, ld->id, arena, error)
+				 : wait_sound(view, index, group, ld, arena, step, error);
+		else if (is_overdue(view, index, ld->disk, step) && any)
+			rv = online_ld_append(&lds->unfenced, ld->id, arena, error);
+		else
+			rv = online_wait_export(view, ld->disk, index, arena, step, error);
 	}
-	return 0;
+	return rv;
 }
 
 static int wait_consumer(const struct online_view *view, const char *id, const struct online_node *holder,
@@ -312,12 +367,28 @@ static int advance(const struct online_view *view, size_t index, enum slot_phase
 	return 0;
 }
 
+static int give_up(const struct online_view *view, size_t index, enum stale_reason reason,
+		   const struct string_list *lds, struct arena *arena, struct online_step *step, struct error *error)
+{
+	struct command_lds_stale *stale;
+
+	step->command = online_command(arena, sizeof(*stale), &stale, error);
+	if (step->command == NULL)
+		return error->code;
+	*stale = (struct command_lds_stale){ .volume = view->volume->id,
+					     .slot = index,
+					     .epoch = view->volume->slots.items[index].epoch,
+					     .reason = reason,
+					     .lds = *lds };
+	step->command->lds_stale = stale;
+	return 0;
+}
+
 static int step_fencing(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
 			struct error *error)
 {
 	const struct volume *volume = view->volume;
-	struct command_lds_stale *stale;
-	struct string_list lds = { 0 };
+	struct given_up lds = { 0 };
 	bool fenced = true;
 
 	for (size_t l = 0; l < volume->legs.count; l++) {
@@ -327,18 +398,10 @@ static int step_fencing(const struct online_view *view, size_t index, struct are
 				return error->code;
 		}
 	}
-	if (lds.count > 0) {
-		step->command = online_command(arena, sizeof(*stale), &stale, error);
-		if (step->command == NULL)
-			return error->code;
-		*stale = (struct command_lds_stale){ .volume = volume->id,
-						     .slot = index,
-						     .epoch = volume->slots.items[index].epoch,
-						     .reason = STALE_REASON_NOT_FENCED,
-						     .lds = lds };
-		step->command->lds_stale = stale;
-		return 0;
-	}
+	if (lds.medium.count > 0)
+		return give_up(view, index, STALE_REASON_MEDIUM, &lds.medium, arena, step, error);
+	if (lds.unfenced.count > 0)
+		return give_up(view, index, STALE_REASON_NOT_FENCED, &lds.unfenced, arena, step, error);
 	for (size_t other = 0; other < volume->slots.count; other++) {
 		if (other != index && fence_other(view, index, other, arena, step, &fenced, error) != 0)
 			return error->code;
@@ -419,6 +482,43 @@ static int may_serve(const struct online_view *view, size_t index, struct arena 
 	return 0;
 }
 
+/* Whether each member that counts came into its group as such. Which ones an earlier group dropped unseen, their
+ * superblocks know, and the holder says with its confirmation: they are given up first (members.h). */
+static int members_are_whole(const struct online_view *view, size_t index, struct arena *arena,
+			     struct online_step *step, bool *ret_whole, struct error *error)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	const struct reported_health *health = online_health(view, slot->holder);
+
+	*ret_whole = true;
+	for (size_t l = 0; l < view->volume->legs.count; l++) {
+		const struct leg *leg = &view->volume->legs.items[l];
+
+		for (size_t i = 0; leg->slot == index && i < leg->groups.count * LIMIT_COPIES; i++) {
+			const struct ld_list *members = &leg->groups.items[i / LIMIT_COPIES].members;
+			const struct member_status *member;
+			const struct ld *ld;
+
+			if (i % LIMIT_COPIES >= members->count)
+				continue;
+			ld = &members->items[i % LIMIT_COPIES];
+			member = reported_member(health, ld->id, slot->epoch, NULL);
+			if (!is_in_sync(ld) || (member != NULL && member->health == MEMBER_HEALTH_IN_SYNC &&
+						health->revision >= view->volume->revision))
+				continue;
+			*ret_whole = false;
+			return online_wait(
+				step,
+				arena_printf(arena, "slot %zu: ld%llu is %s in the group at node %s", index,
+					     (unsigned long long)ld->id,
+					     member != NULL ? ENUM_NAME(member_health, member->health) : "not told of",
+					     slot->holder),
+				error);
+		}
+	}
+	return 0;
+}
+
 static int step_holder(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
 		       struct error *error)
 {
@@ -432,7 +532,9 @@ static int step_holder(const struct online_view *view, size_t index, struct aren
 			return error->code;
 		return may ? advance(view, index, SLOT_PHASE_SERVING, arena, step, error) : 0;
 	}
-	if (may_serve(view, index, arena, step, &may, error) != 0)
+	if (members_are_whole(view, index, arena, step, &may, error) != 0)
+		return error->code;
+	if (may && may_serve(view, index, arena, step, &may, error) != 0)
 		return error->code;
 	return may ? advance(view, index, SLOT_PHASE_EXPORTING, arena, step, error) : 0;
 }

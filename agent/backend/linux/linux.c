@@ -23,6 +23,8 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 		code = fabrics_observe(arena, &observed, error);
 	if (code == 0)
 		code = disks_observe(this->signatures, arena, &observed, error);
+	if (code == 0)
+		code = trace_observe(this, arena, &observed, error);
 	if (code != 0)
 		return error_prefix(error, "cannot observe the kernel");
 	*ret_observed = observed;
@@ -40,6 +42,7 @@ static void linux_close(struct kernel *kernel)
 	reject_close(this);
 	pthread_mutex_destroy(&this->rejects_lock);
 	gate_free(this->gate);
+	trace_free(this->trace);
 	pthread_mutex_destroy(&this->hosts_lock);
 	free(this);
 }
@@ -80,6 +83,7 @@ static const struct kernel_operations linux_operations = {
 	.gate_shut = gate_shut,
 	.gate_admit = gate_admit,
 	.gate_read = gate_read,
+	.errors_forget = trace_forget,
 	.close = linux_close,
 };
 
@@ -115,11 +119,13 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	if (this != NULL) {
 		this->signatures = signatures_make(signatures_read);
 		this->gate = gate_make();
+		this->trace = trace_make();
 	}
-	if (this == NULL || this->signatures == NULL || this->gate == NULL) {
+	if (this == NULL || this->signatures == NULL || this->gate == NULL || this->trace == NULL) {
 		if (this != NULL) {
 			signatures_free(this->signatures);
 			gate_free(this->gate);
+			trace_free(this->trace);
 		}
 		free(this);
 		dm_close();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The state of imports as sysfs tells it: cheap enough to be looked at several times a second. */
+/* The state of imports as sysfs tells it, and whether there are new I/O errors: cheap enough to be looked at several
+ * times a second. */
 #include "agent/backend/linux/linux.h"
 
 #include <string.h>
@@ -17,7 +18,6 @@ uint64_t watch_digest(struct kernel *kernel)
 	const char *ana;
 	XXH64_hash_t digest = 0;
 
-	(void)kernel;
 	if (directory_list(&arena, SYS_NVME, &names, NULL) != 0)
 		names.count = 0;
 	for (size_t i = 0; i < names.count; i++) {
@@ -32,5 +32,5 @@ uint64_t watch_digest(struct kernel *kernel)
 			digest = XXH64(ana, strlen(ana), digest);
 	}
 	arena_free(&arena);
-	return dm_digest(digest);
+	return trace_digest((struct linux_kernel *)kernel, dm_digest(digest));
 }
