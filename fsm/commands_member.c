@@ -76,6 +76,7 @@ static int member_stale(struct transition *transition, const struct command_lds_
 				 ld->id, subject->volume.id);
 	ld->state = LD_STATE_STALE;
 	ld->stale_reason = command->reason;
+	ld->doubtful = false;
 	volume_ld_since_set(ld, transition->time_ms);
 	ld->resync = resync;
 	*changed = true;

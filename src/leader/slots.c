@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/model/names.h"
+#include "src/leader/fenced.h"
 #include "src/leader/parted.h"
 #include "src/leader/volumes.h"
 
@@ -168,20 +169,6 @@ static int drain(const struct online_view *view, size_t index, struct arena *are
 /* --- FENCING
  * ---------------------------------------------------------------------------------------------------------- */
 
-/* Whether an LD's Disk Node did not confirm a fence and is not waited for any more. */
-static bool is_overdue(const struct online_view *view, size_t index, uint64_t disk, struct online_step *step)
-{
-	const struct online_disk *found = online_disk(view, disk);
-	uint64_t since_ms = moments_slot_since(view->moments, &view->volume->slots.items[index], index, view->now_ms);
-	uint64_t waited_ms = view->now_ms - since_ms;
-
-	if (found == NULL || online_is(found->node, HEALTH_OFFLINE) || waited_ms >= LIMIT_FENCE_DEADLINE_MS)
-		return true;
-	if (step != NULL)
-		online_look(step, LIMIT_FENCE_DEADLINE_MS - waited_ms);
-	return false;
-}
-
 /* Whether every disk with a member of the slot that is in sync is fenced. */
 static bool disks_are_fenced(const struct online_view *view, size_t index)
 {
@@ -199,89 +186,6 @@ static bool disks_are_fenced(const struct online_view *view, size_t index)
 		}
 	}
 	return true;
-}
-
-static bool is_in_sync(const struct ld *ld)
-{
-	return ld->state == LD_STATE_IN_SYNC;
-}
-
-/* Whether a member holds every write that was acknowledged, whatever the old holder could not tell any more. One that
- * returned an error may have been dropped by its group at once; a group of one drops nothing. */
-static bool is_sound(const struct online_view *view, size_t index, const struct group *group, const struct ld *ld)
-{
-	return is_in_sync(ld) && online_export_confirmed(view, ld->disk, index, true) &&
-	       (group->members.count == 1 || !online_returned_errors(view, ld, index));
-}
-
-static const char *node_name(const struct online_view *view, const struct ld *ld)
-{
-	const struct online_disk *disk = online_disk(view, ld->disk);
-
-	return disk != NULL && disk->node != NULL ? disk->node->name : "?";
-}
-
-/* A member that returned errors, and no sound one: who could help. */
-static int wait_sound(const struct online_view *view, size_t index, const struct group *group, const struct ld *bad,
-		      struct arena *arena, struct online_step *step, struct error *error)
-{
-	const struct ld *missing = NULL;
-	const char *text;
-
-	for (size_t m = 0; m < group->members.count && missing == NULL; m++) {
-		const struct ld *ld = &group->members.items[m];
-
-		if (is_in_sync(ld) && !online_export_confirmed(view, ld->disk, index, true))
-			missing = ld;
-	}
-	if (missing != NULL && !is_overdue(view, index, missing->disk, step))
-		return online_wait_export(view, missing->disk, index, arena, step, error);
-	text = missing != NULL
-		       ? arena_printf(
-				 arena,
-				 "slot %zu: ld%llu on d%llu of node %s returned I/O errors, so it may lack what was "
-				 "written last; bring node %s with ld%llu back, or use what is there by force",
-				 index, (unsigned long long)bad->id, (unsigned long long)bad->disk,
-				 node_name(view, bad), node_name(view, missing), (unsigned long long)missing->id)
-		       : arena_printf(
-				 arena,
-				 "slot %zu: ld%llu on d%llu of node %s returned I/O errors, so it may lack what was "
-				 "written last, and no other copy is sure to have it; use what is there by force",
-				 index, (unsigned long long)bad->id, (unsigned long long)bad->disk,
-				 node_name(view, bad));
-	return online_wait(step, text, error);
-}
-
-struct given_up {
-	struct string_list unfenced, medium;
-};
-
-/* Members that are not fenced: given up if their time is over and a sound one of the group is fenced, else waited for.
- * Those that are fenced and returned errors are given up at once then. *ret_fenced: none is left to wait for. */
-static int fence_group(const struct online_view *view, size_t index, const struct group *group, struct arena *arena,
-		       struct given_up *lds, struct online_step *step, bool *ret_fenced, struct error *error)
-{
-	bool any = false;
-	int rv = 0;
-
-	for (size_t m = 0; m < group->members.count; m++)
-		any = any || is_sound(view, index, group, &group->members.items[m]);
-	for (size_t m = 0; m < group->members.count && rv == 0; m++) {
-		const struct ld *ld = &group->members.items[m];
-		bool fenced = online_export_confirmed(view, ld->disk, index, true);
-
-		if (!is_in_sync(ld) || is_sound(view, index, group, ld))
-			continue;
-		*ret_fenced = false;
-		if (fenced)
-			rv = any ? online_ld_append(&lds->medium, ld->id, arena, error)
-				 : wait_sound(view, index, group, ld, arena, step, error);
-		else if (is_overdue(view, index, ld->disk, step) && any)
-			rv = online_ld_append(&lds->unfenced, ld->id, arena, error);
-		else
-			rv = online_wait_export(view, ld->disk, index, arena, step, error);
-	}
-	return rv;
 }
 
 static int wait_consumer(const struct online_view *view, const char *id, const struct online_node *holder,
@@ -367,41 +271,16 @@ static int advance(const struct online_view *view, size_t index, enum slot_phase
 	return 0;
 }
 
-static int give_up(const struct online_view *view, size_t index, enum stale_reason reason,
-		   const struct string_list *lds, struct arena *arena, struct online_step *step, struct error *error)
-{
-	struct command_lds_stale *stale;
-
-	step->command = online_command(arena, sizeof(*stale), &stale, error);
-	if (step->command == NULL)
-		return error->code;
-	*stale = (struct command_lds_stale){ .volume = view->volume->id,
-					     .slot = index,
-					     .epoch = view->volume->slots.items[index].epoch,
-					     .reason = reason,
-					     .lds = *lds };
-	step->command->lds_stale = stale;
-	return 0;
-}
-
 static int step_fencing(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
 			struct error *error)
 {
 	const struct volume *volume = view->volume;
-	struct given_up lds = { 0 };
 	bool fenced = true;
 
-	for (size_t l = 0; l < volume->legs.count; l++) {
-		for (size_t g = 0; volume->legs.items[l].slot == index && g < volume->legs.items[l].groups.count; g++) {
-			if (fence_group(view, index, &volume->legs.items[l].groups.items[g], arena, &lds, step, &fenced,
-					error) != 0)
-				return error->code;
-		}
-	}
-	if (lds.medium.count > 0)
-		return give_up(view, index, STALE_REASON_MEDIUM, &lds.medium, arena, step, error);
-	if (lds.unfenced.count > 0)
-		return give_up(view, index, STALE_REASON_NOT_FENCED, &lds.unfenced, arena, step, error);
+	if (fenced_step(view, index, arena, step, &fenced, error) != 0)
+		return error->code;
+	if (step->command != NULL)
+		return 0;
 	for (size_t other = 0; other < volume->slots.count; other++) {
 		if (other != index && fence_other(view, index, other, arena, step, &fenced, error) != 0)
 			return error->code;
@@ -503,8 +382,9 @@ static int members_are_whole(const struct online_view *view, size_t index, struc
 				continue;
 			ld = &members->items[i % LIMIT_COPIES];
 			member = reported_member(health, ld->id, slot->epoch, NULL);
-			if (!is_in_sync(ld) || (member != NULL && member->health == MEMBER_HEALTH_IN_SYNC &&
-						health->revision >= view->volume->revision))
+			if (ld->state != LD_STATE_IN_SYNC ||
+			    (member != NULL && member->health == MEMBER_HEALTH_IN_SYNC &&
+			     health->revision >= view->volume->revision))
 				continue;
 			*ret_whole = false;
 			return online_wait(

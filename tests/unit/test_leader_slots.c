@@ -472,6 +472,21 @@ static void test_fencing_after_errors(void **state)
 	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
 	rig_errors(&rig, N2, "d2.v7.s0", 2);
 	rig_expect_wait(&rig, slots_step, "ld2 on d2 of node n2 returned I/O errors");
+	rig.lds[0].state = LD_STATE_IN_SYNC;
+	/* One that lost what its cache held is better than one that returned errors, and worse than any other. */
+	rig_errors(&rig, N2, "d2.v7.s0", 0);
+	rig.lds[1].doubtful = true;
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_PENDING);
+	rig_expect_wait(&rig, slots_step, "export d1.v7.s0: node n1 says pending");
+	rig_offline(&rig, N1);
+	rig_expect_wait(&rig, slots_step, "export d1.v7.s0: node n1 is offline");
+	rig.nodes[N1].health = HEALTH_ONLINE;
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED);
+	expect_stale_for(&rig, "ld2", STALE_REASON_REBOOTED);
+	rig.lds[0].state = LD_STATE_STALE;
+	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	rig_errors(&rig, N2, "d2.v7.s0", 2);
 	/* A group of one drops nothing. */
 	rig.groups[0].members = (struct ld_list){ 1, &rig.lds[1] };
 	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
