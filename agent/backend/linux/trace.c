@@ -33,7 +33,7 @@
 struct trace {
 	pthread_mutex_t lock;
 	struct tracelog log;
-	char totals[128]; /* how many lines there were when `log` was read; "" none */
+	uint64_t written; /* how many lines had been written when `log` was read; UINT64_MAX: it was not */
 	uint64_t major;	  /* of device-mapper; 0: not known yet */
 	bool told;	  /* that this kernel cannot */
 };
@@ -42,8 +42,10 @@ struct trace *trace_make(void)
 {
 	struct trace *trace = calloc(1, sizeof(*trace));
 
-	if (trace != NULL)
-		pthread_mutex_init(&trace->lock, NULL);
+	if (trace == NULL)
+		return NULL;
+	pthread_mutex_init(&trace->lock, NULL);
+	trace->written = UINT64_MAX;
 	return trace;
 }
 
@@ -175,12 +177,12 @@ static int filter_make(const struct trace *this, const struct tracelog *log, cha
 }
 
 /* The ring with its event, as we left it, or made anew. `lds`: some LDs are there, whose errors were not recorded if it
- * has to be made. */
+ * has to be made. The event comes last: whoever is interrupted begins again. */
 static int ready(struct trace *this, bool lds, struct error *error)
 {
 	static const struct tracelog nothing;
 	char filter[FILTER_MAX], base[BASE_MAX], clock[256];
-	bool missed = false;
+	bool has_clock, has_filter;
 	int code;
 
 	if (this->major == 0)
@@ -190,35 +192,32 @@ static int ready(struct trace *this, bool lds, struct error *error)
 		code = filter_make(this, &nothing, base, sizeof(base), error);
 	if (code != 0)
 		return code;
-	if (!file_read(clock, sizeof(clock), INSTANCE "/trace_clock") || strstr(clock, "[boot]") == NULL) {
-		missed = true;
-		/* Kernels that can read only while they do not record: not these two. */
-		set("options/pause-on-trace", "0", NULL);
+	has_clock = file_read(clock, sizeof(clock), INSTANCE "/trace_clock") && strstr(clock, "[boot]") != NULL;
+	has_filter = file_read(filter, sizeof(filter), EVENT "/filter") && strncmp(filter, base, strlen(base)) == 0;
+	if (has_clock && has_filter && is_on(EVENT "/enable") && is_on(INSTANCE "/tracing_on"))
+		return 0;
+	if (lds)
+		log_warning("I/O errors of LDs were not recorded until now", "instance=%s", INSTANCE);
+	this->written = UINT64_MAX;
+	code = file_write("0", error, EVENT "/enable");
+	if (code == 0 && !has_clock) {
 		code = set("trace_clock", "boot", error);
 		if (code == 0)
 			code = set("buffer_size_kb", RING_KIB, error);
 		if (code == 0)
 			code = set("options/markers", "1", error);
+		/* Kernels that do not record while they are read, unless told to. */
+		set("options/pause-on-trace", "0", NULL);
 	}
-	if (code == 0 &&
-	    (!file_read(filter, sizeof(filter), EVENT "/filter") || strncmp(filter, base, strlen(base)) != 0)) {
-		missed = true;
-		code = file_write(base, error, EVENT "/filter");
-	}
-	if (code == 0 && !is_on(EVENT "/enable")) {
-		missed = true;
-		code = file_write("1", error, EVENT "/enable");
-	}
-	if (code == 0 && !is_on(INSTANCE "/tracing_on")) {
-		missed = true;
+	if (code == 0)
 		code = set("tracing_on", "1", error);
-	}
-	if (code == 0 && missed && lds) {
-		log_warning("I/O errors of LDs were not recorded until now", "instance=%s", INSTANCE);
-		this->totals[0] = '\0';
+	if (code == 0 && lds)
 		code = mark_missed(this, error);
-	}
-	return code;
+	if (code == 0)
+		code = file_write(base, error, EVENT "/filter");
+	if (code == 0)
+		code = file_write("1", error, EVENT "/enable");
+	return code == 0 && lds ? mark_missed(this, error) : code;
 }
 
 static void tell_blind(struct trace *this, const struct error *error)
@@ -241,11 +240,18 @@ static uint64_t stats_number(const char *line, const char *name)
 	return strncmp(line, name, length) == 0 ? strtoull(line + length, NULL, 10) : 0;
 }
 
-/* Since when all lines of every processor are there, and how many found no room. */
-static int losses_read(uint64_t *ret_before_us, uint64_t *ret_dropped, struct error *error)
+struct stats {
+	uint64_t written;   /* lines, whatever became of them */
+	uint64_t before_us; /* lines of before this moment were lost */
+	uint64_t dropped;   /* lines that found no room */
+};
+
+/* Of all processors. Much cheaper than to open the ring, for which the kernel waits. */
+static int stats_read(struct stats *ret_stats, struct error *error)
 {
 	struct arena arena = ARENA_INIT;
 	struct string_list processors;
+	struct stats stats = { 0 };
 	char path[PATH_MAX], line[128];
 	int code = directory_list(&arena, INSTANCE "/per_cpu", &processors, error);
 
@@ -263,55 +269,58 @@ static int losses_read(uint64_t *ret_before_us, uint64_t *ret_dropped, struct er
 			double seconds;
 
 			overrun += stats_number(line, "overrun:");
-			*ret_dropped += stats_number(line, "commit overrun:") + stats_number(line, "dropped events:");
+			stats.written += stats_number(line, "entries:");
+			stats.dropped += stats_number(line, "commit overrun:") + stats_number(line, "dropped events:");
 			if (sscanf(line, "oldest event ts: %lf", &seconds) == 1)
 				oldest_us = (uint64_t)(seconds * 1000000);
 		}
 		fclose(stream);
-		if (overrun > 0 && oldest_us > *ret_before_us)
-			*ret_before_us = oldest_us;
+		stats.written += overrun;
+		if (overrun > 0 && oldest_us > stats.before_us)
+			stats.before_us = oldest_us;
 	}
+	stats.written += stats.dropped;
 	arena_free(&arena);
+	if (code == 0)
+		*ret_stats = stats;
 	return code;
 }
 
 /* All of it, unless nothing was written since. */
 static int log_read(struct trace *this, struct error *error)
 {
-	FILE *stream = fopen(INSTANCE "/trace", "re");
-	uint64_t before_us = 0, dropped = 0;
 	struct tracelog log = { 0 };
-	char line[512], totals[sizeof(this->totals)] = "";
-	int code = 0;
+	struct stats stats, after;
+	char line[512];
+	FILE *stream;
+	int code = stats_read(&stats, error);
 
+	if (code != 0 || stats.written == this->written)
+		return code;
+	stream = fopen(INSTANCE "/trace", "re");
 	if (stream == NULL)
 		return error_set_errno(error, errno, "cannot open " INSTANCE "/trace");
 	while (code == 0 && fgets(line, sizeof(line), stream) != NULL) {
-		if (line[0] == '#' && strstr(line, "entries-written") != NULL) {
-			snprintf(totals, sizeof(totals), "%.100s", line);
-			if (strcmp(totals, this->totals) == 0)
-				goto cleanup;
-		}
 		if (tracelog_line(&log, line) != 0)
 			code = error_set_nomem(error);
 	}
 	if (code == 0 && ferror(stream) != 0)
 		code = error_set_errno(error, errno, "cannot read " INSTANCE "/trace");
+	fclose(stream);
+	/* What went meanwhile may not have been seen. */
 	if (code == 0)
-		code = losses_read(&before_us, &dropped, error);
-	if (code != 0)
-		goto cleanup;
-	tracelog_lost(&log, before_us, dropped, now_us());
+		code = stats_read(&after, error);
+	if (code != 0) {
+		tracelog_free(&log);
+		return code;
+	}
+	tracelog_lost(&log, after.before_us, after.dropped, now_us());
 	if (log.missed_us > this->log.missed_us)
-		log_warning("I/O errors of LDs may have been missed: there were too many", NULL);
+		log_warning("I/O errors of LDs may have been missed", NULL);
 	tracelog_free(&this->log);
 	this->log = log;
-	log = (struct tracelog){ 0 };
-	snprintf(this->totals, sizeof(this->totals), "%s", totals);
-cleanup:
-	tracelog_free(&log);
-	fclose(stream);
-	return code;
+	this->written = stats.written;
+	return 0;
 }
 
 static int look(struct trace *this, struct error *error)
@@ -378,7 +387,7 @@ int trace_observe(struct linux_kernel *kernel, struct arena *arena, struct obser
 	}
 	if (look(this, &problem) != 0) {
 		log_failure(LOG_LEVEL_WARNING, "cannot read which LDs returned I/O errors", &problem);
-		this->totals[0] = '\0';
+		this->written = UINT64_MAX;
 		unknown = true;
 	}
 	for (size_t i = 0; i < observed->dms.count && code == 0; i++)
@@ -435,20 +444,10 @@ cleanup:
 
 uint64_t trace_digest(struct linux_kernel *kernel, uint64_t seed)
 {
-	FILE *stream = access(INSTANCE, F_OK) == 0 ? fopen(INSTANCE "/trace", "re") : NULL;
-	char line[128];
+	struct stats stats;
 
 	(void)kernel;
-	while (stream != NULL && fgets(line, sizeof(line), stream) != NULL && line[0] == '#') {
-		const char *written = strstr(line, "entries-written");
-
-		written = written != NULL ? strchr(written, '/') : NULL;
-		if (written == NULL)
-			continue;
-		seed ^= strtoull(written + 1, NULL, 10) * UINT64_C(0x9e3779b97f4a7c15);
-		break;
-	}
-	if (stream != NULL)
-		fclose(stream);
-	return seed;
+	if (access(INSTANCE, F_OK) != 0 || stats_read(&stats, NULL) != 0)
+		return seed;
+	return seed ^ stats.written * UINT64_C(0x9e3779b97f4a7c15);
 }
