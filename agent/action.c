@@ -71,6 +71,9 @@ int action_print(const struct action *a, struct buffer *output)
 			a->name, a->label.ld, a->label.volume, a->label.leg, a->label.group,
 			a->label.formatted ? "" : ", being rebuilt", a->superblock != NULL ? ", complete as " : "",
 			a->superblock != NULL ? a->superblock : "");
+	case ACTION_ERRORS_FORGET:
+		return buffer_printf(output, "errors  forget     ld%" PRIu64 "%s", a->label.ld,
+				     a->label.rebuild_ms > 0 ? ", which is rebuilt" : "");
 	case ACTION_FILL:
 		return buffer_printf(output, "block   fill       %s", a->name);
 	case ACTION_PORT_CREATE:
@@ -246,6 +249,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return label_raise(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_WRITE:
 		return label_write(action, kernel, error);
+	case ACTION_ERRORS_FORGET:
+		return operations->errors_forget(kernel, action->label.ld, action->label.rebuild_ms, error);
 	case ACTION_FILL:
 		return operations->block_fill(kernel, action->name, NULL, error);
 	case ACTION_PORT_CREATE:

@@ -15,6 +15,7 @@ enum action_kind {
 	ACTION_LABEL_READ,
 	ACTION_LABEL_WRITE,
 	ACTION_LABEL_RAISE,
+	ACTION_ERRORS_FORGET,
 	ACTION_FILL,
 	ACTION_PORT_CREATE,
 	ACTION_PORT_REMOVE,
@@ -45,7 +46,7 @@ struct action {
 	struct target_zero_list zeros; /* DM_CREATE, DM_RELOAD: clear these, */
 	const char *message_device;    /* then send this message, then create */
 	const char *message;
-	struct ld_label label;	/* LABEL_RAISE: with the new epoch */
+	struct ld_label label;	/* LABEL_RAISE: with the new epoch; ERRORS_FORGET: LD and rebuild_ms */
 	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */
 	const char *nqn;
 	const char *host;

@@ -132,9 +132,12 @@ static enum member_health health_of(const struct maker *maker, const struct grou
 	if (place == GROUP_PLACE_OTHER) /* it is about to leave */
 		return MEMBER_HEALTH_ABSENT;
 	/* While the whole group is made equal after a crash, its members are as good as in sync: the host never sees
-	 * what they differ in twice. */
+	 * what they differ in twice. One that lags behind others was failed by an earlier group, as a superblock says,
+	 * and is copied now. */
 	if (place == GROUP_PLACE_IN_SYNC)
-		return letter == 'a' && status->rebuilding ? MEMBER_HEALTH_REBUILDING : MEMBER_HEALTH_IN_SYNC;
+		return letter == 'a' && (status->rebuilding || strchr(status->health, 'A') != NULL)
+			       ? MEMBER_HEALTH_REBUILDING
+			       : MEMBER_HEALTH_IN_SYNC;
 	return letter == 'A' && is_settled(maker, table, group) &&
 			       group_label_is_complete(group_label_find(maker->observed, &member->label), member)
 		       ? MEMBER_HEALTH_IN_SYNC

@@ -59,6 +59,38 @@ static int raise(struct planner *planner, const struct target_dm *wanted, const 
 	return action->label.cluster != NULL ? 0 : -1;
 }
 
+static const struct ld_errors *errors_find(const struct observed *observed, uint64_t ld)
+{
+	for (size_t i = 0; i < observed->errors.count; i++) {
+		if (observed->errors.items[i].ld == ld)
+			return &observed->errors.items[i];
+	}
+	return NULL;
+}
+
+/* Errors from before a rebuild say nothing of what the LD holds after it, nor do those that may have been missed of one
+ * on which nothing was. Once for each rebuild: errors in its course do count. */
+static int errors_forget(struct planner *planner, const struct target_dm *wanted)
+{
+	const struct target_guard *guard = wanted->guard;
+	const struct ld_errors *errors = errors_find(planner->observed, guard->ld);
+	struct action *action;
+	bool forget;
+
+	if (guard->rebuild_ms > 0)
+		forget = errors == NULL || errors->rebuild_ms != guard->rebuild_ms;
+	else
+		forget = !guard->formatted && errors != NULL && errors->missed && errors->reads + errors->writes == 0;
+	if (!forget || planner->observed->errors_unknown)
+		return 0;
+	action = planner_action(planner, ACTION_ERRORS_FORGET, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->label.ld = guard->ld;
+	action->label.rebuild_ms = guard->rebuild_ms;
+	return 0;
+}
+
 int planner_build_guard(struct planner *planner, const struct target_dm *wanted)
 {
 	const struct target_guard *guard = wanted->guard;
@@ -71,6 +103,8 @@ int planner_build_guard(struct planner *planner, const struct target_dm *wanted)
 	/* The device waits for something else, which a note tells. */
 	if (!planner->created[wanted - planner->target->dms.items] && (dm == NULL || !dm->ready))
 		return 0;
+	if (errors_forget(planner, wanted) != 0)
+		return -1;
 	if (dm != NULL && dm->wanted == wanted && is_exported(planner, wanted->name))
 		return 0;
 	*held = true;

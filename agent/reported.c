@@ -21,6 +21,20 @@ static const char *or_empty(const char *text)
 	return text != NULL ? text : "";
 }
 
+static bool errors_are_same(const struct ld_errors_list *a, const struct ld_errors_list *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		const struct ld_errors *x = &a->items[i], *y = &b->items[i];
+
+		if (x->ld != y->ld || x->reads != y->reads || x->writes != y->writes || x->missed != y->missed ||
+		    x->rebuild_ms != y->rebuild_ms)
+			return false;
+	}
+	return true;
+}
+
 static bool is_reported(const struct reported *reported, const struct object_status *status)
 {
 	const struct object_status *last = NULL;
@@ -28,7 +42,8 @@ static bool is_reported(const struct reported *reported, const struct object_sta
 	if (reported->statuses.count > 0)
 		last = bsearch(status, reported->statuses.items, reported->statuses.count, sizeof(*status), compare);
 	return last != NULL && last->revision == status->revision && last->state == status->state &&
-	       strcmp(or_empty(last->message), or_empty(status->message)) == 0;
+	       strcmp(or_empty(last->message), or_empty(status->message)) == 0 &&
+	       errors_are_same(&last->errors, &status->errors);
 }
 
 static bool inventory_is_same(const struct inventory_disk_list *a, const struct inventory_disk_list *b)
@@ -39,8 +54,7 @@ static bool inventory_is_same(const struct inventory_disk_list *a, const struct 
 		const struct inventory_disk *x = &a->items[i], *y = &b->items[i];
 
 		if (strcmp(x->path, y->path) != 0 || x->size_bytes != y->size_bytes || x->in_use != y->in_use ||
-		    x->volatile_cache != y->volatile_cache ||
-		    strcmp(or_empty(x->serial), or_empty(y->serial)) != 0 ||
+		    x->volatile_cache != y->volatile_cache || strcmp(or_empty(x->serial), or_empty(y->serial)) != 0 ||
 		    strcmp(or_empty(x->used_by), or_empty(y->used_by)) != 0)
 			return false;
 	}
@@ -131,8 +145,16 @@ static int copy(const struct reported_news *news, const struct reported *reporte
 		*status = statuses->items[i];
 		status->id = arena_strdup(&ret_copy->arena, status->id);
 		status->message = arena_strdup(&ret_copy->arena, or_empty(status->message));
+		status->errors = (struct ld_errors_list){ 0 };
 		if (status->id == NULL || status->message == NULL)
 			return -1;
+		for (size_t j = 0; j < statuses->items[i].errors.count; j++) {
+			struct ld_errors *errors = LIST_PUSH(&ret_copy->arena, &status->errors);
+
+			if (errors == NULL)
+				return -1;
+			*errors = statuses->items[i].errors.items[j];
+		}
 	}
 	if (statuses->count > 0)
 		qsort(ret_copy->statuses.items, ret_copy->statuses.count, sizeof(ret_copy->statuses.items[0]), compare);

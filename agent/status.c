@@ -188,6 +188,32 @@ static int volume_add(struct maker *maker, const struct desired_volume *volume)
 	return 0;
 }
 
+/* What its LDs returned. Of those that returned nothing, nothing is said. */
+static int export_add(struct maker *maker, const struct desired_export *export)
+{
+	const struct ld_errors_list *errors = &maker->observed->errors;
+	struct object_status *status;
+
+	if (add(maker, OBJECT_KIND_EXPORT, export->id, export->revision, false) != 0)
+		return -1;
+	status = &maker->statuses->items[maker->statuses->count - 1];
+	for (size_t i = 0; i < errors->count; i++) {
+		const struct ld_errors *found = &errors->items[i];
+		struct ld_errors *told;
+		bool wanted = false;
+
+		for (size_t j = 0; j < export->lds.count && !wanted; j++)
+			wanted = export->lds.items[j].id == found->ld;
+		if (!wanted || (found->reads == 0 && found->writes == 0 && !found->missed))
+			continue;
+		told = LIST_PUSH(maker->arena, &status->errors);
+		if (told == NULL)
+			return -1;
+		*told = *found;
+	}
+	return 0;
+}
+
 int status_make(const struct desired *desired, const struct observed *observed, const struct plan *plan,
 		const struct status_lane_list *lanes, struct arena *arena, struct object_status_list *ret_statuses,
 		struct error *error)
@@ -202,8 +228,7 @@ int status_make(const struct desired *desired, const struct observed *observed, 
 		code = add(&maker, OBJECT_KIND_DISK, id, desired->disks.items[i].revision, false);
 	}
 	for (size_t i = 0; i < desired->exports.count && code == 0; i++)
-		code = add(&maker, OBJECT_KIND_EXPORT, desired->exports.items[i].id, desired->exports.items[i].revision,
-			   false);
+		code = export_add(&maker, &desired->exports.items[i]);
 	for (size_t i = 0; i < desired->volumes.count && code == 0; i++)
 		code = volume_add(&maker, &desired->volumes.items[i]);
 	for (size_t i = 0; i < desired->removed.count && code == 0; i++)

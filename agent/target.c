@@ -173,7 +173,11 @@ static int ld_add(struct target_builder *builder, const struct owner *owner, con
 	if (guard == NULL)
 		return -1;
 	*guard = (struct target_guard){
-		.ld = ld->id, .volume = export->volume, .epoch = export->epoch, .formatted = ld->formatted
+		.ld = ld->id,
+		.volume = export->volume,
+		.epoch = export->epoch,
+		.rebuild_ms = ld->rebuild_ms,
+		.formatted = ld->formatted,
 	};
 	dm->guard = guard;
 	for (size_t i = 0; i < ld->ranges.count; i++) {

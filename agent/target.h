@@ -70,7 +70,8 @@ enum target_dm_role {
 /* What the label of an LD must say before its Disk Node exports it. */
 struct target_guard {
 	uint64_t ld, volume, epoch;
-	bool formatted; /* there must be a label */
+	uint64_t rebuild_ms; /* since_ms of the rebuild that it is in; 0: none */
+	bool formatted;	     /* there must be a label */
 };
 
 struct target_dm {

@@ -48,11 +48,17 @@ static void group_states_audit(struct audit *audit, const struct volume *volume,
 			       const struct group *group)
 {
 	size_t in_sync = group_in_sync_count(group), rebuilding = 0, freed = 0;
-	bool serving = leg->slot < volume->slots.count && volume->slots.items[leg->slot].phase == SLOT_PHASE_SERVING;
+	enum slot_phase phase = leg->slot < volume->slots.count ? volume->slots.items[leg->slot].phase : 0;
+	bool serving = phase == SLOT_PHASE_SERVING, fencing = phase == SLOT_PHASE_FENCING;
 
 	for (size_t i = 0; i < group->members.count; i++) {
 		rebuilding += group->members.items[i].state == LD_STATE_REBUILDING;
 		freed += group->members.items[i].state == LD_STATE_FREED;
+		if (group->members.items[i].doubtful && (!fencing || group->members.items[i].state != LD_STATE_IN_SYNC))
+			finding(audit,
+				"ld%" PRIu64 " of v%" PRIu64 " is doubtful, but it is %s, or its slot is not fenced",
+				group->members.items[i].id, volume->id,
+				ENUM_NAME(ld_state, group->members.items[i].state));
 	}
 	if (in_sync == 0 && (freed == 0 || volume->phase != VOLUME_PHASE_RELEASING))
 		finding(audit, "the group of ld%" PRIu64 " of v%" PRIu64 " has no member in sync",

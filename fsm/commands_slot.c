@@ -135,6 +135,18 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 	return result;
 }
 
+static void doubts_end(struct volume *volume, uint64_t slot)
+{
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == slot && g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++)
+				leg->groups.items[g].members.items[m].doubtful = false;
+		}
+	}
+}
+
 int command_slot_advance_apply(struct transition *transition, const struct command_slot_advance *command,
 			       struct error *error)
 {
@@ -160,5 +172,8 @@ int command_slot_advance_apply(struct transition *transition, const struct comma
 	slot->since_ms = transition->time_ms;
 	if (command->to == SLOT_PHASE_EXPORTING)
 		slot->previous = NULL;
+	/* Who was not given up in FENCING was the best that there was. */
+	if (command->from == SLOT_PHASE_FENCING)
+		doubts_end(&volume, command->slot);
 	return volume_store(transition, &volume, error);
 }

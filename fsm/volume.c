@@ -286,6 +286,7 @@ int volume_ld_free(struct transition *transition, struct volume *volume, const s
 	if (result != 0)
 		return result;
 	ld->state = LD_STATE_FREED;
+	ld->doubtful = false;
 	ld->ranges = (struct range_list){ 0 };
 	if (place->leaving != NULL) {
 		index = (size_t)(place->leaving - volume->leaving.items);
@@ -320,6 +321,7 @@ void volume_ld_stale(struct ld *ld, enum stale_reason reason, uint64_t time_ms)
 	}
 	ld->state = LD_STATE_STALE;
 	ld->stale_reason = reason;
+	ld->doubtful = false;
 }
 
 /* Whether a member whose disk forgot what its cache held has to change. The last one in sync stays: there is nothing
@@ -334,6 +336,25 @@ static bool member_is_spoilt(const struct group *group, const struct ld *ld)
 	default:
 		return ld->state == LD_STATE_STALE && ld->resync;
 	}
+}
+
+/* While its slot is fenced nobody serves, and the leader may yet find that the other members returned errors, which it
+ * was never told of: then this one is the better one. So it is only marked, unless it is the last that is beyond doubt.
+ */
+static bool member_is_marked(const struct volume *volume, const struct leg *leg, const struct group *group,
+			     struct ld *ld, bool *changed)
+{
+	size_t beyond_doubt = 0;
+
+	if (ld->state != LD_STATE_IN_SYNC || volume->slots.items[leg->slot].phase != SLOT_PHASE_FENCING)
+		return false;
+	for (size_t m = 0; m < group->members.count; m++)
+		beyond_doubt += group->members.items[m].state == LD_STATE_IN_SYNC && !group->members.items[m].doubtful;
+	if (!ld->doubtful && beyond_doubt > 1) {
+		ld->doubtful = true;
+		*changed = true;
+	}
+	return true;
 }
 
 bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, uint64_t time_ms)
@@ -351,7 +372,8 @@ bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, u
 			for (size_t m = 0; m < group->members.count; m++) {
 				struct ld *ld = &group->members.items[m];
 
-				if (!id_list_has(disks, ld->disk) || !member_is_spoilt(group, ld))
+				if (!id_list_has(disks, ld->disk) ||
+				    member_is_marked(volume, leg, group, ld, &changed) || !member_is_spoilt(group, ld))
 					continue;
 				volume_ld_stale(ld, STALE_REASON_REBOOTED, time_ms);
 				ld->resync = false;

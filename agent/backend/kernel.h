@@ -157,7 +157,8 @@ struct kernel_operations {
 	int (*port_admit)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 
 	/* A number that changes when an import comes, goes, or changes its state or accessibility, and when a
-	 * device-mapper device has an event (a mirror lost a member, or completed one). Cheap, waits for nothing. */
+	 * device-mapper device has an event (a mirror lost a member, or completed one), and with each I/O error of an
+	 * LD. Cheap, waits for nothing. */
 	uint64_t (*watch)(struct kernel *kernel);
 	/* Frozen, never failed: no I/O timeout, endless reconnecting. */
 	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
@@ -192,6 +193,11 @@ struct kernel_operations {
 			  uint64_t timeout_ms, struct error *error);
 	/* Milliseconds that are left; 0: shut. FAILED_PRECONDITION when the port is not guarded. */
 	int (*gate_read)(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+
+	/* The kernel itself records which LDs return I/O errors, whatever becomes of this process, until the machine
+	 * boots; `observe` tells. From now on what an LD returned before does not count: it is rebuilt, in the rebuild
+	 * that began at `rebuild_ms`, or (0) nothing of value was on it. */
+	int (*errors_forget)(struct kernel *kernel, uint64_t ld, uint64_t rebuild_ms, struct error *error);
 
 	/* Accepts NULL. No operation may be under way. */
 	void (*close)(struct kernel *kernel);

@@ -40,6 +40,15 @@ static bool is_left_out(const struct place *place, const struct group *group, co
 	return false; /* no group runs */
 }
 
+/* Whether the new holder's group copies a member that counts: an earlier group had failed it, and nobody was told. */
+static bool lags_behind(const struct place *place, const struct ld *ld)
+{
+	const struct member_status *member = status_of(place, ld);
+
+	return ld->state == LD_STATE_IN_SYNC && place->slot->phase == SLOT_PHASE_ASSEMBLING && member != NULL &&
+	       member->health == MEMBER_HEALTH_REBUILDING && place->health->revision == place->view->volume->revision;
+}
+
 static uint64_t lost_ms(const struct place *place, const struct member_status *member)
 {
 	return member->path_lost_ms + (place->view->now_ms - place->health->received_ms);
@@ -70,7 +79,8 @@ static enum verdict judge(const struct place *place, const struct group *group, 
 	const struct member_status *member = status_of(place, ld);
 	const struct online_node *node = node_of(place, ld);
 
-	if ((member != NULL && member->health == MEMBER_HEALTH_FAILED) || is_left_out(place, group, ld))
+	if ((member != NULL && member->health == MEMBER_HEALTH_FAILED) || is_left_out(place, group, ld) ||
+	    lags_behind(place, ld))
 		return VERDICT_MEDIUM;
 	/* The holder's kernel may take seconds to notice what the leader knows. */
 	if (node == NULL || node->health == HEALTH_OFFLINE)

@@ -107,6 +107,7 @@ static void group_free(struct reported_group *group)
 	for (size_t i = 0; i < group->count; i++) {
 		free((char *)group->items[i].id);
 		free((char *)group->items[i].message);
+		free(group->items[i].errors.items);
 	}
 	free(group->items);
 	free(group->health);
@@ -150,6 +151,8 @@ static struct object_status *item_add(struct reported_group *group, const struct
 int reported_update(struct reported *reported, const struct object_status *status, struct error *error)
 {
 	char key[NAMES_ID_SIZE], *message = NULL;
+	size_t errors_size = status->errors.count * sizeof(struct ld_errors);
+	struct ld_errors *errors = NULL;
 	struct object_status *item;
 	struct reported_group *group;
 
@@ -168,14 +171,21 @@ int reported_update(struct reported *reported, const struct object_status *statu
 		if (message == NULL)
 			return error_set_nomem(error);
 	}
-	if (item == NULL)
+	if (errors_size > 0)
+		errors = malloc(errors_size);
+	if (item == NULL && (errors_size == 0 || errors != NULL))
 		item = item_add(group, status);
-	if (item == NULL) {
+	if (item == NULL || (errors_size > 0 && errors == NULL)) {
 		free(message);
+		free(errors);
 		return error_set_nomem(error);
 	}
+	if (errors_size > 0)
+		memcpy(errors, status->errors.items, errors_size);
 	free((char *)item->message);
+	free(item->errors.items);
 	item->message = message;
+	item->errors = (struct ld_errors_list){ status->errors.count, errors };
 	item->revision = status->revision;
 	item->state = status->state;
 	return 0;
@@ -327,6 +337,14 @@ static int append_problems(const struct reported_group *group, struct arena *are
 			copy.message = arena_strdup(arena, copy.message);
 		if (copy.id == NULL || (group->items[i].message != NULL && copy.message == NULL))
 			return error_set_nomem(error);
+		if (copy.errors.count > 0) {
+			size_t size = copy.errors.count * sizeof(*copy.errors.items);
+
+			copy.errors.items = arena_alloc(arena, size);
+			if (copy.errors.items == NULL)
+				return error_set_nomem(error);
+			memcpy(copy.errors.items, group->items[i].errors.items, size);
+		}
 		items[list->count++] = copy;
 	}
 	return 0;

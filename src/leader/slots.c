@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/model/names.h"
-#include "src/leader/force.h"
+#include "src/leader/fenced.h"
 #include "src/leader/parted.h"
 #include "src/leader/volumes.h"
 
@@ -177,20 +177,6 @@ static int drain(const struct online_view *view, size_t index, struct arena *are
 /* --- FENCING
  * ---------------------------------------------------------------------------------------------------------- */
 
-/* Whether an LD's Disk Node did not confirm a fence and is not waited for any more. */
-static bool is_overdue(const struct online_view *view, size_t index, uint64_t disk, struct online_step *step)
-{
-	const struct online_disk *found = online_disk(view, disk);
-	uint64_t since_ms = moments_slot_since(view->moments, &view->volume->slots.items[index], index, view->now_ms);
-	uint64_t waited_ms = view->now_ms - since_ms;
-
-	if (found == NULL || online_is(found->node, HEALTH_OFFLINE) || waited_ms >= LIMIT_FENCE_DEADLINE_MS)
-		return true;
-	if (step != NULL)
-		online_look(step, LIMIT_FENCE_DEADLINE_MS - waited_ms);
-	return false;
-}
-
 /* Whether every disk with a member of the slot that is in sync is fenced. */
 static bool disks_are_fenced(const struct online_view *view, size_t index)
 {
@@ -208,53 +194,6 @@ static bool disks_are_fenced(const struct online_view *view, size_t index)
 		}
 	}
 	return true;
-}
-
-/* Only a copy that missed writes is there: the operator may want it rather than nothing. */
-static int wait_lost(const struct online_view *view, size_t index, const struct ld *ld, struct arena *arena,
-		     struct online_step *step, struct error *error)
-{
-	const struct online_disk *disk = online_disk(view, ld->disk);
-
-	return online_wait(
-		step,
-		arena_printf(arena,
-			     "slot %zu: ld%llu on node %s, which is offline or lost its disk, is the only copy "
-			     "that missed nothing; what an older one holds: dnvme volume force %s --slot %zu",
-			     index, (unsigned long long)ld->id,
-			     disk != NULL && disk->node != NULL ? disk->node->name : "?", view->volume->name, index),
-		error);
-}
-
-/* Members that are not fenced: given up if their time is over and another one of the group is fenced, else waited
- * for. *ret_fenced: none is left to wait for. */
-static int fence_group(const struct online_view *view, size_t index, const struct group *group, struct arena *arena,
-		       struct string_list *lds, struct online_step *step, bool *ret_fenced, struct error *error)
-{
-	bool any = false;
-
-	for (size_t m = 0; m < group->members.count; m++) {
-		const struct ld *ld = &group->members.items[m];
-
-		any = any || (ld->state == LD_STATE_IN_SYNC && online_export_confirmed(view, ld->disk, index, true));
-	}
-	for (size_t m = 0; m < group->members.count; m++) {
-		const struct ld *ld = &group->members.items[m];
-
-		if (ld->state != LD_STATE_IN_SYNC || online_export_confirmed(view, ld->disk, index, true))
-			continue;
-		*ret_fenced = false;
-		if (is_overdue(view, index, ld->disk, step) && any) {
-			if (online_ld_append(lds, ld->id, arena, error) != 0)
-				return error->code;
-		} else if (force_may_help(view, index, group)) {
-			if (wait_lost(view, index, ld, arena, step, error) != 0)
-				return error->code;
-		} else if (online_wait_export(view, ld->disk, index, arena, step, error) != 0) {
-			return error->code;
-		}
-	}
-	return 0;
 }
 
 static int wait_consumer(const struct online_view *view, const char *id, const struct online_node *holder,
@@ -344,29 +283,12 @@ static int step_fencing(const struct online_view *view, size_t index, struct are
 			struct error *error)
 {
 	const struct volume *volume = view->volume;
-	struct command_lds_stale *stale;
-	struct string_list lds = { 0 };
 	bool fenced = true;
 
-	for (size_t l = 0; l < volume->legs.count; l++) {
-		for (size_t g = 0; volume->legs.items[l].slot == index && g < volume->legs.items[l].groups.count; g++) {
-			if (fence_group(view, index, &volume->legs.items[l].groups.items[g], arena, &lds, step, &fenced,
-					error) != 0)
-				return error->code;
-		}
-	}
-	if (lds.count > 0) {
-		step->command = online_command(arena, sizeof(*stale), &stale, error);
-		if (step->command == NULL)
-			return error->code;
-		*stale = (struct command_lds_stale){ .volume = volume->id,
-						     .slot = index,
-						     .epoch = volume->slots.items[index].epoch,
-						     .reason = STALE_REASON_NOT_FENCED,
-						     .lds = lds };
-		step->command->lds_stale = stale;
+	if (fenced_step(view, index, arena, step, &fenced, error) != 0)
+		return error->code;
+	if (step->command != NULL)
 		return 0;
-	}
 	for (size_t other = 0; other < volume->slots.count; other++) {
 		if (other != index && fence_other(view, index, other, arena, step, &fenced, error) != 0)
 			return error->code;
@@ -447,6 +369,44 @@ static int may_serve(const struct online_view *view, size_t index, struct arena 
 	return 0;
 }
 
+/* Whether each member that counts came into its group as such. Which ones an earlier group dropped unseen, their
+ * superblocks know, and the holder says with its confirmation: they are given up first (members.h). */
+static int members_are_whole(const struct online_view *view, size_t index, struct arena *arena,
+			     struct online_step *step, bool *ret_whole, struct error *error)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	const struct reported_health *health = online_health(view, slot->holder);
+
+	*ret_whole = true;
+	for (size_t l = 0; l < view->volume->legs.count; l++) {
+		const struct leg *leg = &view->volume->legs.items[l];
+
+		for (size_t i = 0; leg->slot == index && i < leg->groups.count * LIMIT_COPIES; i++) {
+			const struct ld_list *members = &leg->groups.items[i / LIMIT_COPIES].members;
+			const struct member_status *member;
+			const struct ld *ld;
+
+			if (i % LIMIT_COPIES >= members->count)
+				continue;
+			ld = &members->items[i % LIMIT_COPIES];
+			member = reported_member(health, ld->id, slot->epoch, NULL);
+			if (ld->state != LD_STATE_IN_SYNC ||
+			    (member != NULL && member->health == MEMBER_HEALTH_IN_SYNC &&
+			     health->revision >= view->volume->revision))
+				continue;
+			*ret_whole = false;
+			return online_wait(
+				step,
+				arena_printf(arena, "slot %zu: ld%llu is %s in the group at node %s", index,
+					     (unsigned long long)ld->id,
+					     member != NULL ? ENUM_NAME(member_health, member->health) : "not told of",
+					     slot->holder),
+				error);
+		}
+	}
+	return 0;
+}
+
 static int step_holder(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
 		       struct error *error)
 {
@@ -460,7 +420,9 @@ static int step_holder(const struct online_view *view, size_t index, struct aren
 			return error->code;
 		return may ? advance(view, index, SLOT_PHASE_SERVING, arena, step, error) : 0;
 	}
-	if (may_serve(view, index, arena, step, &may, error) != 0)
+	if (members_are_whole(view, index, arena, step, &may, error) != 0)
+		return error->code;
+	if (may && may_serve(view, index, arena, step, &may, error) != 0)
 		return error->code;
 	return may ? advance(view, index, SLOT_PHASE_EXPORTING, arena, step, error) : 0;
 }

@@ -521,6 +521,72 @@ static struct object_status_list statuses(struct fixture *f, const struct desire
 	return list;
 }
 
+static size_t errors_of(struct fixture *f, const struct desired *desired, uint64_t ld)
+{
+	struct object_status_list list = statuses(f, desired);
+	const struct object_status *status = status_find(&list, OBJECT_KIND_EXPORT, "d1.v1.s0");
+
+	assert_non_null(status);
+	assert_int_equal(status->state, OBJECT_STATE_CONVERGED);
+	for (size_t i = 0; i < status->errors.count; i++) {
+		if (status->errors.items[i].ld == ld)
+			return status->errors.items[i].reads + status->errors.items[i].writes +
+			       status->errors.items[i].missed;
+	}
+	return 0;
+}
+
+/* What an LD returned is told with the confirmation of its fence, until it is rebuilt. */
+static void test_errors_of_disk(void **state)
+{
+	struct fixture f;
+	struct desired desired;
+	struct error error = { 0 };
+	struct desired_ld *ld;
+
+	(void)state;
+	begin(&f);
+	desired = disk_in_use(&f);
+	ld = &desired.exports.items[0].lds.items[0];
+	rig_converge(&f.agent, &desired);
+	assert_int_equal(errors_of(&f, &desired, ld->id), 0);
+	assert_int_equal(kernel_sim_errors_add(f.agent.kernel, ld->id, 1, 1, &error), 0);
+	assert_int_equal(kernel_sim_errors_add(f.agent.kernel, 4711, 1, 1, &error), 0);
+	assert_int_equal(errors_of(&f, &desired, ld->id), 2);
+	/* A new process, and a new epoch. */
+	rig_agent_restart(&f.agent);
+	f.volume.moved_to = 3;
+	desired = rig_desired_disk(&f.arena, &f.volume, 1);
+	ld = &desired.exports.items[0].lds.items[0];
+	rig_converge(&f.agent, &desired);
+	assert_int_equal(errors_of(&f, &desired, ld->id), 2);
+	assert_int_equal(errors_of(&f, &desired, 4711), 0);
+	/* A rebuild makes it whole, once: what happens in its course counts. */
+	log_take(&f);
+	ld->rebuild_ms = 77;
+	ld->formatted = false;
+	rig_converge(&f.agent, &desired);
+	assert_contains(log_take(&f), "errors  forget     ld1, which is rebuilt");
+	assert_int_equal(errors_of(&f, &desired, ld->id), 0);
+	assert_int_equal(kernel_sim_errors_add(f.agent.kernel, ld->id, 0, 1, &error), 0);
+	rig_converge(&f.agent, &desired);
+	assert_lacks(log_take(&f), "forget");
+	assert_int_equal(errors_of(&f, &desired, ld->id), 1);
+	ld->rebuild_ms = 78;
+	rig_converge(&f.agent, &desired);
+	assert_int_equal(errors_of(&f, &desired, ld->id), 0);
+	/* It may have returned some: that is nothing to an LD on which nothing was, and no less than an error else. */
+	assert_int_equal(kernel_sim_errors_add(f.agent.kernel, ld->id, 0, 0, &error), 0);
+	ld->rebuild_ms = 0;
+	ld->formatted = true;
+	rig_converge(&f.agent, &desired);
+	assert_int_equal(errors_of(&f, &desired, ld->id), 1);
+	ld->formatted = false;
+	rig_converge(&f.agent, &desired);
+	assert_int_equal(errors_of(&f, &desired, ld->id), 0);
+	end(&f);
+}
+
 static void test_status_of_consumers(void **state)
 {
 	struct desired desired, gone;
@@ -851,6 +917,7 @@ int main(void)
 		cmocka_unit_test(test_consumer_over_a_lost_path),
 		cmocka_unit_test(test_consumer_closed),
 		cmocka_unit_test(test_old_path_stays_without_the_new),
+		cmocka_unit_test(test_errors_of_disk),
 		cmocka_unit_test(test_status_of_consumers),
 		cmocka_unit_test(test_old_holder_is_parked),
 		cmocka_unit_test(test_old_holder_lost_its_paths),

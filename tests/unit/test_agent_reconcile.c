@@ -495,6 +495,7 @@ static void test_reported(void **state)
 	struct volume_health_list health = { 0 };
 	struct reported_news news = { &statuses, &health, &disks, 5000 };
 	struct reported reported = { 0 };
+	struct ld_errors errors = { .ld = 3, .writes = 1 };
 	struct agent_report report;
 	struct error error;
 
@@ -515,6 +516,15 @@ static void test_reported(void **state)
 	assert_int_equal(report.objects.count, 0);
 	assert_int_equal(report.inventory.count, 1);
 	assert_string_equal(report.inventory.items[0].used_by, "filesystem ext4");
+	items[1].errors = (struct ld_errors_list){ 1, &errors };
+	assert_int_equal(reported_update(&reported, &news, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 1);
+	assert_int_equal(report.objects.items[0].errors.items[0].ld, 3);
+	assert_int_equal(reported_update(&reported, &news, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 0);
+	errors.reads = 1;
+	assert_int_equal(reported_update(&reported, &news, &f->arena, &report, &error), 0);
+	assert_int_equal(report.objects.count, 1);
 	reported_reset(&reported);
 	assert_int_equal(reported_update(&reported, &news, &f->arena, &report, &error), 0);
 	assert_int_equal(report.objects.count, 2);

@@ -66,7 +66,7 @@ static struct volume_path paths[] = {
 };
 static struct volume_disk disks[] = { { 1, "dn1", "/dev/vdb" }, { 2, "dn2", "/dev/vdb" }, { 3, "dn3", "/dev/vdc" } };
 static struct object_status problems[] = {
-	{ OBJECT_KIND_EXPORT, "d3.v1.s1", 17, OBJECT_STATE_FAILED, "cannot open /dev/vdc: No such device" },
+	{ OBJECT_KIND_EXPORT, "d3.v1.s1", 17, OBJECT_STATE_FAILED, "cannot open /dev/vdc: No such device", { 0 } },
 };
 static struct volume volume = {
 	.id = 1,

@@ -412,13 +412,56 @@ static void test_reboot(void **state)
 	rig_close(&rig);
 }
 
+/* In FENCING it is not given up before it is known what the others are worth. */
+static void test_reboot_in_fence(void **state)
+{
+	struct command_disk_add disk = { .path = "/dev/x", .size_bytes = 20 * GIB, .volatile_cache = true };
+	struct rig_shape two = {
+		.name = "b", .size_bytes = GIB, .copies = 2, .controllers = 1, .standbys = 1, .legs = 1
+	};
+	char name[8], address[16];
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_cluster(&rig);
+	for (unsigned i = 1; i <= 3; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		snprintf(address, sizeof(address), "10.0.0.%u", i);
+		rig_node(&rig, name, address, NULL);
+		disk.node = name;
+		rig_do(&rig, (struct command){ .disk_add = &disk });
+	}
+	rig_create(&rig, &two);
+	rig_advance_until(&rig, 1, VOLUME_PHASE_ONLINE);
+	assert_int_equal(rig_member(&rig, 1, 0, 0, 0).disk, 1);
+	assert_int_equal(rig_member(&rig, 1, 0, 0, 1).disk, 2);
+	assert_int_equal(
+		rig_slot_move(&rig, 1, 0, rig_volume(&rig, 1).controllers.items[1].node, MOVE_REASON_FAILOVER).code, 0);
+	reboot(&rig, "n1", "10.0.0.1", 8);
+	ld_is(rig_member(&rig, 1, 0, 0, 0), LD_STATE_IN_SYNC, 0, false);
+	assert_true(rig_member(&rig, 1, 0, 0, 0).doubtful);
+	/* The last one that is beyond doubt. */
+	reboot(&rig, "n2", "10.0.0.2", 8);
+	assert_false(rig_member(&rig, 1, 0, 0, 1).doubtful);
+	rig_check(&rig);
+	/* Given up, or assembled. */
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld1", STALE_REASON_REBOOTED).code, 0);
+	ld_is(rig_member(&rig, 1, 0, 0, 0), LD_STATE_STALE, STALE_REASON_REBOOTED, false);
+	assert_false(rig_member(&rig, 1, 0, 0, 0).doubtful);
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lost_and_back), cmocka_unit_test(test_in_sync_of_another_time),
-		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_move),
-		cmocka_unit_test(test_replace),	      cmocka_unit_test(test_leaving_heard),
-		cmocka_unit_test(test_release_order), cmocka_unit_test(test_reboot),
+		cmocka_unit_test(test_lost_and_back),	cmocka_unit_test(test_in_sync_of_another_time),
+		cmocka_unit_test(test_refused),		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_reboot_in_fence), cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_leaving_heard),	cmocka_unit_test(test_release_order),
+		cmocka_unit_test(test_reboot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

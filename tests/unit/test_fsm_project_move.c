@@ -207,7 +207,7 @@ static void test_rebuild(void **state)
 									"  ld4 nsid 2 1+515\n";
 	struct desired desired;
 	struct rig rig;
-	uint64_t id;
+	uint64_t id, began_ms = 0;
 
 	(void)state;
 	id = make(&rig);
@@ -219,12 +219,18 @@ static void test_rebuild(void **state)
 		assert_false(member_of(&desired, 1, 1)->resync || member_of(&desired, 1, 1)->unlabelled);
 		assert_int_equal(rig_rebuild(&rig, id, 1, 4, resync).code, 0);
 		told(&rig, id, "n4", resync ? n4 : blank, "");
+		/* Errors of its disk from before do not count any more; those of a rebuild that was before, neither. */
+		desired = text_project(&rig, "n4");
+		assert_true(desired.exports.items[0].lds.items[0].rebuild_ms > began_ms);
+		began_ms = desired.exports.items[0].lds.items[0].rebuild_ms;
 		desired = text_project(&rig, "n2");
 		assert_int_equal(member_of(&desired, 1, 1)->state, LD_STATE_REBUILDING);
 		assert_int_equal(member_of(&desired, 1, 1)->resync, resync);
 		assert_int_equal(member_of(&desired, 1, 1)->unlabelled, !resync);
 		assert_int_equal(rig_in_sync(&rig, id, 1, 4).code, 0);
 		told(&rig, id, "n4", n4, "");
+		desired = text_project(&rig, "n4");
+		assert_int_equal(desired.exports.items[0].lds.items[0].rebuild_ms, 0);
 		desired = text_project(&rig, "n2");
 		assert_int_equal(member_of(&desired, 1, 1)->state, LD_STATE_IN_SYNC);
 		assert_false(member_of(&desired, 1, 1)->resync || member_of(&desired, 1, 1)->unlabelled);

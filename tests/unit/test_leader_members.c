@@ -238,6 +238,7 @@ static void test_in_sync(void **state)
 	(void)state;
 	rig_open(&rig);
 	rig.lds[0].state = LD_STATE_REBUILDING;
+	rig_members(&rig, C1, NULL, 0);
 	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
 	rig_member(&rig, C1, (struct member_status){ .ld = 1, .health = MEMBER_HEALTH_REBUILDING });
 	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");

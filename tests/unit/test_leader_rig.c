@@ -18,6 +18,18 @@ void rig_say_at(struct rig *rig, enum rig_node node, enum object_kind kind, cons
 	assert_int_equal(reported_update(&rig->reported[node], &status, NULL), 0);
 }
 
+void rig_errors(struct rig *rig, enum rig_node node, const char *id, uint64_t ld)
+{
+	struct ld_errors errors = { .ld = ld, .writes = 1 };
+	struct object_status status = { .kind = OBJECT_KIND_EXPORT,
+					.id = id,
+					.state = OBJECT_STATE_CONVERGED,
+					.revision = rig->volume.revision,
+					.errors = { ld > 0, &errors } };
+
+	assert_int_equal(reported_update(&rig->reported[node], &status, NULL), 0);
+}
+
 void rig_say(struct rig *rig, enum rig_node node, enum object_kind kind, const char *id, enum object_state state)
 {
 	rig_say_at(rig, node, kind, id, state, rig->volume.revision);
@@ -27,7 +39,14 @@ void rig_peer(struct rig *rig, enum rig_node node, uint64_t other, uint64_t lost
 {
 	struct peer_status peer = { .slot = other, .path_lost = lost_ms > 0, .path_lost_ms = lost_ms };
 	struct volume_health health = { .volume = RIG_VOLUME, .peers = { 1, &peer }, .revision = rig->volume.revision };
+	struct member_status members[2] = { 0 };
 
+	/* A holder whose members are all well. */
+	for (size_t i = 0; i < 2; i++)
+		members[i] = (struct member_status){ .ld = 2 * (1 - other) + i + 1,
+						     .epoch = rig->slots[1 - other].epoch,
+						     .health = MEMBER_HEALTH_IN_SYNC };
+	health.members = (struct member_status_list){ 2, members };
 	assert_int_equal(reported_health_update(&rig->reported[node], &health, rig->view.now_ms, NULL), 0);
 }
 

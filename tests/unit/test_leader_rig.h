@@ -44,6 +44,9 @@ void rig_say(struct rig *rig, enum rig_node node, enum object_kind kind, const c
 void rig_say_at(struct rig *rig, enum rig_node node, enum object_kind kind, const char *id, enum object_state state,
 		uint64_t revision);
 
+/* What a Disk Node confirms of an export, with the LD that returned errors (0: none did). */
+void rig_errors(struct rig *rig, enum rig_node node, const char *id, uint64_t ld);
+
 /* What a holder says of a member of its slot, in the slot's epoch; it replaces what it said of others. */
 void rig_member(struct rig *rig, enum rig_node node, struct member_status member);
 void rig_members(struct rig *rig, enum rig_node node, struct member_status *members, size_t count);

@@ -39,16 +39,21 @@ static void expect_advance(struct rig *rig, enum slot_phase to)
 	assert_int_equal(advance->revision, rig->volume.revision);
 }
 
-static void expect_stale(struct rig *rig, const char *ld)
+static void expect_stale_for(struct rig *rig, const char *ld, enum stale_reason reason)
 {
 	const struct command_lds_stale *stale = rig_expect_command(rig, slots_step)->lds_stale;
 
 	assert_non_null(stale);
-	assert_int_equal(stale->reason, STALE_REASON_NOT_FENCED);
+	assert_int_equal(stale->reason, reason);
 	assert_int_equal(stale->epoch, rig->slots[0].epoch);
 	assert_int_equal(stale->slot, 0);
 	assert_int_equal(stale->lds.count, 1);
 	assert_string_equal(stale->lds.items[0], ld);
+}
+
+static void expect_stale(struct rig *rig, const char *ld)
+{
+	expect_stale_for(rig, ld, STALE_REASON_NOT_FENCED);
 }
 
 /* --- moving --- */
@@ -443,6 +448,65 @@ static void test_fence_deadline(void **state)
 }
 
 /* Both slots move at once. */
+/* What a Disk Node returned errors of, the old holder's group may have dropped, and nobody was told. */
+static void test_fencing_after_errors(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_move(&rig, SLOT_PHASE_FENCING);
+	/* Another one is there that returned none. */
+	rig_errors(&rig, N1, "d1.v7.s0", 1);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	/* It comes later: the deadline is no reason to do without it. */
+	rig_say(&rig, N2, OBJECT_KIND_EXPORT, "d2.v7.s0", OBJECT_STATE_PENDING);
+	rig_expect_wait(&rig, slots_step, "export d2.v7.s0: node n2 says pending");
+	rig_wait(&rig, 100 * LIMIT_FENCE_DEADLINE_MS);
+	rig_expect_wait(&rig, slots_step,
+			"slot 0: ld1 on d1 of node n1 returned I/O errors, so it may lack what was written last; bring "
+			"node n2 with ld2 back, or use what is there by force");
+	rig_offline(&rig, N2);
+	rig_expect_wait(&rig, slots_step, "bring node n2 with ld2 back");
+	rig.nodes[N2].health = HEALTH_ONLINE;
+	rig_say(&rig, N2, OBJECT_KIND_EXPORT, "d2.v7.s0", OBJECT_STATE_CONVERGED);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	/* Both did. */
+	rig_errors(&rig, N2, "d2.v7.s0", 2);
+	rig_expect_wait(&rig, slots_step, "no other copy is sure to have it; use what is there by force");
+	/* An error of another LD of the same export, or of the same disk in another slot, is none of this group. */
+	rig_errors(&rig, N2, "d2.v7.s0", 9);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	rig_errors(&rig, N1, "d1.v7.s0", 0);
+	rig_errors(&rig, N2, "d2.v7.s1", 3);
+	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	/* A stale one is not asked; the one that is left is not assembled alone. */
+	rig.lds[0].state = LD_STATE_STALE;
+	rig_errors(&rig, N1, "d1.v7.s0", 1);
+	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	rig_errors(&rig, N2, "d2.v7.s0", 2);
+	rig_expect_wait(&rig, slots_step, "ld2 on d2 of node n2 returned I/O errors");
+	rig.lds[0].state = LD_STATE_IN_SYNC;
+	/* One that lost what its cache held is better than one that returned errors, and worse than any other. */
+	rig_errors(&rig, N2, "d2.v7.s0", 0);
+	rig.lds[1].doubtful = true;
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_PENDING);
+	rig_expect_wait(&rig, slots_step, "export d1.v7.s0: node n1 says pending");
+	rig_offline(&rig, N1);
+	rig_expect_wait(&rig, slots_step, "export d1.v7.s0: node n1 is offline");
+	rig.nodes[N1].health = HEALTH_ONLINE;
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED);
+	expect_stale_for(&rig, "ld2", STALE_REASON_REBOOTED);
+	rig.lds[0].state = LD_STATE_STALE;
+	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	rig_errors(&rig, N2, "d2.v7.s0", 2);
+	/* A group of one drops nothing. */
+	rig.groups[0].members = (struct ld_list){ 1, &rig.lds[1] };
+	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	rig_close(&rig);
+}
+
 static void test_fencing_together(void **state)
 {
 	struct rig rig;
@@ -509,6 +573,45 @@ static void unfenced(struct rig *rig)
 	rig->lds[0].state = LD_STATE_STALE;
 	rig->slots[0].unfenced = true;
 	rig_offline(rig, N1);
+}
+
+/* What the superblocks of its members knew, and Raft did not. */
+static void test_assembling_after_errors(void **state)
+{
+	static const enum member_health healths[] = { MEMBER_HEALTH_FAILED, MEMBER_HEALTH_REBUILDING };
+	struct member_status members[] = { { .ld = 1, .health = MEMBER_HEALTH_IN_SYNC },
+					   { .ld = 2, .health = MEMBER_HEALTH_IN_SYNC } };
+	const struct command_lds_stale *stale;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_move(&rig, SLOT_PHASE_ASSEMBLING);
+	for (size_t i = 0; i < 2; i++) {
+		members[1].health = healths[i];
+		rig_members(&rig, C3, members, 2);
+		rig_take(&rig, slots_step);
+		assert_null(rig.step.command);
+		stale = rig_expect_command(&rig, NULL)->lds_stale;
+		assert_non_null(stale);
+		assert_int_equal(stale->reason, STALE_REASON_MEDIUM);
+		assert_string_equal(stale->lds.items[0], "ld2");
+	}
+	/* Not told yet, or told of another revision. */
+	rig_members(&rig, C3, members, 1);
+	rig_expect_wait(&rig, NULL, "slot 0: ld2 is not told of in the group at node c3");
+	members[1].health = MEMBER_HEALTH_IN_SYNC;
+	rig.volume.revision--;
+	rig_members(&rig, C3, members, 2);
+	rig.volume.revision++;
+	rig_expect_wait(&rig, slots_step, "slot 0: ld1 is in-sync in the group at node c3");
+	rig_members(&rig, C3, members, 2);
+	expect_advance(&rig, SLOT_PHASE_EXPORTING);
+	/* One that is stale need not come. */
+	rig.lds[1].state = LD_STATE_STALE;
+	rig_members(&rig, C3, members, 1);
+	expect_advance(&rig, SLOT_PHASE_EXPORTING);
+	rig_close(&rig);
 }
 
 static void test_may_serve(void **state)
@@ -619,6 +722,8 @@ int main(void)
 		cmocka_unit_test(test_exporting_awaits_paths),
 		cmocka_unit_test(test_fencing),
 		cmocka_unit_test(test_fence_deadline),
+		cmocka_unit_test(test_fencing_after_errors),
+		cmocka_unit_test(test_assembling_after_errors),
 		cmocka_unit_test(test_fencing_together),
 		cmocka_unit_test(test_fencing_without_holder),
 		cmocka_unit_test(test_assembling),

@@ -222,7 +222,9 @@ static int resume(const char *name, const struct dm_info *info, struct error *er
 	return code != 0 ? code : node_make(name, info, error);
 }
 
-static int device_make(const char *name, const char *uuid, struct dm_info *ret_info, struct error *error)
+/* `minor` 0: the kernel chooses. */
+static int device_make(const char *name, const char *uuid, uint64_t major, uint64_t minor, struct dm_info *ret_info,
+		       struct error *error)
 {
 	struct dm_task *task = dm_task_create(DM_DEVICE_CREATE);
 	int code = 0;
@@ -230,6 +232,7 @@ static int device_make(const char *name, const char *uuid, struct dm_info *ret_i
 	if (task == NULL)
 		return error_set_nomem(error);
 	if (!dm_task_set_name(task, name) || !dm_task_set_uuid(task, uuid) ||
+	    (minor > 0 && (!dm_task_set_major(task, (int)major) || !dm_task_set_minor(task, (int)minor))) ||
 	    !dm_task_set_add_node(task, DM_ADD_NODE_ON_RESUME))
 		code = error_set_nomem(error);
 	else if (!dm_task_run(task) || !dm_task_get_info(task, ret_info))
@@ -244,9 +247,19 @@ int dm_create(struct kernel *kernel, const char *name, const char *uuid, const s
 	      struct error *error)
 {
 	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
+	uint64_t major = 0, minor = 0;
 	struct dm_info info;
-	int code = device_make(name, uuid, &info, error);
+	int code;
 
+	if (!trace_device((struct linux_kernel *)kernel, uuid, &major, &minor))
+		minor = 0;
+	code = device_make(name, uuid, major, minor, &info, error);
+	/* Another device has that number: it is served all the same, and counts as one that may have returned errors.
+	 */
+	if (code == ERROR_FAILED_PRECONDITION && minor > 0) {
+		error_clear(error);
+		code = device_make(name, uuid, 0, 0, &info, error);
+	}
 	if (code != 0)
 		return code;
 	code = table_load(&info, name, table, error);

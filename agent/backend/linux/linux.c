@@ -29,6 +29,8 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 		code = fabrics_observe(this->nvme, arena, &observed, error);
 	if (code == 0)
 		code = disks_observe(this->signatures, arena, &observed, error);
+	if (code == 0)
+		code = trace_observe(this, arena, &observed, error);
 	if (code != 0)
 		return error_prefix(error, "cannot observe the kernel");
 	*ret_observed = observed;
@@ -46,6 +48,7 @@ static void parts_free(struct linux_kernel *this)
 	nvme_cache_free(this->nvme);
 	signatures_free(this->signatures);
 	gate_free(this->gate);
+	trace_free(this->trace);
 	free(this);
 }
 
@@ -98,6 +101,7 @@ static const struct kernel_operations linux_operations = {
 	.gate_shut = gate_shut,
 	.gate_admit = gate_admit,
 	.gate_read = gate_read,
+	.errors_forget = trace_forget,
 	.close = linux_close,
 };
 
@@ -152,9 +156,10 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 		this->nvme = nvme_cache_make("/sys", pread, files_raise() / 2);
 		this->signatures = signatures_make(signatures_read);
 		this->gate = gate_make();
+		this->trace = trace_make();
 	}
 	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||
-	    this->nvme == NULL || this->signatures == NULL || this->gate == NULL) {
+	    this->nvme == NULL || this->signatures == NULL || this->gate == NULL || this->trace == NULL) {
 		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);

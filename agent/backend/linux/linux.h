@@ -19,6 +19,7 @@
 struct dm_task;
 struct gate;
 struct nft_ctx;
+struct trace;
 
 struct linux_kernel {
 	struct kernel base;
@@ -27,6 +28,7 @@ struct linux_kernel {
 	struct known *subsystems; /* of the NVMe target, by NQN */
 	struct gate *gate;
 	struct nvme_cache *nvme;
+	struct trace *trace;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
 	struct signatures *signatures;
 	pthread_mutex_t rejects_lock;
@@ -145,6 +147,19 @@ int gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
 	       struct error *error);
 int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+
+/* --- I/O errors of LDs (trace.c) --- */
+
+/* NULL when memory is exhausted. Touches nothing in the kernel. */
+struct trace *trace_make(void);
+void trace_free(struct trace *trace); /* accepts NULL */
+/* Behind all else that is observed: what is said then is true of everything that was seen. */
+int trace_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error);
+/* The number that the device of an LD shall have, so that the kernel records its errors; false for other devices. */
+bool trace_device(struct linux_kernel *kernel, const char *uuid, uint64_t *ret_major, uint64_t *ret_minor);
+int trace_forget(struct kernel *kernel, uint64_t ld, uint64_t rebuild_ms, struct error *error);
+/* Changes with each error. */
+uint64_t trace_digest(struct linux_kernel *kernel, uint64_t seed);
 
 /* --- the state of imports (watch.c) --- */
 

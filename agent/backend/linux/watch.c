@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The state of imports as sysfs tells it: cheap enough to be looked at several times a second. */
+/* The state of imports as sysfs tells it, and whether there are new I/O errors: cheap enough to be looked at several
+ * times a second. */
 #include "agent/backend/linux/linux.h"
 
 #include <string.h>
@@ -23,5 +24,5 @@ uint64_t watch_digest(struct kernel *kernel)
 		digest = XXH64(controller->ana, strlen(controller->ana), digest);
 	}
 	arena_free(&arena);
-	return dm_digest(digest);
+	return trace_digest((struct linux_kernel *)kernel, dm_digest(digest));
 }

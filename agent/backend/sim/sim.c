@@ -68,6 +68,7 @@ static int state_regrow(struct sim_kernel *this)
 	LIST_REGROW(&this->arena, &observed->imports);
 	LIST_REGROW(&this->arena, &observed->import_namespaces);
 	LIST_REGROW(&this->arena, &observed->disks);
+	LIST_REGROW(&this->arena, &observed->errors);
 	LIST_REGROW(&this->arena, &this->state.blocks);
 	LIST_REGROW(&this->arena, &this->state.thins);
 	/* The codec leaves out what is empty, and an error target has no parameters: they are "" here, as when the
@@ -195,6 +196,54 @@ static int sim_observe(struct kernel *kernel, struct arena *arena, struct observ
 	return code;
 }
 
+/* --- I/O errors of LDs --- */
+
+static struct ld_errors *errors_get(struct sim_kernel *this, uint64_t ld)
+{
+	struct ld_errors *errors;
+
+	for (size_t i = 0; i < this->observed.errors.count; i++) {
+		if (this->observed.errors.items[i].ld == ld)
+			return &this->observed.errors.items[i];
+	}
+	errors = LIST_PUSH(&this->arena, &this->observed.errors);
+	if (errors != NULL)
+		errors->ld = ld;
+	return errors;
+}
+
+int sim_errors_forget(struct kernel *kernel, uint64_t ld, uint64_t rebuild_ms, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct ld_errors *errors;
+	char name[NAMES_ID_SIZE];
+	int code;
+
+	names_id_format("ld", ld, name);
+	code = sim_begin(this, "errors_forget", name, error);
+	if (code != 0)
+		return code;
+	errors = errors_get(this, ld);
+	if (errors != NULL)
+		*errors = (struct ld_errors){ .ld = ld, .rebuild_ms = rebuild_ms };
+	return sim_end(this, errors != NULL ? 0 : error_set_nomem(error), error);
+}
+
+int kernel_sim_errors_add(struct kernel *kernel, uint64_t ld, uint64_t reads, uint64_t writes, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct ld_errors *errors;
+
+	pthread_mutex_lock(&this->lock);
+	errors = errors_get(this, ld);
+	if (errors != NULL) {
+		errors->reads += reads;
+		errors->writes += writes;
+		errors->missed = errors->missed || reads + writes == 0;
+	}
+	return sim_end(this, errors != NULL ? 0 : error_set_nomem(error), error);
+}
+
 /* --- life --- */
 
 static void sim_close(struct kernel *kernel)
@@ -245,6 +294,7 @@ static const struct kernel_operations sim_operations = {
 	.gate_shut = sim_gate_shut,
 	.gate_admit = sim_gate_admit,
 	.gate_read = sim_gate_read,
+	.errors_forget = sim_errors_forget,
 	.close = sim_close,
 };
 

@@ -55,6 +55,9 @@ int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sec
 /* Rebuilds that begin from now on complete at once, or only when kernel_sim_rebuild_set() says so. For tests. */
 void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);
 
+/* An LD returned so many I/O errors, or (none) some may have been missed. For tests. */
+int kernel_sim_errors_add(struct kernel *kernel, uint64_t ld, uint64_t reads, uint64_t writes, struct error *error);
+
 /* Whether a new connection from an address would get in, as gate_admit() left it. For tests. */
 bool kernel_sim_lets_in(struct kernel *kernel, const char *address);
 

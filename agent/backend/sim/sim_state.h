@@ -107,6 +107,7 @@ int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
 		   struct error *error);
 int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+int sim_errors_forget(struct kernel *kernel, uint64_t ld, uint64_t rebuild_ms, struct error *error);
 int sim_imports_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
 		      struct error *error);
 

@@ -136,6 +136,60 @@ def medium_error_then_loss(rig):
     finish(rig, witnesses, stall_limit_ms=60000)
 
 
+@scenario("medium_error_unreported")
+def medium_error_unreported(rig):
+    """The same, but nobody hears of the error: most servers are gone when the disk fails, and before they are back the
+    holder and the node of the good copy lose power. Raft calls the bad member in sync, its disk is there and fenced: the
+    volume waits all the same, says for what, and serves everything when the good copy is back."""
+    witnesses = serve(rig, many(1, **MIRRORED))
+    volume = witnesses[0].volume
+    (_, _, bad, _, bad_node), (_, _, good, _, good_node) = rig.members(volume)
+    path = next(disk["path"] for disk in rig.status(volume)["disks"] if disk["node"] == bad_node)
+    holder, _ = busiest(rig, [volume])
+    epoch = rig.status(volume)["volume"]["slots"][0]["epoch"]
+    for cp in rig.cps[1:]:
+        rig.server_kill(cp)
+    fail_requests(rig, bad_node, path, 5)
+    rig.wait("the group dropped the bad member", 20, lambda: None if dropped(rig, holder) else "it did not")
+    fail_no_more(rig, bad_node, path)
+    rig.say(f"{holder} goes on without {bad['id']}")
+    witness.progress(witnesses, 20)
+    rig.kill(good_node, holder)
+    # What an agent forgets, its kernel remembers.
+    rig.agent_kill(bad_node)
+    for cp in rig.cps[1:]:
+        rig.server_start(cp)
+    rig.agent_start(bad_node)
+    rig.await_leader()
+    states = {ld["id"]: state for _, _, ld, state, _ in rig.members(volume)}
+    must(states == {bad["id"]: "in-sync", good["id"]: "in-sync"}, f"the error was told: {states}")
+    rig.wait("the volume says what it waits for", 20, lambda: waits_without(rig, volume, bad["id"], good["id"], good_node))
+    last(rig, 12)
+    status = rig.status(volume)
+    slot = status["volume"]["slots"][0]
+    must(slot["epoch"] > epoch and slot["phase"] == "fencing", f"the slot is {slot['phase']} in epoch {slot['epoch']}")
+    missing = waits_without(rig, volume, bad["id"], good["id"], good_node)
+    must(missing is None, missing)
+    rig.boot(good_node, holder)
+    rig.wait(f"{bad['id']} is given up", 30, lambda: None if any(
+        ld["id"] == bad["id"] and ld.get("stale_reason") == "medium" for _, _, ld, _, _ in rig.members(volume)) else "it is not")
+    witness.progress(witnesses, 20, 60)
+    finish(rig, witnesses, stall_limit_ms=60000)
+
+
+def dropped(rig, holder):
+    """Whether a group of the holder failed a member."""
+    return any(word.strip("AaD") == "" and "D" in word for line in
+               rig.sh(holder, "dmsetup status --noflush --target raid").splitlines() for word in line.split()[3:])
+
+
+def waits_without(rig, volume, bad, good, good_node):
+    """What is missing in the sentence that says what the volume waits for; None: nothing."""
+    said = rig.status(volume).get("waits_for") or "nothing"
+    words = (bad, "returned I/O errors", good, good_node)
+    return None if all(word in said for word in words) else f"it waits for: {said}"
+
+
 @scenario("one_copy_lost")
 def one_copy_lost(rig):
     """The only copy of one volume is away. The other volumes of its controller serve, and fail over."""
