@@ -185,8 +185,9 @@ static void test_disks(void **state)
 	rig_refused(register_node(&rig, "n1", "10.0.0.1", 4500), ERROR_FAILED_PRECONDITION, "disk d1");
 	outcome = forget(&rig, "n1");
 	rig_refused(outcome, ERROR_FAILED_PRECONDITION, "2 disks");
-	assert_string_equal(outcome.hint, "run: dnvme disk remove d1; if the machine never comes back: dnvme node forget n1 "
-					  "--yes");
+	assert_string_equal(outcome.hint,
+			    "run: dnvme disk remove d1; if the machine never comes back: dnvme node forget n1 "
+			    "--yes");
 
 	/* Ids and ports are not used again at once. */
 	buffer_clear(&rig.changes);
@@ -305,7 +306,8 @@ static void test_bad_commands(void **state)
 /* Many commands in one entry: each sees what the ones before did, a refused one disturbs no other. */
 static void test_packed_entry(void **state)
 {
-	struct command_node_cordon cordoned = { .name = "n1", .cordoned = true }, unknown = { .name = "n9", .cordoned = true };
+	struct command_node_cordon cordoned = { .name = "n1", .cordoned = true },
+				   unknown = { .name = "n9", .cordoned = true };
 	struct command_disk_add disk = { .node = "n1", .path = "/dev/z", .size_bytes = GIB };
 	struct command commands[] = { { .disk_add = &disk },
 				      { .disk_add = &disk },

@@ -13,7 +13,12 @@
 #include "tests/unit/failing_alloc.h"
 #include "tests/unit/test_leader_rig.h"
 
-/* ld1 (n1) missed writes; ld2, in sync, is on n2, which is offline. */
+static void lost(struct rig *rig, enum rig_node holder)
+{
+	rig_member(rig, holder, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
+}
+
+/* ld1 (n1) missed writes; ld2, in sync, is on n2, which is offline, and the holder has lost it. */
 static void make(struct rig *rig)
 {
 	rig_open(rig);
@@ -23,6 +28,7 @@ static void make(struct rig *rig)
 	rig->lds[0].whole = true;
 	rig->lds[2].disk = 3; /* the other slot has nothing on n2 */
 	rig_offline(rig, N2);
+	lost(rig, C1);
 }
 
 static struct volume_force_plan plan_made(struct rig *rig)
@@ -225,6 +231,7 @@ static void test_promise(void **state)
 	make(&rig);
 	rig_move(&rig, SLOT_PHASE_FENCING);
 	rig_offline(&rig, N2);
+	lost(&rig, C3);
 	plan = plan_made(&rig);
 	assert_int_equal(plan.off_holders.count, 1);
 	assert_string_equal(plan.off_holders.items[0], "c1");
@@ -255,6 +262,7 @@ static void test_slots(void **state)
 	make(&rig);
 	rig_move(&rig, SLOT_PHASE_FENCING);
 	rig_offline(&rig, N2);
+	lost(&rig, C3);
 	rig_expect_wait(&rig, slots_step, "what an older one holds: dnvme volume force vol --slot 0");
 	rig.lds[0].whole = false;
 	rig_expect_wait(&rig, slots_step, "node n2 is offline");
@@ -274,6 +282,7 @@ static void test_slots(void **state)
 	rig.slots[0].phase = SLOT_PHASE_ASSEMBLING;
 	rig_see(&rig);
 	rig_say(&rig, C3, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_CONVERGED);
+	rig_member(&rig, C3, (struct member_status){ .ld = 1 });
 	rig_expect_wait(&rig, slots_step, "node c1 may serve for up to");
 	rig_wait(&rig, LIMIT_LEASE_MS + LIMIT_LEASE_CHECK_MS + LIMIT_LEASE_MARGIN_MS);
 	assert_int_equal(rig_expect_command(&rig, slots_step)->slot_advance->to, SLOT_PHASE_EXPORTING);
