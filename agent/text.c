@@ -114,6 +114,13 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 				       "namespace %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  uuid %s  of %s\n",
 				       ns->path, ns->major, ns->minor, ns->size_bytes, uuid, ns->nqn);
 	}
+	for (size_t i = 0; i < observed->errors.count && result == 0; i++) {
+		const struct ld_errors *errors = &observed->errors.items[i];
+
+		result = buffer_printf(output, "errors    ld%" PRIu64 "  reads %" PRIu64 "  writes %" PRIu64 "%s\n",
+				       errors->ld, errors->reads, errors->writes,
+				       errors->missed ? "  some may be missed" : "");
+	}
 	return result;
 }
 

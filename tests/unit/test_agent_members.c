@@ -121,7 +121,8 @@ static const char *plan_text(struct fixture *f, const struct desired *desired)
 	return copy;
 }
 
-static struct volume_health health_get(struct fixture *f, const struct desired *desired)
+/* As if the kernel said `status` (NULL: what it says) of every mirror. */
+static struct volume_health health_with(struct fixture *f, const struct desired *desired, const char *status)
 {
 	struct volume_health_list list;
 	struct observed observed;
@@ -129,12 +130,21 @@ static struct volume_health health_get(struct fixture *f, const struct desired *
 	struct error error = { 0 };
 
 	assert_int_equal(f->agent.kernel->operations->observe(f->agent.kernel, &f->arena, &observed, &error), 0);
+	for (size_t i = 0; i < observed.dms.count && status != NULL; i++) {
+		if (observed.dms.items[i].status != NULL)
+			observed.dms.items[i].status = status;
+	}
 	for (size_t i = 0; i < f->agent.labels.count; i++)
 		*LIST_PUSH(&f->arena, &observed.labels) = f->agent.labels.items[i];
 	assert_int_equal(target_build(desired, &f->arena, &target, &error), 0);
 	assert_int_equal(health_make(desired, &target, &observed, &f->memory, f->now_ms, &f->arena, &list, &error), 0);
 	assert_int_equal(list.count, desired->volumes.count);
 	return list.items[0];
+}
+
+static struct volume_health health_get(struct fixture *f, const struct desired *desired)
+{
+	return health_with(f, desired, NULL);
 }
 
 static struct member_status member_get(struct fixture *f, const struct desired *desired, size_t index)
@@ -210,6 +220,33 @@ static void test_failed_leaves(void **state)
 	rig_golden("member_leaves", log_take(f));
 	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_ABSENT);
 	assert_false(member_get(f, &desired, 1).path_lost);
+}
+
+/* A superblock knew that an earlier group had failed it, and the kernel copies it, or is about to. That is no resync of
+ * all of them. */
+static void test_lagging_is_told(void **state)
+{
+	static const struct {
+		const char *status;
+		enum member_health health[2];
+	} cases[] = {
+		{ "raid1 2 Aa 512/1024 recover 0 0 -", { MEMBER_HEALTH_IN_SYNC, MEMBER_HEALTH_REBUILDING } },
+		{ "raid1 2 Aa 0/1024 idle 0 0 -", { MEMBER_HEALTH_IN_SYNC, MEMBER_HEALTH_REBUILDING } },
+		{ "raid1 2 AD 0/1024 idle 0 0 -", { MEMBER_HEALTH_IN_SYNC, MEMBER_HEALTH_FAILED } },
+		{ "raid1 2 aa 512/1024 resync 0 0 -", { MEMBER_HEALTH_IN_SYNC, MEMBER_HEALTH_IN_SYNC } },
+		{ "raid1 2 AA 1024/1024 idle 0 0 -", { MEMBER_HEALTH_IN_SYNC, MEMBER_HEALTH_IN_SYNC } },
+	};
+	struct fixture *f = *state;
+	struct desired desired;
+
+	formatted(f);
+	desired = desired_make(f, LD_STATE_IN_SYNC, 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct volume_health health = health_with(f, &desired, cases[i].status);
+
+		assert_int_equal(health.members.items[0].health, cases[i].health[0]);
+		assert_int_equal(health.members.items[1].health, cases[i].health[1]);
+	}
 }
 
 /* An assembly would hang as well, and with it all of its lane. */
@@ -380,7 +417,8 @@ static void test_complete_and_another_leaves(void **state)
 	rig_converge(&f->agent, &desired);
 	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_IN_SYNC);
 	assert_int_equal(member_get(f, &desired, 2).health, MEMBER_HEALTH_IN_SYNC);
-	/* The other one is given up: once its path is gone, it leaves by a table of those that the leader calls in sync. */
+	/* The other one is given up: once its path is gone, it leaves by a table of those that the leader calls in
+	 * sync. */
 	desired = desired_of_three(f, LD_STATE_REBUILDING, 5, LD_STATE_STALE, 6);
 	assert_contains(plan_text(f, &desired), "is not changed before the path to ld3 is gone\n");
 	assert_int_equal(member_get(f, &desired, 1).health, MEMBER_HEALTH_REBUILDING);
@@ -809,6 +847,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_frozen_is_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_looks_well, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed_leaves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lagging_is_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_assembly_waits_for_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rebuild, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_incomplete_superblock, setup, teardown),

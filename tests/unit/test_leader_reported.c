@@ -193,6 +193,10 @@ static void test_flood(void **state)
 
 static void test_failing_allocations(void **state)
 {
+	struct ld_errors errors = { .ld = 7, .writes = 1 };
+	struct object_status export = {
+		.kind = OBJECT_KIND_EXPORT, .id = "d1.v3.s0", .state = OBJECT_STATE_FAILED, .errors = { 1, &errors }
+	};
 	bool failed = true;
 
 	(void)state;
@@ -206,11 +210,16 @@ static void test_failing_allocations(void **state)
 		rv = say(&reported, OBJECT_KIND_VOLUME, "v1", OBJECT_STATE_FAILED, 2, "second");
 		if (rv == 0)
 			rv = say(&reported, OBJECT_KIND_VOLUME, "v2", OBJECT_STATE_FAILED, 2, "other");
+		if (rv == 0)
+			rv = reported_update(&reported, &export, NULL);
 		failed = failing_alloc_disarm();
 		assert_int_equal(rv, failed ? ERROR_INTERNAL : 0);
 		/* The old status or the new one, never a mixture. */
 		status = reported_get(&reported, OBJECT_KIND_VOLUME, "v1");
 		assert_string_equal(status->message, status->revision == 1 ? "first" : "second");
+		/* Never an export that seems to have returned no error. */
+		status = reported_get(&reported, OBJECT_KIND_EXPORT, "d1.v3.s0");
+		assert_true(status == NULL || (status->errors.count == 1 && status->errors.items[0].ld == 7));
 		reported_clear(&reported);
 	}
 }

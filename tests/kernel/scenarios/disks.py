@@ -172,7 +172,8 @@ def medium_error_unreported(rig):
     must(missing is None, missing)
     rig.boot(good_node, holder)
     rig.wait(f"{bad['id']} is given up", 30, lambda: None if any(
-        ld["id"] == bad["id"] and ld.get("stale_reason") == "medium" for _, _, ld, _, _ in rig.members(volume)) else "it is not")
+        ld["id"] == bad["id"] and ld.get("stale_reason") == "medium"
+        for _, _, ld, _, _ in rig.members(volume)) else "it is not")
     witness.progress(witnesses, 20, 60)
     finish(rig, witnesses, stall_limit_ms=60000)
 
