@@ -242,8 +242,12 @@ static int import_end(struct planner *planner, const struct observed_import *imp
 	struct import_users users;
 
 	*ret_kind = healthy ? ACTION_DISCONNECT : ACTION_DROP;
-	if (import_is_replaced(planner, import))
+	/* It leads to an earlier holder, which may be dead without the kernel knowing: to delete it as it is would wait
+	 * for what is in flight on it, 30 s, and so would hosts. */
+	if (import_is_replaced(planner, import)) {
+		*ret_kind = ACTION_DROP;
 		return 1;
+	}
 	users = import_users(planner, import->nqn);
 	if (users.first == NULL)
 		return 1;

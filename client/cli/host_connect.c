@@ -20,7 +20,7 @@
 #define GRACE_MS 5000u /* for the other paths once the device is there */
 
 /* A dead peer is let go of at the latest when the kernel itself has given it up. */
-#define FREE_MS ((2 * LIMIT_HOST_KEEP_ALIVE_S + 3) * UINT64_C(1000))
+#define FREE_MS ((2 * LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S + 3) * UINT64_C(1000))
 #define FREE_AGAIN_NS 100000000L
 
 #define FABRICS_DEVICE "/dev/nvme-fabrics"

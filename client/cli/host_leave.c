@@ -14,7 +14,7 @@
 #define ANSWER_MS 150  /* for a peer to answer a connection */
 #define SILENCE_MS 500 /* a first packet may get lost: nothing else was heard either for so long */
 /* The kernel waits for a keep-alive that is under way before it lets go; its timers round up to seconds. */
-#define CONNECTING_MS ((LIMIT_HOST_KEEP_ALIVE_S + 3) * 1000u)
+#define CONNECTING_MS ((LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S + 3) * 1000u)
 #define POLL_NS 2000000L
 #define ATTEMPT_NS 50000000L /* between looks for an attempt that is in the way of a deletion */
 
@@ -44,15 +44,14 @@ static struct peer_place place_of(const struct host_controller *controller)
 /* Whether the connections of other paths to the same place may be ended as well. */
 static bool others_may_end(const struct host_leaving *leaving, uint64_t silent_ms)
 {
-	unsigned longest_s = host_keep_alive_longest(leaving->sysfs, &leaving->controller, &leaving->others);
-
-	return longest_s <= LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S || silent_ms >= longest_s * UINT64_C(1000);
+	return host_others_find(leaving->sysfs, &leaving->controller, &leaving->others) != HOST_OTHERS_ANY ||
+	       silent_ms >= LIMIT_HOST_KEEP_ALIVE_S * UINT64_C(1000);
 }
 
 /* Whether nobody loses anything but those that leave. */
 static bool is_alone(const struct host_leaving *leaving)
 {
-	return host_keep_alive_longest(leaving->sysfs, &leaving->controller, &leaving->others) == 0;
+	return host_others_find(leaving->sysfs, &leaving->controller, &leaving->others) == HOST_OTHERS_NONE;
 }
 
 /* Until the path is not live any more, or gone. */

@@ -135,13 +135,13 @@ static bool is_named(const struct host_names *names, const char *name)
 	return false;
 }
 
-unsigned host_keep_alive_longest(const char *sysfs, const struct host_controller *controller,
-				 const struct host_names *without)
+enum host_others host_others_find(const char *sysfs, const struct host_controller *controller,
+				  const struct host_names *without)
 {
 	char folder[PATH_MAX], text[HOST_NAME_SIZE];
 	struct host_controller other;
 	struct dirent *entry;
-	unsigned longest = 0;
+	enum host_others others = HOST_OTHERS_NONE;
 	DIR *stream;
 
 	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
@@ -157,15 +157,14 @@ unsigned host_keep_alive_longest(const char *sysfs, const struct host_controller
 		    strcmp(other.state, "live") != 0)
 			continue;
 		found = attribute_read(folder, entry->d_name, "kato", text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
-		/* None at all: as if it were the longest. */
-		if (found == 0)
-			found = UINT16_MAX;
-		if (found > longest)
-			longest = (unsigned)found;
+		if (found != LIMIT_HOST_KEEP_ALIVE_SINGLE_S && found != LIMIT_HOST_KEEP_ALIVE_FOLLOWED_SINGLE_S)
+			others = HOST_OTHERS_ANY;
+		else if (others == HOST_OTHERS_NONE)
+			others = HOST_OTHERS_SINGLE;
 	}
 	if (stream != NULL)
 		closedir(stream);
-	return longest;
+	return others;
 }
 
 /* "nvme0n1" is a namespace; "nvme0c1n1" is one path of it, which must not be used. */

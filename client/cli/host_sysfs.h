@@ -35,10 +35,16 @@ struct host_names {
 	size_t count;
 };
 
-/* The longest keep-alive timeout in seconds of the live controllers of whatever subsystem that lead where `controller`
- * does, without itself and those that are named; 0 when there are none. */
-unsigned host_keep_alive_longest(const char *sysfs, const struct host_controller *controller,
-				 const struct host_names *without);
+enum host_others {
+	HOST_OTHERS_NONE,
+	HOST_OTHERS_SINGLE, /* of volumes with one slot, all of them */
+	HOST_OTHERS_ANY,
+};
+
+/* The live controllers of whatever subsystem that lead where `controller` does, without itself and those that are
+ * named. How many slots a volume has shows in its keep-alive timeout. */
+enum host_others host_others_find(const char *sysfs, const struct host_controller *controller,
+				  const struct host_names *without);
 
 /* The block device with a namespace UUID ("nvme0n1"), never one of the hidden paths ("nvme0c1n1"). */
 bool host_device_find(const char *sysfs, const uint8_t uuid[16], char ret_name[HOST_NAME_SIZE]);

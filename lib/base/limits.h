@@ -86,12 +86,14 @@
 /* Keep-alive of NVMe connections, in seconds. With a timeout of K, a target ends a silent connection within 2 K, and an
  * initiator does not give one up before K. A host that writes through several controllers must not be the first
  * (docs/FAILURES.md, "Hosts"). */
-#define LIMIT_IMPORT_KEEP_ALIVE_S 2u	    /* between nodes */
-#define LIMIT_HOST_KEEP_ALIVE_S 5u	    /* of a host to a volume with several active controllers */
-#define LIMIT_HOST_KEEP_ALIVE_SINGLE_S 2u   /* to one with a single active controller, which has no remote legs */
-#define LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S 4u /* the same, of a host that hears of failures from the control plane */
+#define LIMIT_IMPORT_KEEP_ALIVE_S 2u /* between nodes */
+/* Of a host to a volume with several active controllers, and to one with a single one, which has no remote legs; the
+ * same of a host that hears of failures from the control plane. A volume is known by its value: all four differ. */
+#define LIMIT_HOST_KEEP_ALIVE_S 5u
+#define LIMIT_HOST_KEEP_ALIVE_SINGLE_S 2u
+#define LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S 8u
+#define LIMIT_HOST_KEEP_ALIVE_FOLLOWED_SINGLE_S 6u
 
-_Static_assert(LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S < LIMIT_HOST_KEEP_ALIVE_S, "by it a volume with one slot is known");
 _Static_assert(LIMIT_HOST_KEEP_ALIVE_S > 2 * LIMIT_IMPORT_KEEP_ALIVE_S, "a node ends a connection before a host does");
 _Static_assert(LIMIT_COMMAND_BYTES < LIMIT_ENTRY_BYTES, "a command fits into an entry");
 _Static_assert(LIMIT_FRAME_CLIENT_BYTES <= LIMIT_FRAME_PEER_BYTES, "a client's frame can be forwarded");

@@ -203,10 +203,20 @@ int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, stru
 	if (name != NULL) {
 		file_read(state, sizeof(state), SYS_NVME "/%s/state", name);
 		answer = peer_try(import->address, import->port, PEER_ANSWER_MS);
-		/* It lives, and lets in nobody at present who has no connection: other imports from it go on. */
-		if (answer == PEER_REFUSES && peers_silence(&place, 1, &silent_ms, NULL) == 0 &&
-		    silent_ms < KERNEL_PATH_SILENCE_MS)
+		/* It was heard of just now. When it refuses, it lives, and lets in nobody at present who has no
+		 * connection: other imports from it go on. When it does not answer, that has to be seen. */
+		if (answer != PEER_ANSWERS && peers_silence(&place, 1, &silent_ms, NULL) == 0 &&
+		    silent_ms < KERNEL_PATH_SILENCE_MS) {
+			if (answer == PEER_SILENT)
+				code = error_set(error, ERROR_UNAVAILABLE,
+						 "%s does not answer, but was heard of %" PRIu64 " ms ago",
+						 import->address, silent_ms);
 			answer = PEER_ANSWERS;
+		}
+	}
+	if (code != 0) {
+		arena_free(&arena);
+		return code;
 	}
 	/* A peer that answers lets go at once, and other imports from it go on. */
 	if (answer == PEER_ANSWERS || (answer == PEER_REFUSES && strcmp(state, "connecting") == 0)) {
