@@ -63,14 +63,12 @@ int host_identity_find(const char *nqn, struct host_identity *ret_identity, stru
 
 unsigned host_keep_alive_s(const struct volume *volume, bool followed)
 {
-	bool single = volume->slots.count <= 1;
-
+	if (volume->slots.count <= 1)
+		return LIMIT_HOST_KEEP_ALIVE_SINGLE_S;
 	/* Up to Linux 6.1 a keep-alive that is under way holds up whoever wants to end the connection, until it times
-	 * out. Under I/O none is sent before half the timeout has passed without an answer: a follower comes before
-	 * that. */
-	if (followed)
-		return single ? LIMIT_HOST_KEEP_ALIVE_FOLLOWED_SINGLE_S : LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S;
-	return single ? LIMIT_HOST_KEEP_ALIVE_SINGLE_S : LIMIT_HOST_KEEP_ALIVE_S;
+	 * out. Under I/O none is sent before a quarter of the timeout has passed without an answer: a follower comes
+	 * before that. */
+	return followed ? LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S : LIMIT_HOST_KEEP_ALIVE_S;
 }
 
 /* --- jobs ------------------------------------------------------------------------------------------------ */

@@ -157,7 +157,7 @@ enum host_others host_others_find(const char *sysfs, const struct host_controlle
 		    strcmp(other.state, "live") != 0)
 			continue;
 		found = attribute_read(folder, entry->d_name, "kato", text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
-		if (found != LIMIT_HOST_KEEP_ALIVE_SINGLE_S && found != LIMIT_HOST_KEEP_ALIVE_FOLLOWED_SINGLE_S)
+		if (found != LIMIT_HOST_KEEP_ALIVE_SINGLE_S)
 			others = HOST_OTHERS_ANY;
 		else if (others == HOST_OTHERS_NONE)
 			others = HOST_OTHERS_SINGLE;

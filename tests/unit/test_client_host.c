@@ -215,7 +215,7 @@ static void test_keep_alive(void **state)
 	assert_int_equal(host_keep_alive_s(&scene.volume, true), LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S);
 	scene.volume.slots.count = 1;
 	assert_int_equal(host_keep_alive_s(&scene.volume, false), LIMIT_HOST_KEEP_ALIVE_SINGLE_S);
-	assert_int_equal(host_keep_alive_s(&scene.volume, true), LIMIT_HOST_KEEP_ALIVE_FOLLOWED_SINGLE_S);
+	assert_int_equal(host_keep_alive_s(&scene.volume, true), LIMIT_HOST_KEEP_ALIVE_SINGLE_S);
 }
 
 static void test_follower(void **state)
