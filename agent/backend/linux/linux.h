@@ -23,7 +23,8 @@ struct linux_kernel {
 	struct signatures *signatures;
 	pthread_mutex_t rejects_lock;
 	struct reject_reason *rejects;
-	bool rejects_ready; /* the rules are loaded */
+	bool rejects_ready;	   /* the rules are loaded */
+	uint64_t rejects_alone_ms; /* boot clock: what an agent before this one left has run out */
 };
 
 /* --- text files of sysfs, configfs and procfs (files.c) --- */
@@ -100,6 +101,9 @@ int reject_port_end(struct kernel *kernel, uint64_t port, const char *reason, st
 int reject_peer_begin(struct kernel *kernel, const char *address, uint64_t port, const char *reason,
 		      struct error *error);
 int reject_peer_end(struct kernel *kernel, const char *address, uint64_t port, const char *reason, struct error *error);
+/* Adds to the ports why they reject. */
+int reject_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error);
+void reject_open(struct linux_kernel *kernel);
 void reject_close(struct linux_kernel *kernel);
 
 /* --- TCP connections (peer.c) --- */

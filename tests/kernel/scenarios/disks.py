@@ -165,3 +165,15 @@ def all_copies_back(rig):
     rig.boot(*nodes)
     witness.progress(witnesses, 20, 60)
     finish(rig, witnesses, stall_limit_ms=60000)
+
+
+@scenario("all_copies_back_8")
+def all_copies_back_8(rig):
+    """Every Disk Node is away and comes back with many exports, made one after the other: no path that asks for one before it
+    is there is given up (Linux from 6.10 on)."""
+    witnesses = serve(rig, many(8, **MIRRORED), "--threads 1 --rate 40")
+    rig.kill(*rig.dns)
+    last(rig, 4)
+    rig.boot(*rig.dns)
+    witness.progress(witnesses, 20, 60)
+    finish(rig, witnesses, stall_limit_ms=60000)
