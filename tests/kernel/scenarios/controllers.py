@@ -56,7 +56,7 @@ def power_cut_striped_8(rig):
 def power_blink_striped(rig):
     """A controller loses power and is back at once, and no standby can take its place: it begins anew where it was. What the
     other ones have waiting for its legs goes on waiting until they are there again."""
-    witnesses = serve(rig, many(2, controllers=3, standbys=0), "--threads 2 --rate 100")
+    witnesses = serve(rig, many(1, controllers=3, standbys=0), "--threads 2 --rate 100")
     victim, _ = busiest(rig, [one.volume for one in witnesses])
     rig.kill(victim)
     rig.boot(victim)
