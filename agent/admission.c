@@ -19,14 +19,42 @@ static struct kernel_peer *peer_of(struct kernel_peer_list *peers, const char *a
 	return peer;
 }
 
-int admission_make(const struct desired *desired, bool has_lease, struct arena *arena,
-		   struct kernel_peer_list *ret_peers, struct error *error)
+static bool list_has(const struct string_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i], text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool export_is_open(const struct observed *observed, const struct desired_consumer *consumer)
+{
+	bool linked = false;
+
+	for (size_t i = 0; observed != NULL && i < observed->ports.count && !linked; i++)
+		linked = list_has(&observed->ports.items[i].subsystems, consumer->nqn);
+	for (size_t i = 0; linked && i < observed->subsystems.count; i++) {
+		if (strcmp(observed->subsystems.items[i].nqn, consumer->nqn) == 0)
+			return list_has(&observed->subsystems.items[i].hosts, consumer->host_nqn);
+	}
+	return false;
+}
+
+int admission_make(const struct desired *desired, const struct observed *observed, bool has_lease, struct arena *arena,
+		   struct kernel_peer_list *ret_peers, bool *ret_waits, struct error *error)
 {
 	struct kernel_peer_list peers = { 0 };
+	bool waits = false;
 
 	for (size_t i = 0; i < desired->volumes.count; i++) {
 		const struct desired_consumer_list *consumers = &desired->volumes.items[i].consumers;
+		const struct string_list *others = &desired->volumes.items[i].peers;
 
+		for (size_t j = 0; j < others->count; j++) {
+			if (peer_of(&peers, others->items[j], arena) == NULL)
+				return error_set_nomem(error);
+		}
 		for (size_t j = 0; j < consumers->count; j++) {
 			const struct desired_consumer *consumer = &consumers->items[j];
 			struct kernel_peer *peer;
@@ -37,9 +65,15 @@ int admission_make(const struct desired *desired, bool has_lease, struct arena *
 			peer = peer_of(&peers, consumer->address, arena);
 			if (peer == NULL)
 				return error_set_nomem(error);
-			peer->admitted |= has_lease && consumer->admitted && !consumer->parked;
+			if (!has_lease || !consumer->admitted || consumer->parked)
+				continue;
+			if (export_is_open(observed, consumer))
+				peer->admitted = true;
+			else
+				waits = true;
 		}
 	}
 	*ret_peers = peers;
+	*ret_waits = waits;
 	return 0;
 }

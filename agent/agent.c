@@ -98,6 +98,7 @@ static void on_passed(void *data)
 		}
 		return;
 	}
+	gatekeeper_passed(agent->gatekeeper);
 	if (observed == NULL)
 		return;
 	session_start(agent->session, &observed->disks);

@@ -59,6 +59,7 @@ struct gatekeeper {
 	bool gate_busy, check_busy, admit_busy;
 	bool again;	  /* a step was due while the gate was busy */
 	bool admit_again; /* what is desired changed while peers were admitted */
+	bool admit_waits; /* a peer would be let in if its export were there */
 	bool closing;
 	unsigned timers_closed;
 	uint64_t guarded_ms;
@@ -254,7 +255,9 @@ static int peers_make(struct gatekeeper *this, struct arena *arena, struct kerne
 	struct desired desired;
 
 	if (desired_store_get(this->store, arena, &desired, error) != 0 ||
-	    admission_make(&desired, lease_is_valid(&this->lease, clock_boot_ms()), arena, &peers, error) != 0)
+	    admission_make(&desired, reconciler_observed(this->reconciler),
+			   lease_is_valid(&this->lease, clock_boot_ms()), arena, &peers, &this->admit_waits,
+			   error) != 0)
 		return (int)error->code;
 	/* What is borrowed from the store does not outlive this turn of the loop. */
 	for (size_t i = 0; i < peers.count; i++) {
@@ -382,6 +385,12 @@ void gatekeeper_opened(struct gatekeeper *this, uint64_t heartbeat_ms, uint64_t 
 void gatekeeper_desired(struct gatekeeper *this)
 {
 	if (this != NULL)
+		admit(this);
+}
+
+void gatekeeper_passed(struct gatekeeper *this)
+{
+	if (this != NULL && this->admit_waits)
 		admit(this);
 }
 

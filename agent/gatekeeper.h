@@ -23,6 +23,8 @@ struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, st
 
 /* The desired state changed: other peers may be admitted. Accepts NULL. */
 void gatekeeper_desired(struct gatekeeper *keeper);
+/* The reconciler made a pass: what a peer waited for may be there. Accepts NULL. */
+void gatekeeper_passed(struct gatekeeper *keeper);
 
 /* What the session saw; see agent/lease.h. All accept NULL: a node without a gate. */
 void gatekeeper_opened(struct gatekeeper *keeper, uint64_t heartbeat_ms, uint64_t lease_ms);

@@ -143,19 +143,48 @@ static int namespace_build(struct planner *planner, const struct target_subsyste
 	return 0;
 }
 
-static bool host_is_there(const struct observed_subsystem *there, const char *host)
+static bool list_has(const struct string_list *list, const char *text)
 {
-	for (size_t i = 0; there != NULL && i < there->hosts.count; i++) {
-		if (strcmp(there->hosts.items[i], host) == 0)
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i], text) == 0)
 			return true;
 	}
 	return false;
 }
 
+static int port_action(struct planner *planner, enum action_kind kind, const struct owner *owner, uint64_t port,
+		       const char *reason)
+{
+	struct action *action = planner_action(planner, kind, owner);
+
+	if (action == NULL)
+		return -1;
+	action->port = port;
+	action->nqn = reason;
+	return 0;
+}
+
+static int subsystem_link(struct planner *planner, const struct target_subsystem *wanted, bool was_linked)
+{
+	const struct observed_port *port = port_find(planner, wanted->port);
+
+	/* The first link opens a port, and until the last one is made hosts would be told that what they ask for is not
+	 * there: those of a node that booted ask just then. */
+	if (port->subsystems.count == 0 &&
+	    port_action(planner, ACTION_REJECT, &wanted->owner, wanted->port, KERNEL_REJECT_OPENING) != 0)
+		return -1;
+	if (port_action(planner, ACTION_LINK, &wanted->owner, wanted->port, wanted->nqn) != 0)
+		return -1;
+	/* What an agent rejected that died meanwhile, this one does not see. */
+	if (!was_linked && !wanted->parked && !list_has(&port->rejected_for, wanted->nqn))
+		return 0;
+	return port_action(planner, ACTION_ADMIT, &wanted->owner, wanted->port, wanted->nqn);
+}
+
 static int subsystem_build(struct planner *planner, const struct target_subsystem *wanted)
 {
 	const struct observed_subsystem *there = planner_subsystem_find(planner, wanted->nqn);
-	bool complete = true, linked;
+	bool complete = true, linked, was_linked;
 	struct action *action;
 
 	if (there == NULL || there->any_host || there->cntlid_min != wanted->cntlid_min ||
@@ -172,7 +201,7 @@ static int subsystem_build(struct planner *planner, const struct target_subsyste
 			return -1;
 	}
 	for (size_t i = 0; i < wanted->hosts.count; i++) {
-		if (host_is_there(there, wanted->hosts.items[i]))
+		if (there != NULL && list_has(&there->hosts, wanted->hosts.items[i]))
 			continue;
 		action = planner_action(planner, ACTION_HOST_ALLOW, &wanted->owner);
 		if (action == NULL)
@@ -180,8 +209,8 @@ static int subsystem_build(struct planner *planner, const struct target_subsyste
 		action->nqn = wanted->nqn;
 		action->host = wanted->hosts.items[i];
 	}
-	linked = there != NULL && planner_is_linked(port_find(planner, wanted->port), wanted->nqn) &&
-		 !planner->unlinked[there - planner->observed->subsystems.items];
+	was_linked = there != NULL && planner_is_linked(port_find(planner, wanted->port), wanted->nqn);
+	linked = was_linked && !planner->unlinked[there - planner->observed->subsystems.items];
 	/* Reachable only when all of it is there: an importer that misses a namespace would have to look again. */
 	if (linked || !complete || (there != NULL && planner_subsystem_is_frozen(planner, there)))
 		return 0;
@@ -192,18 +221,57 @@ static int subsystem_build(struct planner *planner, const struct target_subsyste
 		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, port.lane,
 				    "%s waits for nvmet port %" PRIu64, wanted->nqn, wanted->port);
 	}
-	action = planner_action(planner, ACTION_LINK, &wanted->owner);
-	if (action == NULL)
-		return -1;
-	action->nqn = wanted->nqn;
-	action->port = wanted->port;
-	if (!wanted->parked)
-		return 0;
-	action = planner_action(planner, ACTION_ADMIT, &wanted->owner);
-	if (action == NULL)
-		return -1;
-	action->nqn = wanted->nqn;
-	action->port = wanted->port;
+	return subsystem_link(planner, wanted, was_linked);
+}
+
+/* Whether a port that was just made waits for another subsystem before connections come in: not for those that cannot
+ * be made. */
+static bool port_is_opening(const struct planner *planner, const struct observed_port *port)
+{
+	for (size_t i = 0; i < planner->target->subsystems.count; i++) {
+		const struct target_subsystem *wanted = &planner->target->subsystems.items[i];
+		bool fails = false;
+
+		if (wanted->port != port->id || wanted->waits || planner_is_linked(port, wanted->nqn))
+			continue;
+		for (size_t j = 0; j < planner->plan->notes.count && !fails; j++)
+			fails = planner->plan->notes.items[j].kind == PLAN_NOTE_FAILS &&
+				strcmp(planner->plan->notes.items[j].owner.lane, wanted->owner.lane) == 0;
+		if (!fails)
+			return true;
+	}
+	return false;
+}
+
+/* Whether the lane of the subsystem still needs what was rejected for it. */
+static bool is_on_its_way(const struct planner *planner, const struct observed_port *port, const char *nqn)
+{
+	const struct observed_subsystem *there = planner_subsystem_find(planner, nqn);
+
+	if (planner_wanted_subsystem_find(planner, nqn) == NULL)
+		return false;
+	return there == NULL || !planner_is_linked(port, nqn) ||
+	       planner->unlinked[there - planner->observed->subsystems.items];
+}
+
+/* Takes back what is rejected without need. */
+static int port_admit(struct planner *planner, const struct target_port *wanted)
+{
+	const struct observed_port *port = port_find(planner, wanted->id);
+
+	for (size_t i = 0; port != NULL && i < port->rejected_for.count; i++) {
+		struct owner owner = wanted->owner;
+		const char *reason;
+
+		if (strcmp(port->rejected_for.items[i], KERNEL_REJECT_OPENING) == 0
+			    ? port_is_opening(planner, port)
+			    : !owner_of_subsystem(planner->target->cluster, port->rejected_for.items[i], &owner) ||
+				      is_on_its_way(planner, port, port->rejected_for.items[i]))
+			continue;
+		reason = arena_strdup(planner->arena, port->rejected_for.items[i]);
+		if (reason == NULL || port_action(planner, ACTION_ADMIT, &owner, port->id, reason) != 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -240,5 +308,11 @@ int planner_build_exports(struct planner *planner)
 		if (port_build(planner, &target->ports.items[i]) != 0)
 			return -1;
 	}
-	return subsystems_build(planner, false);
+	if (subsystems_build(planner, false) != 0)
+		return -1;
+	for (size_t i = 0; i < target->ports.count; i++) {
+		if (port_admit(planner, &target->ports.items[i]) != 0)
+			return -1;
+	}
+	return 0;
 }

@@ -41,7 +41,8 @@ static bool host_is_wanted(const struct target_subsystem *wanted, const char *ho
 	return false;
 }
 
-/* Its host is to find it again in its new form, not to be told meanwhile that it is gone. */
+/* Its hosts are to find it again in its new form, not to be told meanwhile that it is gone: those with a kernel
+ * from 6.10 on would give their path up. */
 static int reject(struct planner *planner, const struct observed_subsystem *subsystem,
 		  const struct target_subsystem *wanted)
 {
@@ -112,7 +113,7 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 		return wanted->closed ? close_hosts(planner, subsystem, owner) : 0;
 	if (frozen && wanted != NULL && wanted->parked)
 		return close_frozen(planner, subsystem, owner);
-	if (wanted != NULL && wanted->parked && reject(planner, subsystem, wanted) != 0)
+	if (wanted != NULL && reject(planner, subsystem, wanted) != 0)
 		return -1;
 	if (unlink_everywhere(planner, subsystem, owner) != 0)
 		return -1;

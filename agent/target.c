@@ -312,6 +312,7 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 				return -1;
 			subsystem->owner = owner;
 			subsystem->parked = consumer->parked;
+			subsystem->waits = !consumer->parked;
 			/* Behind the gate, which lets in by address what is meant for any volume. */
 			subsystem->closed = !consumer->parked && !consumer->admitted && consumer->address != NULL;
 			if (!subsystem->closed &&

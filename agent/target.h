@@ -127,6 +127,7 @@ struct target_subsystem {
 	uint64_t port;
 	bool parked; /* its host is shut out, and goes on queueing */
 	bool closed; /* no host may connect any more; connections that are there go on */
+	bool waits;  /* what it exports may be long in coming, so the port is opened without it */
 	struct string_list hosts;
 	struct kernel_namespace_list namespaces;
 };

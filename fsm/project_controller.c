@@ -199,6 +199,30 @@ static int consumers_project(struct projection *projection, const struct volume 
 	return 0;
 }
 
+/* Known in every phase, and to those that hold nothing: they may have held a slot until they booted, and have others
+ * ask for what is not there any more. */
+static int peers_project(struct projection *projection, const struct volume *volume,
+			 const struct controller *controller, struct desired_volume *ret_volume, struct error *error)
+{
+	for (size_t i = 0; volume->slots.count > 1 && i < volume->controllers.count; i++) {
+		const struct controller *other = &volume->controllers.items[i];
+		const struct node *node;
+		const char **peer;
+		int result;
+
+		if (other == controller || other->role == CONTROLLER_ROLE_STANDBY)
+			continue;
+		result = projection_node(projection, other->node, &node, error);
+		if (result != 0)
+			return result;
+		peer = list_add(projection->state.arena, &ret_volume->peers, sizeof(*peer));
+		if (peer == NULL)
+			return state_nomem(&projection->state, error);
+		*peer = node->address;
+	}
+	return 0;
+}
+
 static bool legs_are_formatted(const struct volume *volume)
 {
 	for (size_t i = 0; i < volume->legs.count; i++) {
@@ -263,6 +287,8 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		return state_nomem(&projection->state, error);
 	if (made->legs_wanted)
 		result = legs_project(projection, volume, made, error);
+	if (result == 0)
+		result = peers_project(projection, volume, controller, made, error);
 	if (result == 0 && made->legs_wanted && slot_is_served(slot))
 		result = consumers_project(projection, volume, made, error);
 	return result;

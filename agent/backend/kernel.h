@@ -27,6 +27,9 @@
 /* nvmet ports have no name of their own: a disabled referral whose name begins so says whose a port is. */
 #define KERNEL_PORT_MARK_PREFIX "dnvme-"
 
+/* The reason to reject connections to a port while the first of its subsystems are linked; other reasons are NQNs. */
+#define KERNEL_REJECT_OPENING "opening"
+
 /* A path of which nothing was heard for so long is not there. Keep-alives are answered every second. */
 #define KERNEL_PATH_SILENCE_MS 1250
 
@@ -152,7 +155,7 @@ struct kernel_operations {
 
 	/* Answer new connections to the port with tcp-reset, until `reason` and all others that were named for the
 	 * port are taken back: a host that is told "no such subsystem" may give up for ever. Connections that stand
-	 * go on. Ends by itself after half a minute, should nobody take it back. */
+	 * go on. The port need not be there yet. Ends by itself after half a minute, should nobody take it back. */
 	int (*port_reject)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 	int (*port_admit)(struct kernel *kernel, uint64_t port, const char *reason, struct error *error);
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs fault scenarios, all of one shape on one rack.
 
-usage: faults.py [--bin FOLDER] [--driver uml|qemu] [--seed N] [--faults N] [--keep] [--list] [SCENARIO|TOPIC…]
+usage: faults.py [--bin FOLDER] [--driver uml|qemu] [--kernel 6.1|6.12] [--seed N] [--faults N] [--keep] [--list] [SCENARIO|TOPIC…]
 """
 import argparse
 import importlib
@@ -26,6 +26,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="Runs fault scenarios on virtual racks.")
     parser.add_argument("--bin", default=os.path.join(ROOT, "build", "release", "bin"), help="folder of the programs")
     parser.add_argument("--driver", default="uml", choices=("uml", "qemu"))
+    parser.add_argument("--kernel", help="of uml guests: 6.1 or 6.12")
     parser.add_argument("--name", default=f"faults-{os.getpid()}", help="name of the rack")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31), help="of random faults")
     parser.add_argument("--faults", type=int, default=50, help="how many random faults")
@@ -63,7 +64,8 @@ class Runner:
         if self.rig is not None and self.rig.shape.key() != shape.key():
             self.drop()
         if self.rig is None:
-            self.rig = Rig(self.options.name, self.options.bin, shape, self.options.driver)
+            self.rig = Rig(self.options.name, self.options.bin, shape, self.options.driver,
+                           self.options.kernel)
             self.rig.seed, self.rig.fault_count = self.options.seed, self.options.faults
             self.rig.module = self.options.module
             self.rig.limits = not self.options.no_limits

@@ -49,8 +49,9 @@ class Shape:
 
 
 class Rig:
-    def __init__(self, name, binaries, shape, driver="uml", out=sys.stdout):
+    def __init__(self, name, binaries, shape, driver="uml", kernel=None, out=sys.stdout):
         self.name, self.bin, self.shape, self.driver, self.out = name, os.path.abspath(binaries), shape, driver, out
+        self.kernel = ["--kernel", kernel] if kernel else []  # of uml guests; the rack has its own default
         self.state = os.path.join(tempfile.gettempdir(), f"dnvme-rig-{name}")
         self.dns, self.cns = names("dn", shape.dn), names("cn", shape.cn)
         self.hosts, self.cps = names("host", shape.host), names("cp", shape.servers)
@@ -141,8 +142,8 @@ class Rig:
                    for word in ("--install", os.path.join(self.bin, program))]
         if self.shape.writethrough:
             install += ["--install", self.module_file()]
-        self.rack("up", "--driver", self.driver, "--dn", str(self.shape.dn), "--cn", str(self.shape.cn), "--host",
-                  str(self.shape.host), "--servers", str(self.shape.servers), "--disk-size", self.shape.disk_size,
+        self.rack("up", "--driver", self.driver, *self.kernel, "--dn", str(self.shape.dn), "--cn", str(self.shape.cn),
+                  "--host", str(self.shape.host), "--servers", str(self.shape.servers), "--disk-size", self.shape.disk_size,
                   *install, timeout=1500)
         self.say(f"the rack is up: {self.shape.dn} dn, {self.shape.cn} cn, {self.shape.host} host, {self.driver}")
         for cp in self.cps:
@@ -162,7 +163,7 @@ class Rig:
             if self.driver != "uml":
                 raise Failure("the write-through target is built for uml guests only: give --module")
             folder = os.path.join(self.state, "module")
-            self.rack("module", os.path.join(ROOT, "kmod"), folder, timeout=900)
+            self.rack("module", *self.kernel, os.path.join(ROOT, "kmod"), folder, timeout=900)
             self.module = os.path.join(folder, "dm-writethrough.ko")
         return self.module
 

@@ -16,8 +16,9 @@ rack_usage() {
 	cat <<'E'
 usage: ./dev rack [--name RACK] VERB …
 
-  up [--driver uml|qemu] [--dn N] [--cn N] [--host N] [--servers N] [--disks N] [--disk-size SIZE] [--install PATH]…
-                                    three dn, three cn, one host, three servers, one disk of 2G for each dn;
+  up [--driver uml|qemu] [--kernel 6.1|6.12] [--dn N] [--cn N] [--host N] [--servers N] [--disks N] [--disk-size SIZE]
+     [--install PATH]…              three dn, three cn, one host, three servers, one disk of 2G for each dn;
+                                    --kernel is what uml guests run: $DNVME_RACK_KERNEL, or 6.1, where it is not given;
                                     --install puts a program, or all of a folder, into the guests' /opt/dnvme/bin
   down                              end it, leave nothing
   status                            the nodes, their addresses and states
@@ -31,7 +32,8 @@ usage: ./dev rack [--name RACK] VERB …
   heal NODE                         undo every cut that names NODE
   console NODE                      what its kernel said, and daemons that were started with exec
   list                              the racks of this machine
-  module SOURCE OUT                 build an out-of-tree kernel module for the uml guests
+  module [--kernel 6.1|6.12] SOURCE OUT
+                                    build an out-of-tree kernel module for the uml guests
 E
 }
 
@@ -76,12 +78,13 @@ need_guest() {
 # ---- up and down ----
 
 rack_up() {
-	DRIVER=uml DN=3 CN=3 HOST=1 SERVERS=3 DISKS=1 DISK_SIZE=2G
+	DRIVER=uml kernel= DN=3 CN=3 HOST=1 SERVERS=3 DISKS=1 DISK_SIZE=2G
 	install=
 	while [ $# -gt 0 ]; do
 		[ $# -ge 2 ] || die "$1 needs a value"
 		case $1 in
 		--driver) DRIVER=$2 ;;
+		--kernel) kernel=$2 ;;
 		--dn) DN=$2 ;;
 		--cn) CN=$2 ;;
 		--host) HOST=$2 ;;
@@ -105,7 +108,10 @@ rack_up() {
 	uml | qemu) ;;
 	*) die "unknown driver $DRIVER: uml or qemu" ;;
 	esac
+	[ -z "$kernel" ] || [ "$DRIVER" = uml ] || die "--kernel is for uml: the qemu guests run this Debian's own kernel"
+	uml_kernel_select "${kernel:-$KERNEL}"
 	need_root "rack up"
+	rack_setup
 	# shellcheck source=/dev/null
 	. "$RACK_SRC/driver-$DRIVER.sh"
 	mkdir -p "$RACK"
@@ -117,7 +123,7 @@ rack_up() {
 		die "the rack $RACK_NAME is up already: ./dev rack down"
 	}
 	{
-		for name in DRIVER DN CN HOST SERVERS DISKS DISK_SIZE; do
+		for name in DRIVER KERNEL DN CN HOST SERVERS DISKS DISK_SIZE; do
 			eval "echo \"$name=\$$name\""
 		done
 	} >"$RACK/shape"
@@ -181,7 +187,9 @@ guest_await_end() {
 
 rack_status() {
 	rack_load
-	echo "rack $RACK_NAME, driver $DRIVER, in $RACK"
+	running=$DRIVER
+	[ "$DRIVER" != uml ] || running="uml, Linux $KERNEL"
+	echo "rack $RACK_NAME, driver $running, in $RACK"
 	for node in $(nodes); do
 		state=up
 		if node_is_server "$node"; then
@@ -337,11 +345,7 @@ rack() {
 		shift 2
 	fi
 	case $verb in
-	up)
-		rack_setup
-		rack_up "$@"
-		;;
-	down | list) "rack_$verb" "$@" ;;
+	up | down | list) "rack_$verb" "$@" ;;
 	module) uml_module "$@" ;;
 	status | exec | put | get | kill | boot | freeze | thaw | cut | heal | console)
 		rack_load

@@ -14,7 +14,7 @@ setup_packages() {
 	echo flex bison bc libelf-dev xz-utils patch                    # the user-mode kernel
 	echo qemu-system-x86 kmod cpio lz4 binutils                     # the stock kernel
 	case $(. /etc/os-release && echo "$VERSION_ID") in
-	12) echo libclang-rt-14-dev linux-source-6.1 ;;
+	12) echo libclang-rt-14-dev linux-source-6.1 "linux-source-$KERNEL" ;;
 	*) echo libclang-rt-dev linux-source ;;
 	esac
 	echo linux-headers-cloud-amd64                                  # kmod/ against Debian's kernel

@@ -531,7 +531,7 @@ static bool a_while_passed(struct keeper_fixture *f)
 
 static void on_passed(void *data)
 {
-	(void)data;
+	gatekeeper_passed(((struct keeper_fixture *)data)->keeper);
 }
 
 static int keeper_setup(void **state)
@@ -657,13 +657,44 @@ static struct desired desired_peers(struct arena *arena)
 	return desired;
 }
 
-static void expect_peers(const struct desired *desired, bool has_lease, bool first, bool second)
+/* The export of all consumers of desired_peers(). */
+static char *consumer_nqns[] = { "nqn.2026-11.io.dnvme:x:leg:b" };
+static char *consumer_hosts[] = { "nqn.2026-11.io.dnvme:x:node:b" };
+static struct observed_port consumer_port = { .id = PORT, .subsystems = { 1, (void *)consumer_nqns } };
+static struct observed_subsystem consumer_export = { .nqn = "nqn.2026-11.io.dnvme:x:leg:b",
+						     .hosts = { 1, (void *)consumer_hosts } };
+
+static struct observed consumers_observed(bool linked, bool allowed)
+{
+	consumer_port.subsystems.count = linked;
+	consumer_export.hosts.count = allowed;
+	return (struct observed){ .ports = { 1, &consumer_port }, .subsystems = { 1, &consumer_export } };
+}
+
+static bool peers_wait(const struct desired *desired, const struct observed *observed)
 {
 	struct arena arena = ARENA_INIT;
 	struct kernel_peer_list peers;
 	struct error error;
+	bool waits;
 
-	assert_int_equal(admission_make(desired, has_lease, &arena, &peers, &error), 0);
+	assert_int_equal(admission_make(desired, observed, true, &arena, &peers, &waits, &error), 0);
+	for (size_t i = 0; waits && i < peers.count; i++)
+		assert_false(peers.items[i].admitted);
+	arena_free(&arena);
+	return waits;
+}
+
+static void expect_peers(const struct desired *desired, bool has_lease, bool first, bool second)
+{
+	struct observed observed = consumers_observed(true, true);
+	struct arena arena = ARENA_INIT;
+	struct kernel_peer_list peers;
+	struct error error;
+	bool waits;
+
+	assert_int_equal(admission_make(desired, &observed, has_lease, &arena, &peers, &waits, &error), 0);
+	assert_false(waits);
 	assert_int_equal(peers.count, 2);
 	assert_string_equal(peers.items[0].address, "10.0.0.2");
 	assert_string_equal(peers.items[1].address, "fd00::3");
@@ -679,7 +710,9 @@ static void test_admission(void **state)
 	struct desired_consumer *one = &desired.volumes.items[0].consumers.items[0];
 	struct desired_consumer *both = &desired.volumes.items[1].consumers.items[0];
 	struct kernel_peer_list peers;
+	struct observed observed;
 	struct error error;
+	bool waits;
 
 	(void)state;
 	expect_peers(&desired, true, false, false);
@@ -687,14 +720,29 @@ static void test_admission(void **state)
 	both->admitted = true;
 	expect_peers(&desired, true, true, false);
 	expect_peers(&desired, false, false, false);
+	/* Nor before there is an export that lets it in: it would be told to go for ever. */
+	observed = consumers_observed(false, true);
+	assert_true(peers_wait(&desired, &observed));
+	observed = consumers_observed(true, false);
+	assert_true(peers_wait(&desired, &observed));
+	observed = (struct observed){ 0 };
+	assert_true(peers_wait(&desired, &observed));
+	assert_true(peers_wait(&desired, NULL));
 	both->parked = true;
+	assert_false(peers_wait(&desired, NULL));
 	expect_peers(&desired, true, false, false);
 	one->admitted = desired.volumes.items[1].consumers.items[1].admitted = true;
 	expect_peers(&desired, true, true, true);
 	/* Of whom no address is known, nothing can be said. */
 	one->address = both->address = desired.volumes.items[1].consumers.items[1].address = NULL;
-	assert_int_equal(admission_make(&desired, true, &arena, &peers, &error), 0);
+	assert_int_equal(admission_make(&desired, NULL, true, &arena, &peers, &waits, &error), 0);
 	assert_int_equal(peers.count, 0);
+	/* Who never was a consumer here since this machine booted, and believes that it is. */
+	desired.volumes.items[0].peers = (struct string_list){ 1, (void *)&(const char *[]){ "10.0.0.7" } };
+	assert_int_equal(admission_make(&desired, NULL, true, &arena, &peers, &waits, &error), 0);
+	assert_int_equal(peers.count, 1);
+	assert_string_equal(peers.items[0].address, "10.0.0.7");
+	assert_false(peers.items[0].admitted);
 	arena_free(&arena);
 }
 
@@ -706,6 +754,18 @@ static bool lets_in_b(struct keeper_fixture *f)
 static bool shuts_out_b(struct keeper_fixture *f)
 {
 	return !lets_in_b(f);
+}
+
+/* Of another cluster than the desired state's: the reconciler leaves it as it is. */
+static void export_to_b(struct keeper_fixture *f)
+{
+	const struct kernel_operations *operations = f->kernel->operations;
+	struct error error = { 0 };
+
+	assert_int_equal(operations->port_create(f->kernel, "dnvme-x", PORT, "10.0.0.1", &error), 0);
+	assert_int_equal(operations->subsystem_create(f->kernel, consumer_nqns[0], 1, 9, &error), 0);
+	assert_int_equal(operations->host_allow(f->kernel, consumer_nqns[0], consumer_hosts[0], &error), 0);
+	assert_int_equal(operations->port_link(f->kernel, PORT, consumer_nqns[0], &error), 0);
 }
 
 static void test_keeper_admits_peers(void **state)
@@ -728,6 +788,10 @@ static void test_keeper_admits_peers(void **state)
 	consumer->admitted = true;
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
+	run_until(f, a_while_passed);
+	assert_false(lets_in_b(f));
+	export_to_b(f);
+	reconciler_kick(f->reconciler);
 	run_until(f, lets_in_b);
 	/* And goes on doing so. */
 	run_until(f, a_while_passed);

@@ -197,6 +197,15 @@ static const struct desired_volume *volume_on(const struct desired *all, size_t 
 	return NULL;
 }
 
+static bool has_text(const struct string_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i], text) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Both ends of every connection of a large volume are told the same names, numbers, sizes and uuids. */
 static void test_both_ends(void **state)
 {
@@ -231,6 +240,8 @@ static void test_both_ends(void **state)
 		}
 		if (all[n].volumes.count == 0)
 			continue;
+		/* A standby may have been asked for legs before it booted. */
+		assert_int_equal(all[n].volumes.items[0].peers.count, all[n].volumes.items[0].legs.count > 0 ? 2 : 3);
 		for (size_t l = 0; l < all[n].volumes.items[0].legs.count; l++) {
 			const struct desired_leg *leg = &all[n].volumes.items[0].legs.items[l];
 			const struct desired_volume *holder;
@@ -265,6 +276,7 @@ static void test_both_ends(void **state)
 				admitted |= strcmp(holder->consumers.items[c].nqn, leg->nqn) == 0 &&
 					    strcmp(holder->consumers.items[c].host_nqn, all[n].host_nqn) == 0;
 			assert_true(admitted);
+			assert_true(has_text(&holder->peers, all[n].address));
 		}
 	}
 	assert_int_equal(imports, 3 * 4);

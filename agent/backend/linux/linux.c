@@ -26,6 +26,8 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 	if (code == 0)
 		code = dm_opens_observe(this->devices, &sights, arena, &observed, error);
 	if (code == 0)
+		code = reject_observe(this, arena, &observed, error);
+	if (code == 0)
 		code = fabrics_observe(this->nvme, arena, &observed, error);
 	if (code == 0)
 		code = disks_observe(this->signatures, arena, &observed, error);
@@ -166,7 +168,7 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	}
 	this->base.operations = &linux_operations;
 	pthread_mutex_init(&this->hosts_lock, NULL);
-	pthread_mutex_init(&this->rejects_lock, NULL);
+	reject_open(this);
 	*ret_kernel = &this->base;
 	return 0;
 }

@@ -35,6 +35,7 @@ struct linux_kernel {
 	struct reject_reason *rejects;
 	struct nft_ctx *rejects_context; /* NULL: not made yet */
 	bool rejects_ready;		 /* the rules are loaded */
+	uint64_t rejects_alone_ms;	 /* boot clock: what an agent before this one left has run out */
 };
 
 /* --- text files of sysfs, configfs and procfs (files.c) --- */
@@ -130,6 +131,9 @@ int reject_port_end(struct kernel *kernel, uint64_t port, const char *reason, st
 int reject_peer_begin(struct kernel *kernel, const char *address, uint64_t port, const char *reason,
 		      struct error *error);
 int reject_peer_end(struct kernel *kernel, const char *address, uint64_t port, const char *reason, struct error *error);
+/* Adds to the ports why they reject. */
+int reject_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error);
+void reject_open(struct linux_kernel *kernel);
 void reject_close(struct linux_kernel *kernel);
 
 /* --- what the initiator says of its connections (paths.c) --- */

@@ -12,12 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/list.h"
 #include "lib/base/clock.h"
 
 #define TABLE "inet dnvme_reject"
-#define TIMEOUT "30s"
-#define FRESH_MS 10000 /* an element that was added so lately needs no refresh */
-#define COMMAND_SIZE 1024
+#define TIMEOUT_MS 30000u
+#define SPARE_MS 20000u /* less than this is not enough for another reason: the element is made anew */
+#define COMMAND_SIZE 512
 
 /* Adding what is there is no error, and the chains are filled anew in one transaction. */
 static const char setup[] =
@@ -33,10 +34,10 @@ static const char setup[] =
 	"add rule " TABLE " out ip daddr . tcp dport @peer4 reject with tcp reset\n"
 	"add rule " TABLE " out ip6 daddr . tcp dport @peer6 reject with tcp reset\n";
 
-/* Why an element is there; it goes with its last reason. */
+/* Why an element is there; it goes with its last reason. A reason that nobody takes back runs out with its element. */
 struct reject_reason {
 	struct reject_reason *next;
-	uint64_t added_ms; /* when the element was added last, boot clock; 0: it may not be there */
+	uint64_t until_ms; /* boot clock */
 	char element[LIMIT_ADDRESS + 64];
 	char reason[];
 };
@@ -69,72 +70,88 @@ static struct reject_reason **reason_find(struct linux_kernel *this, const char 
 {
 	struct reject_reason **at = &this->rejects;
 
-	while (*at != NULL &&
-	       (strcmp((*at)->element, element) != 0 || (reason != NULL && strcmp((*at)->reason, reason) != 0)))
+	while (*at != NULL && (strcmp((*at)->element, element) != 0 || strcmp((*at)->reason, reason) != 0))
 		at = &(*at)->next;
 	return at;
 }
 
-/* Lanes that reject the same at the same time find it there. */
-static uint64_t element_added_ms(const struct linux_kernel *this, const char *element)
+static void reasons_expire(struct linux_kernel *this, uint64_t now_ms)
 {
-	uint64_t added_ms = 0;
+	struct reject_reason **at = &this->rejects;
 
-	for (const struct reject_reason *reason = this->rejects; reason != NULL; reason = reason->next) {
-		if (reason->added_ms > added_ms && strcmp(reason->element, element) == 0)
-			added_ms = reason->added_ms;
+	while (*at != NULL) {
+		struct reject_reason *reason = *at;
+
+		if (reason->until_ms > now_ms) {
+			at = &reason->next;
+			continue;
+		}
+		*at = reason->next;
+		free(reason);
 	}
-	return added_ms;
 }
 
-static void element_set_added(struct linux_kernel *this, const char *element, uint64_t added_ms)
+/* Until when the element is there for any reason; 0: it is not, or from an agent that died. */
+static uint64_t element_until(const struct linux_kernel *this, const char *element)
 {
-	for (struct reject_reason *reason = this->rejects; reason != NULL; reason = reason->next) {
-		if (strcmp(reason->element, element) == 0)
-			reason->added_ms = added_ms;
+	uint64_t until_ms = 0;
+
+	for (const struct reject_reason *reason = this->rejects; reason != NULL; reason = reason->next) {
+		if (strcmp(reason->element, element) == 0 && reason->until_ms > until_ms)
+			until_ms = reason->until_ms;
 	}
+	return until_ms;
+}
+
+/* The element under a new timeout: one that is there keeps its time when it is added, and one that is not there cannot
+ * be deleted. */
+static int element_renew(struct linux_kernel *this, const char *element, struct error *error)
+{
+	char commands[COMMAND_SIZE];
+	int code = this->rejects_ready ? 0 : run(this, setup, error);
+
+	if (code != 0)
+		return code;
+	snprintf(commands, sizeof(commands),
+		 "add element " TABLE " %s timeout %ums }\ndelete element " TABLE " %s }\n"
+		 "add element " TABLE " %s timeout %ums }\n",
+		 element, TIMEOUT_MS, element, element, TIMEOUT_MS);
+	code = run(this, commands, error);
+	/* Somebody may have taken the table away. */
+	this->rejects_ready = code == 0;
+	return code;
 }
 
 static int reject_begin(struct linux_kernel *this, const char *element, const char *reason, struct error *error)
 {
-	struct reject_reason **at, *added;
-	char commands[COMMAND_SIZE];
-	uint64_t now_ms, added_ms;
+	uint64_t now_ms = clock_boot_ms(), until_ms;
+	struct reject_reason *known;
 	int code = 0;
 
 	pthread_mutex_lock(&this->rejects_lock);
-	now_ms = clock_boot_ms();
-	added_ms = element_added_ms(this, element);
-	at = reason_find(this, element, reason);
-	if (*at == NULL) {
-		added = malloc(sizeof(*added) + strlen(reason) + 1);
-		if (added == NULL) {
+	reasons_expire(this, now_ms);
+	known = *reason_find(this, element, reason);
+	if (known == NULL) {
+		known = malloc(sizeof(*known) + strlen(reason) + 1);
+		if (known == NULL) {
 			code = error_set_nomem(error);
 			goto cleanup;
 		}
-		added->next = NULL;
-		added->added_ms = added_ms;
-		snprintf(added->element, sizeof(added->element), "%s", element);
-		memcpy(added->reason, reason, strlen(reason) + 1);
-		*at = added;
+		known->until_ms = 0;
+		snprintf(known->element, sizeof(known->element), "%s", element);
+		memcpy(known->reason, reason, strlen(reason) + 1);
+		known->next = this->rejects;
+		this->rejects = known;
 	}
-	if (added_ms != 0 && now_ms - added_ms < FRESH_MS)
-		goto cleanup;
-	if (!this->rejects_ready)
-		code = run(this, setup, error);
-	if (code != 0)
-		goto cleanup;
-	this->rejects_ready = true;
-	/* An element that is there keeps its time when it is added again; one that is not there cannot be deleted. */
-	snprintf(commands, sizeof(commands),
-		 "add element " TABLE " %s timeout " TIMEOUT " }\ndelete element " TABLE " %s }\n"
-		 "add element " TABLE " %s timeout " TIMEOUT " }\n",
-		 element, element, element);
-	code = run(this, commands, error);
-	/* Somebody may have taken the table away. */
-	if (code != 0)
-		this->rejects_ready = false;
-	element_set_added(this, element, code == 0 ? now_ms : 0);
+	/* A port that is made has one reason for each of its subsystems: they share an element. */
+	until_ms = element_until(this, element);
+	if (until_ms < now_ms + SPARE_MS) {
+		code = element_renew(this, element, error);
+		if (code == 0)
+			until_ms = now_ms + TIMEOUT_MS;
+	}
+	if (code == 0)
+		known->until_ms = until_ms;
 cleanup:
 	pthread_mutex_unlock(&this->rejects_lock);
 	return code;
@@ -142,21 +159,21 @@ cleanup:
 
 static int reject_end(struct linux_kernel *this, const char *element, const char *reason, struct error *error)
 {
+	uint64_t now_ms = clock_boot_ms();
 	struct reject_reason **at, *ended;
 	char commands[COMMAND_SIZE];
 	int code = 0;
 
 	pthread_mutex_lock(&this->rejects_lock);
+	reasons_expire(this, now_ms);
 	at = reason_find(this, element, reason);
 	ended = *at;
-	if (ended != NULL) {
+	if (ended != NULL)
 		*at = ended->next;
-		free(ended);
-	}
 	/* It may have run out, or be there from an agent that died: added first, it is there to be deleted. */
 	snprintf(commands, sizeof(commands), "add element " TABLE " %s }\ndelete element " TABLE " %s }\n", element,
 		 element);
-	if (*reason_find(this, element, NULL) == NULL) {
+	if (element_until(this, element) == 0 && (ended != NULL || now_ms < this->rejects_alone_ms)) {
 		if (!this->rejects_ready)
 			code = run(this, setup, error);
 		if (code == 0)
@@ -164,12 +181,41 @@ static int reject_end(struct linux_kernel *this, const char *element, const char
 		this->rejects_ready = code == 0;
 	}
 	pthread_mutex_unlock(&this->rejects_lock);
+	free(ended);
 	return code;
 }
 
 static void port_element(uint64_t port, char *ret_element, size_t size)
 {
 	snprintf(ret_element, size, "port { %" PRIu64, port);
+}
+
+int reject_observe(struct linux_kernel *this, struct arena *arena, struct observed *observed, struct error *error)
+{
+	char element[sizeof(((struct reject_reason *)NULL)->element)];
+	int code = 0;
+
+	pthread_mutex_lock(&this->rejects_lock);
+	reasons_expire(this, clock_boot_ms());
+	for (size_t i = 0; i < observed->ports.count && code == 0; i++) {
+		struct observed_port *port = &observed->ports.items[i];
+
+		port_element(port->id, element, sizeof(element));
+		for (const struct reject_reason *reason = this->rejects; reason != NULL && code == 0;
+		     reason = reason->next) {
+			if (strcmp(reason->element, element) == 0 &&
+			    list_push_string(arena, &port->rejected_for, reason->reason) != 0)
+				code = error_set_nomem(error);
+		}
+	}
+	pthread_mutex_unlock(&this->rejects_lock);
+	return code;
+}
+
+void reject_open(struct linux_kernel *this)
+{
+	pthread_mutex_init(&this->rejects_lock, NULL);
+	this->rejects_alone_ms = clock_boot_ms() + TIMEOUT_MS;
 }
 
 static void peer_element(const char *address, uint64_t port, char *ret_element, size_t size)

@@ -302,27 +302,37 @@ int sim_port_unlink(struct kernel *kernel, uint64_t id, const char *nqn, struct 
 	return sim_end(this, 0, error);
 }
 
-static int port_only(struct kernel *kernel, const char *operation, uint64_t id, const char *reason, struct error *error)
+/* Nobody connects to a simulated port. */
+int sim_port_reject(struct kernel *kernel, uint64_t id, const char *reason, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
-	int code = sim_begin(this, operation, reason, error);
+	struct observed_port *port;
+	int code = sim_begin(this, "port_reject", reason, error);
 
 	if (code != 0)
 		return code;
-	if (port_find(this, id) == NULL)
+	port = port_find(this, id);
+	if (port == NULL)
 		code = error_set(error, ERROR_NOT_FOUND, "there is no port %" PRIu64, id);
+	else if (string_add(this, &port->rejected_for, reason) != 0)
+		code = error_set_nomem(error);
 	return sim_end(this, code, error);
 }
 
-/* Nobody connects to a simulated port. */
-int sim_port_reject(struct kernel *kernel, uint64_t port, const char *reason, struct error *error)
+int sim_port_admit(struct kernel *kernel, uint64_t id, const char *reason, struct error *error)
 {
-	return port_only(kernel, "port_reject", port, reason, error);
-}
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_port *port;
+	int code = sim_begin(this, "port_admit", reason, error);
 
-int sim_port_admit(struct kernel *kernel, uint64_t port, const char *reason, struct error *error)
-{
-	return port_only(kernel, "port_admit", port, reason, error);
+	if (code != 0)
+		return code;
+	port = port_find(this, id);
+	if (port == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no port %" PRIu64, id);
+	else
+		string_remove(&port->rejected_for, reason);
+	return sim_end(this, code, error);
 }
 
 /* --- the NVMe initiator --- */

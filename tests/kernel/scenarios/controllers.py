@@ -58,6 +58,18 @@ def power_cut_striped_8(rig):
     power_cut(rig, 8, STRIPED, "--threads 1 --rate 20")
 
 
+@scenario("power_blink_striped")
+def power_blink_striped(rig):
+    """A controller loses power and is back at once, and no standby can take its place: it begins anew where it was. What the
+    other ones have waiting for its legs goes on waiting until they are there again."""
+    witnesses = serve(rig, many(1, controllers=3, standbys=0), "--threads 2 --rate 100")
+    victim, _ = busiest(rig, [one.volume for one in witnesses])
+    rig.kill(victim)
+    rig.boot(victim)
+    witness.progress(witnesses, 20, 60)
+    finish(rig, witnesses, stall_limit_ms=60000)
+
+
 @scenario("frozen")
 def frozen(rig):
     """A controller stops for 20 s under writes and then goes on: what it still wanted to write reaches nothing."""

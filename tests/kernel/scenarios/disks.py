@@ -297,3 +297,15 @@ def force_failed(rig):
     state = next(ld for _, _, ld, _, node in rig.members(volume) if node == old_node)
     must(state["stale_reason"] == "medium", f"it was given up for another reason: {state}")
     serve_by_force(rig, early, late, old["id"], good["id"], good_node)
+
+
+@scenario("all_copies_back_8")
+def all_copies_back_8(rig):
+    """Every Disk Node is away and comes back with many exports, made one after the other: no path that asks for one before it
+    is there is given up (Linux from 6.10 on)."""
+    witnesses = serve(rig, many(8, **MIRRORED), "--threads 1 --rate 40")
+    rig.kill(*rig.dns)
+    last(rig, 4)
+    rig.boot(*rig.dns)
+    witness.progress(witnesses, 20, 60)
+    finish(rig, witnesses, stall_limit_ms=60000)
