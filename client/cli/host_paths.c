@@ -16,6 +16,8 @@
 /* "Not yet" is worth a word after so many attempts only. */
 #define LEAVE_SAID_AT 30u
 
+#define TUNE_MS 5000u /* settings that somebody else changed are put right so often */
+
 _Static_assert(HOST_JOBS <= HOST_TASKS, "all jobs of a volume are waited for at once");
 
 /* --- this machine ---------------------------------------------------------------------------------------- */
@@ -268,13 +270,20 @@ static void taken_look(struct host_paths *paths, const struct host_controller *f
 static int look(struct host_paths *paths, const struct volume_status *status, uint64_t now_ms, struct error *error)
 {
 	struct host_controller found[HOST_CONTROLLERS];
+	bool tune = paths->tuned_ms == 0 || now_ms - paths->tuned_ms >= TUNE_MS;
 	size_t count = 0;
-	int rc = host_controllers_find(paths->sysfs, status->nqn, found, &count, error);
+	int rc = 0;
 
+	if (paths->sight != NULL)
+		host_sight_find(paths->sight, status->nqn, found, &count);
+	else
+		rc = host_controllers_find(paths->sysfs, status->nqn, found, &count, error);
 	if (rc != 0)
 		return rc;
 	taken_look(paths, found, count, now_ms);
 	for (size_t i = 0; i < count; i++) {
+		bool fresh = i >= paths->known_count || strcmp(paths->known[i].name, found[i].name) != 0;
+
 		paths->known[i] = found[i];
 		if (!host_plan_stays(status, &found[i]))
 			continue;
@@ -283,8 +292,11 @@ static int look(struct host_paths *paths, const struct volume_status *status, ui
 				  found[i].address, found[i].port, found[i].host_nqn);
 			return error_hint(error, "disconnect it first, or use --host-nqn %s", found[i].host_nqn);
 		}
-		host_controller_tune(paths->sysfs, found[i].name);
+		if (fresh || tune)
+			host_controller_tune(paths->sysfs, found[i].name);
 	}
+	if (tune)
+		paths->tuned_ms = now_ms;
 	paths->known_count = count;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "client/cli/cli.h"
 #include "client/cli/host_leave.h"
 #include "client/cli/host_plan.h"
+#include "client/cli/host_sight.h"
 #include "client/cli/host_sysfs.h"
 #include "client/cli/host_task.h"
 #include "lib/base/uuid.h"
@@ -57,7 +58,9 @@ struct host_paths {
 	host_task_function connect, leave; /* host_path_connect(), host_leave(), or a test's */
 	struct host_names others;	   /* controllers of other volumes that are expendable; borrowed */
 	bool patient;
-	bool followed;	   /* by `host watch` */
+	bool followed;			/* by `host watch` */
+	const struct host_sight *sight; /* where to look; NULL: in sysfs, each time */
+	uint64_t tuned_ms;
 	unsigned retry_ms; /* between attempts at one path */
 	struct host_job jobs[HOST_JOBS];
 	/* As they were at the last step. */

@@ -118,6 +118,21 @@ int host_controllers_find(const char *sysfs, const char *nqn, struct host_contro
 	return 0;
 }
 
+bool host_controller_read(const char *sysfs, const char *name, struct host_controller *ret, char ret_nqn[LIMIT_NQN + 1])
+{
+	struct host_controller controller;
+	char folder[PATH_MAX];
+
+	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
+	if (strlen(name) >= sizeof(controller.name) ||
+	    !attribute_read(folder, name, "subsysnqn", ret_nqn, LIMIT_NQN + 1))
+		return false;
+	controller_read(folder, name, &controller);
+	strcpy(controller.name, name);
+	*ret = controller;
+	return controller.state[0] != '\0';
+}
+
 bool host_controller_state(const char *sysfs, const char *controller, char ret_state[HOST_NAME_SIZE])
 {
 	char folder[PATH_MAX];
@@ -138,8 +153,8 @@ static bool is_named(const struct host_names *names, const char *name)
 enum host_others host_others_find(const char *sysfs, const struct host_controller *controller,
 				  const struct host_names *without)
 {
-	char folder[PATH_MAX], text[HOST_NAME_SIZE];
-	struct host_controller other;
+	char folder[PATH_MAX], address[512], traddr[LIMIT_ADDRESS + 1], port[HOST_NAME_SIZE];
+	char state[HOST_NAME_SIZE], text[HOST_NAME_SIZE];
 	struct dirent *entry;
 	enum host_others others = HOST_OTHERS_NONE;
 	DIR *stream;
@@ -152,9 +167,12 @@ enum host_others host_others_find(const char *sysfs, const struct host_controlle
 		if (entry->d_name[0] == '.' || strcmp(entry->d_name, controller->name) == 0 ||
 		    is_named(without, entry->d_name))
 			continue;
-		controller_read(folder, entry->d_name, &other);
-		if (strcmp(other.address, controller->address) != 0 || strcmp(other.port, controller->port) != 0 ||
-		    strcmp(other.state, "live") != 0)
+		if (!attribute_read(folder, entry->d_name, "address", address, sizeof(address)))
+			continue;
+		address_part(address, "traddr", traddr, sizeof(traddr));
+		address_part(address, "trsvcid", port, sizeof(port));
+		if (strcmp(traddr, controller->address) != 0 || strcmp(port, controller->port) != 0 ||
+		    !attribute_read(folder, entry->d_name, "state", state, sizeof(state)) || strcmp(state, "live") != 0)
 			continue;
 		found = attribute_read(folder, entry->d_name, "kato", text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
 		if (found != LIMIT_HOST_KEEP_ALIVE_SINGLE_S)
@@ -241,29 +259,6 @@ int host_controller_write(const char *sysfs, const char *controller, const char 
 
 	snprintf(path, sizeof(path), "%s/class/nvme/%s/%s", sysfs, controller, attribute);
 	return attribute_write(path, value, error);
-}
-
-size_t host_subsystems_find(const char *sysfs, const char *prefix, char (*ret_nqns)[LIMIT_NQN + 1], size_t max)
-{
-	char folder[PATH_MAX], nqn[LIMIT_NQN + 2];
-	struct dirent *entry;
-	size_t count = 0, i;
-	DIR *stream;
-
-	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
-	stream = opendir(folder);
-	while (stream != NULL && count < max && (entry = readdir(stream)) != NULL) {
-		if (entry->d_name[0] == '.' || !attribute_read(folder, entry->d_name, "subsysnqn", nqn, sizeof(nqn)) ||
-		    strncmp(nqn, prefix, strlen(prefix)) != 0 || strlen(nqn) > LIMIT_NQN)
-			continue;
-		for (i = 0; i < count && strcmp(ret_nqns[i], nqn) != 0; i++)
-			;
-		if (i == count)
-			strcpy(ret_nqns[count++], nqn);
-	}
-	if (stream != NULL)
-		closedir(stream);
-	return count;
 }
 
 void host_controller_tune(const char *sysfs, const char *controller)

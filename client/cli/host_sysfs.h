@@ -26,6 +26,10 @@ struct host_controller {
 int host_controllers_find(const char *sysfs, const char *nqn, struct host_controller ret_list[HOST_CONTROLLERS],
 			  size_t *ret_count, struct error *error);
 
+/* One controller by its name, and the NQN of its subsystem; false when it is gone. */
+bool host_controller_read(const char *sysfs, const char *name, struct host_controller *ret,
+			  char ret_nqn[LIMIT_NQN + 1]);
+
 /* What the controller is in just now ("live"); false when it is gone. */
 bool host_controller_state(const char *sysfs, const char *controller, char ret_state[HOST_NAME_SIZE]);
 
@@ -54,9 +58,6 @@ bool host_device_of_subsystem(const char *sysfs, const char *nqn, char ret_name[
 
 /* Choose how the kernel spreads I/O over the paths of a subsystem. NOT_FOUND when it has none (yet). */
 int host_io_policy_set(const char *sysfs, const char *nqn, const char *policy, struct error *error);
-
-/* Subsystems of this kernel whose NQN begins with `prefix`, each once, at most `max`; returns their number. */
-size_t host_subsystems_find(const char *sysfs, const char *prefix, char (*ret_nqns)[LIMIT_NQN + 1], size_t max);
 
 /* Never give the path up, never fail I/O while it is lost, try again each second: as far as the kernel has these
  * attributes, and without a write where it is so already. */

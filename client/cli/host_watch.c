@@ -49,7 +49,8 @@ struct watch {
 	struct watched *first;
 	size_t count;
 	bool all;
-	uint64_t look_ms;
+	struct host_sight sight;
+	uint64_t sight_ms; /* when it was looked at last */
 };
 
 static volatile sig_atomic_t stop_wanted;
@@ -192,6 +193,7 @@ static struct watched *watched_add(struct watch *watch, const char *name, const 
 	host_paths_init(&watched->paths, HOST_SYSFS, &watch->identity);
 	watched->paths.retry_ms = CONNECT_AGAIN_MS;
 	watched->paths.followed = true;
+	watched->paths.sight = &watch->sight;
 	watched->next = watch->first;
 	watch->first = watched;
 	watch->count++;
@@ -221,16 +223,18 @@ static bool volume_of_nqn(const char *nqn, char ret_id[NAMES_ID_SIZE])
 	return true;
 }
 
-static bool is_connected(const char *nqn, const char *host_nqn)
+static bool is_ours(const struct watch *watch, const struct host_seen *seen)
 {
-	struct host_controller found[HOST_CONTROLLERS];
-	size_t count = 0;
+	const struct host_controller *controller = &seen->controller;
 
-	if (host_controllers_find(HOST_SYSFS, nqn, found, &count, NULL) != 0)
-		return false;
-	for (size_t i = 0; i < count; i++) {
-		if ((found[i].host_nqn[0] == '\0' || strcmp(found[i].host_nqn, host_nqn) == 0) &&
-		    strncmp(found[i].state, "deleting", strlen("deleting")) != 0)
+	return (controller->host_nqn[0] == '\0' || strcmp(controller->host_nqn, watch->identity.nqn) == 0) &&
+	       strncmp(controller->state, "deleting", strlen("deleting")) != 0;
+}
+
+static bool is_connected(const struct watch *watch, const char *nqn)
+{
+	for (size_t i = 0; i < watch->sight.count; i++) {
+		if (strcmp(watch->sight.items[i].nqn, nqn) == 0 && is_ours(watch, &watch->sight.items[i]))
 			return true;
 	}
 	return false;
@@ -238,19 +242,31 @@ static bool is_connected(const char *nqn, const char *host_nqn)
 
 static void discover(struct watch *watch)
 {
-	static char nqns[VOLUMES_MAX][LIMIT_NQN + 1];
-	size_t count = host_subsystems_find(HOST_SYSFS, NAMES_NQN_PREFIX, nqns, VOLUMES_MAX);
-
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < watch->sight.count; i++) {
+		const struct host_seen *seen = &watch->sight.items[i];
 		struct watched *watched = watch->first;
 		char id[NAMES_ID_SIZE];
 
-		while (watched != NULL && strcmp(watched->nqn, nqns[i]) != 0)
+		while (watched != NULL && strcmp(watched->nqn, seen->nqn) != 0)
 			watched = watched->next;
-		if (watched == NULL && volume_of_nqn(nqns[i], id) && is_connected(nqns[i], watch->identity.nqn) &&
-		    watched_add(watch, id, nqns[i], false) == NULL)
+		if (watched == NULL && is_ours(watch, seen) && volume_of_nqn(seen->nqn, id) &&
+		    watched_add(watch, id, seen->nqn, false) == NULL)
 			log_error("cannot follow one more volume", "volume=%s", id);
 	}
+}
+
+/* Once for all volumes; an answer of the control plane alone is no reason for another look. */
+static void look(struct watch *watch, uint64_t now_ms)
+{
+	struct error error;
+
+	if (watch->sight_ms != 0 && now_ms - watch->sight_ms < BUSY_MS)
+		return;
+	watch->sight_ms = now_ms;
+	if (host_sight_look(&watch->sight, &error) != 0)
+		log_failure(LOG_LEVEL_WARNING, "cannot look at the kernel", &error);
+	else if (watch->all)
+		discover(watch);
 }
 
 /* --- the loop ------------------------------------------------------------------------------------------- */
@@ -262,7 +278,7 @@ static void step(struct watched *watched, uint64_t now_ms)
 	if (watched->status == NULL)
 		return;
 	/* What this machine has disconnected is not connected again behind its back. */
-	if (!is_connected(watched->nqn, watched->watch->identity.nqn)) {
+	if (!is_connected(watched->watch, watched->nqn)) {
 		watched->paths.planned = 0;
 		return;
 	}
@@ -291,12 +307,9 @@ static unsigned turn(struct watch *watch)
 	uint64_t now_ms = clock_boot_ms();
 	unsigned pause_ms = LOOK_MS;
 
-	if (watch->all && now_ms >= watch->look_ms) {
-		discover(watch);
-		watch->look_ms = now_ms + LOOK_MS;
-	}
+	look(watch, now_ms);
 	for (struct watched **place = &watch->first, *watched; (watched = *place) != NULL;) {
-		if (!watched->named && !is_connected(watched->nqn, watch->identity.nqn)) {
+		if (!watched->named && !is_connected(watch, watched->nqn)) {
 			log_notice("volume is not connected any more", "volume=%s", watched->name);
 			*place = watched->next;
 			watched_free(watched);
@@ -346,7 +359,7 @@ static void signals_take(sigset_t *ret_before)
 
 int host_watch_run(struct cli *cli, struct error *error)
 {
-	struct watch watch = { .all = cli->argument_count == 0 };
+	struct watch watch = { .all = cli->argument_count == 0, .sight = { .sysfs = HOST_SYSFS } };
 	sigset_t before;
 	int rc = host_identity_find(cli->host_nqn, &watch.identity, error);
 
@@ -373,6 +386,7 @@ int host_watch_run(struct cli *cli, struct error *error)
 		watch.first = watched->next;
 		watched_free(watched);
 	}
+	host_sight_free(&watch.sight);
 	dnvme_close(watch.dnvme);
 	return rc;
 }

@@ -218,6 +218,73 @@ static void test_keep_alive(void **state)
 	assert_int_equal(host_keep_alive_s(&scene.volume, true), LIMIT_HOST_KEEP_ALIVE_SINGLE_S);
 }
 
+static void sysfs_put(const char *root, const char *name, const char *attribute, const char *text)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "mkdir -p %s/class/nvme/%s", root, name);
+	assert_int_equal(system(path), 0);
+	snprintf(path, sizeof(path), "%s/class/nvme/%s/%s", root, name, attribute);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void sysfs_controller(const char *root, const char *name, const char *nqn, const char *state)
+{
+	sysfs_put(root, name, "subsysnqn", nqn);
+	sysfs_put(root, name, "address", "traddr=10.0.0.1,trsvcid=4420\n");
+	sysfs_put(root, name, "hostnqn", HOST);
+	sysfs_put(root, name, "state", state);
+}
+
+/* What is kept of a controller is never taken for another one of the same name. */
+static void test_sight(void **state)
+{
+	struct host_controller found[HOST_CONTROLLERS];
+	char root[] = "/tmp/dnvme-sight-XXXXXX", command[128];
+	struct host_sight sight = { .sysfs = root };
+	struct error error;
+	size_t count = 9;
+
+	(void)state;
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(host_sight_look(&sight, &error), 0);
+	host_sight_find(&sight, NQN, found, &count);
+	assert_int_equal(count, 0);
+	sysfs_controller(root, "nvme0", NQN "\n", "live\n");
+	sysfs_controller(root, "nvme1", "nqn.of.somebody\n", "live\n");
+	sysfs_controller(root, "nvme2", "(efault)\n", "new\n");
+	assert_int_equal(host_sight_look(&sight, &error), 0);
+	assert_int_equal(sight.count, 1);
+	host_sight_find(&sight, NQN, found, &count);
+	assert_int_equal(count, 1);
+	assert_string_equal(found[0].name, "nvme0");
+	assert_string_equal(found[0].state, "live");
+	assert_string_equal(found[0].address, "10.0.0.1");
+	assert_string_equal(found[0].host_nqn, HOST);
+	/* The state is of now, and one that says who it is only later is seen then. */
+	sysfs_put(root, "nvme0", "state", "connecting\n");
+	sysfs_put(root, "nvme2", "subsysnqn", NQN "\n");
+	assert_int_equal(host_sight_look(&sight, &error), 0);
+	host_sight_find(&sight, NQN, found, &count);
+	assert_int_equal(count, 2);
+	assert_string_equal(found[strcmp(found[0].name, "nvme0") == 0 ? 0 : 1].state, "connecting");
+	/* Another controller of the same name: the old one is there until the new one is, so that the inode differs. */
+	snprintf(command, sizeof(command), "mv %s/class/nvme/nvme0 %s/old", root, root);
+	assert_int_equal(system(command), 0);
+	sysfs_controller(root, "nvme0", "nqn.2026-11.io.dnvme:c0ffee:volume:v2\n", "live\n");
+	assert_int_equal(host_sight_look(&sight, &error), 0);
+	host_sight_find(&sight, NQN, found, &count);
+	assert_int_equal(count, 1);
+	assert_string_equal(found[0].name, "nvme2");
+	host_sight_free(&sight);
+	snprintf(command, sizeof(command), "rm -r %s", root);
+	assert_int_equal(system(command), 0);
+}
+
 static void test_follower(void **state)
 {
 	char path[] = "/tmp/dnvme-follower-XXXXXX", lock[64];
@@ -467,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_plan_only_what_is_there_for_the_host),
 		cmocka_unit_test(test_keep_alive),
 		cmocka_unit_test(test_follower),
+		cmocka_unit_test(test_sight),
 		cmocka_unit_test(test_paths),
 	};
 
