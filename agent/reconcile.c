@@ -19,6 +19,7 @@
 #define REBUILD_INTERVAL_MS 500 /* progress is looked at so often; that it is complete is an event */
 #define BUSY_INTERVAL_MS 1000	/* a lane tells how far it came */
 #define WATCH_INTERVAL_MS 200	/* paths, and mirrors that lose a member */
+#define WATCH_IDLE_TURNS 5	/* a node that imports nothing has neither, and looks less often */
 #define RETRY_FIRST_MS 250
 #define RETRY_MAX_MS 5000
 #define GATHER_MAX_MS 100 /* for other lanes to end, before an observation of the first one's work */
@@ -71,6 +72,7 @@ struct reconciler {
 	bool hurry;		 /* and it was not just a lane that ended */
 	uint64_t observation_ms; /* how long the last one took */
 	bool watching;		 /* a look is under way */
+	unsigned idle_turns;	 /* without one */
 	bool closing;
 	unsigned timers_closed;
 	struct lane_job *lanes; /* running, or ended during an observation */
@@ -568,6 +570,9 @@ static void on_watch(uv_timer_t *timer)
 
 	if (this->watching || !desired_store_is_complete(this->store))
 		return;
+	if (this->last != NULL && this->last->observed.imports.count == 0 && ++this->idle_turns < WATCH_IDLE_TURNS)
+		return;
+	this->idle_turns = 0;
 	this->watching = worker_start(this->pool, &this->watch.job, NULL) == 0;
 }
 
