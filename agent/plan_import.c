@@ -154,7 +154,9 @@ static bool import_is_wanted(const struct planner *planner, const struct observe
 	return false;
 }
 
-/* Whether another import of the subsystem, a wanted one, carries what lies on this one. */
+/* Whether another import of the subsystem, a wanted one, carries what lies on this one. That it is live is not enough:
+ * while it has no path to a namespace, the last one that leaves takes what waits for the namespace with it, as an
+ * error. */
 static bool import_is_replaced(const struct planner *planner, const struct observed_import *import)
 {
 	for (size_t i = 0; i < planner->target->imports.count; i++) {
@@ -162,7 +164,7 @@ static bool import_is_replaced(const struct planner *planner, const struct obser
 		const struct observed_import *other = planner_import_find(planner, wanted);
 
 		if (strcmp(wanted->nqn, import->nqn) == 0 && other != NULL && other != import &&
-		    strcmp(other->state, "live") == 0)
+		    strcmp(other->state, "live") == 0 && other->paths > 0 && other->paths >= import->paths)
 			return true;
 	}
 	return false;

@@ -495,6 +495,14 @@ static void test_old_path_stays_without_the_new(void **state)
 	assert_lacks(plan, "drop");
 	assert_lacks(plan, "disconnect");
 	free(plan);
+	/* The new one is live, but one of its two namespaces is not there yet. */
+	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.3", "live", "");
+	kernel_sim_paths_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.3", 1);
+	plan = rig_plan_text(&f.agent, &desired);
+	assert_lacks(plan, "drop");
+	assert_lacks(plan, "disconnect");
+	free(plan);
+	kernel_sim_paths_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.3", 2);
 	/* The old holder is dead, and this kernel has not noticed: it is never deleted as if it were well. */
 	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.1", "live", "optimized");
 	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.3", "live", "optimized");

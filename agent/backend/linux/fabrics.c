@@ -64,6 +64,7 @@ int fabrics_observe(struct nvme_cache *cache, struct arena *arena, struct observ
 		import->host_nqn = controller->host_nqn;
 		import->state = controller->state;
 		import->ana = controller->ana;
+		import->paths = controller->paths;
 	}
 	if (code == 0)
 		observed->import_namespaces = seen.namespaces;

@@ -434,6 +434,20 @@ void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *add
 	pthread_mutex_unlock(&this->lock);
 }
 
+void kernel_sim_paths_set(struct kernel *kernel, const char *nqn, const char *address, uint64_t paths)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		struct observed_import *import = &this->observed.imports.items[i];
+
+		if (strcmp(import->nqn, nqn) == 0 && strcmp(import->address, address) == 0)
+			import->paths = paths;
+	}
+	pthread_mutex_unlock(&this->lock);
+}
+
 int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;

@@ -44,6 +44,8 @@ void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *d
  * where a real kernel would hang. For tests. */
 void kernel_sim_path_set(struct kernel *kernel, const char *nqn, const char *address, const char *state,
 			 const char *ana);
+/* Of how many namespaces it is a path. */
+void kernel_sim_paths_set(struct kernel *kernel, const char *nqn, const char *address, uint64_t paths);
 
 /* What a path to that subsystem looks like from now on: "live" or "connecting", "optimized" or "inaccessible". For
  * tests. */

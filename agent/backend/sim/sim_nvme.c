@@ -428,6 +428,7 @@ int sim_import_connect(struct kernel *kernel, const struct kernel_import *import
 	added->trsvcid = arena_printf(&this->arena, "%" PRIu64, import->port);
 	added->host_nqn = arena_strdup(&this->arena, import->host_nqn);
 	added->state = "live";
+	added->paths = import->expected.count;
 	if (added->nqn == NULL || added->address == NULL || added->trsvcid == NULL || added->host_nqn == NULL)
 		code = error_set_nomem(error);
 	for (size_t i = 0; i < import->expected.count && code == 0; i++) {
