@@ -9,7 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/cli/host_follower.h"
 #include "client/cli/host_leave.h"
 #include "client/cli/host_paths.h"
 #include "client/cli/host_sysfs.h"
@@ -20,7 +19,7 @@
 #define GRACE_MS 5000u /* for the other paths once the device is there */
 
 /* A dead peer is let go of at the latest when the kernel itself has given it up. */
-#define FREE_MS ((2 * LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S + 3) * UINT64_C(1000))
+#define FREE_MS ((2 * LIMIT_HOST_KEEP_ALIVE_S + 3) * UINT64_C(1000))
 #define FREE_AGAIN_NS 100000000L
 
 #define FABRICS_DEVICE "/dev/nvme-fabrics"
@@ -159,7 +158,6 @@ int host_connect_run(struct cli *cli, struct error *error)
 	if (rc == 0) {
 		host_paths_init(paths, HOST_SYSFS, &identity);
 		paths->patient = true;
-		paths->followed = host_follower_is_there(HOST_FOLLOWER_PATH);
 		rc = paths_connect(cli, &status, paths, error);
 	}
 	return rc == 0 ? 0 : cli_prefix(error, "cannot connect volume \"%s\"", request.name);

@@ -14,7 +14,7 @@
 #define ANSWER_MS 150  /* for a peer to answer a connection */
 #define SILENCE_MS 500 /* a first packet may get lost: nothing else was heard either for so long */
 /* The kernel waits for a keep-alive that is under way before it lets go; its timers round up to seconds. */
-#define CONNECTING_MS ((LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S + 3) * 1000u)
+#define CONNECTING_MS ((LIMIT_HOST_KEEP_ALIVE_S + 3) * 1000u)
 #define POLL_NS 2000000L
 #define ATTEMPT_NS 50000000L /* between looks for an attempt that is in the way of a deletion */
 

@@ -63,14 +63,9 @@ int host_identity_find(const char *nqn, struct host_identity *ret_identity, stru
 	return 0;
 }
 
-unsigned host_keep_alive_s(const struct volume *volume, bool followed)
+unsigned host_keep_alive_s(const struct volume *volume)
 {
-	if (volume->slots.count <= 1)
-		return LIMIT_HOST_KEEP_ALIVE_SINGLE_S;
-	/* Up to Linux 6.1 a keep-alive that is under way holds up whoever wants to end the connection, until it times
-	 * out. Under I/O none is sent before a quarter of the timeout has passed without an answer: a follower comes
-	 * before that. */
-	return followed ? LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S : LIMIT_HOST_KEEP_ALIVE_S;
+	return volume->slots.count > 1 ? LIMIT_HOST_KEEP_ALIVE_S : LIMIT_HOST_KEEP_ALIVE_SINGLE_S;
 }
 
 /* --- jobs ------------------------------------------------------------------------------------------------ */
@@ -129,7 +124,7 @@ static struct host_job *job_make(struct host_paths *paths, const struct volume_s
 			return job;
 		}
 		job->connection.identity = paths->identity;
-		job->connection.keep_alive_s = host_keep_alive_s(status->volume, paths->followed);
+		job->connection.keep_alive_s = host_keep_alive_s(status->volume);
 		job->connection.patient = paths->patient;
 		snprintf(job->connection.nqn, sizeof(job->connection.nqn), "%s", status->nqn);
 		snprintf(job->connection.address, sizeof(job->connection.address), "%s", action->path->address);

@@ -58,7 +58,6 @@ struct host_paths {
 	host_task_function connect, leave; /* host_path_connect(), host_leave(), or a test's */
 	struct host_names others;	   /* controllers of other volumes that are expendable; borrowed */
 	bool patient;
-	bool followed;			/* by `host watch` */
 	const struct host_sight *sight; /* where to look; NULL: in sysfs, each time */
 	uint64_t tuned_ms;
 	unsigned retry_ms; /* between attempts at one path */
@@ -97,8 +96,8 @@ bool host_paths_has(const struct host_paths *paths, const struct volume_path *pa
 /* Leave what still runs to itself. With `patient`, paths that are missing are tried on. */
 void host_paths_leave(struct host_paths *paths, const struct volume_status *status);
 
-/* Keep-alive timeout for connections to the volume. `followed`: `host watch` follows it. */
-unsigned host_keep_alive_s(const struct volume *volume, bool followed);
+/* Keep-alive timeout for connections to the volume. */
+unsigned host_keep_alive_s(const struct volume *volume);
 
 /* Connects; a host_task_function over a struct host_connection. */
 int host_path_connect(const void *connection, struct error *error);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/cli/host_follower.h"
 #include "client/cli/host_paths.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -192,7 +191,6 @@ static struct watched *watched_add(struct watch *watch, const char *name, const 
 	snprintf(watched->nqn, sizeof(watched->nqn), "%s", nqn);
 	host_paths_init(&watched->paths, HOST_SYSFS, &watch->identity);
 	watched->paths.retry_ms = CONNECT_AGAIN_MS;
-	watched->paths.followed = true;
 	watched->paths.sight = &watch->sight;
 	watched->next = watch->first;
 	watch->first = watched;
@@ -373,9 +371,6 @@ int host_watch_run(struct cli *cli, struct error *error)
 	if (rc == 0) {
 		log_open("dnvme-host-watch", LOG_TARGET_AUTO, LOG_LEVEL_NOTICE);
 		signals_take(&before);
-		if (watch.all && !host_follower_begin(HOST_FOLLOWER_PATH))
-			log_warning("cannot take the lock by which host connect knows of this program", "path=%s",
-				    HOST_FOLLOWER_PATH);
 		log_notice("watching", "host=%s volumes=%s", watch.identity.nqn, watch.all ? "all" : "named");
 		loop(&watch, &before);
 		log_notice("stopped", NULL);

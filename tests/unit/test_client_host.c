@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a host does about the paths of a volume: the decision, and what it does to a copy of sysfs. */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,12 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "client/cli/host_follower.h"
 #include "client/cli/host_paths.h"
 #include "client/cli/host_plan.h"
 
@@ -211,11 +208,9 @@ static void test_keep_alive(void **state)
 
 	(void)state;
 	scene_make(&scene, "cn1 active 0", "");
-	assert_int_equal(host_keep_alive_s(&scene.volume, false), LIMIT_HOST_KEEP_ALIVE_S);
-	assert_int_equal(host_keep_alive_s(&scene.volume, true), LIMIT_HOST_KEEP_ALIVE_FOLLOWED_S);
+	assert_int_equal(host_keep_alive_s(&scene.volume), LIMIT_HOST_KEEP_ALIVE_S);
 	scene.volume.slots.count = 1;
-	assert_int_equal(host_keep_alive_s(&scene.volume, false), LIMIT_HOST_KEEP_ALIVE_SINGLE_S);
-	assert_int_equal(host_keep_alive_s(&scene.volume, true), LIMIT_HOST_KEEP_ALIVE_SINGLE_S);
+	assert_int_equal(host_keep_alive_s(&scene.volume), LIMIT_HOST_KEEP_ALIVE_SINGLE_S);
 }
 
 static void sysfs_put(const char *root, const char *name, const char *attribute, const char *text)
@@ -283,41 +278,6 @@ static void test_sight(void **state)
 	host_sight_free(&sight);
 	snprintf(command, sizeof(command), "rm -r %s", root);
 	assert_int_equal(system(command), 0);
-}
-
-static void test_follower(void **state)
-{
-	char path[] = "/tmp/dnvme-follower-XXXXXX", lock[64];
-	int ends[2], status;
-	char byte = 0;
-	pid_t pid;
-
-	(void)state;
-	assert_non_null(mkdtemp(path));
-	snprintf(lock, sizeof(lock), "%s/run/lock", path);
-	assert_false(host_follower_is_there(lock));
-	assert_int_equal(pipe(ends), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		byte = host_follower_begin(lock) ? 'y' : 'n';
-		(void)!write(ends[1], &byte, 1);
-		pause();
-		_exit(0);
-	}
-	assert_int_equal(read(ends[0], &byte, 1), 1);
-	assert_int_equal(byte, 'y');
-	assert_true(host_follower_is_there(lock));
-	/* However it ends. */
-	assert_int_equal(kill(pid, SIGKILL), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_false(host_follower_is_there(lock));
-	close(ends[0]);
-	close(ends[1]);
-	assert_int_equal(unlink(lock), 0);
-	*strrchr(lock, '/') = '\0';
-	assert_int_equal(rmdir(lock), 0);
-	assert_int_equal(rmdir(path), 0);
 }
 
 /* --- the deeds ------------------------------------------------------------------------------------------- */
@@ -533,7 +493,6 @@ int main(void)
 		cmocka_unit_test(test_plan_single_slot_does_not_wait),
 		cmocka_unit_test(test_plan_only_what_is_there_for_the_host),
 		cmocka_unit_test(test_keep_alive),
-		cmocka_unit_test(test_follower),
 		cmocka_unit_test(test_sight),
 		cmocka_unit_test(test_paths),
 	};
