@@ -265,7 +265,7 @@ static void taken_look(struct host_paths *paths, const struct host_controller *f
 static int look(struct host_paths *paths, const struct volume_status *status, uint64_t now_ms, struct error *error)
 {
 	struct host_controller found[HOST_CONTROLLERS];
-	bool tune = paths->tuned_ms == 0 || now_ms - paths->tuned_ms >= TUNE_MS;
+	bool leaves = false, tune = paths->tuned_ms == 0 || now_ms - paths->tuned_ms >= TUNE_MS;
 	size_t count = 0;
 	int rc = 0;
 
@@ -293,6 +293,10 @@ static int look(struct host_paths *paths, const struct volume_status *status, ui
 	if (tune)
 		paths->tuned_ms = now_ms;
 	paths->known_count = count;
+	for (size_t i = 0; i < count; i++)
+		leaves = leaves || !host_plan_stays(status, &found[i]);
+	for (size_t i = 0; leaves && i < count; i++)
+		paths->known[i].pathless = !host_controller_has_path(paths->sysfs, found[i].name);
 	return 0;
 }
 

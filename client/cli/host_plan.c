@@ -125,8 +125,8 @@ size_t host_plan(const struct volume_status *status, const char *host_nqn, const
 	planned = plan_role(status, CONTROLLER_ROLE_ACTIVE, known, count, ret_actions);
 	planned += plan_role(status, CONTROLLER_ROLE_STANDBY, known, count, ret_actions + planned);
 	for (size_t i = 0; i < count; i++)
-		safe = safe ||
-		       (is_ours(&known[i], host_nqn) && is_live(&known[i]) && host_plan_stays(status, &known[i]));
+		safe = safe || (is_ours(&known[i], host_nqn) && is_live(&known[i]) && !known[i].pathless &&
+				host_plan_stays(status, &known[i]));
 	for (size_t i = 0; safe && i < count; i++) {
 		if (is_ours(&known[i], host_nqn) && !host_plan_stays(status, &known[i]) && may_leave(status, &known[i]))
 			ret_actions[planned++] = (struct host_action){ .kind = HOST_ACTION_LEAVE,

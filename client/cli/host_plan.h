@@ -8,7 +8,8 @@
  * nobody's way: the kernel takes a new path to the same address meanwhile.
  *
  * A path is left alone
- * - while no path that stays is live, active or standby: the last one is never taken away, whatever it leads to;
+ * - while no path that stays is live, active or standby, and leads to the namespace: the last one is never taken away,
+ *   whatever it leads to;
  * - while the slot of a retired controller is still being fenced, if the volume has several slots. What the host sent
  * to that controller may then still reach a leg of another slot through it; repeated through another path, and written
  *   over, it would come back as a stale write. With a single slot nobody else has a leg, and nobody serves before the

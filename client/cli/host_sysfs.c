@@ -133,6 +133,26 @@ bool host_controller_read(const char *sysfs, const char *name, struct host_contr
 	return controller.state[0] != '\0';
 }
 
+bool host_controller_has_path(const char *sysfs, const char *controller)
+{
+	char folder[PATH_MAX];
+	struct dirent *entry;
+	bool found = false;
+	DIR *stream;
+
+	snprintf(folder, sizeof(folder), "%s/class/nvme/%s", sysfs, controller);
+	stream = opendir(folder);
+	while (stream != NULL && !found && (entry = readdir(stream)) != NULL) {
+		unsigned subsystem, instance, head;
+
+		found = sscanf(entry->d_name, "nvme%uc%un%u", &subsystem, &instance, &head) == 3 ||
+			sscanf(entry->d_name, "nvme%un%u", &subsystem, &head) == 2;
+	}
+	if (stream != NULL)
+		closedir(stream);
+	return found;
+}
+
 bool host_controller_state(const char *sysfs, const char *controller, char ret_state[HOST_NAME_SIZE])
 {
 	char folder[PATH_MAX];

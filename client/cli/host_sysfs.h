@@ -20,6 +20,7 @@ struct host_controller {
 	char address[LIMIT_ADDRESS + 1]; /* traddr */
 	char port[HOST_NAME_SIZE];	 /* trsvcid */
 	char host_nqn[LIMIT_NQN + 1];	 /* empty when the kernel does not tell */
+	bool pathless;			 /* no namespace lies on it: host_controller_has_path(), where somebody asked */
 };
 
 /* Controllers of a subsystem, at most HOST_CONTROLLERS. NOT_FOUND never: no NVMe at all means none. */
@@ -29,6 +30,10 @@ int host_controllers_find(const char *sysfs, const char *nqn, struct host_contro
 /* One controller by its name, and the NQN of its subsystem; false when it is gone. */
 bool host_controller_read(const char *sysfs, const char *name, struct host_controller *ret,
 			  char ret_nqn[LIMIT_NQN + 1]);
+
+/* Whether a namespace can be reached through it. That comes a moment after a controller is live; until then, to delete
+ * the last other path makes the kernel fail what waits. */
+bool host_controller_has_path(const char *sysfs, const char *controller);
 
 /* What the controller is in just now ("live"); false when it is gone. */
 bool host_controller_state(const char *sysfs, const char *controller, char ret_state[HOST_NAME_SIZE]);
