@@ -50,18 +50,16 @@ static int wait_sound(const struct online_view *view, size_t index, const struct
 		       ? arena_printf(
 				 arena,
 				 "slot %zu: ld%llu on d%llu of node %s returned I/O errors, so it may lack what was "
-				 "written last; bring node %s with ld%llu back, or else use what is there: dnvme "
-				 "volume force "
-				 "%s --slot %zu",
+				 "written last; bring node %s with ld%llu back, or else use what is there: "
+				 "dnvme volume force %s --slot %zu",
 				 index, (unsigned long long)bad->id, (unsigned long long)bad->disk,
 				 node_name(view, bad), node_name(view, missing), (unsigned long long)missing->id,
 				 view->volume->name, index)
 		       : arena_printf(
 				 arena,
 				 "slot %zu: ld%llu on d%llu of node %s returned I/O errors, so it may lack what was "
-				 "written last, and no other copy is sure to have it; to use what is there: dnvme "
-				 "volume "
-				 "force %s --slot %zu",
+				 "written last, and no other copy is sure to have it; to use what is there: "
+				 "dnvme volume force %s --slot %zu",
 				 index, (unsigned long long)bad->id, (unsigned long long)bad->disk,
 				 node_name(view, bad), view->volume->name, index);
 	return online_wait(step, text, error);
