@@ -59,6 +59,12 @@ static void group_states_audit(struct audit *audit, const struct volume *volume,
 				"ld%" PRIu64 " of v%" PRIu64 " is doubtful, but it is %s, or its slot is not fenced",
 				group->members.items[i].id, volume->id,
 				ENUM_NAME(ld_state, group->members.items[i].state));
+		if (group->members.items[i].forced && (!fencing || group->members.items[i].state != LD_STATE_IN_SYNC))
+			finding(audit,
+				"ld%" PRIu64 " of v%" PRIu64
+				" is taken by force, but it is %s, or its slot is not fenced",
+				group->members.items[i].id, volume->id,
+				ENUM_NAME(ld_state, group->members.items[i].state));
 	}
 	if (in_sync == 0 && (freed == 0 || volume->phase != VOLUME_PHASE_RELEASING))
 		finding(audit, "the group of ld%" PRIu64 " of v%" PRIu64 " has no member in sync",

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * slot.force: the operator takes a group's stale member for in sync, because no better one will come back.
+ * slot.force: the operator takes a member of a group for the one that has everything, because no better one will come
+ * back.
  *
  * In one step, so that there is no moment in which a group has none in sync, or in which two are that are not equal:
  *
- *   the stale one that is taken          STALE (whole) ──► IN_SYNC
- *   those of its group that were in sync       IN_SYNC ──► STALE (forced): they come back by a rebuild only
- *   the slot                                  any phase ──► FENCING, in a new epoch
+ *   the one that is taken                      IN_SYNC ──► IN_SYNC: what its disk returned errors for is forgotten
+ *     or, where none in sync is there    STALE (whole) ──► IN_SYNC
+ *   the others of its group that were in sync  IN_SYNC ──► STALE (forced): they come back by a rebuild only
+ *   the slot                                 any phase ──► FENCING, in a new epoch
  *
- * That those in sync cannot be reached was looked at by the leader; here is only what the state can tell.
+ * That those in sync cannot be reached, or may have been dropped by their group, was looked at by the leader; here is
+ * only what the state can tell: while a slot is fenced, and then only, one in sync may be as bad as that.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -55,6 +58,11 @@ static int taken_check(const struct volume *volume, const struct command_slot_fo
 				 "ld%" PRIu64 " belongs to slot %" PRIu64 " of volume v%" PRIu64
 				 ", not to slot %" PRIu64,
 				 ld->id, place->leg->slot, volume->id, command->slot);
+	if (ld->state == LD_STATE_IN_SYNC && place->group->members.count == 1)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "ld%" PRIu64 " is all that its group ever had",
+				 ld->id);
+	if (ld->state == LD_STATE_IN_SYNC && volume->slots.items[command->slot].phase == SLOT_PHASE_FENCING)
+		return 0;
 	if (ld->state != LD_STATE_STALE)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "ld%" PRIu64 " is %s, not stale", ld->id,
 				 ENUM_NAME(ld_state, ld->state));
@@ -62,6 +70,21 @@ static int taken_check(const struct volume *volume, const struct command_slot_fo
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "ld%" PRIu64 " was being rebuilt and holds only a part of its group", ld->id);
 	return 0;
+}
+
+/* How many of the names are of members of the group. */
+static size_t named_count(const struct command_slot_force *command, const struct group *group)
+{
+	size_t count = 0;
+
+	for (size_t m = 0; m < group->members.count; m++) {
+		char id[NAMES_ID_SIZE];
+
+		names_id_format("ld", group->members.items[m].id, id);
+		for (size_t i = 0; i < command->lds.count; i++)
+			count += strcmp(command->lds.items[i], id) == 0;
+	}
+	return count;
 }
 
 static int member_take(struct transition *transition, const struct volume *volume,
@@ -73,22 +96,16 @@ static int member_take(struct transition *transition, const struct volume *volum
 
 	if (result == 0)
 		result = taken_check(volume, command, &place, error);
+	if (result == 0 && named_count(command, place.group) != 1)
+		result = error_set(error, ERROR_INVALID_ARGUMENT, "more than one is named of the group of ld%" PRIu64,
+				   place.ld->id);
 	if (result == 0)
 		result = note_add(transition, &forced->taken, place.ld, error);
 	for (size_t m = 0; result == 0 && m < place.group->members.count; m++) {
 		struct ld *other = &place.group->members.items[m];
 
-		if (other->state != LD_STATE_IN_SYNC)
+		if (other == place.ld || other->state != LD_STATE_IN_SYNC)
 			continue;
-		for (size_t i = 0; i < command->lds.count; i++) {
-			char id[NAMES_ID_SIZE];
-
-			names_id_format("ld", other->id, id);
-			if (strcmp(command->lds.items[i], id) == 0)
-				return error_set(error, ERROR_INVALID_ARGUMENT,
-						 "%s and ld%" PRIu64 " are of one group, or %s is not stale", id,
-						 place.ld->id, id);
-		}
 		result = note_add(transition, &forced->given_up, other, error);
 		volume_ld_stale(other, STALE_REASON_FORCED, transition->time_ms);
 		other->resync = false;
@@ -96,7 +113,8 @@ static int member_take(struct transition *transition, const struct volume *volum
 	if (result != 0)
 		return result;
 	place.ld->state = LD_STATE_IN_SYNC;
-	place.ld->whole = place.ld->resync = false;
+	place.ld->whole = place.ld->resync = place.ld->doubtful = false;
+	place.ld->forced = true;
 	volume_ld_since_set(place.ld, transition->time_ms);
 	return 0;
 }

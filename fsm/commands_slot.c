@@ -142,7 +142,8 @@ static void doubts_end(struct volume *volume, uint64_t slot)
 
 		for (size_t g = 0; leg->slot == slot && g < leg->groups.count; g++) {
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++)
-				leg->groups.items[g].members.items[m].doubtful = false;
+				leg->groups.items[g].members.items[m].doubtful =
+					leg->groups.items[g].members.items[m].forced = false;
 		}
 	}
 }
@@ -172,7 +173,7 @@ int command_slot_advance_apply(struct transition *transition, const struct comma
 	slot->since_ms = transition->time_ms;
 	if (command->to == SLOT_PHASE_EXPORTING)
 		slot->previous = NULL;
-	/* Who was not given up in FENCING was the best that there was. */
+	/* Who was not given up in FENCING was the best that there was; what was to be forgotten of it is forgotten. */
 	if (command->from == SLOT_PHASE_FENCING)
 		doubts_end(&volume, command->slot);
 	return volume_store(transition, &volume, error);

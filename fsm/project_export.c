@@ -137,7 +137,7 @@ static int export_ld(struct projection *projection, const struct exported *place
 	/* What is copied as a whole has the label of an epoch that does not matter any more, or none. */
 	ld->formatted =
 		place->leg->state == LEG_STATE_READY && (place->ld->state == LD_STATE_IN_SYNC || place->ld->resync);
-	if (place->ld->state == LD_STATE_REBUILDING)
+	if (place->ld->state == LD_STATE_REBUILDING || place->ld->forced)
 		ld->rebuild_ms = place->ld->since_ms;
 	names_ld_uuid(projection->cluster.id, place->ld->id, export->epoch, ld->uuid);
 	for (size_t i = 0; i < export->parked.count; i++) {

@@ -286,7 +286,7 @@ int volume_ld_free(struct transition *transition, struct volume *volume, const s
 	if (result != 0)
 		return result;
 	ld->state = LD_STATE_FREED;
-	ld->doubtful = false;
+	ld->doubtful = ld->forced = false;
 	ld->ranges = (struct range_list){ 0 };
 	if (place->leaving != NULL) {
 		index = (size_t)(place->leaving - volume->leaving.items);
@@ -321,7 +321,7 @@ void volume_ld_stale(struct ld *ld, enum stale_reason reason, uint64_t time_ms)
 	}
 	ld->state = LD_STATE_STALE;
 	ld->stale_reason = reason;
-	ld->doubtful = false;
+	ld->doubtful = ld->forced = false;
 }
 
 /* Whether a member whose disk forgot what its cache held has to change. The last one in sync stays: there is nothing

@@ -196,8 +196,14 @@ static void draw_forced(struct pen *pen, const struct forced *forced)
 	for (size_t i = 0; i < forced->taken.count; i++) {
 		const struct forced_ld *ld = &forced->taken.items[i];
 
-		put_format(pen, "  from ld%" PRIu64 " of node %s, which missed what was written since %s (%s)\n",
-			   ld->ld, ld->node, when_format(ld->since_ms, when), ENUM_NAME(stale_reason, ld->reason));
+		if (ld->reason == 0)
+			put_format(pen,
+				   "  from ld%" PRIu64 " of node %s, which was in sync, but may have missed writes\n",
+				   ld->ld, ld->node);
+		else
+			put_format(
+				pen, "  from ld%" PRIu64 " of node %s, which missed what was written since %s (%s)\n",
+				ld->ld, ld->node, when_format(ld->since_ms, when), ENUM_NAME(stale_reason, ld->reason));
 	}
 	for (size_t i = 0; i < forced->given_up.count; i++)
 		put_format(pen, "  instead of ld%" PRIu64 " of node %s\n", forced->given_up.items[i].ld,

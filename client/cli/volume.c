@@ -400,7 +400,7 @@ const struct cli_command volume_commands[] = {
 	  .verb = "force",
 	  .arguments = "VOLUME",
 	  .argument_count = 1,
-	  .summary = "serve a volume whose copies in sync are lost from one that missed writes",
+	  .summary = "serve a volume whose copies in sync are lost from one that missed writes, or may have",
 	  .text = "Without --yes-i-may-lose-data it changes nothing, and says what would be lost, what else could be "
 		  "done, and how to go on. Waits until the slot is served.",
 	  .options = volume_force_options,

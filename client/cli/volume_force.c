@@ -67,6 +67,21 @@ int volume_force_option(struct cli *cli, int key, const char *value, struct erro
 /* --- the plan -------------------------------------------------------------------------------------------------------
  */
 
+static void print_errors(const struct ld_errors *errors)
+{
+	char when[WHEN_TEXT_SIZE];
+
+	printf("\n        returned %" PRIu64 " read and %" PRIu64 " write errors", errors->reads, errors->writes);
+	if (errors->missed)
+		printf(", or more, as not all were recorded,");
+	/* Each of these makes a Disk Node begin to count anew. */
+	if (errors->rebuild_ms > 0)
+		printf(" since it was made whole at %s, or since its node booted",
+		       when_format(errors->rebuild_ms, when));
+	else
+		printf(" since its node booted");
+}
+
 static void print_member(const struct force_member *member)
 {
 	char when[WHEN_TEXT_SIZE];
@@ -75,6 +90,10 @@ static void print_member(const struct force_member *member)
 	       member->disk, member->node, ENUM_NAME(ld_state, member->state));
 	if (member->state == LD_STATE_STALE)
 		printf(" (%s) since %s", ENUM_NAME(stale_reason, member->reason), when_format(member->since_ms, when));
+	if (member->errors != NULL)
+		print_errors(member->errors);
+	if (member->doubtful)
+		printf("\n        its node booted anew since, and its disk has a volatile write cache");
 	printf("\n        %s\n", member->note);
 }
 
@@ -88,7 +107,8 @@ static int print_plan(struct cli *cli, const struct volume_force_plan *plan, str
 {
 	if (cli->json)
 		return cli_print_json(schema_volume_force_plan(), plan, error);
-	printf("slot %" PRIu64 " of volume %s, epoch %" PRIu64 ": %zu %s no copy in sync that can be reached\n",
+	printf("slot %" PRIu64 " of volume %s, epoch %" PRIu64
+	       ": %zu %s no copy that can be reached and is sure to have everything\n",
 	       plan->slot, plan->name, plan->epoch, plan->groups.count,
 	       plan->groups.count == 1 ? "group has" : "groups have");
 	for (size_t g = 0; g < plan->groups.count; g++) {
@@ -191,7 +211,7 @@ int volume_force_run(struct cli *cli, struct error *error)
 	}
 	if (cli->json)
 		return cli_print_json(schema_mutation_reply(), &reply, error);
-	printf("slot %" PRIu64 " of volume %s %s from members that had missed writes\n", request.slot, request.volume,
-	       cli->no_wait ? "is to be served" : "is served");
+	printf("slot %" PRIu64 " of volume %s %s from members that missed writes, or may have\n", request.slot,
+	       request.volume, cli->no_wait ? "is to be served" : "is served");
 	return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "lib/base/limits.h"
 #include "src/leader/force.h"
+#include "src/leader/worth.h"
 
 /* Whether an LD's Disk Node did not confirm a fence and is not waited for any more. */
 static bool is_overdue(const struct online_view *view, size_t index, uint64_t disk, struct online_step *step)
@@ -21,24 +22,6 @@ static bool is_overdue(const struct online_view *view, size_t index, uint64_t di
 static bool is_in_sync(const struct ld *ld)
 {
 	return ld->state == LD_STATE_IN_SYNC;
-}
-
-/* What a member of a group is worth after the fence, whatever the old holder could not tell any more. */
-enum worth {		     /* ascending */
-	     WORTH_UNFENCED, /* it has everything, but it is not there yet */
-	     WORTH_ERRORS,   /* it returned errors: its group may have dropped it at once, and gone on without it */
-	     WORTH_DOUBTFUL, /* it may lack what its disk's cache had when its node lost power */
-	     WORTH_SOUND,
-};
-
-/* A group of one drops nothing. */
-static enum worth worth_of(const struct online_view *view, size_t index, const struct group *group, const struct ld *ld)
-{
-	if (!online_export_confirmed(view, ld->disk, index, true))
-		return WORTH_UNFENCED;
-	if (group->members.count > 1 && online_returned_errors(view, ld, index))
-		return WORTH_ERRORS;
-	return ld->doubtful ? WORTH_DOUBTFUL : WORTH_SOUND;
 }
 
 static const char *node_name(const struct online_view *view, const struct ld *ld)
@@ -67,20 +50,23 @@ static int wait_sound(const struct online_view *view, size_t index, const struct
 		       ? arena_printf(
 				 arena,
 				 "slot %zu: ld%llu on d%llu of node %s returned I/O errors, so it may lack what was "
-				 "written last; bring node %s with ld%llu back, or use what is there by force",
+				 "written last; bring node %s with ld%llu back, or else use what is there: "
+				 "dnvme volume force %s --slot %zu",
 				 index, (unsigned long long)bad->id, (unsigned long long)bad->disk,
-				 node_name(view, bad), node_name(view, missing), (unsigned long long)missing->id)
+				 node_name(view, bad), node_name(view, missing), (unsigned long long)missing->id,
+				 view->volume->name, index)
 		       : arena_printf(
 				 arena,
 				 "slot %zu: ld%llu on d%llu of node %s returned I/O errors, so it may lack what was "
-				 "written last, and no other copy is sure to have it; use what is there by force",
+				 "written last, and no other copy is sure to have it; to use what is there: "
+				 "dnvme volume force %s --slot %zu",
 				 index, (unsigned long long)bad->id, (unsigned long long)bad->disk,
-				 node_name(view, bad));
+				 node_name(view, bad), view->volume->name, index);
 	return online_wait(step, text, error);
 }
 
-/* A member that is not fenced, and not there. When only a copy that missed writes is, the operator may want that rather
- * than nothing. */
+/* A member that is not fenced, and not there. When only a copy that missed writes is, or may have, the operator may
+ * want that rather than nothing. */
 static int wait_unfenced(const struct online_view *view, size_t index, const struct group *group, const struct ld *ld,
 			 struct arena *arena, struct online_step *step, struct error *error)
 {
@@ -88,10 +74,11 @@ static int wait_unfenced(const struct online_view *view, size_t index, const str
 		return online_wait_export(view, ld->disk, index, arena, step, error);
 	return online_wait(
 		step,
-		arena_printf(arena,
-			     "slot %zu: ld%llu on node %s, which is offline or lost its disk, is the only copy "
-			     "that missed nothing; what an older one holds: dnvme volume force %s --slot %zu",
-			     index, (unsigned long long)ld->id, node_name(view, ld), view->volume->name, index),
+		arena_printf(
+			arena,
+			"slot %zu: ld%llu on node %s, which is offline or lost its disk, is the only copy "
+			"that is sure to have missed nothing; what another one holds: dnvme volume force %s --slot %zu",
+			index, (unsigned long long)ld->id, node_name(view, ld), view->volume->name, index),
 		error);
 }
 
@@ -99,33 +86,13 @@ struct given_up {
 	struct string_list unfenced, medium, rebooted;
 };
 
-/* Whether there are members to assemble now, and of which worth: a sound one; or, when none is left to wait for, a
- * doubtful one. */
-static bool find_best(const struct online_view *view, size_t index, const struct group *group, enum worth *ret_best)
-{
-	enum worth best = WORTH_UNFENCED;
-	bool unfenced = false;
-
-	for (size_t m = 0; m < group->members.count; m++) {
-		const struct ld *ld = &group->members.items[m];
-		enum worth worth = worth_of(view, index, group, ld);
-
-		if (!is_in_sync(ld))
-			continue;
-		unfenced = unfenced || worth == WORTH_UNFENCED;
-		best = worth > best ? worth : best;
-	}
-	*ret_best = best;
-	return best == WORTH_SOUND || (best == WORTH_DOUBTFUL && !unfenced);
-}
-
 /* Members that are worth less than the best are given up once that is there: at once, or if they are not fenced when
  * their time is over. *ret_fenced: none is left to wait for. */
 static int fence_group(const struct online_view *view, size_t index, const struct group *group, struct arena *arena,
 		       struct given_up *lds, struct online_step *step, bool *ret_fenced, struct error *error)
 {
 	enum worth best;
-	bool any = find_best(view, index, group, &best);
+	bool any = worth_best(view, index, group, &best);
 	int rv = 0;
 
 	for (size_t m = 0; m < group->members.count && rv == 0; m++) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/model/names.h"
+#include "src/leader/worth.h"
 
 #define NOTES_MAX 16
 
@@ -12,6 +13,8 @@ struct planning {
 	uint64_t slot;
 	struct arena *arena;
 	struct volume_force_plan *plan;
+	struct string_list away;	   /* nodes of members in sync that are given up */
+	bool stale, errors, choice, cache; /* what those that would be served lack, or may */
 };
 
 static const struct online_node *node_of(const struct online_view *view, const struct ld *ld)
@@ -60,32 +63,74 @@ static bool is_reachable(const struct online_view *view, size_t slot, const stru
 	return is_there(view, ld) || is_served(view, slot, ld);
 }
 
-static bool is_candidate(const struct online_view *view, const struct ld *ld)
+/* Whether it is in sync and fenced, but the fence waits for a better one: it may have missed writes. */
+static bool is_poor(const struct online_view *view, size_t slot, const struct group *group, const struct ld *ld)
 {
-	return ld->state == LD_STATE_STALE && ld->whole && online_is(node_of(view, ld), HEALTH_ONLINE) &&
-	       !disk_is_gone(view, ld);
+	enum worth best;
+
+	return view->volume->slots.items[slot].phase == SLOT_PHASE_FENCING && ld->state == LD_STATE_IN_SYNC &&
+	       !worth_best(view, slot, group, &best) && worth_of(view, slot, group, ld) != WORTH_UNFENCED;
 }
 
-/* The one that missed least: it went stale last. */
-static const struct ld *candidate(const struct online_view *view, const struct group *group)
+static bool is_good(const struct online_view *view, size_t slot, const struct group *group, const struct ld *ld)
+{
+	return ld->state == LD_STATE_IN_SYNC && is_reachable(view, slot, ld) && !is_poor(view, slot, group, ld);
+}
+
+static bool is_candidate(const struct online_view *view, size_t slot, const struct group *group, const struct ld *ld)
+{
+	return ((ld->state == LD_STATE_STALE && ld->whole) || is_poor(view, slot, group, ld)) &&
+	       online_is(node_of(view, ld), HEALTH_ONLINE) && !disk_is_gone(view, ld);
+}
+
+/* Of two that returned errors. Nobody told which one the group dropped first. It drops one for a write that failed, not
+ * for a read that it could repair; and one that it dropped returns no more. */
+static bool errors_are_better(const struct ld_errors *errors, const struct ld_errors *best)
+{
+	if ((errors->writes > 0) != (best->writes > 0))
+		return errors->writes == 0;
+	if (errors->missed != best->missed)
+		return !errors->missed;
+	return errors->writes != best->writes ? errors->writes > best->writes : errors->reads < best->reads;
+}
+
+/* Which one missed less. One that is in sync had everything at a time when the stale ones lacked something already. Of
+ * stale ones it is the one that went stale last. */
+static bool is_better(const struct online_view *view, size_t slot, const struct group *group, const struct ld *ld,
+		      const struct ld *best)
+{
+	enum worth worth, other;
+
+	if (best == NULL || ld->state != best->state)
+		return best == NULL || ld->state == LD_STATE_IN_SYNC;
+	if (ld->state == LD_STATE_STALE)
+		return ld->since_ms > best->since_ms;
+	worth = worth_of(view, slot, group, ld);
+	other = worth_of(view, slot, group, best);
+	if (worth != other)
+		return worth > other;
+	return worth == WORTH_ERRORS &&
+	       errors_are_better(online_errors(view, ld, slot), online_errors(view, best, slot));
+}
+
+static const struct ld *candidate(const struct online_view *view, size_t slot, const struct group *group)
 {
 	const struct ld *best = NULL;
 
 	for (size_t m = 0; m < group->members.count; m++) {
 		const struct ld *ld = &group->members.items[m];
 
-		if (is_candidate(view, ld) && (best == NULL || ld->since_ms > best->since_ms))
+		if (is_candidate(view, slot, group, ld) && is_better(view, slot, group, ld, best))
 			best = ld;
 	}
 	return best;
 }
 
-/* Whether no member in sync can be reached. */
+/* Whether no member that is sure to have everything can be reached. */
 static bool is_stuck(const struct online_view *view, size_t slot, const struct group *group)
 {
 	for (size_t m = 0; m < group->members.count; m++) {
-		if (group->members.items[m].state == LD_STATE_IN_SYNC &&
-		    is_reachable(view, slot, &group->members.items[m]))
+		if (is_good(view, slot, group, &group->members.items[m]))
 			return false;
 	}
 	return true;
@@ -93,7 +138,7 @@ static bool is_stuck(const struct online_view *view, size_t slot, const struct g
 
 bool force_may_help(const struct online_view *view, size_t slot, const struct group *group)
 {
-	return is_stuck(view, slot, group) && candidate(view, group) != NULL;
+	return is_stuck(view, slot, group) && candidate(view, slot, group) != NULL;
 }
 
 /* --- lists of the plan ------------------------------------------------------------------------------------------ */
@@ -132,16 +177,23 @@ static int note_add(struct planning *this, const char *text, struct error *error
 }
 
 /* What becomes of a member, or why it cannot be taken. */
-static const char *member_note(const struct planning *this, const struct ld *ld, const struct ld *taken)
+static const char *member_note(const struct planning *this, const struct group *group, const struct ld *ld,
+			       const struct ld *taken)
 {
 	const struct online_view *view = this->view;
 	const struct online_node *node = node_of(view, ld);
 	const char *away = disk_is_gone(view, ld) ? "its node has no such disk any more" : "its node is offline";
 
+	if (ld == taken && ld->state == LD_STATE_IN_SYNC && ld->doubtful && online_errors(view, ld, this->slot) == NULL)
+		return "would be served; it may lack what the cache of its disk held";
+	if (ld == taken && ld->state == LD_STATE_IN_SYNC)
+		return "would be served; its group may have dropped it at an error, and gone on without it";
 	if (ld == taken && ld->stale_reason == STALE_REASON_MEDIUM)
 		return "would be served; its disk returned an error, and may again";
 	if (ld == taken)
 		return "would be served";
+	if (ld->state == LD_STATE_IN_SYNC && is_candidate(view, this->slot, group, ld))
+		return "it is not known which of them lacks less; given up, it is rebuilt from the one that is served";
 	if (ld->state == LD_STATE_IN_SYNC)
 		return arena_printf(this->arena, "holds everything, but %s; given up, it comes back by a rebuild only",
 				    away);
@@ -149,11 +201,27 @@ static const char *member_note(const struct planning *this, const struct ld *ld,
 		return "lost: its node was forgotten";
 	if (ld->state == LD_STATE_REBUILDING || !ld->whole)
 		return "was being rebuilt and holds only a part; rebuilt again from the one that is served";
-	if (is_candidate(view, ld))
+	if (is_candidate(view, this->slot, group, ld))
 		return "missed more than the one that would be served; rebuilt from that one";
 	if (!is_known(node))
 		return "it is not known yet whether its node lives";
 	return arena_printf(this->arena, "stale, and %s", away);
+}
+
+/* What makes a member that is in sync and fenced less than sure. */
+static int doubts_add(struct planning *this, const struct group *group, const struct ld *ld,
+		      struct force_member *member, struct error *error)
+{
+	if (!is_poor(this->view, this->slot, group, ld))
+		return 0;
+	member->doubtful = ld->doubtful;
+	if (worth_of(this->view, this->slot, group, ld) != WORTH_ERRORS)
+		return 0;
+	member->errors = arena_alloc(this->arena, sizeof(*member->errors));
+	if (member->errors == NULL)
+		return nomem(error);
+	*member->errors = *online_errors(this->view, ld, this->slot);
+	return 0;
 }
 
 static int group_add(struct planning *this, size_t leg, size_t index, const struct group *group, const struct ld *taken,
@@ -175,9 +243,16 @@ static int group_add(struct planning *this, size_t leg, size_t index, const stru
 						    .node = name_of(node_of(this->view, ld)),
 						    .state = ld->state,
 						    .taken = ld == taken,
-						    .note = member_note(this, ld, taken) };
+						    .note = member_note(this, group, ld, taken) };
 		if (members[m].note == NULL)
 			return nomem(error);
+		if (doubts_add(this, group, ld, &members[m], error) != 0)
+			return error->code;
+		this->choice |=
+			ld != taken && ld->state == LD_STATE_IN_SYNC && is_candidate(this->view, this->slot, group, ld);
+		this->stale |= ld == taken && ld->state == LD_STATE_STALE;
+		this->errors |= ld == taken && members[m].errors != NULL;
+		this->cache |= ld == taken && members[m].doubtful;
 		if (ld->state != LD_STATE_STALE)
 			continue;
 		members[m].reason = ld->stale_reason;
@@ -239,7 +314,7 @@ static int refuse_not_needed(const struct planning *this, struct error *error)
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
 				const struct ld *ld = &leg->groups.items[g].members.items[m];
 
-				if (ld->state != LD_STATE_IN_SYNC || !is_reachable(this->view, this->slot, ld))
+				if (!is_good(this->view, this->slot, &leg->groups.items[g], ld))
 					continue;
 				error_detail(error,
 					     is_there(this->view, ld)
@@ -266,7 +341,7 @@ static int refuse_no_candidate(const struct planning *this, size_t leg, size_t i
 		  index, leg, this->view->volume->name);
 	for (size_t m = 0; m < group->members.count; m++) {
 		const struct ld *ld = &group->members.items[m];
-		const char *note = member_note(this, ld, NULL);
+		const char *note = member_note(this, group, ld, NULL);
 
 		if (note == NULL)
 			return nomem(error);
@@ -299,14 +374,18 @@ static int holders_add(struct planning *this, struct error *error)
 	return 0;
 }
 
-static int disks_add(struct planning *this, const struct group *group, struct error *error)
+/* Where one in sync is taken, that is fenced: an old holder sees that not all its members answer, as in any move. */
+static int disks_add(struct planning *this, const struct group *group, const struct ld *taken, struct error *error)
 {
 	for (size_t m = 0; m < group->members.count; m++) {
 		const struct ld *ld = &group->members.items[m];
 		const struct online_node *node = node_of(this->view, ld);
 
-		if (ld->state == LD_STATE_IN_SYNC && online_is(node, HEALTH_OFFLINE) &&
-		    string_add(this, &this->plan->off_disks, node->name, LIMIT_LEGS * LIMIT_COPIES, error) != 0)
+		if (ld->state != LD_STATE_IN_SYNC || !online_is(node, HEALTH_OFFLINE))
+			continue;
+		if (string_add(this, &this->away, node->name, LIMIT_LEGS * LIMIT_COPIES, error) != 0 ||
+		    (taken->state == LD_STATE_STALE &&
+		     string_add(this, &this->plan->off_disks, node->name, LIMIT_LEGS * LIMIT_COPIES, error) != 0))
 			return error->code;
 	}
 	return 0;
@@ -327,10 +406,11 @@ static int groups_add(struct planning *this, size_t *ret_others, struct error *e
 				(*ret_others)++;
 				continue;
 			}
-			taken = candidate(this->view, group);
+			taken = candidate(this->view, this->slot, group);
 			if (taken == NULL)
 				return refuse_no_candidate(this, l, g, group, error);
-			if (group_add(this, l, g, group, taken, error) != 0 || disks_add(this, group, error) != 0)
+			if (group_add(this, l, g, group, taken, error) != 0 ||
+			    disks_add(this, group, taken, error) != 0)
 				return error->code;
 		}
 	}
@@ -346,15 +426,43 @@ static const char *names_join(struct planning *this, const struct string_list *n
 	return text;
 }
 
+static int losses_add(struct planning *this, struct error *error)
+{
+	if (this->stale &&
+	    note_add(this, "lost: every write since the members to be served went stale, acknowledged ones included",
+		     error) != 0)
+		return error->code;
+	if (this->errors &&
+	    note_add(this,
+		     "not known: whether the members that returned errors were dropped by their group; of those that "
+		     "were, every write since is lost, acknowledged ones included",
+		     error) != 0)
+		return error->code;
+	if (this->cache &&
+	    note_add(this,
+		     "not known: whether the cache of the disk had all that was acknowledged written out when its node "
+		     "began anew; what it had not is lost",
+		     error) != 0)
+		return error->code;
+	if (this->choice &&
+	    note_add(
+		    this,
+		    "not known: which of the members in sync that can be reached lacks less; what those that are given "
+		    "up alone hold is lost",
+		    error) != 0)
+		return error->code;
+	return 0;
+}
+
 static int notes_add(struct planning *this, size_t others, struct error *error)
 {
 	struct volume_force_plan *plan = this->plan;
-	const char *disks = names_join(this, &plan->off_disks), *holders = names_join(this, &plan->off_holders);
+	const char *away = names_join(this, &this->away), *disks = names_join(this, &plan->off_disks);
+	const char *holders = names_join(this, &plan->off_holders);
 
-	if (disks == NULL || holders == NULL)
+	if (away == NULL || disks == NULL || holders == NULL)
 		return nomem(error);
-	if (note_add(this, "lost: every write since the members to be served went stale, acknowledged ones included",
-		     error) != 0)
+	if (losses_add(this, error) != 0)
 		return error->code;
 	if ((others > 0 || plan->groups.count > 1) &&
 	    note_add(this,
@@ -367,14 +475,15 @@ static int notes_add(struct planning *this, size_t others, struct error *error)
 		     "check what is on it before it is used again",
 		     error) != 0)
 		return error->code;
-	if (disks[0] != '\0' &&
+	if (away[0] != '\0' &&
 	    (note_add(this,
-		      arena_printf(this->arena, "nothing is lost if node %s comes back: wait for it if it can", disks),
+		      arena_printf(this->arena, "nothing is lost if node %s comes back%s: wait for it if it can", away,
+				   this->errors ? ", unless its disk returned errors, too" : ""),
 		      error) != 0 ||
 	     note_add(this,
 		      arena_printf(this->arena,
 				   "if node %s comes back afterwards, what it holds of this is wiped and rebuilt",
-				   disks),
+				   away),
 		      error) != 0))
 		return error->code;
 	if (plan->off_holders.count > 0 && plan->off_disks.count > 0 &&

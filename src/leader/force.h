@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Serving a slot by force: a group of it has no reachable member in sync, and its operator would rather have what a
- * stale one holds than nothing.
+ * Serving a slot by force: a group of it has no reachable member that is sure to have everything, and its operator
+ * would rather have what another one holds than nothing. That is a stale one, or while the slot is FENCING one that is
+ * in sync, but that its group may have dropped, unknown to all (worth.h): it missed less than any stale one.
  *
- * A plan says which stale member each such group would be served from and what that means; the command does it. Both
- * are made from the same look, so that what is done is what was shown. Pure.
+ * A plan says which member each such group would be served from and what that means; the command does it. Both are made
+ * from the same look, so that what is done is what was shown. Pure.
  *
  * What the system cannot know. A holder without a lease goes on serving as long as every member that it knows as in
- * sync answers it. In a move, one fenced member of each group ends that; here none is fenced. So when it is not known
- * of each earlier holder that it serves nothing, the operator has to say that the given-up members' nodes are off, or
- * else these holders: `off_disks`, `off_holders`.
+ * sync answers it. In a move, one fenced member of each group ends that; where a stale one is taken none is. So when it
+ * is not known of each earlier holder that it serves nothing, the operator has to say that the given-up members' nodes
+ * are off, or else these holders: `off_disks`, `off_holders`.
  */
 #ifndef DNVME_SRC_LEADER_FORCE_H
 #define DNVME_SRC_LEADER_FORCE_H
@@ -26,7 +27,7 @@ int force_plan(const struct online_view *view, uint64_t slot, struct arena *aren
 int force_command(const struct online_view *view, const struct volume_force_request *request, struct arena *arena,
 		  struct command_slot_force *ret_command, struct error *error);
 
-/* Whether it is what could help a group that waits for its members in sync: there is a stale one that could be served.
+/* Whether it is what could help a group that waits for its members in sync: there is another one that could be served.
  */
 bool force_may_help(const struct online_view *view, size_t slot, const struct group *group);
 

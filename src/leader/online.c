@@ -78,15 +78,15 @@ bool online_export_confirmed(const struct online_view *view, uint64_t disk, uint
 	       (!made && online_at(view, status, OBJECT_STATE_ABSENT));
 }
 
-bool online_returned_errors(const struct online_view *view, const struct ld *ld, uint64_t slot)
+const struct ld_errors *online_errors(const struct online_view *view, const struct ld *ld, uint64_t slot)
 {
 	const struct object_status *status = online_export(view, ld->disk, slot);
 
 	for (size_t i = 0; status != NULL && i < status->errors.count; i++) {
 		if (status->errors.items[i].ld == ld->id)
-			return true;
+			return &status->errors.items[i];
 	}
-	return false;
+	return NULL;
 }
 
 void online_look(struct online_step *step, uint64_t after_ms)

@@ -89,9 +89,9 @@ bool online_at(const struct online_view *view, const struct object_status *statu
  * an older epoch reaches the medium then. Never while its node is offline. */
 bool online_export_confirmed(const struct online_view *view, uint64_t disk, uint64_t slot, bool made);
 
-/* Whether an LD's Disk Node told that it returned I/O errors, or may have, since it was made equal to the others last:
- * its group may have dropped it, unknown to this leader. */
-bool online_returned_errors(const struct online_view *view, const struct ld *ld, uint64_t slot);
+/* The I/O errors that an LD returned, or may have, since it was made equal to the others last, as its Disk Node told:
+ * its group may have dropped it, unknown to this leader. NULL: there were none. */
+const struct ld_errors *online_errors(const struct online_view *view, const struct ld *ld, uint64_t slot);
 
 /* Look again after so long. */
 void online_look(struct online_step *step, uint64_t after_ms);

@@ -5,7 +5,10 @@ import json
 import os
 import subprocess
 
+import msgpack_small
 from harness import BIN, ClusterTest, GIB, SLOW, SimAgent, main, wait_until
+
+OBSERVED_ERRORS = 9  # tag of observed.errors
 
 
 class Force(ClusterTest):
@@ -100,6 +103,52 @@ class Force(ClusterTest):
         wait_until("all is clean", lambda: not any(
             controller["role"] == "retired" for controller in self.status(cluster)["volume"]["controllers"]), 30)
         wait_until("nothing is wrong", lambda: "problems" not in self.status(cluster))
+        cluster.check_replicas()
+
+    def error_add(self, agent, ld):
+        """The disk of an agent that does not run returns an error, which the kernel records."""
+        with open(agent.state_path, "rb") as file:
+            state, _ = msgpack_small.unpack_from(file.read())
+        number = int(ld.removeprefix("ld"))
+        others = [errors for errors in state[1].get(OBSERVED_ERRORS, []) if errors[1] != number]
+        state[1][OBSERVED_ERRORS] = [*others, {1: number, 2: 2, 3: 1}]
+        with open(agent.state_path, "wb") as file:
+            file.write(msgpack_small.pack(state))
+
+    def test_a_copy_that_returned_errors(self):
+        cluster, agents = self.lay(2, 3)
+        holder = self.slot(cluster)["holder"]
+        lds = {node: ld["id"] for node, ld in self.members(cluster).items()}
+        agents["dn2"].kill()
+        self.wait_state(cluster, "dn2", "stale")
+        agents["dn1"].stop()
+        self.error_add(agents["dn1"], lds["dn1"])
+        agents["dn1"].start()
+        agents[holder].kill()
+        wait_until("it says what can be done", lambda: "no other copy is sure to have it; to use what is there: dnvme "
+                   "volume force vol --slot 0" in self.status(cluster).get("waits_for", ""), 30)
+        before = cluster.state()
+        self.words(self.cli(cluster, "volume", "force", "vol"), f"> {lds['dn1']} ", "in-sync",
+                   "returned 2 read and 1 write errors since its node booted", "may have dropped it at an error",
+                   "not known: whether", f"{lds['dn2']} ", "stale, and its node is offline")
+        self.assertEqual(cluster.state(), before)
+        revision = json.loads(self.cli(cluster, "volume", "force", "vol", "-o", "json"))["revision"]
+        self.cli(cluster, "volume", "force", "vol", "--yes-i-may-lose-data", "--revision", str(revision))
+        self.assertEqual({node: ld["state"] for node, ld in self.members(cluster).items()},
+                         {"dn1": "in-sync", "dn2": "stale"})
+        slot = self.slot(cluster)
+        self.assertEqual((slot["phase"], slot["reason"]), ("serving", "force"))
+        self.words(self.cli(cluster, "volume", "get", "vol"), "served by force",
+                   f"from {lds['dn1']} of node dn1, which was in sync, but may have missed writes")
+        agents["dn2"].start()
+        self.wait_state(cluster, "dn2", "in-sync")
+        # What was forgotten does not come back with the next move.
+        agents[holder].start()
+        self.health(cluster, holder, "online")
+        agents[slot["holder"]].kill()
+        wait_until("another one serves", lambda: self.slot(cluster)["phase"] == "serving" and
+                   self.slot(cluster)["epoch"] > slot["epoch"], 30)
+        self.assertEqual(self.members(cluster)["dn1"]["state"], "in-sync")
         cluster.check_replicas()
 
     def ours(self, agent):

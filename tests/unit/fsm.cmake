@@ -5,6 +5,6 @@ foreach(name fsm fsm_volume fsm_slot fsm_force fsm_forget fsm_member fsm_check f
   dnvme_unit_test(${name} dnvme_fsm)
   target_sources(test_${name} PRIVATE test_fsm_rig.c)
 endforeach()
-foreach(name fsm_project fsm_project_move fsm_forget)
+foreach(name fsm_force fsm_project fsm_project_move fsm_forget)
   target_sources(test_${name} PRIVATE test_fsm_text.c)
 endforeach()

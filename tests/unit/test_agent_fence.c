@@ -590,6 +590,18 @@ static void test_errors_of_disk(void **state)
 	ld->rebuild_ms = 78;
 	rig_converge(&f.agent, &desired);
 	assert_int_equal(errors_of(&f, &desired, ld->id), 0);
+	/* So does an operator who takes it by force. */
+	assert_int_equal(kernel_sim_errors_add(f.agent.kernel, ld->id, 1, 0, &error), 0);
+	ld->rebuild_ms = 79;
+	ld->formatted = true;
+	rig_converge(&f.agent, &desired);
+	assert_int_equal(errors_of(&f, &desired, ld->id), 0);
+	assert_int_equal(kernel_sim_errors_add(f.agent.kernel, ld->id, 1, 0, &error), 0);
+	rig_converge(&f.agent, &desired);
+	assert_int_equal(errors_of(&f, &desired, ld->id), 1);
+	ld->rebuild_ms = 80;
+	ld->formatted = false;
+	rig_converge(&f.agent, &desired);
 	/* It may have returned some: that is nothing to an LD on which nothing was, and no less than an error else. */
 	assert_int_equal(kernel_sim_errors_add(f.agent.kernel, ld->id, 0, 0, &error), 0);
 	ld->rebuild_ms = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A stale member is taken for in sync, because an operator wants it: in one step, and never a half-copied one. */
 #include "tests/unit/test_fsm_rig.h"
+#include "tests/unit/test_fsm_text.h"
 
 #include <inttypes.h>
 
@@ -136,7 +137,8 @@ static void test_refusals(void **state)
 	rig_refused(rig_force(&rig, id, 0, "ld9"), ERROR_NOT_FOUND, "ld9");
 	rig_refused(rig_force(&rig, id, 0, "disk"), ERROR_INVALID_ARGUMENT, "not the id of an LD");
 	force = (struct command_slot_force){ id, 0, 1, rig_volume(&rig, id).revision, { 2, two }, NULL, { 0 } };
-	rig_refused(rig_apply(&rig, (struct command){ .slot_force = &force }), ERROR_INVALID_ARGUMENT, "of one group");
+	rig_refused(rig_apply(&rig, (struct command){ .slot_force = &force }), ERROR_INVALID_ARGUMENT,
+		    "more than one is named");
 	force.lds = (struct string_list){ 0, two };
 	rig_refused(rig_apply(&rig, (struct command){ .slot_force = &force }), ERROR_INVALID_ARGUMENT, "no member");
 	/* What the operator saw is another state by now. */
@@ -199,6 +201,88 @@ static void test_replaced(void **state)
 	finish(&rig);
 }
 
+static uint64_t rebuild_ms_of(struct rig *rig, const char *node)
+{
+	struct desired desired = text_project(rig, node);
+
+	assert_int_equal(desired.exports.count, 1);
+	assert_int_equal(desired.exports.items[0].lds.count, 1);
+	return desired.exports.items[0].lds.items[0].rebuild_ms;
+}
+
+/* One in sync of a slot that is fenced, as its disk returned errors: it stays in sync, and what was is forgotten. */
+static void test_in_sync(void **state)
+{
+	const char *twice[] = { "ld1", "ld1" };
+	struct command_slot_force force = { .slot = 0 };
+	struct forced forced;
+	struct rig rig;
+	struct ld ld;
+	uint64_t id, since_ms;
+
+	(void)state;
+	id = make(&rig);
+	assert_int_equal(rig_rebuild(&rig, id, 0, 1, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, id, 0, 1).code, 0);
+	rig_refused(rig_force(&rig, id, 0, "ld1"), ERROR_FAILED_PRECONDITION, "ld1 is in-sync, not stale");
+	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
+	assert_int_equal(rebuild_ms_of(&rig, "n1"), 0);
+	force.volume = id;
+	force.epoch = 2;
+	force.revision = rig_volume(&rig, id).revision;
+	force.lds = (struct string_list){ 2, twice };
+	rig_refused(rig_apply(&rig, (struct command){ .slot_force = &force }), ERROR_INVALID_ARGUMENT,
+		    "more than one is named");
+	rig.time_ms = 50000;
+	assert_int_equal(rig_force(&rig, id, 0, "ld1").code, 0);
+	ld = rig_member(&rig, id, 0, 0, 0);
+	assert_int_equal(ld.state, LD_STATE_IN_SYNC);
+	assert_int_equal(ld.since_ms, 50000);
+	assert_true(ld.forced);
+	assert_int_equal(rebuild_ms_of(&rig, "n1"), 50000);
+	ld = rig_member(&rig, id, 0, 0, 1);
+	assert_int_equal(ld.state, LD_STATE_STALE);
+	assert_int_equal(ld.stale_reason, STALE_REASON_FORCED);
+	assert_true(ld.whole);
+	assert_int_equal(rig_volume(&rig, id).slots.items[0].epoch, 3);
+	assert_int_equal(rig_volume(&rig, id).slots.items[0].reason, MOVE_REASON_FORCE);
+	forced = rig_volume(&rig, id).forced.items[0];
+	assert_int_equal(forced.taken.count, 1);
+	assert_int_equal(forced.taken.items[0].ld, 1);
+	assert_int_equal(forced.taken.items[0].reason, 0);
+	assert_int_equal(forced.given_up.count, 1);
+	assert_int_equal(forced.given_up.items[0].ld, 2);
+	rig_check(&rig);
+	/* The holder is lost once more: what came after the decision counts. Decided again, it does not. */
+	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_RESTART).code, 0);
+	assert_int_equal(rebuild_ms_of(&rig, "n1"), 50000);
+	assert_int_equal(rig_force(&rig, id, 0, "ld1").code, 0);
+	since_ms = rebuild_ms_of(&rig, "n1");
+	assert_true(since_ms > 50000);
+	/* Nothing is forgotten after the fence. */
+	rig_slot_serve(&rig, id, 0);
+	assert_false(rig_member(&rig, id, 0, 0, 0).forced);
+	assert_int_equal(rebuild_ms_of(&rig, "n1"), 0);
+	finish(&rig);
+}
+
+/* A stale one whose disk returned errors would be waited for as well. */
+static void test_forgotten(void **state)
+{
+	struct rig rig;
+	uint64_t id = make(&rig);
+
+	(void)state;
+	rig.time_ms = 50000;
+	assert_int_equal(rig_force(&rig, id, 0, "ld1").code, 0);
+	assert_int_equal(rebuild_ms_of(&rig, "n1"), 50000);
+	/* The other one is better after all. */
+	assert_int_equal(rig_force(&rig, id, 0, "ld2").code, 0);
+	assert_false(rig_member(&rig, id, 0, 0, 0).forced);
+	assert_true(rig_member(&rig, id, 0, 0, 1).forced);
+	finish(&rig);
+}
+
 /* Back and forth: only the latest are kept. */
 static void test_remembered(void **state)
 {
@@ -223,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_force),	 cmocka_unit_test(test_while_fencing),
 		cmocka_unit_test(test_refusals), cmocka_unit_test(test_half_copied),
 		cmocka_unit_test(test_replaced), cmocka_unit_test(test_remembered),
+		cmocka_unit_test(test_in_sync),	 cmocka_unit_test(test_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

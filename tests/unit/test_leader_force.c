@@ -263,7 +263,7 @@ static void test_slots(void **state)
 	rig_move(&rig, SLOT_PHASE_FENCING);
 	rig_offline(&rig, N2);
 	lost(&rig, C3);
-	rig_expect_wait(&rig, slots_step, "what an older one holds: dnvme volume force vol --slot 0");
+	rig_expect_wait(&rig, slots_step, "what another one holds: dnvme volume force vol --slot 0");
 	rig.lds[0].whole = false;
 	rig_expect_wait(&rig, slots_step, "node n2 is offline");
 	/* It was forced: ld1 has to be fenced like any other, and c1's lease is waited for, as n2 cannot be asked. */
@@ -289,6 +289,184 @@ static void test_slots(void **state)
 	rig_close(&rig);
 }
 
+static void told(struct rig *rig, enum rig_node node, const char *id, struct ld_errors errors)
+{
+	struct object_status status = { .kind = OBJECT_KIND_EXPORT,
+					.id = id,
+					.state = OBJECT_STATE_CONVERGED,
+					.revision = rig->volume.revision,
+					.errors = { 1, &errors } };
+
+	assert_int_equal(reported_update(&rig->reported[node], &status, NULL), 0);
+}
+
+/* Slot 0 is fenced. ld1, in sync, returned errors; ld2 is on n2, which is offline. */
+static void make_errors(struct rig *rig)
+{
+	rig_open(rig);
+	rig_move(rig, SLOT_PHASE_FENCING);
+	rig->lds[2].disk = 3;
+	rig_offline(rig, N2);
+	rig_members(rig, C3, NULL, 0);
+	told(rig, N1, "d1.v7.s0", (struct ld_errors){ .ld = 1, .reads = 2, .writes = 1, .rebuild_ms = 99 });
+}
+
+/* A copy that is there, but that its group may have dropped, is no reason to wait for ever for one that is gone. */
+static void test_errors(void **state)
+{
+	const struct force_member *members;
+	struct command_slot_force command;
+	struct volume_force_plan plan;
+	struct rig rig;
+
+	(void)state;
+	make_errors(&rig);
+	plan = plan_made(&rig);
+	assert_int_equal(plan.groups.count, 1);
+	members = plan.groups.items[0].members.items;
+	assert_true(members[0].taken);
+	assert_int_equal(members[0].state, LD_STATE_IN_SYNC);
+	assert_non_null(strstr(members[0].note, "may have dropped it at an error"));
+	assert_non_null(members[0].errors);
+	assert_int_equal(members[0].errors->reads, 2);
+	assert_int_equal(members[0].errors->writes, 1);
+	assert_int_equal(members[0].errors->rebuild_ms, 99);
+	assert_false(members[1].taken);
+	assert_null(members[1].errors);
+	assert_non_null(strstr(members[1].note, "its node is offline; given up"));
+	assert_true(says(&plan, "not known: whether the members that returned errors"));
+	assert_true(says(&plan, "nothing is lost if node n2 comes back, unless its disk returned errors, too"));
+	assert_false(says(&plan, "went stale") || says(&plan, "lacks less"));
+	/* It is fenced, which ends whatever the old holder does. */
+	assert_int_equal(plan.off_holders.count, 1);
+	assert_int_equal(plan.off_disks.count, 0);
+	assert_int_equal(command_make(&rig, plan.revision, NULL, &command), 0);
+	assert_int_equal(command.lds.count, 1);
+	assert_string_equal(command.lds.items[0], "ld1");
+	rig_expect_wait(&rig, slots_step, "dnvme volume force vol --slot 0");
+	/* It was forced. Until its Disk Node has forgotten the errors it is waited for; those that come later count. */
+	rig.lds[1].state = LD_STATE_STALE;
+	rig.slots[0].epoch = 3;
+	rig.volume.revision++;
+	rig_see(&rig);
+	rig_say(&rig, C2, OBJECT_KIND_CONSUMER, "v7.s1.c1", OBJECT_STATE_CONVERGED);
+	rig_say(&rig, C2, OBJECT_KIND_CONSUMER, "v7.s1.c3", OBJECT_STATE_CONVERGED);
+	rig_errors(&rig, N1, "d1.v7.s0", 1);
+	rig_expect_wait(&rig, slots_step, "ld1 on d1 of node n1 returned I/O errors");
+	rig_errors(&rig, N1, "d1.v7.s0", 0);
+	assert_int_equal(rig_expect_command(&rig, slots_step)->slot_advance->to, SLOT_PHASE_ASSEMBLING);
+	rig_close(&rig);
+}
+
+static void test_errors_not_needed(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	/* The other one may yet confirm, without errors. */
+	make_errors(&rig);
+	rig.nodes[N2].health = HEALTH_ONLINE;
+	rig_say(&rig, N2, OBJECT_KIND_EXPORT, "d2.v7.s0", OBJECT_STATE_PENDING);
+	refused(&rig, "ld2 of node n2 is in sync, and the node is online");
+	assert_null(strstr(rig.error.details, "ld1"));
+	rig_say(&rig, N2, OBJECT_KIND_EXPORT, "d2.v7.s0", OBJECT_STATE_CONVERGED);
+	refused(&rig, "needs no force");
+	rig.lds[1].doubtful = true;
+	refused(&rig, "needs no force");
+	rig.lds[1].doubtful = false;
+	rig.nodes[N2].health = HEALTH_SUSPECT;
+	refused(&rig, "not known yet whether node n2 lives");
+	rig_offline(&rig, N2);
+	assert_int_equal(plan_made(&rig).groups.count, 1);
+	/* Not fenced yet; and once it is assembled, errors are nothing that anybody waits for. */
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_PENDING);
+	refused(&rig, "ld1 of node n1 is in sync, and the node is online");
+	rig_errors(&rig, N1, "d1.v7.s0", 1);
+	rig.slots[0].phase = SLOT_PHASE_ASSEMBLING;
+	refused(&rig, "ld1 of node n1 is in sync, and the node is online");
+	rig.slots[0].phase = SLOT_PHASE_FENCING;
+	/* A group of one drops nothing. */
+	rig.groups[0].members = (struct ld_list){ 1, &rig.lds[0] };
+	refused(&rig, "needs no force");
+	rig_close(&rig);
+}
+
+static uint64_t taken_of(struct rig *rig)
+{
+	struct volume_force_plan plan = plan_made(rig);
+	const struct force_member_list *members = &plan.groups.items[0].members;
+	uint64_t taken = 0;
+
+	for (size_t m = 0; m < members->count; m++) {
+		if (!members->items[m].taken)
+			continue;
+		assert_int_equal(taken, 0);
+		taken = members->items[m].ld;
+	}
+	return taken;
+}
+
+/* Which one of those that may have been dropped; a stale one only after all of them. */
+static void test_errors_choice(void **state)
+{
+	static const struct {
+		struct ld_errors one, two;
+		uint64_t taken;
+	} cases[] = {
+		{ { .ld = 1, .reads = 9 }, { .ld = 2, .writes = 1 }, 1 },
+		{ { .ld = 1, .writes = 1 }, { .ld = 2, .reads = 9 }, 2 },
+		{ { .ld = 1, .reads = 9 }, { .ld = 2, .missed = true }, 1 },
+		{ { .ld = 1, .missed = true }, { .ld = 2, .reads = 9 }, 2 },
+		{ { .ld = 1, .writes = 1 }, { .ld = 2, .writes = 50 }, 2 },
+		{ { .ld = 1, .reads = 2 }, { .ld = 2, .reads = 1 }, 2 },
+		{ { .ld = 1, .reads = 1 }, { .ld = 2, .reads = 1 }, 1 },
+	};
+	struct volume_force_plan plan;
+	struct ld lds[3];
+	struct rig rig;
+
+	(void)state;
+	make_errors(&rig);
+	lds[0] = (struct ld){ .id = 5,
+			      .disk = 4,
+			      .state = LD_STATE_STALE,
+			      .stale_reason = STALE_REASON_FORCED,
+			      .whole = true,
+			      .since_ms = RIG_WALL };
+	lds[1] = rig.lds[0];
+	lds[2] = rig.lds[1];
+	rig.groups[0].members = (struct ld_list){ 3, lds };
+	plan = plan_made(&rig);
+	assert_non_null(strstr(plan.groups.items[0].members.items[0].note, "missed more than the one"));
+	assert_int_equal(taken_of(&rig), 1);
+	rig.nodes[N2].health = HEALTH_ONLINE;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		told(&rig, N1, "d1.v7.s0", cases[i].one);
+		told(&rig, N2, "d2.v7.s0", cases[i].two);
+		assert_int_equal(taken_of(&rig), cases[i].taken);
+	}
+	plan = plan_made(&rig);
+	assert_true(says(&plan, "not known: which of the members in sync"));
+	assert_false(says(&plan, "comes back"));
+	assert_non_null(plan.groups.items[0].members.items[2].errors);
+	assert_non_null(strstr(plan.groups.items[0].members.items[2].note, "not known which of them lacks less"));
+	/* A cache that was lost is worth more than errors, and needs no force unless a better one is away. */
+	lds[2].doubtful = true;
+	rig_errors(&rig, N2, "d2.v7.s0", 0);
+	refused(&rig, "needs no force");
+	lds[0].state = LD_STATE_IN_SYNC;
+	rig_offline(&rig, N3);
+	lds[0].disk = 3;
+	assert_int_equal(taken_of(&rig), 2);
+	plan = plan_made(&rig);
+	assert_true(plan.groups.items[0].members.items[2].doubtful);
+	assert_true(says(&plan, "whether the cache of the disk"));
+	assert_false(says(&plan, "whether the members that returned errors"));
+	assert_int_equal(plan.off_disks.count, 0);
+	assert_true(says(&plan, "nothing is lost if node n3 comes back: wait"));
+	rig_close(&rig);
+}
+
 static void test_failing_allocations(void **state)
 {
 	bool failed = true;
@@ -299,9 +477,12 @@ static void test_failing_allocations(void **state)
 		struct rig rig;
 		int rv;
 
-		make(&rig);
+		if (n % 2 == 0)
+			make_errors(&rig);
+		else
+			make(&rig);
 		failing_alloc_arm(n);
-		rv = command_make(&rig, RIG_REVISION, NULL, &command);
+		rv = command_make(&rig, rig.volume.revision, NULL, &command);
 		failed = failing_alloc_disarm();
 		assert_int_equal(rv, failed ? ERROR_INTERNAL : 0);
 		rig_close(&rig);
@@ -311,10 +492,17 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_plan),	     cmocka_unit_test(test_not_needed),
-		cmocka_unit_test(test_no_candidate), cmocka_unit_test(test_choice),
-		cmocka_unit_test(test_command),	     cmocka_unit_test(test_promise),
-		cmocka_unit_test(test_slots),	     cmocka_unit_test(test_failing_allocations),
+		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_not_needed),
+		cmocka_unit_test(test_no_candidate),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_promise),
+		cmocka_unit_test(test_slots),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_errors_not_needed),
+		cmocka_unit_test(test_errors_choice),
+		cmocka_unit_test(test_failing_allocations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -465,7 +465,7 @@ static void test_fencing_after_errors(void **state)
 	rig_wait(&rig, 100 * LIMIT_FENCE_DEADLINE_MS);
 	rig_expect_wait(&rig, slots_step,
 			"slot 0: ld1 on d1 of node n1 returned I/O errors, so it may lack what was written last; bring "
-			"node n2 with ld2 back, or use what is there by force");
+			"node n2 with ld2 back, or else use what is there: dnvme volume force vol --slot 0");
 	rig_offline(&rig, N2);
 	rig_expect_wait(&rig, slots_step, "bring node n2 with ld2 back");
 	rig.nodes[N2].health = HEALTH_ONLINE;
@@ -473,7 +473,8 @@ static void test_fencing_after_errors(void **state)
 	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
 	/* Both did. */
 	rig_errors(&rig, N2, "d2.v7.s0", 2);
-	rig_expect_wait(&rig, slots_step, "no other copy is sure to have it; use what is there by force");
+	rig_expect_wait(&rig, slots_step,
+			"no other copy is sure to have it; to use what is there: dnvme volume force vol --slot 0");
 	/* An error of another LD of the same export, or of the same disk in another slot, is none of this group. */
 	rig_errors(&rig, N2, "d2.v7.s0", 9);
 	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
@@ -494,7 +495,10 @@ static void test_fencing_after_errors(void **state)
 	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_PENDING);
 	rig_expect_wait(&rig, slots_step, "export d1.v7.s0: node n1 says pending");
 	rig_offline(&rig, N1);
-	rig_expect_wait(&rig, slots_step, "export d1.v7.s0: node n1 is offline");
+	rig_members(&rig, C3, NULL, 0);
+	rig_expect_wait(&rig, slots_step,
+			"ld1 on node n1, which is offline or lost its disk, is the only copy that is sure to have "
+			"missed nothing; what another one holds: dnvme volume force vol --slot 0");
 	rig.nodes[N1].health = HEALTH_ONLINE;
 	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED);
 	expect_stale_for(&rig, "ld2", STALE_REASON_REBOOTED);
