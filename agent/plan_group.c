@@ -214,8 +214,8 @@ static int table_make(struct adjust *this, const bool *added, struct observed_ta
 		words += 2;
 	}
 	return target_table_add(this->planner->arena, ret_table, this->group->sectors, "raid",
-				"raid1 %zu 0 %s region_size %" PRIu64 " %zu %s", words, options,
-				this->group->region_sectors, this->group->count, devices);
+				"raid1 %zu 0 %s%sregion_size %" PRIu64 " %zu %s", words, options,
+				options_used > 0 ? " " : "", this->group->region_sectors, this->group->count, devices);
 }
 
 /* What the reload needs to do for those that come into the group: by bitmap, or from nothing. */
