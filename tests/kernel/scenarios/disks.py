@@ -120,9 +120,9 @@ def resync_by_bitmap(rig):
     rig.cli("cluster", "set", "--rebuild-rate", "1MiB")
     try:
         before = cut_off()
-        rig.wait("it is copied", 30, lambda: None if any(
-            state == "rebuilding" for *_, state, _ in rig.members(volume)) else "it is not")
-        last(rig, 2)
+        holder = rig.holder(volume)
+        rig.wait("the group copies to it", 30, lambda: None if " recover " in rig.sh(
+            holder, "dmsetup status --noflush --target raid") else "it does not")
         rig.cut(victim)
         rig.wait(f"the member on {victim} is stale", 20, lambda: ", ".join(
             f"{ld['id']} is {state}" for _, _, ld, state, node in rig.members(volume)
