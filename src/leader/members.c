@@ -189,10 +189,11 @@ static int rebuild(const struct place *place, const struct group *group, const s
 {
 	const struct online_view *view = place->view;
 	uint64_t waited_ms = view->now_ms - moments_ld_since(view->moments, ld, view->now_ms);
-	const struct object_status *export = online_export(view, ld->disk, place->index);
 	struct command_ld_rebuild *rebuild;
 
-	if (export != NULL && export->state == OBJECT_STATE_FAILED)
+	/* What its Disk Node had received when it was cut off, or stood still, may reach the medium after that. It must
+	 * not come on top of what is copied: so the old export has to go first, which waits for what is in flight. */
+	if (!online_export_confirmed(view, ld->disk, place->index, false))
 		return online_wait_export(view, ld->disk, place->index, arena, step, error);
 	if (waited_ms < settle_ms(ld)) {
 		online_look(step, settle_ms(ld) - waited_ms);

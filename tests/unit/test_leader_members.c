@@ -219,6 +219,15 @@ static void test_rebuild(void **state)
 	rig.disks[0].gone = false;
 	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_FAILED);
 	rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 says failed");
+	/* Not before its old export is gone, with what was in flight: that it was before it went stale is not enough.
+	 */
+	rig_say_at(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED, rig.volume.revision - 1);
+	rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 is at revision");
+	reported_clear(&rig.reported[N1]);
+	rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 has not reported it yet");
+	/* Others of its disk may be exported. */
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED);
+	expect_rebuild(&rig, 1);
 	rig_close(&rig);
 	/* A disk that returned an error is left alone for longer. */
 	stale(&rig, STALE_REASON_MEDIUM);
