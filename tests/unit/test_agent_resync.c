@@ -268,6 +268,54 @@ static void test_forgotten(void **state)
 	close(f);
 }
 
+struct order {
+	bool suspended, refuse;
+	size_t reloads;
+};
+
+/* Whatever is written to the members' superblocks, or changed in their table, is read by the load. */
+static int order_check(void *data, const char *operation, const char *name, struct error *error)
+{
+	struct order *order = data;
+
+	if (strcmp(name, RAID) != 0)
+		return 0;
+	if (strcmp(operation, "dm_suspend") == 0)
+		order->suspended = true;
+	if (strcmp(operation, "dm_reload") != 0)
+		return 0;
+	assert_true(order->suspended);
+	order->suspended = false;
+	order->reloads++;
+	return order->refuse ? error_set(error, ERROR_FAILED_PRECONDITION, "the table is refused") : 0;
+}
+
+/* A member that fails a write after the load would be forgotten by the new table. */
+static void test_suspended_before_the_load(void **state)
+{
+	struct fixture *f = open(2);
+	struct desired desired = desired_make(f, LD_STATE_STALE, 4, false);
+	struct order order = { .refuse = true };
+	struct observed observed;
+
+	(void)state;
+	kernel_sim_fault_set(f->agent.kernel, order_check, &order);
+	while (order.reloads == 0)
+		assert_true(rig_wave(&f->agent, &desired) > 0);
+	assert_int_equal(f->agent.error.code, ERROR_FAILED_PRECONDITION);
+	/* It goes on with the table that it had. */
+	observed = observe(f);
+	assert_false(raid_of(&observed)->suspended);
+	assert_null(strstr(raid_of(&observed)->targets.items[0].params, " - -"));
+	order.refuse = false;
+	rig_converge(&f->agent, &desired);
+	desired = desired_make(f, LD_STATE_REBUILDING, 5, true);
+	rig_converge(&f->agent, &desired);
+	assert_int_equal(order.reloads, 3);
+	kernel_sim_fault_set(f->agent.kernel, NULL, NULL);
+	close(f);
+}
+
 /* Until nothing is left to do; something may be waited for. */
 static void waves(struct fixture *f, const struct desired *desired)
 {
@@ -342,9 +390,13 @@ static void test_superblock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_back_by_bitmap),	 cmocka_unit_test(test_interrupted),
-		cmocka_unit_test(test_never_left),	 cmocka_unit_test(test_forgotten),
-		cmocka_unit_test(test_before_a_rebuild), cmocka_unit_test(test_superblock),
+		cmocka_unit_test(test_back_by_bitmap),
+		cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_never_left),
+		cmocka_unit_test(test_forgotten),
+		cmocka_unit_test(test_before_a_rebuild),
+		cmocka_unit_test(test_superblock),
+		cmocka_unit_test(test_suspended_before_the_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
