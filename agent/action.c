@@ -29,6 +29,10 @@ static int print_create(const struct action *action, struct buffer *output)
 		if (buffer_printf(output, "%s%s", i == 0 ? "  resync by " : ",", action->resyncs.items[i]) != 0)
 			return -1;
 	}
+	for (size_t i = 0; i < action->returning.count; i++) {
+		if (buffer_printf(output, "%s%s", i == 0 ? "  back by bitmap " : ",", action->returning.items[i]) != 0)
+			return -1;
+	}
 	for (size_t i = 0; i < action->zeros.count; i++) {
 		if (buffer_printf(output, "%s%s", i == 0 ? "  after clearing " : ",", action->zeros.items[i].device) !=
 		    0)
@@ -177,24 +181,38 @@ static int label_raise(const struct action *action, struct kernel *kernel, struc
 	return 0;
 }
 
+static int superblock_read(struct kernel *kernel, const char *device, uint8_t block[SUPERBLOCK_BLOCK_BYTES],
+			   struct error *error)
+{
+	int code = kernel->operations->block_read(kernel, device, 0, block, SUPERBLOCK_BLOCK_BYTES, error);
+
+	return code != 0 ? code : superblock_check(block, device, error);
+}
+
+static int superblocks_change(struct kernel *kernel, const struct string_list *devices,
+			      void (*change)(uint8_t block[SUPERBLOCK_BLOCK_BYTES]), struct error *error)
+{
+	uint8_t block[SUPERBLOCK_BLOCK_BYTES];
+	int code = 0;
+
+	for (size_t i = 0; i < devices->count && code == 0; i++) {
+		code = superblock_read(kernel, devices->items[i], block, error);
+		if (code != 0)
+			break;
+		change(block);
+		code = kernel->operations->block_write(kernel, devices->items[i], 0, block, sizeof(block), error);
+	}
+	return code;
+}
+
 /* What a device needs before its table is loaded. */
 static int prepare(const struct action *action, struct kernel *kernel, struct error *error)
 {
 	const struct kernel_operations *operations = kernel->operations;
-	uint8_t block[SUPERBLOCK_BLOCK_BYTES];
-	int code = 0;
+	int code = superblocks_change(kernel, &action->resyncs, superblock_request_resync, error);
 
-	for (size_t i = 0; i < action->resyncs.count && code == 0; i++) {
-		const char *device = action->resyncs.items[i];
-
-		code = operations->block_read(kernel, device, 0, block, sizeof(block), error);
-		if (code == 0)
-			code = superblock_check(block, device, error);
-		if (code != 0)
-			break;
-		superblock_request_resync(block);
-		code = operations->block_write(kernel, device, 0, block, sizeof(block), error);
-	}
+	if (code == 0)
+		code = superblocks_change(kernel, &action->returning, superblock_request_recovery, error);
 	for (size_t i = 0; i < action->zeros.count && code == 0; i++) {
 		const struct target_zero *zero = &action->zeros.items[i];
 
@@ -205,16 +223,56 @@ static int prepare(const struct action *action, struct kernel *kernel, struct er
 	return code;
 }
 
+/* Whether members may come back by bitmap. The group is suspended: what it knows is on its disks. */
+static int knowledge_check(const struct action *action, struct kernel *kernel, struct error *error)
+{
+	uint8_t block[SUPERBLOCK_BLOCK_BYTES], bitmap[SUPERBLOCK_BLOCK_BYTES];
+	int code = 0;
+
+	for (size_t i = 0; i < action->knowing.count && code == 0; i++) {
+		const char *device = action->knowing.items[i];
+
+		code = superblock_read(kernel, device, block, error);
+		if (code == 0)
+			code = kernel->operations->block_read(kernel, device, SUPERBLOCK_BITMAP_START, bitmap,
+							      sizeof(bitmap), error);
+		for (size_t j = 0; j < LIMIT_COPIES && code == 0; j++) {
+			if ((action->returning_mask >> j & 1) != 0)
+				code = superblock_remembers(block, bitmap, j, device, error);
+		}
+	}
+	return code;
+}
+
+static int dm_reload(const struct action *action, struct kernel *kernel, struct error *error)
+{
+	const struct kernel_operations *operations = kernel->operations;
+	struct error ignored;
+	int code = prepare(action, kernel, error);
+
+	if (code != 0)
+		return code;
+	if (!action->suspend)
+		return operations->dm_reload(kernel, action->name, &action->table, error);
+	code = operations->dm_suspend(kernel, action->name, error);
+	if (code != 0)
+		return code;
+	code = knowledge_check(action, kernel, error);
+	if (code == 0)
+		code = operations->dm_reload(kernel, action->name, &action->table, error);
+	/* It goes on as it was. */
+	if (code != 0)
+		operations->dm_resume(kernel, action->name, &ignored);
+	return code;
+}
+
 static int label_write(const struct action *action, struct kernel *kernel, struct error *error)
 {
 	uint8_t block[LABEL_BLOCK_BYTES], superblock[SUPERBLOCK_BLOCK_BYTES];
 	int code = 0;
 
 	if (action->superblock != NULL) {
-		code = kernel->operations->block_read(kernel, action->superblock, 0, superblock, sizeof(superblock),
-						      error);
-		if (code == 0)
-			code = superblock_check(superblock, action->superblock, error);
+		code = superblock_read(kernel, action->superblock, superblock, error);
 		if (code == 0 && !superblock_is_complete(superblock))
 			code = error_set(error, ERROR_UNAVAILABLE, "%s does not say yet that the rebuild is complete",
 					 action->superblock);
@@ -239,8 +297,7 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_DM_REMOVE:
 		return operations->dm_remove(kernel, action->name, error);
 	case ACTION_DM_RELOAD:
-		code = prepare(action, kernel, error);
-		return code != 0 ? code : operations->dm_reload(kernel, action->name, &action->table, error);
+		return dm_reload(action, kernel, error);
 	case ACTION_DM_RESUME:
 		return operations->dm_resume(kernel, action->name, error);
 	case ACTION_LABEL_READ:

@@ -44,7 +44,12 @@ struct action {
 	struct observed_target_list table;
 	struct string_list resyncs;    /* DM_CREATE: ask for a resync in these raid superblocks first, */
 	struct target_zero_list zeros; /* DM_CREATE, DM_RELOAD: clear these, */
-	const char *message_device;    /* then send this message, then create */
+	/* DM_RELOAD: of a mirror. Suspend it first, whose superblocks and bitmap then say what the new table needs, */
+	bool suspend;
+	struct string_list returning; /* ask for these raid superblocks' members to be completed by bitmap, */
+	struct string_list knowing;   /* when each of these in sync knows what they missed, */
+	uint64_t returning_mask;      /* in these places, */
+	const char *message_device;   /* then send this message, then create */
 	const char *message;
 	struct ld_label label;	/* LABEL_RAISE: with the new epoch; ERRORS_FORGET: LD and rebuild_ms */
 	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */

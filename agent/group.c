@@ -189,7 +189,9 @@ enum group_place group_place_find(const struct observed *observed, const struct 
 		return GROUP_PLACE_OTHER;
 	if (member->state == LD_STATE_IN_SYNC)
 		return GROUP_PLACE_IN_SYNC;
-	if (member->state != LD_STATE_REBUILDING || !table->rebuild[index])
+	/* One that comes back by bitmap is there without `rebuild`: what tells it from one that never left is its label
+	 * alone, which is written when its place is empty. */
+	if (member->state != LD_STATE_REBUILDING || table->rebuild[index] == member->resync)
 		return GROUP_PLACE_OTHER;
 	label = group_label_find(observed, &member->label);
 	/* A label that is not read yet is read before anything is decided. */

@@ -2,11 +2,14 @@
 /*
  * A mirror that runs: members that are stale leave it, those to be rebuilt come into it.
  *
- * A change is a reload of the table: load, suspend, resume. The load reads the superblocks of all members and the
+ * A change is a reload of the table: suspend, load, resume. The load reads the superblocks of all members and the
  * suspend waits for what is in flight, so neither may begin while a path below is frozen: it would hang, and hold
- * everything above.
+ * everything above. Suspended first, because the new table goes by what the superblocks say at the load: a write that
+ * a member missed between that and the suspend would be forgotten, as the kernel keeps the bits of the bitmap only when
+ * the superblocks tell of a failure that is later than the last bit that was cleared.
  *
  *   EMPTY ──► label says "rebuild R", metadata cleared, table with "rebuild N" ──► PRESENT
+ *     ▲       or, by bitmap: superblock says that it is behind, table without it         │
  *     ▲                                                                           │
  *     │                                  the group says that it is complete, and its superblock too
  *     │                                                                           ▼
@@ -15,6 +18,10 @@
  * That the running member is the one of rebuild R, and not what is left of an earlier time in the group, is what
  * `rebuild N` in the table and R in the label say together. Only when both labels and kernel say that it is complete
  * is it reported as in sync.
+ *
+ * By bitmap (`resync`): the kernel copies the chunks that were written while the member was away, which the others know
+ * as long as they remember that it failed. Whether they do is looked at while the group is suspended; when not, the
+ * group goes on as it is, and the leader has the member copied as a whole.
  */
 #include "agent/group.h"
 #include "agent/planner.h"
@@ -91,6 +98,7 @@ static struct action *reload(struct adjust *this, const struct observed_target_l
 		return NULL;
 	action->name = this->wanted->name;
 	action->table = *table;
+	action->suspend = true;
 	return action;
 }
 
@@ -187,7 +195,7 @@ static int table_make(struct adjust *this, const bool *added, struct observed_ta
 			word(devices, sizeof(devices), &devices_used, "- -");
 			continue;
 		}
-		if (added[i]) {
+		if (added[i] && !member->resync) {
 			snprintf(text, sizeof(text), "rebuild %zu", i);
 			word(options, sizeof(options), &options_used, text);
 			words += 2;
@@ -206,14 +214,47 @@ static int table_make(struct adjust *this, const bool *added, struct observed_ta
 		words += 2;
 	}
 	return target_table_add(this->planner->arena, ret_table, this->group->sectors, "raid",
-				"raid1 %zu 0 %s region_size %" PRIu64 " %zu %s", words, options,
-				this->group->region_sectors, this->group->count, devices);
+				"raid1 %zu 0 %s%sregion_size %" PRIu64 " %zu %s", words, options,
+				options_used > 0 ? " " : "", this->group->region_sectors, this->group->count, devices);
+}
+
+/* What the reload needs to do for those that come into the group: by bitmap, or from nothing. */
+static int added_prepare(struct adjust *this, const bool *added, struct action *action)
+{
+	bool resync = false;
+
+	for (size_t i = 0; i < this->group->count; i++) {
+		const struct target_member *member = &this->group->members[i];
+		struct target_zero *zero;
+
+		if (!added[i])
+			continue;
+		if (member->resync) {
+			resync = true;
+			action->returning_mask |= UINT64_C(1) << i;
+			if (list_push_string(this->planner->arena, &action->returning, member->raid_metadata) != 0)
+				return -1;
+			continue;
+		}
+		zero = list_push(this->planner->arena, &action->zeros, sizeof(*zero));
+		if (zero == NULL)
+			return -1;
+		zero->device = member->raid_metadata;
+		zero->length = member->raid_metadata_bytes;
+	}
+	for (size_t i = 0; i < this->group->count && resync; i++) {
+		if (this->place[i] == GROUP_PLACE_IN_SYNC &&
+		    list_push_string(this->planner->arena, &action->knowing, this->group->members[i].raid_metadata) !=
+			    0)
+			return -1;
+	}
+	return 0;
 }
 
 static int add(struct adjust *this)
 {
 	struct observed_target_list table = { 0 };
-	bool added[LIMIT_COPIES] = { false }, any = false, rebuilt = false, may;
+	bool added[LIMIT_COPIES] = { false }, any = false, resync = false, rebuilt = false, may;
 	struct action *action;
 
 	for (size_t i = 0; i < this->group->count; i++) {
@@ -223,9 +264,13 @@ static int add(struct adjust *this)
 		if (may_add(this, &this->group->members[i], &added[i]) != 0)
 			return -1;
 		any = any || added[i];
+		resync = resync || (added[i] && this->group->members[i].resync);
 	}
 	if (!any)
 		return 0;
+	/* With a `rebuild` in the table the kernel copies all of every member that is not in sync. */
+	for (size_t i = 0; i < this->group->count && resync; i++)
+		added[i] = added[i] && this->group->members[i].resync;
 	/* `rebuild` tells the kernel that the others are equal: a resync that runs would end without being done. And a
 	 * rebuild that runs would begin again. One that is complete would, too, until the leader calls it in sync: the
 	 * new table says "rebuild" of those only that come into it. */
@@ -243,18 +288,7 @@ static int add(struct adjust *this)
 	}
 	if (table_make(this, added, &table) != 0 || (action = reload(this, &table)) == NULL)
 		return -1;
-	for (size_t i = 0; i < this->group->count; i++) {
-		struct target_zero *zero;
-
-		if (!added[i])
-			continue;
-		zero = list_push(this->planner->arena, &action->zeros, sizeof(*zero));
-		if (zero == NULL)
-			return -1;
-		zero->device = this->group->members[i].raid_metadata;
-		zero->length = this->group->members[i].raid_metadata_bytes;
-	}
-	return 0;
+	return added_prepare(this, added, action);
 }
 
 /* Members that are being rebuilt in the group: when one is complete, its label says so. */

@@ -9,11 +9,16 @@
 #define LEVEL_RAID1 1
 #define FINISHED UINT64_MAX /* MaxSector: nothing is left to copy */
 
+#define BITMAP_MAGIC UINT64_C(0x6d746962) /* "bitm", drivers/md/md-bitmap.h */
+#define BITMAP_BAD 0x6			  /* stale, or a write of it failed */
+
 /* Byte offsets. */
 enum {
 	AT_MAGIC = 0,
 	AT_COMPATIBLE = 4,
 	AT_DEVICES = 8,
+	AT_EVENTS = 16,
+	AT_FAILED = 24,
 	AT_DISK_RECOVERY = 32,
 	AT_ARRAY_RESYNC = 40,
 	AT_LEVEL = 48,
@@ -22,6 +27,14 @@ enum {
 	AT_RESHAPE = 64,
 	AT_NEW_LEVEL = 72,
 	AT_INCOMPATIBLE = 144,
+};
+
+/* In the first block of the bitmap. */
+enum {
+	AT_BITMAP_MAGIC = 0,
+	AT_BITMAP_EVENTS = 24,
+	AT_BITMAP_CLEARED = 32,
+	AT_BITMAP_STATE = 48,
 };
 
 static uint64_t get(const uint8_t *at, int bytes)
@@ -71,6 +84,36 @@ void superblock_request_resync(uint8_t block[SUPERBLOCK_BLOCK_BYTES])
 	put(block + AT_ARRAY_RESYNC, 0, 8);
 }
 
+void superblock_request_recovery(uint8_t block[SUPERBLOCK_BLOCK_BYTES])
+{
+	put(block + AT_EVENTS, 0, 8);
+	put(block + AT_DISK_RECOVERY, 0, 8);
+}
+
+int superblock_remembers(const uint8_t block[SUPERBLOCK_BLOCK_BYTES], const uint8_t bitmap[SUPERBLOCK_BLOCK_BYTES],
+			 size_t index, const char *device, struct error *error)
+{
+	uint64_t events = get(block + AT_EVENTS, 8);
+	const char *reason = NULL;
+
+	if (get(block + AT_DISK_RECOVERY, 8) != FINISHED)
+		reason = "is not complete itself";
+	else if ((get(block + AT_FAILED, 8) >> index & 1) == 0)
+		reason = "does not say that it failed";
+	else if (get(bitmap + AT_BITMAP_MAGIC, 4) != BITMAP_MAGIC)
+		reason = "has no bitmap";
+	/* The kernel takes such a one for all dirty, and then copies nothing of it to a member that comes back. */
+	else if (get(bitmap + AT_BITMAP_EVENTS, 8) < events || (get(bitmap + AT_BITMAP_STATE, 4) & BITMAP_BAD) != 0)
+		reason = "has a bitmap that is out of date";
+	/* Nor does it copy what a bitmap has that was cleared at this very event: then it was not degraded. */
+	else if (get(bitmap + AT_BITMAP_CLEARED, 8) >= events)
+		reason = "may have cleared bits since it failed";
+	if (reason == NULL)
+		return 0;
+	return error_set(error, ERROR_FAILED_PRECONDITION, "what member %zu missed is not known: %s %s", index, device,
+			 reason);
+}
+
 void superblock_make(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], bool complete)
 {
 	memset(ret_block, 0, SUPERBLOCK_BLOCK_BYTES);
@@ -82,4 +125,16 @@ void superblock_make(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], bool complete)
 	put(ret_block + AT_LEVEL, LEVEL_RAID1, 4);
 	put(ret_block + AT_RESHAPE, FINISHED, 8);
 	put(ret_block + AT_NEW_LEVEL, LEVEL_RAID1, 4);
+}
+
+void superblock_make_degraded(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], uint8_t ret_bitmap[SUPERBLOCK_BLOCK_BYTES],
+			      uint64_t failed)
+{
+	superblock_make(ret_block, true);
+	put(ret_block + AT_EVENTS, 8, 8);
+	put(ret_block + AT_FAILED, failed, 8);
+	memset(ret_bitmap, 0, SUPERBLOCK_BLOCK_BYTES);
+	put(ret_bitmap + AT_BITMAP_MAGIC, BITMAP_MAGIC, 4);
+	put(ret_bitmap + AT_BITMAP_EVENTS, 8, 8);
+	put(ret_bitmap + AT_BITMAP_CLEARED, 5, 8);
 }

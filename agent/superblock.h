@@ -7,6 +7,7 @@
 #define DNVME_AGENT_SUPERBLOCK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/error.h"
@@ -25,7 +26,25 @@ bool superblock_is_complete(const uint8_t block[SUPERBLOCK_BLOCK_BYTES]);
  */
 void superblock_request_resync(uint8_t block[SUPERBLOCK_BLOCK_BYTES]);
 
+/* Make the kernel take the member for one that misses something, whatever it holds: it is never the freshest, and when
+ * the others remember that it failed, the kernel copies the chunks of their bitmap to it; else all of it. Of a block
+ * that was checked. */
+void superblock_request_recovery(uint8_t block[SUPERBLOCK_BLOCK_BYTES]);
+
+/* Where the write-intent bitmap begins on the metadata device. */
+#define SUPERBLOCK_BITMAP_START 4096
+
+/* 0 when a member in sync knows, on its disk, what member `index` missed: its superblock (checked) remembers that that
+ * one failed, and its bitmap, whose first block this is, has kept all bits since then. FAILED_PRECONDITION: it does
+ * not.
+ */
+int superblock_remembers(const uint8_t block[SUPERBLOCK_BLOCK_BYTES], const uint8_t bitmap[SUPERBLOCK_BLOCK_BYTES],
+			 size_t index, const char *device, struct error *error);
+
 /* As the kernel would write it for an array that is in sync; for the simulated kernel and for tests. */
 void superblock_make(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], bool complete);
+/* The same when the members of a bit mask failed, with the first block of a bitmap that knows what they missed. */
+void superblock_make_degraded(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], uint8_t ret_bitmap[SUPERBLOCK_BLOCK_BYTES],
+			      uint64_t failed);
 
 #endif

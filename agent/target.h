@@ -47,6 +47,7 @@ struct target_member {
 	uint64_t ld;
 	enum ld_state state;
 	bool unlabelled; /* rebuilding: whatever is in place of a label does not matter */
+	bool resync;	 /* rebuilding: by what the group's bitmap says that it missed */
 	const char *raid_metadata, *raid_data;
 	uint64_t raid_metadata_bytes;
 	struct target_label label; /* of a member that holds everything */

@@ -107,7 +107,10 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 	struct target_label *label;
 	struct target_dm *dm;
 
-	*made = (struct target_member){ .ld = member->ld, .state = member->state, .unlabelled = member->unlabelled };
+	*made = (struct target_member){ .ld = member->ld,
+					.state = member->state,
+					.unlabelled = member->unlabelled,
+					.resync = member->resync && member->state == LD_STATE_REBUILDING };
 	/* A group is assembled from members in sync; the place of the others stays empty until a rebuild. */
 	if (!in_sync)
 		snprintf(parts->members + used, sizeof(parts->members) - used, " - -");

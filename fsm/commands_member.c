@@ -68,8 +68,12 @@ static int member_stale(struct transition *transition, const struct command_lds_
 			const struct subject *subject, bool *changed, struct error *error)
 {
 	struct ld *ld = subject->place.ld;
-	/* A copy that was never complete does not become so by bitmap. */
-	bool resync = command->reason == STALE_REASON_PATH_LOST && (ld->state == LD_STATE_IN_SYNC || ld->resync);
+	/* A copy that was never complete does not become so by bitmap. Nor does one that was not in the group of this
+	 * epoch: until EXPORTING nobody said that it was. What the last holder had in flight when it died may then
+	 * differ, and the group, assembled without it, forgets these bits. */
+	bool in_group = subject->slot->phase == SLOT_PHASE_EXPORTING || subject->slot->phase == SLOT_PHASE_SERVING;
+	bool resync =
+		command->reason == STALE_REASON_PATH_LOST && in_group && (ld->state == LD_STATE_IN_SYNC || ld->resync);
 
 	if (subject->place.leaving != NULL || ld->state == LD_STATE_STALE || ld->state == LD_STATE_FREED)
 		return 0;

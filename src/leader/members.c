@@ -49,6 +49,22 @@ static bool lags_behind(const struct place *place, const struct ld *ld)
 	       member->health == MEMBER_HEALTH_REBUILDING && place->health->revision == place->view->volume->revision;
 }
 
+/* How long one that is to come back by bitmap has been refused by its group. */
+static uint64_t refused_ms(const struct place *place, const struct group *group, const struct ld *ld)
+{
+	const struct member_status *member = status_of(place, ld);
+
+	if (ld->state != LD_STATE_REBUILDING || !ld->resync || member == NULL || member->path_lost ||
+	    member->health != MEMBER_HEALTH_ABSENT || place->health->revision != place->view->volume->revision)
+		return 0;
+	/* It waits for another one. */
+	for (size_t m = 0; m < group->members.count; m++) {
+		if (&group->members.items[m] != ld && group->members.items[m].state == LD_STATE_REBUILDING)
+			return 0;
+	}
+	return place->view->now_ms - moments_ld_since(place->view->moments, ld, place->view->now_ms);
+}
+
 static uint64_t lost_ms(const struct place *place, const struct member_status *member)
 {
 	return member->path_lost_ms + (place->view->now_ms - place->health->received_ms);
@@ -80,11 +96,13 @@ static enum verdict judge(const struct place *place, const struct group *group, 
 	const struct online_node *node = node_of(place, ld);
 
 	if ((member != NULL && member->health == MEMBER_HEALTH_FAILED) || is_left_out(place, group, ld) ||
-	    lags_behind(place, ld))
+	    lags_behind(place, ld) || refused_ms(place, group, ld) > MEMBERS_RESYNC_MS)
 		return VERDICT_MEDIUM;
 	/* The holder's kernel may take seconds to notice what the leader knows. */
 	if (node == NULL || node->health == HEALTH_OFFLINE)
 		return VERDICT_PATH_LOST;
+	if (step != NULL && refused_ms(place, group, ld) > 0)
+		online_look(step, MEMBERS_RESYNC_MS + 1 - refused_ms(place, group, ld));
 	if (member == NULL || !member->path_lost)
 		return VERDICT_WELL;
 	if (lost_ms(place, member) > patience_ms(ld, member))
@@ -171,10 +189,11 @@ static int rebuild(const struct place *place, const struct group *group, const s
 {
 	const struct online_view *view = place->view;
 	uint64_t waited_ms = view->now_ms - moments_ld_since(view->moments, ld, view->now_ms);
-	const struct object_status *export = online_export(view, ld->disk, place->index);
 	struct command_ld_rebuild *rebuild;
 
-	if (export != NULL && export->state == OBJECT_STATE_FAILED)
+	/* What its Disk Node had received when it was cut off, or stood still, may reach the medium after that. It must
+	 * not come on top of what is copied: so the old export has to go first, which waits for what is in flight. */
+	if (!online_export_confirmed(view, ld->disk, place->index, false))
 		return online_wait_export(view, ld->disk, place->index, arena, step, error);
 	if (waited_ms < settle_ms(ld)) {
 		online_look(step, settle_ms(ld) - waited_ms);
@@ -196,12 +215,11 @@ static int rebuild(const struct place *place, const struct group *group, const s
 	step->command = online_command(arena, sizeof(*rebuild), &rebuild, error);
 	if (step->command == NULL)
 		return error->code;
-	*rebuild =
-		(struct command_ld_rebuild){ .volume = view->volume->id,
-					     .slot = place->index,
-					     .epoch = place->slot->epoch,
-					     .ld = ld->id,
-					     .resync = MEMBERS_RESYNC && ld->stale_reason == STALE_REASON_PATH_LOST };
+	*rebuild = (struct command_ld_rebuild){ .volume = view->volume->id,
+						.slot = place->index,
+						.epoch = place->slot->epoch,
+						.ld = ld->id,
+						.resync = ld->resync };
 	step->command->ld_rebuild = rebuild;
 	return 0;
 }

@@ -14,15 +14,16 @@
 
 #include "src/leader/online.h"
 
-#define MEMBERS_PATH_LOST_MS 500u	/* a path that is lost for this long is not a hiccup */
-#define MEMBERS_CONNECT_MS LIMIT_FENCE_DEADLINE_MS /* nor is one that did not come up for this long; nobody waits on it */
+#define MEMBERS_PATH_LOST_MS 500u /* a path that is lost for this long is not a hiccup */
+#define MEMBERS_CONNECT_MS                                                                                             \
+	LIMIT_FENCE_DEADLINE_MS		/* nor is one that did not come up for this long; nobody waits on it */
 #define MEMBERS_JOIN_MS 10000u		/* the same of one that is to be rebuilt, before it is part of its group */
 #define MEMBERS_SETTLE_MS 1000u		/* between giving a member up and rebuilding it */
 #define MEMBERS_SETTLE_MEDIUM_MS 10000u /* the same after an error of its disk */
 #define MEMBERS_REBUILDS 4u		/* at once at one holder */
-/* By bitmap. Off: a Disk Node that came back with the same boot id may still have lost what its volatile cache held,
- * and the agent does not compare what the bitmap has with what the members have. All of a member is copied. */
-#define MEMBERS_RESYNC false
+/* One that is to come back by bitmap and is not in its group after this time, though its path is well and nobody else
+ * is being copied: the group cannot tell what it missed. All of it is copied then. */
+#define MEMBERS_RESYNC_MS 20000u
 
 int members_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error);
 

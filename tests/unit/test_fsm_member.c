@@ -87,6 +87,32 @@ static void test_lost_and_back(void **state)
 	rig_close(&rig);
 }
 
+/* What it missed is known to the group that it was in: one that is lost before the group of its epoch is complete comes
+ * back as a whole. */
+static void test_lost_before_it_was_in(void **state)
+{
+	static const enum slot_phase phases[] = { SLOT_PHASE_FENCING, SLOT_PHASE_ASSEMBLING, SLOT_PHASE_EXPORTING,
+						  SLOT_PHASE_SERVING };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+		bool resync = phases[i] == SLOT_PHASE_EXPORTING || phases[i] == SLOT_PHASE_SERVING;
+		struct rig rig;
+		uint64_t id = make(&rig);
+
+		assert_int_equal(
+			rig_slot_move(&rig, id, 0, rig_volume(&rig, id).slots.items[0].holder, MOVE_REASON_RESTART)
+				.code,
+			0);
+		for (size_t j = 1; j <= i; j++)
+			assert_int_equal(rig_slot_advance(&rig, id, 0, phases[j]).code, 0);
+		assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST).code, 0);
+		ld_is(rig_member(&rig, id, 0, 0, 1), LD_STATE_STALE, STALE_REASON_PATH_LOST, resync);
+		rig_check(&rig);
+		rig_close(&rig);
+	}
+}
+
 static void test_refused(void **state)
 {
 	const char *both[] = { "ld1", "ld2" };
@@ -461,7 +487,7 @@ int main(void)
 		cmocka_unit_test(test_refused),		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_reboot_in_fence), cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_leaving_heard),	cmocka_unit_test(test_release_order),
-		cmocka_unit_test(test_reboot),
+		cmocka_unit_test(test_reboot),		cmocka_unit_test(test_lost_before_it_was_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

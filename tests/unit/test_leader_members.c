@@ -219,6 +219,15 @@ static void test_rebuild(void **state)
 	rig.disks[0].gone = false;
 	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_FAILED);
 	rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 says failed");
+	/* Not before its old export is gone, with what was in flight: that it was before it went stale is not enough.
+	 */
+	rig_say_at(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED, rig.volume.revision - 1);
+	rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 is at revision");
+	reported_clear(&rig.reported[N1]);
+	rig_expect_wait(&rig, members_step, "export d1.v7.s0: node n1 has not reported it yet");
+	/* Others of its disk may be exported. */
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED);
+	expect_rebuild(&rig, 1);
 	rig_close(&rig);
 	/* A disk that returned an error is left alone for longer. */
 	stale(&rig, STALE_REASON_MEDIUM);
@@ -226,6 +235,43 @@ static void test_rebuild(void **state)
 	rig_expect_wait(&rig, members_step, NULL);
 	rig_wait(&rig, 1);
 	expect_rebuild(&rig, 1);
+	rig_close(&rig);
+}
+
+static void test_by_bitmap(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	/* Why it is stale says nothing of what its group knows: the record does. */
+	stale(&rig, STALE_REASON_PATH_LOST);
+	rig_wait(&rig, MEMBERS_SETTLE_MS);
+	expect_rebuild(&rig, 1);
+	rig.lds[0].resync = true;
+	assert_true(rig_expect_command(&rig, members_step)->ld_rebuild->resync);
+	/* Its group does not take it, though nothing is in its way: it is copied as a whole then. */
+	rig.lds[0].state = LD_STATE_REBUILDING;
+	rig_see(&rig);
+	rig_member(&rig, C1, (struct member_status){ .ld = 1, .health = MEMBER_HEALTH_ABSENT });
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig_wait(&rig, MEMBERS_RESYNC_MS - 1);
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	assert_int_equal(rig.step.look_again_ms, 2);
+	rig_wait(&rig, 2);
+	expect_stale(&rig, "ld1", STALE_REASON_MEDIUM);
+	/* What was said of an earlier time, one that has its place, one whose path is lost, or that is no such one. */
+	rig.volume.revision++;
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig.volume.revision--;
+	rig_member(&rig, C1, (struct member_status){ .ld = 1, .health = MEMBER_HEALTH_REBUILDING });
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig_member(&rig, C1,
+		   (struct member_status){
+			   .ld = 1, .health = MEMBER_HEALTH_ABSENT, .path_lost = true, .path_lost_ms = 1 });
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig_member(&rig, C1, (struct member_status){ .ld = 1, .health = MEMBER_HEALTH_ABSENT });
+	rig.lds[0].resync = false;
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
 	rig_close(&rig);
 }
 
@@ -459,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_medium),
 		cmocka_unit_test(test_rebuild_lost),
 		cmocka_unit_test(test_rebuild),
+		cmocka_unit_test(test_by_bitmap),
 		cmocka_unit_test(test_in_sync),
 		cmocka_unit_test(test_in_sync_needs_its_export),
 		cmocka_unit_test(test_left_out),

@@ -33,18 +33,49 @@ static const struct observed_dm *dm_by_number(struct sim_kernel *this, uint64_t 
 	return NULL;
 }
 
-/* The superblock of a member. */
-static int superblock_put(struct sim_kernel *this, const struct group_table *table, size_t index, bool complete)
+static bool metadata_place(struct sim_kernel *this, const struct group_table *table, size_t index, char key[KEY_SIZE],
+			   uint64_t *ret_start)
 {
 	const struct observed_dm *metadata = dm_by_number(this, table->metadata[index]);
-	uint8_t block[SUPERBLOCK_BLOCK_BYTES];
+
+	return metadata != NULL && sim_block_place(this, metadata->name, 0, key, KEY_SIZE, ret_start, NULL) == 0;
+}
+
+/* The superblock of a member, and its bitmap when others are away. */
+static int superblock_put(struct sim_kernel *this, const struct group_table *table, size_t index, bool complete)
+{
+	uint8_t block[SUPERBLOCK_BLOCK_BYTES], bitmap[SUPERBLOCK_BLOCK_BYTES];
+	uint64_t place, away = 0;
+	char key[KEY_SIZE];
+
+	if (!metadata_place(this, table, index, key, &place))
+		return 0;
+	for (size_t i = 0; i < table->count; i++)
+		away |= (uint64_t)(table->data[i] == 0) << i;
+	if (complete && away != 0) {
+		superblock_make_degraded(block, bitmap, away);
+		if (sim_block_put(this, key, place + SUPERBLOCK_BITMAP_START, bitmap) != 0)
+			return -1;
+	} else {
+		superblock_make(block, complete);
+	}
+	return sim_block_put(this, key, place, block);
+}
+
+/* Whether the member is to be copied: the table says so, or its superblock. */
+static bool is_behind(struct sim_kernel *this, const struct group_table *table, size_t index)
+{
+	const struct sim_block *block;
 	char key[KEY_SIZE];
 	uint64_t place;
 
-	if (metadata == NULL || sim_block_place(this, metadata->name, 0, key, sizeof(key), &place, NULL) != 0)
-		return 0;
-	superblock_make(block, complete);
-	return sim_block_put(this, key, place, block);
+	if (table->rebuild[index])
+		return true;
+	if (!metadata_place(this, table, index, key, &place))
+		return false;
+	block = sim_block_find(this, key, place);
+	return block != NULL && superblock_check(block->data.data, key, NULL) == 0 &&
+	       !superblock_is_complete(block->data.data);
 }
 
 int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error *error)
@@ -56,7 +87,7 @@ int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error
 	if (!group_table_parse(&dm->targets, &table))
 		return 0;
 	for (size_t i = 0; i < table.count; i++) {
-		bool held = table.data[i] != 0 && table.rebuild[i] && this->hold_rebuilds;
+		bool held = table.data[i] != 0 && this->hold_rebuilds && is_behind(this, &table, i);
 
 		health[i] = table.data[i] == 0 ? '-' : held ? 'a' : 'A';
 		rebuilding = rebuilding || held;

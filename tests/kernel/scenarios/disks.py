@@ -77,6 +77,73 @@ def frozen(rig):
     finish(rig, witnesses)
 
 
+def disk_written(rig, volume, node):
+    """How many bytes were ever written to the disk of a Disk Node."""
+    path = next(disk["path"] for disk in rig.status(volume)["disks"] if disk["node"] == node)
+    return int(rig.sh(node, f"cat /sys/block/{path.rsplit('/', 1)[-1]}/stat").split()[6]) << 9
+
+
+def await_copied(rig, witnesses, node, before, what):
+    """Until its member is in sync again, and equal: the part of the volume that was written to its disk for it."""
+    volume = witnesses[0].volume
+    took = rig.await_healthy(120, [volume])
+    part = round((disk_written(rig, volume, node) - before) / LARGE * 100, 1)
+    rig.say(f"{what}: in sync after {took:.1f} s, {part} % of its size was written to the disk of {node}")
+    results = witness.stop(witnesses)
+    must(not any(result["errors"] or result["stale"] for result in results), f"the witness says {results}")
+    witness.members_must_agree(rig, [volume])
+    witness.start(witnesses)
+    return part
+
+
+LARGE = 512 << 20
+
+
+@scenario("resync_by_bitmap")
+def resync_by_bitmap(rig):
+    """A Disk Node is cut off, and back: what was written meanwhile is copied to it and no more, even when it is cut off again
+    in the middle of that. When it loses power it may have forgotten what its cache held, and all of it is copied."""
+    witnesses = serve(rig, many(1, size="512MiB", **MIRRORED), "--read-percent 30 --threads 2 --rate 100 --region 0:8192")
+    volume = witnesses[0].volume
+    victim = rig.members(volume)[1][4]
+
+    def cut_off():
+        rig.cut(victim)
+        await_not_in_sync(rig, [volume], [victim])
+        hold(rig, witnesses, 5)
+        before = disk_written(rig, volume, victim)
+        rig.heal(victim)
+        return before
+    part = await_copied(rig, witnesses, victim, cut_off(), "cut off")
+    rig.goal("written for a member that was cut off", part, "%", 15)
+    must(part < 25, f"{part} % was written for a member that was cut off")
+    rig.cli("cluster", "set", "--rebuild-rate", "1MiB")
+    try:
+        before = cut_off()
+        holder = rig.holder(volume)
+        rig.wait("the group copies to it", 30, lambda: None if " recover " in rig.sh(
+            holder, "dmsetup status --noflush --target raid") else "it does not")
+        rig.cut(victim)
+        rig.wait(f"the member on {victim} is stale", 20, lambda: ", ".join(
+            f"{ld['id']} is {state}" for _, _, ld, state, node in rig.members(volume)
+            if node == victim and state != "stale"))
+        hold(rig, witnesses, 3)
+    finally:
+        rig.cli("cluster", "set", "--rebuild-rate", "none")
+    lost = next(ld for _, _, ld, _, node in rig.members(volume) if node == victim)
+    must(not lost.get("whole") and lost.get("resync"), f"it was not cut off in the middle: {lost}")
+    rig.heal(victim)
+    part = await_copied(rig, witnesses, victim, before, "cut off twice")
+    must(part < 40, f"{part} % was written for a member that was cut off twice")
+    rig.kill(victim)
+    await_not_in_sync(rig, [volume], [victim])
+    hold(rig, witnesses, 3)
+    rig.boot(victim)
+    part = await_copied(rig, witnesses, victim, 0, "power cut")
+    must(part > 90, f"only {part} % was written for a member whose cache was lost")
+    finish(rig, witnesses)
+
+
 @scenario("rebuild_interrupted")
 def rebuild_interrupted(rig):
     """The holder dies while a member is being rebuilt: the rebuild begins again, and no half-copied member counts."""
