@@ -87,8 +87,8 @@
  * initiator does not give one up before K. A host that writes through several controllers must not be the first
  * (docs/FAILURES.md, "Hosts"). */
 #define LIMIT_IMPORT_KEEP_ALIVE_S 2u /* between nodes */
-/* Of a host to a volume with several active controllers; and to one with a single active controller, which has no remote
- * legs, and is known by that value. */
+/* Of a host to a volume with several active controllers; and to one with a single active controller, which has no
+ * remote legs, and is known by that value. */
 #define LIMIT_HOST_KEEP_ALIVE_S 5u
 #define LIMIT_HOST_KEEP_ALIVE_SINGLE_S 2u
 
