@@ -19,24 +19,15 @@ static struct kernel_peer *peer_of(struct kernel_peer_list *peers, const char *a
 	return peer;
 }
 
-static bool list_has(const struct string_list *list, const char *text)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		if (strcmp(list->items[i], text) == 0)
-			return true;
-	}
-	return false;
-}
-
 static bool export_is_open(const struct observed *observed, const struct desired_consumer *consumer)
 {
 	bool linked = false;
 
 	for (size_t i = 0; observed != NULL && i < observed->ports.count && !linked; i++)
-		linked = list_has(&observed->ports.items[i].subsystems, consumer->nqn);
+		linked = list_has_string(&observed->ports.items[i].subsystems, consumer->nqn);
 	for (size_t i = 0; linked && i < observed->subsystems.count; i++) {
 		if (strcmp(observed->subsystems.items[i].nqn, consumer->nqn) == 0)
-			return list_has(&observed->subsystems.items[i].hosts, consumer->host_nqn);
+			return list_has_string(&observed->subsystems.items[i].hosts, consumer->host_nqn);
 	}
 	return false;
 }

@@ -38,3 +38,12 @@ int list_push_string(struct arena *arena, struct string_list *list, const char *
 	*slot = copy;
 	return 0;
 }
+
+bool list_has_string(const struct string_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i], text) == 0)
+			return true;
+	}
+	return false;
+}

@@ -3,6 +3,7 @@
 #ifndef DNVME_AGENT_LIST_H
 #define DNVME_AGENT_LIST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/base/arena.h"
@@ -16,5 +17,6 @@ void *list_push(struct arena *arena, void *list, size_t item_size);
 /* A copy of the string at the end of a string_list. Returns 0 or -1. */
 struct string_list;
 int list_push_string(struct arena *arena, struct string_list *list, const char *text);
+bool list_has_string(const struct string_list *list, const char *text);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/list.h"
+
 static const struct observed_port *port_find(const struct planner *planner, uint64_t id)
 {
 	for (size_t i = 0; i < planner->observed->ports.count; i++) {
@@ -143,15 +145,6 @@ static int namespace_build(struct planner *planner, const struct target_subsyste
 	return 0;
 }
 
-static bool list_has(const struct string_list *list, const char *text)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		if (strcmp(list->items[i], text) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int port_action(struct planner *planner, enum action_kind kind, const struct owner *owner, uint64_t port,
 		       const char *reason)
 {
@@ -176,7 +169,7 @@ static int subsystem_link(struct planner *planner, const struct target_subsystem
 	if (port_action(planner, ACTION_LINK, &wanted->owner, wanted->port, wanted->nqn) != 0)
 		return -1;
 	/* What an agent rejected that died meanwhile, this one does not see. */
-	if (!was_linked && !wanted->parked && !list_has(&port->rejected_for, wanted->nqn))
+	if (!was_linked && !wanted->parked && !list_has_string(&port->rejected_for, wanted->nqn))
 		return 0;
 	return port_action(planner, ACTION_ADMIT, &wanted->owner, wanted->port, wanted->nqn);
 }
@@ -201,7 +194,7 @@ static int subsystem_build(struct planner *planner, const struct target_subsyste
 			return -1;
 	}
 	for (size_t i = 0; i < wanted->hosts.count; i++) {
-		if (there != NULL && list_has(&there->hosts, wanted->hosts.items[i]))
+		if (there != NULL && list_has_string(&there->hosts, wanted->hosts.items[i]))
 			continue;
 		action = planner_action(planner, ACTION_HOST_ALLOW, &wanted->owner);
 		if (action == NULL)

@@ -9,8 +9,7 @@
  * the superblocks tell of a failure that is later than the last bit that was cleared.
  *
  *   EMPTY ──► label says "rebuild R", metadata cleared, table with "rebuild N" ──► PRESENT
- *     ▲       or, by bitmap: superblock says that it is behind, table without it         │
- *     ▲                                                                           │
+ *     ▲       or, by bitmap: superblock says that it is behind, table without it  │
  *     │                                  the group says that it is complete, and its superblock too
  *     │                                                                           ▼
  *     └──── the leader says stale ◄─────────────────────────── label says "rebuild R, formatted"

@@ -128,11 +128,6 @@ class Rig:
         except (Failure, subprocess.TimeoutExpired):
             return None
 
-    def knows(self, noun, verb):
-        """Whether the command line has this verb."""
-        return f" {verb}" in subprocess.run([os.path.join(self.bin, "dnvme"), noun, "--help"], capture_output=True,
-                                            text=True, check=False).stdout
-
     # ---- up and down ----
 
     def up(self):
