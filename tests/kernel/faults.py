@@ -34,6 +34,7 @@ def arguments():
     parser.add_argument("--hours", type=float, default=0, help="repeat for so long")
     parser.add_argument("--keep", action="store_true", help="leave the rack as it is when a scenario fails")
     parser.add_argument("--logs", default=os.path.join(ROOT, "build", "faults"), help="what is collected of failures")
+    parser.add_argument("--collect", action="store_true", help="of what passes as well, before it is cleared away")
     parser.add_argument("--figures", help="write the figures to this file, as JSON")
     parser.add_argument("--no-limits", action="store_true",
                         help="tell times, fail on none: how loaded this machine is says nothing of what is lost")
@@ -85,6 +86,8 @@ class Runner:
             rig = self.rig_for(shape)
             rig.figures = []
             function(rig)
+            if self.options.collect:
+                rig.collect(os.path.join(self.options.logs, name))
             rig.reset()
         except KeyboardInterrupt:
             raise

@@ -461,7 +461,7 @@ class Rig:
                 out.write(json.dumps(self.ask_or_none("volume", "get", volume["name"]), indent=1))
 
         def one(node):
-            text = self.sh(node, """tail -n 400 /run/dnvme/*.log; dmesg | tail -n 200
+            text = self.sh(node, """tail -n 2000 /run/dnvme/*.log; dmesg | tail -n 200
                 dmsetup table; dmsetup status --noflush; ls -l /sys/kernel/config/nvmet/ports/*/subsystems/ 2>/dev/null
                 for c in /sys/class/nvme/nvme*; do echo $c $(cat $c/state $c/address $c/subsysnqn); done
                 nft list ruleset 2>/dev/null; cat /run/witness/*.err 2>/dev/null

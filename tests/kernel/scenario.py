@@ -40,8 +40,9 @@ def many(count, prefix="vol", **shape):
 
 
 def slots(rig, volumes):
-    """{(volume, slot): record}."""
-    return {(name, number): slot for name in volumes for number, slot in enumerate(rig.status(name)["volume"]["slots"])}
+    """{(volume, slot): record}. One request for all: a process for each would take time from what is measured."""
+    return {(volume["name"], number): slot for volume in rig.ask("volume", "list").get("volumes") or []
+            if volume["name"] in volumes for number, slot in enumerate(volume["slots"])}
 
 
 def busiest(rig, volumes):

@@ -6,6 +6,8 @@ mount -t sysfs sys /sys
 mount -t configfs config /sys/kernel/config
 mount -t debugfs debug /sys/kernel/debug
 mount -t tracefs trace /sys/kernel/tracing
+# All is built in.  The kernel would run modprobe for each connection of nvme-tcp, in vain: 0.3 s in a guest.
+echo >/proc/sys/kernel/modprobe
 for dir in /tmp /run /mnt /root /opt /var/tmp /var/lib /etc/nvme; do
 	[ ! -d $dir ] || mount -t tmpfs tmpfs $dir
 done

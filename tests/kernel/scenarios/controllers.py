@@ -43,7 +43,7 @@ def power_cut_8(rig):
 @scenario("power_cut_30")
 def power_cut_30(rig):
     """Thirty volumes."""
-    power_cut(rig, 30, dict(SINGLE, size="16MiB"), "--threads 1 --rate 5")
+    power_cut(rig, 30, dict(SINGLE, size="16MiB"), "--threads 1 --rate 2")
 
 
 @scenario("power_cut_striped_1")
