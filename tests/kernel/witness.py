@@ -82,7 +82,7 @@ def progress(witnesses, writes, seconds=60):
         now = totals(witnesses)
         return ", ".join(f"{witness.volume} has {count - old} of {writes} writes"
                          for witness, old, count in zip(witnesses, before, now) if count < old + writes)
-    return rig.wait("writes go on", seconds, look, every=0.1)
+    return rig.wait("writes go on", seconds, look, every=max(0.1, 0.02 * len(witnesses)))  # a process for each
 
 
 def stop(witnesses, seconds=90):
