@@ -14,6 +14,7 @@
 
 #include "client/cli/host_paths.h"
 #include "client/cli/host_plan.h"
+#include "client/cli/host_report.h"
 
 #define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
 #define OTHER "nqn.2014-08.org.nvmexpress:uuid:99999999-2222-3333-4444-555555555555"
@@ -491,9 +492,97 @@ static void test_paths(void **state)
 	free(paths);
 }
 
+/* --- what the control plane is told ---------------------------------------------------------------------- */
+
+static struct host_report_batch batch;
+
+static bool told_now(struct scene *scene, struct host_told *told, uint64_t now_ms)
+{
+	batch.count = 0;
+	host_report_add(&batch, &scene->status, HOST, scene->known, scene->known_count, told, now_ms);
+	return batch.count == 1;
+}
+
+static const char *words_of(const struct string_list *list, char *text, size_t size)
+{
+	text[0] = '\0';
+	for (size_t i = 0; i < list->count; i++)
+		snprintf(text + strlen(text), size - strlen(text), "%s%s", i > 0 ? " " : "", list->items[i]);
+	return text;
+}
+
+static void test_report(void **state)
+{
+	static const struct {
+		const char *volume, *kernel, *live, *lost;
+	} cases[] = {
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 live", "cn1 cn2", "" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 connecting, nvme1 cn2 live", "cn2", "cn1" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 resetting, nvme1 cn2 deleting", "", "cn2 cn1" },
+		/* One that is missing is lost as well; one that is there twice is not if one of them lives. */
+		{ "cn1 active 0, cn2 standby", "nvme1 cn2 live", "cn2", "cn1" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 deleting, nvme1 cn2 live, nvme2 cn1 live", "cn1 cn2", "" },
+		/* Nobody asks for retired ones, and another host's paths are not this one's. */
+		{ "cn1 active 0, cn2 standby, cn3 retired 0", "nvme0 cn1 live, nvme1 cn2 live, nvme2 cn3 live",
+		  "cn1 cn2", "" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live foreign, nvme1 cn2 live", "cn2", "cn1" },
+	};
+	struct scene scene;
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct host_told told = { 0 };
+
+		scene_make(&scene, cases[i].volume, cases[i].kernel);
+		scene.volume.id = 7;
+		assert_true(told_now(&scene, &told, 5000));
+		assert_int_equal(batch.items[0].volume, 7);
+		assert_string_equal(words_of(&batch.items[0].live, text, sizeof(text)), cases[i].live);
+		assert_string_equal(words_of(&batch.items[0].lost, text, sizeof(text)), cases[i].lost);
+	}
+	/* One that does not lead to the namespace yet is of no use. */
+	scene_make(&scene, "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 live");
+	scene.known[1].pathless = true;
+	assert_true(told_now(&scene, &(struct host_told){ 0 }, 5000));
+	assert_string_equal(words_of(&batch.items[0].lost, text, sizeof(text)), "cn2");
+	/* Of a volume that is not there for this host nothing is told. */
+	scene.volume.hosts.count = 0;
+	assert_false(told_now(&scene, &(struct host_told){ 0 }, 5000));
+}
+
+static void test_report_times(void **state)
+{
+	struct host_told told = { 0 };
+	struct scene scene;
+
+	(void)state;
+	scene_make(&scene, "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 live");
+	assert_true(told_now(&scene, &told, 10000));
+	assert_false(told_now(&scene, &told, 10000 + HOST_REPORT_LIVE_MS - 1));
+	assert_true(told_now(&scene, &told, 10000 + HOST_REPORT_LIVE_MS));
+	/* News at once, but not without end; a loss more often. */
+	strcpy(scene.known[0].state, "connecting");
+	assert_true(told_now(&scene, &told, 20000));
+	strcpy(scene.known[0].state, "live");
+	assert_false(told_now(&scene, &told, 20000 + HOST_REPORT_NEWS_MS - 1));
+	strcpy(scene.known[0].state, "connecting");
+	assert_false(told_now(&scene, &told, 20000 + HOST_REPORT_LOST_MS - 1));
+	assert_true(told_now(&scene, &told, 20000 + HOST_REPORT_LOST_MS));
+	scene.volume.revision++;
+	assert_true(told_now(&scene, &told, 20000 + HOST_REPORT_LOST_MS + HOST_REPORT_NEWS_MS));
+	/* What finds no room is told the next time. */
+	batch.count = LIMIT_REPORT_VOLUMES;
+	host_report_add(&batch, &scene.status, HOST, scene.known, scene.known_count, &told, 40000);
+	assert_int_equal(batch.count, LIMIT_REPORT_VOLUMES);
+	assert_true(told_now(&scene, &told, 40001));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_report),
+		cmocka_unit_test(test_report_times),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_plan_waits_for_the_fence),
 		cmocka_unit_test(test_plan_single_slot_does_not_wait),
