@@ -354,8 +354,10 @@ bool host_paths_has(const struct host_paths *paths, const struct volume_path *pa
 		if (strcmp(controller->address, path->address) != 0 || strcmp(controller->port, port) != 0 ||
 		    is_deleting(controller))
 			continue;
-		/* One that is just being made may still fail; one that was there before goes on trying. */
-		return strcmp(controller->state, "live") == 0 || making == NULL || !host_task_runs(&making->task);
+		/* One that is just being made may still fail; one that was there before goes on trying. Whoever makes
+		 * it has to be done even if it is live: left to itself before, it may take the volume for disconnected.
+		 */
+		return making == NULL || !host_task_runs(&making->task);
 	}
 	return false;
 }
