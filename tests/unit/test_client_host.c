@@ -361,6 +361,58 @@ static int leave_in_tree(const void *argument, struct error *error)
 	return 0;
 }
 
+static int made[2], go_on[2];
+
+/* The path is there, but its maker still looks around. */
+static int connect_and_linger(const void *argument, struct error *error)
+{
+	int rc = connect_in_tree(argument, error);
+	char byte = 0;
+
+	(void)!write(made[1], &byte, 1);
+	(void)!read(go_on[0], &byte, 1);
+	return rc;
+}
+
+/* A path counts once its maker is done: left alone it might take the volume for disconnected, and delete it. */
+static void test_path_and_its_maker(void **state)
+{
+	static const struct host_identity identity = { .nqn = HOST, .id = "11111111-2222-3333-4444-555555555555" };
+	struct host_paths *paths = calloc(1, sizeof(*paths));
+	struct scene scene;
+	struct error error;
+	char text[512], byte = 0;
+
+	(void)state;
+	assert_non_null(paths);
+	strcpy(tree, "/tmp/dnvme-paths-XXXXXX");
+	assert_non_null(mkdtemp(tree));
+	snprintf(text, sizeof(text), "mkdir -p %s/class/nvme", tree);
+	assert_int_equal(system(text), 0);
+	assert_int_equal(pipe(made) + pipe(go_on), 0);
+	host_paths_init(paths, tree, &identity);
+	paths->connect = connect_and_linger;
+	scene_make(&scene, "cn1 active 0", "");
+	assert_int_equal(host_paths_step(paths, &scene.status, 1000, NULL, NULL, &error), 0);
+	assert_int_equal(read(made[0], &byte, 1), 1);
+	assert_int_equal(host_paths_step(paths, &scene.status, 1050, NULL, NULL, &error), 0);
+	assert_int_equal(paths->known_count, 1);
+	assert_false(host_paths_has(paths, &scene.paths[0], NULL));
+	assert_int_equal(write(go_on[1], &byte, 1), 1);
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		while (host_task_runs(&paths->jobs[i].task))
+			host_paths_wait(paths, 10000);
+	}
+	assert_true(host_paths_has(paths, &scene.paths[0], NULL));
+	for (size_t i = 0; i < 2; i++) {
+		close(made[i]);
+		close(go_on[i]);
+	}
+	snprintf(text, sizeof(text), "rm -r %s", tree);
+	assert_int_equal(system(text), 0);
+	free(paths);
+}
+
 static unsigned begun, ended, failed;
 
 static void count_leaving(void *data, const struct host_job *job, const struct error *failure)
@@ -590,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_keep_alive),
 		cmocka_unit_test(test_sight),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_path_and_its_maker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
