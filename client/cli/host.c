@@ -119,8 +119,9 @@ const struct cli_command host_commands[] = {
 		  "ends "
 		  "what is stuck on the path to a controller that was replaced, removes that path, and adds paths to "
 		  "new "
-		  "controllers. The last live path of a volume is never touched, nor is anything of other subsystems. Tells the "
-		  "servers which controllers this host reaches: a volume is moved when none of its hosts reaches its own.",
+		  "controllers. The last live path of a volume is never touched, nor is anything of other subsystems. "
+		  "Tells the servers which controllers this host reaches, so that a volume whose controller no host "
+		  "reaches is moved.",
 	  .options = watch_options,
 	  .option = connect_option,
 	  .run = host_watch_run,
