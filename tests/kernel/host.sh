@@ -12,7 +12,7 @@ LAB=${LAB:-host-$DRIVER} SERVER_OPTIONS=${SERVER_OPTIONS:-}
 LAB_INSTALL=witness
 # The kernel waits for a keep-alive that is under way, 2 s and what its timers round (3.4 s were seen), before it lets go.
 LEAVE_LIMIT_MS=5000 GONE_LIMIT_MS=8000 DISCONNECT_LIMIT_S=6
-OFF_LIMIT_MS=5000 # a guest that has nothing connected needs 0.3 s
+OFF_LIMIT_MS=5000 # 0.5 to 0.7 s were seen
 . "$ROOT/tests/kernel/lab.sh"
 
 finish() {
