@@ -84,8 +84,8 @@ int fsm_disk_list(struct fsm *fsm, const char *node, uint64_t after, size_t limi
 		  struct disk_list *ret_list, bool *ret_more, struct error *error); /* node NULL: of all nodes */
 int fsm_volume_list(struct fsm *fsm, const char *after_name, size_t limit, struct arena *arena,
 		    struct volume_list *ret_list, bool *ret_more, struct error *error);
-int fsm_host_list(struct fsm *fsm, const char *after, size_t limit, struct arena *arena, struct host_list *ret_list,
-		  bool *ret_more, struct error *error);
+int fsm_host_list(struct fsm *fsm, const char *nqn, const char *after, size_t limit, struct arena *arena,
+		  struct host_list *ret_list, bool *ret_more, struct error *error); /* nqn NULL: all */
 /* Ids of volumes that somebody has work with, in order, behind `after`: those that are not online, that have a slot
  * that moves, an LD that is not in sync or leaves, a retired controller, or fewer or more standbys than wanted. */
 int fsm_transition_list(struct fsm *fsm, uint64_t after, size_t limit, struct arena *arena, uint64_t **ret_ids,

@@ -348,17 +348,20 @@ static int host_visit(void *data, struct bytes key, struct bytes value, struct e
 	return 0;
 }
 
-int fsm_host_list(struct fsm *fsm, const char *after, size_t limit, struct arena *arena, struct host_list *ret_list,
-		  bool *ret_more, struct error *error)
+int fsm_host_list(struct fsm *fsm, const char *nqn, const char *after, size_t limit, struct arena *arena,
+		  struct host_list *ret_list, bool *ret_more, struct error *error)
 {
 	struct host_list list = { 0 };
-	struct bytes all = { NULL, 0 }, from = all;
+	struct bytes prefix = { NULL, 0 }, from = prefix;
+	struct key key, one;
 	struct page page;
-	struct key key;
 	int result;
 
 	if (after != NULL && strlen(after) > LIMIT_NQN)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "after has %zu bytes, the limit is %u", strlen(after),
+				 LIMIT_NQN);
+	if (nqn != NULL && strlen(nqn) > LIMIT_NQN)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "filter has %zu bytes, the limit is %u", strlen(nqn),
 				 LIMIT_NQN);
 	result = page_open(fsm, arena, limit, &list, &page, error);
 	if (result != 0)
@@ -368,7 +371,12 @@ int fsm_host_list(struct fsm *fsm, const char *after, size_t limit, struct arena
 		from = key_text_nul(&key, after);
 		key.data[from.size - 1] = 1;
 	}
-	result = state_walk(&page.state, STORE_TABLE_HOST_VOLUME, from, all, host_visit, &page, error);
+	if (nqn != NULL) {
+		prefix = key_text_nul(&one, nqn);
+		if (after == NULL || strcmp(after, nqn) < 0)
+			from = prefix;
+	}
+	result = state_walk(&page.state, STORE_TABLE_HOST_VOLUME, from, prefix, host_visit, &page, error);
 	query_close(&page.state);
 	if (result != 0)
 		return result;

@@ -15,6 +15,7 @@
 #include "src/driver.h"
 #include "src/exit_status.h"
 #include "src/file.h"
+#include "src/hosts.h"
 #include "src/request.h"
 #include "src/session.h"
 
@@ -131,6 +132,7 @@ static void leader_lost(struct dnvmed *dnvmed)
 	dnvmed->leader_ready = false;
 	driver_leader_end(dnvmed);
 	agents_leader_end(dnvmed);
+	hosts_leader_end(dnvmed);
 	request_leadership_changed(dnvmed);
 }
 
@@ -431,6 +433,7 @@ static void on_tick(uv_timer_t *timer)
 	request_tick(dnvmed);
 	agents_tick(dnvmed);
 	driver_tick(dnvmed);
+	hosts_tick(dnvmed);
 	if (dnvmed->ticks++ % SESSION_TICKS == 0)
 		session_tick(dnvmed);
 }
@@ -490,8 +493,10 @@ static int parts_make(struct dnvmed *dnvmed, struct error *error)
 	dnvmed->peers = peers_make(&dnvmed->loop, dnvmed->scratch);
 	dnvmed->agents = agents_make();
 	dnvmed->driver = driver_make();
+	dnvmed->hosts = hosts_make();
 	dnvmed->bootstrap = bootstrap_make();
-	if (dnvmed->peers == NULL || dnvmed->agents == NULL || dnvmed->driver == NULL || dnvmed->bootstrap == NULL)
+	if (dnvmed->peers == NULL || dnvmed->agents == NULL || dnvmed->driver == NULL || dnvmed->hosts == NULL ||
+	    dnvmed->bootstrap == NULL)
 		return error_set_nomem(error);
 	return 0;
 }
@@ -548,6 +553,7 @@ int dnvmed_run(struct dnvmed *dnvmed)
 	uv_run(&dnvmed->loop, UV_RUN_DEFAULT);
 	driver_free(dnvmed->driver);
 	agents_free(dnvmed->agents);
+	hosts_free(dnvmed->hosts);
 	bootstrap_free(dnvmed->bootstrap);
 	fsm_close(dnvmed->fsm);
 	store_close(dnvmed->store);

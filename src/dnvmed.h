@@ -37,6 +37,7 @@ enum dnvmed_stage { DNVMED_STARTING, DNVMED_RUNNING, DNVMED_HANDING_OVER, DNVMED
 struct agents;
 struct bootstrap;
 struct driver;
+struct hosts;
 
 struct dnvmed {
 	const struct options *options;
@@ -81,6 +82,7 @@ struct dnvmed {
 	uint64_t leader_since_ms; /* boot clock */
 	struct agents *agents;
 	struct driver *driver;
+	struct hosts *hosts;
 
 	uv_timer_t tick;
 	uv_prepare_t prepare;

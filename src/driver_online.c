@@ -7,6 +7,7 @@
 #include "lib/base/clock.h"
 #include "src/agents.h"
 #include "src/dnvmed.h"
+#include "src/hosts.h"
 #include "src/view.h"
 
 /* Where nothing has room now, something may have by then: disks are added, volumes are removed. */
@@ -161,6 +162,7 @@ int driver_online_view(struct dnvmed *dnvmed, const struct volume *volume, const
 				     .disks = filling.disks,
 				     .disk_count = filling.disk_count,
 				     .moments = moments,
+				     .reach = hosts_reach(dnvmed, volume->id),
 				     .now_ms = filling.now_ms,
 				     .leader_since_ms = dnvmed->leader_since_ms,
 				     .wall_ms = clock_wall_ms(),

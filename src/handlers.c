@@ -7,6 +7,7 @@
 #include "src/dnvmed.h"
 #include "src/handlers_force.h"
 #include "src/handlers_forget.h"
+#include "src/handlers_host.h"
 #include "src/handlers_job.h"
 #include "src/handlers_mutate.h"
 #include "src/handlers_read.h"
@@ -49,6 +50,7 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_VOLUME_FORCE_PLAN] = { .answer = volume_force_plan_answer },
 	[METHOD_ID_VOLUME_FORCE] = { .prepare = volume_force_prepare, .committed = volume_force_committed },
 	[METHOD_ID_HOST_LIST] = { .answer = host_list_answer },
+	[METHOD_ID_HOST_REPORT] = { .answer = host_report_answer },
 	[METHOD_ID_JOB_LIST] = { .answer = job_list_answer },
 	[METHOD_ID_JOB_GET] = { .answer = job_get_answer },
 	[METHOD_ID_AGENT_HELLO] = { .answer = agents_hello, .committed = agents_hello_committed },

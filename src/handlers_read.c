@@ -414,6 +414,7 @@ int volume_get_answer(struct request *request, struct error *error)
 int host_list_answer(struct request *request, struct error *error)
 {
 	const struct list_request *params = request->params;
+	const char *nqn = params->filter != NULL && params->filter[0] != '\0' ? params->filter : NULL;
 	const char *after = after_of(params);
 	struct host_page answer = { 0 };
 	struct page page;
@@ -424,7 +425,7 @@ int host_list_answer(struct request *request, struct error *error)
 	while (rv == 0 && more && !page.full) {
 		struct host_list hosts;
 
-		rv = fsm_host_list(request->dnvmed->fsm, after, CHUNK, &request->arena, &hosts, &more, error);
+		rv = fsm_host_list(request->dnvmed->fsm, nqn, after, CHUNK, &request->arena, &hosts, &more, error);
 		for (size_t i = 0; rv == 0 && !page.full && i < hosts.count; i++) {
 			rv = page_add(&page, &request->arena, &answer.hosts, &hosts.items[i], error);
 			after = hosts.items[i].nqn;

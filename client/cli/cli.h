@@ -46,6 +46,7 @@ struct cli {
 	unsigned rebuild_after_ms;
 	uint64_t rebuild_rate_bytes;
 	const char *kind; /* --kind */
+	bool all;	  /* --all */
 	bool force;
 	bool yes; /* --yes, --yes-i-may-lose-data */
 	bool slot_given;

@@ -8,7 +8,7 @@
 #include "client/cli/host_watch.h"
 #include "client/cli/page.h"
 
-enum { KEY_HOST_NQN = 0x2000, KEY_IO_POLICY, KEY_FORCE };
+enum { KEY_HOST_NQN = 0x2000, KEY_IO_POLICY, KEY_FORCE, KEY_ALL };
 
 static const char *host_after(struct arena *arena, const void *item)
 {
@@ -58,6 +58,9 @@ static int connect_option(struct cli *cli, int key, const char *value, struct er
 					 "--io-policy \"%s\" is none of numa, round-robin, queue-depth", value);
 		cli->io_policy = value;
 		return 0;
+	case KEY_ALL:
+		cli->all = true;
+		return 0;
 	case KEY_FORCE:
 		cli->force = true;
 		return 0;
@@ -67,6 +70,7 @@ static int connect_option(struct cli *cli, int key, const char *value, struct er
 }
 
 static const struct argp_option connect_options[] = {
+	{ "all", KEY_ALL, NULL, 0, "every volume that this host is attached to, as at boot; prints names, too", 0 },
 	{ "host-nqn", KEY_HOST_NQN, "NQN", 0, "NQN of this host; else from /etc/nvme/hostnqn", 0 },
 	{ "io-policy", KEY_IO_POLICY, "numa|round-robin|queue-depth", 0,
 	  "how I/O is spread over active paths (round-robin); queue-depth from Linux 6.11 on", 0 },
@@ -91,15 +95,17 @@ const struct cli_command host_commands[] = {
 	  .run = list_run },
 	{ .noun = "host",
 	  .verb = "connect",
-	  .arguments = "VOLUME",
-	  .argument_count = 1,
+	  .arguments = "VOLUME|--all",
+	  .more = true,
 	  .summary = "on a host: connect a volume, print its device",
 	  .text = "Connects every path of the volume, waits for its block device and prints the device's path, alone, "
 		  "on "
 		  "standard output. Paths that are there already are kept; those to controllers that the volume has no "
-		  "more are removed. A controller that does not answer is tried on in the background. Needs root and "
-		  "the "
-		  "module nvme-tcp.",
+		  "more are removed. A controller that does not answer is tried on in the background. With --all a "
+		  "line "
+		  "for each volume has its name and the device; one that fails does not stop the others. Needs root "
+		  "and "
+		  "the module nvme-tcp.",
 	  .options = connect_options,
 	  .option = connect_option,
 	  .run = host_connect_run,
@@ -113,7 +119,9 @@ const struct cli_command host_commands[] = {
 		  "ends "
 		  "what is stuck on the path to a controller that was replaced, removes that path, and adds paths to "
 		  "new "
-		  "controllers. The last live path of a volume is never touched, nor is anything of other subsystems.",
+		  "controllers. The last live path of a volume is never touched, nor is anything of other subsystems. "
+		  "Tells the servers which controllers this host reaches, so that a volume whose controller no host "
+		  "reaches is moved.",
 	  .options = watch_options,
 	  .option = connect_option,
 	  .run = host_watch_run,

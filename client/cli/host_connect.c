@@ -17,6 +17,9 @@
 
 #define POLL_MS 50
 #define GRACE_MS 5000u /* for the other paths once the device is there */
+/* So many volumes are begun at once, and each of them counts for so long. */
+#define FRESH_MAX 16u
+#define FRESH_MS 1000u
 
 /* A dead peer is let go of at the latest when the kernel itself has given it up. */
 #define FREE_MS ((2 * LIMIT_HOST_KEEP_ALIVE_S + 3) * UINT64_C(1000))
@@ -97,70 +100,198 @@ static bool device_is_there(const uint8_t uuid[16], char ret_path[HOST_NAME_SIZE
 	return access(ret_path, F_OK) == 0;
 }
 
-static int paths_connect(struct cli *cli, const struct volume_status *status, struct host_paths *paths,
-			 struct error *error)
-{
+/* A volume that is being connected. */
+struct connecting {
+	const char *name;
+	struct volume_status status;
+	struct host_paths *paths; /* owned; NULL: not begun, or over */
 	char device[HOST_NAME_SIZE + 8];
-	uint64_t found_ms = 0;
-	bool found = false;
-	int rc;
+	uint64_t begun_ms, found_ms; /* boot clock; 0: not yet */
+	bool over;
+	struct error failure; /* code 0: it is connected */
+};
 
-	for (;;) {
-		uint64_t now_ms = clock_boot_ms();
-		bool late;
+static void connecting_end(struct connecting *one)
+{
+	if (one->paths != NULL)
+		host_paths_leave(one->paths, &one->status);
+	free(one->paths);
+	one->paths = NULL;
+	one->over = true;
+}
 
-		rc = host_paths_step(paths, status, now_ms, NULL, NULL, error);
-		if (rc != 0)
-			goto cleanup;
-		if (!found && device_is_there(status->volume->uuid, device)) {
-			found = true;
-			found_ms = now_ms;
-		}
-		late = cli_left_ms(cli) == 0 || (found && now_ms - found_ms >= GRACE_MS);
-		if (found && (late || (missing_count(paths, status) == 0 && paths->planned == 0)))
-			break;
-		if (late) {
-			rc = connect_timed_out(paths, status, cli, error);
-			goto cleanup;
-		}
-		host_paths_wait(paths, POLL_MS);
+static void connecting_fail(struct connecting *one)
+{
+	cli_prefix(&one->failure, "cannot connect volume \"%s\"", one->name);
+	connecting_end(one);
+}
+
+static void connecting_begin(struct cli *cli, const struct host_identity *identity, struct connecting *one)
+{
+	struct volume_get_request request = { .name = one->name };
+
+	error_clear(&one->failure);
+	one->begun_ms = clock_boot_ms();
+	if (cli_call(cli, NULL, METHOD_ID_VOLUME_GET, &request, &one->status, &one->failure) != 0 ||
+	    volume_check(&one->status, identity->nqn, &one->failure) != 0) {
+		connecting_fail(one);
+		return;
 	}
-	print_missing(paths, status);
-	rc = host_io_policy_set(HOST_SYSFS, status->nqn, cli->io_policy != NULL ? cli->io_policy : "round-robin",
-				error);
-	if (rc != 0) {
+	if (access(FABRICS_DEVICE, W_OK) != 0) {
+		error_set_errno(&one->failure, errno, FABRICS_DEVICE);
+		error_hint(&one->failure, "run as root, and load the kernel module: modprobe nvme-tcp");
+		connecting_fail(one);
+		return;
+	}
+	one->paths = malloc(sizeof(*one->paths));
+	if (one->paths == NULL) {
+		error_set_nomem(&one->failure);
+		connecting_fail(one);
+		return;
+	}
+	host_paths_init(one->paths, HOST_SYSFS, identity);
+	one->paths->patient = true;
+}
+
+static void connecting_step(const struct cli *cli, struct connecting *one)
+{
+	uint64_t now_ms = clock_boot_ms();
+	bool late;
+
+	if (host_paths_step(one->paths, &one->status, now_ms, NULL, NULL, &one->failure) != 0) {
+		connecting_fail(one);
+		return;
+	}
+	if (one->found_ms == 0 && device_is_there(one->status.volume->uuid, one->device))
+		one->found_ms = now_ms;
+	late = cli_left_ms(cli) == 0 || (one->found_ms != 0 && now_ms - one->found_ms >= GRACE_MS);
+	if (one->found_ms == 0 && late) {
+		connect_timed_out(one->paths, &one->status, cli, &one->failure);
+		connecting_fail(one);
+		return;
+	}
+	if (one->found_ms == 0 || (!late && (missing_count(one->paths, &one->status) > 0 || one->paths->planned > 0)))
+		return;
+	print_missing(one->paths, &one->status);
+	if (host_io_policy_set(HOST_SYSFS, one->status.nqn, cli->io_policy != NULL ? cli->io_policy : "round-robin",
+			       &one->failure) != 0) {
 		/* The device works all the same, through one path at a time. */
-		fprintf(stderr, "dnvme: warning: cannot choose the I/O policy: %s\n", error->message);
-		rc = 0;
+		fprintf(stderr, "dnvme: warning: cannot choose the I/O policy: %s\n", one->failure.message);
+		error_clear(&one->failure);
 	}
-	puts(device);
-cleanup:
-	host_paths_leave(paths, status);
-	return rc;
+	connecting_end(one);
+}
+
+/* One that has had a while for itself makes room for the next, or dead ones would keep all others waiting. */
+static bool is_fresh(const struct connecting *one)
+{
+	return one->paths != NULL && one->found_ms == 0 && clock_boot_ms() - one->begun_ms < FRESH_MS;
+}
+
+/* All at once, as one that cannot be reached takes all the time there is. `each` prints a device. */
+static void volumes_connect(struct cli *cli, const struct host_identity *identity, struct connecting *all, size_t count,
+			    void (*each)(const struct connecting *one))
+{
+	struct connecting *busy;
+
+	do {
+		size_t fresh = 0;
+
+		busy = NULL;
+		for (size_t i = 0; i < count; i++) {
+			struct connecting *one = &all[i];
+
+			if (one->over)
+				continue;
+			if (one->paths == NULL && fresh < FRESH_MAX)
+				connecting_begin(cli, identity, one);
+			if (one->paths != NULL)
+				connecting_step(cli, one);
+			if (one->over && one->failure.code == ERROR_NONE)
+				each(one);
+			if (one->over)
+				continue;
+			fresh += is_fresh(one);
+			if (one->paths != NULL)
+				busy = one;
+		}
+		if (busy != NULL)
+			host_paths_wait(busy->paths, POLL_MS);
+	} while (busy != NULL);
+}
+
+static void print_device(const struct connecting *one)
+{
+	puts(one->device);
+}
+
+static void print_volume(const struct connecting *one)
+{
+	printf("%s %s\n", one->name, one->device);
+	fflush(stdout);
+}
+
+/* The volumes that the host is attached to. */
+static int attached_find(struct cli *cli, const char *nqn, struct string_list *ret_names, struct error *error)
+{
+	struct list_request request = { .filter = nqn };
+	struct host_page page = { 0 };
+	int rc = cli_call(cli, NULL, METHOD_ID_HOST_LIST, &request, &page, error);
+
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < page.hosts.count; i++) {
+		if (strcmp(page.hosts.items[i].nqn, nqn) == 0)
+			*ret_names = page.hosts.items[i].volumes;
+	}
+	return 0;
+}
+
+static int connect_all(struct cli *cli, const struct host_identity *identity, struct error *error)
+{
+	struct string_list names = { 0 };
+	struct connecting *all;
+	size_t failed = 0;
+	int rc = attached_find(cli, identity->nqn, &names, error);
+
+	if (rc != 0)
+		return cli_prefix(error, "cannot tell which volumes host %s is attached to", identity->nqn);
+	if (names.count == 0)
+		fprintf(stderr, "dnvme: host %s is attached to no volume\n", identity->nqn);
+	all = arena_alloc_array(&cli->arena, names.count + 1, sizeof(*all));
+	if (all == NULL)
+		return error_set_nomem(error);
+	for (size_t i = 0; i < names.count; i++)
+		all[i].name = names.items[i];
+	volumes_connect(cli, identity, all, names.count, print_volume);
+	for (size_t i = 0; i < names.count; i++) {
+		if (all[i].failure.code == ERROR_NONE)
+			continue;
+		if (failed++ == 0)
+			*error = all[i].failure;
+		else
+			cli_print_error(&all[i].failure);
+	}
+	return failed == 0 ? 0 : (int)error->code;
 }
 
 int host_connect_run(struct cli *cli, struct error *error)
 {
-	struct volume_get_request request = { .name = cli->arguments[0] };
-	struct host_paths *paths = arena_alloc(&cli->arena, sizeof(*paths));
-	struct volume_status status = { 0 };
+	struct connecting one = { .name = cli->arguments[0] };
 	struct host_identity identity;
-	int rc = paths == NULL ? error_set_nomem(error) : host_identity_find(cli->host_nqn, &identity, error);
 
-	if (rc == 0)
-		rc = cli_call(cli, NULL, METHOD_ID_VOLUME_GET, &request, &status, error);
-	if (rc == 0)
-		rc = volume_check(&status, identity.nqn, error);
-	if (rc == 0 && access(FABRICS_DEVICE, W_OK) != 0) {
-		rc = error_set_errno(error, errno, FABRICS_DEVICE);
-		error_hint(error, "run as root, and load the kernel module: modprobe nvme-tcp");
+	if (cli->all != (cli->argument_count == 0) || cli->argument_count > 1) {
+		cli->bad_usage = true;
+		return error_set(error, ERROR_INVALID_ARGUMENT, "name one volume, or use --all");
 	}
-	if (rc == 0) {
-		host_paths_init(paths, HOST_SYSFS, &identity);
-		paths->patient = true;
-		rc = paths_connect(cli, &status, paths, error);
-	}
-	return rc == 0 ? 0 : cli_prefix(error, "cannot connect volume \"%s\"", request.name);
+	if (host_identity_find(cli->host_nqn, &identity, error) != 0)
+		return cli->all ? (int)error->code : cli_prefix(error, "cannot connect volume \"%s\"", one.name);
+	if (cli->all)
+		return connect_all(cli, &identity, error);
+	volumes_connect(cli, &identity, &one, 1, print_device);
+	if (one.failure.code != ERROR_NONE)
+		*error = one.failure;
+	return (int)one.failure.code;
 }
 
 /* --- disconnect ------------------------------------------------------------------------------------------ */

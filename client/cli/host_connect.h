@@ -5,7 +5,8 @@
 
 #include "client/cli/cli.h"
 
-/* Connect every path of the volume in cli->arguments[0], wait for its block device, print it. */
+/* Connect every path of the volume in cli->arguments[0], or of all that the host is attached to (cli->all); wait for
+ * the block device, print it. One volume that fails does not keep the others from being connected. */
 int host_connect_run(struct cli *cli, struct error *error);
 
 /* Remove every controller of the volume (or NQN) in cli->arguments[0]. */

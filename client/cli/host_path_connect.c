@@ -72,6 +72,7 @@ int host_path_connect(const void *argument, struct error *error)
 	const struct timespec pause = { .tv_sec = PATIENT_PAUSE_S };
 	pid_t parent = getppid();
 	const char *own;
+	bool alone;
 	int rc = attempt(connection, error);
 
 	/* The parent decides while it is there. Behind its back a volume that was disconnected must stay so. */
@@ -85,7 +86,9 @@ int host_path_connect(const void *argument, struct error *error)
 	}
 	if (rc != 0)
 		return rc;
-	if (others_count(connection, &own) == 0 && getppid() != parent && own != NULL)
+	/* Asked first: as long as the parent is there, the other paths may be on their way, and it sees to them. */
+	alone = getppid() != parent;
+	if (others_count(connection, &own) == 0 && alone && own != NULL)
 		return host_controller_write(HOST_SYSFS, own, "delete_controller", "1", error);
 	return 0;
 }

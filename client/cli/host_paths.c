@@ -265,8 +265,8 @@ static void taken_look(struct host_paths *paths, const struct host_controller *f
 static int look(struct host_paths *paths, const struct volume_status *status, uint64_t now_ms, struct error *error)
 {
 	struct host_controller found[HOST_CONTROLLERS];
-	bool leaves = false, tune = paths->tuned_ms == 0 || now_ms - paths->tuned_ms >= TUNE_MS;
-	size_t count = 0;
+	bool trouble = false, tune = paths->tuned_ms == 0 || now_ms - paths->tuned_ms >= TUNE_MS;
+	size_t count = 0, wanted = 0;
 	int rc = 0;
 
 	if (paths->sight != NULL)
@@ -294,8 +294,11 @@ static int look(struct host_paths *paths, const struct volume_status *status, ui
 		paths->tuned_ms = now_ms;
 	paths->known_count = count;
 	for (size_t i = 0; i < count; i++)
-		leaves = leaves || !host_plan_stays(status, &found[i]);
-	for (size_t i = 0; leaves && i < count; i++)
+		trouble = trouble || strcmp(found[i].state, "live") != 0 || !host_plan_stays(status, &found[i]);
+	for (size_t i = 0; i < status->paths.count; i++)
+		wanted += status->paths.items[i].role != CONTROLLER_ROLE_RETIRED;
+	/* Which one leads to the namespace matters only while some other one does not. */
+	for (size_t i = 0; (trouble || count < wanted) && i < count; i++)
 		paths->known[i].pathless = !host_controller_has_path(paths->sysfs, found[i].name);
 	return 0;
 }
@@ -351,8 +354,10 @@ bool host_paths_has(const struct host_paths *paths, const struct volume_path *pa
 		if (strcmp(controller->address, path->address) != 0 || strcmp(controller->port, port) != 0 ||
 		    is_deleting(controller))
 			continue;
-		/* One that is just being made may still fail; one that was there before goes on trying. */
-		return strcmp(controller->state, "live") == 0 || making == NULL || !host_task_runs(&making->task);
+		/* One that is just being made may still fail; one that was there before goes on trying. Whoever makes
+		 * it has to be done even if it is live: left to itself before, it may take the volume for disconnected.
+		 */
+		return making == NULL || !host_task_runs(&making->task);
 	}
 	return false;
 }

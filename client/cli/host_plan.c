@@ -81,6 +81,16 @@ bool host_plan_is_idle(const struct volume_status *status, const struct host_con
 	return status->volume->slots.count == 1 && path != NULL && path->role == CONTROLLER_ROLE_STANDBY;
 }
 
+bool host_plan_is_live(const struct volume_path *path, const char *host_nqn, const struct host_controller *known,
+		       size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (is_at(path, &known[i]) && is_ours(&known[i], host_nqn) && is_live(&known[i]) && !known[i].pathless)
+			return true;
+	}
+	return false;
+}
+
 static bool is_there(const struct volume_path *path, const struct host_controller *known, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {

@@ -37,6 +37,10 @@ bool host_plan_is_usable(const struct volume_status *status, const char *host_nq
 /* Whether the path stays: listed, and not as retired. */
 bool host_plan_stays(const struct volume_status *status, const struct host_controller *controller);
 
+/* Whether this host has a live path to a listed controller, which leads to the namespace. */
+bool host_plan_is_live(const struct volume_path *path, const char *host_nqn, const struct host_controller *known,
+		       size_t count);
+
 /* Whether losing its connection costs nobody anything: a standby's, in a volume with one slot. */
 bool host_plan_is_idle(const struct volume_status *status, const struct host_controller *controller);
 

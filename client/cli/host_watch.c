@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "client/cli/host_paths.h"
+#include "client/cli/host_report.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/model/names.h"
@@ -39,6 +40,7 @@ struct watched {
 	char trouble[ERROR_MESSAGE_SIZE]; /* what was logged last, so that it is said once */
 	struct arena arena;		  /* of `status` */
 	struct volume_status *status;	  /* what the control plane said last; NULL: nothing yet, or it is not ours */
+	struct host_told told;
 	struct host_paths paths;
 };
 
@@ -50,6 +52,7 @@ struct watch {
 	bool all;
 	struct host_sight sight;
 	uint64_t sight_ms; /* when it was looked at last */
+	struct host_reporter reporter;
 };
 
 static volatile sig_atomic_t stop_wanted;
@@ -298,6 +301,22 @@ static struct host_names expendable(const struct watch *watch)
 	return all;
 }
 
+/* Of all volumes that this machine has connected. */
+static void report(struct watch *watch, uint64_t now_ms)
+{
+	static struct host_report_batch batch;
+
+	if (!host_reporter_is_free(&watch->reporter, now_ms))
+		return;
+	batch.count = 0;
+	for (struct watched *watched = watch->first; watched != NULL; watched = watched->next) {
+		if (watched->status != NULL && is_connected(watch, watched->nqn))
+			host_report_add(&batch, watched->status, watch->identity.nqn, watched->paths.known,
+					watched->paths.known_count, &watched->told, now_ms);
+	}
+	host_reporter_send(&watch->reporter, &batch);
+}
+
 /* Returns how long may be slept. */
 static unsigned turn(struct watch *watch)
 {
@@ -320,6 +339,7 @@ static unsigned turn(struct watch *watch)
 			pause_ms = BUSY_MS;
 		place = &watched->next;
 	}
+	report(watch, now_ms);
 	return pause_ms;
 }
 
@@ -369,6 +389,7 @@ int host_watch_run(struct cli *cli, struct error *error)
 	if (rc == 0)
 		rc = cli_open(cli, cli->servers, &watch.dnvme, error);
 	if (rc == 0) {
+		watch.reporter = (struct host_reporter){ .dnvme = watch.dnvme, .host_nqn = watch.identity.nqn };
 		log_open("dnvme-host-watch", LOG_TARGET_AUTO, LOG_LEVEL_NOTICE);
 		signals_take(&before);
 		log_notice("watching", "host=%s volumes=%s", watch.identity.nqn, watch.all ? "all" : "named");
@@ -381,6 +402,7 @@ int host_watch_run(struct cli *cli, struct error *error)
 		watch.first = watched->next;
 		watched_free(watched);
 	}
+	host_reporter_end(&watch.reporter);
 	host_sight_free(&watch.sight);
 	dnvme_close(watch.dnvme);
 	return rc;

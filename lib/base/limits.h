@@ -50,9 +50,10 @@
 #define LIMIT_GROUPS_PER_LEG 64u
 #define LIMIT_RANGES_PER_LD 256u /* runs of extents that make up one LD */
 #define LIMIT_HOSTS_PER_VOLUME 64u
-#define LIMIT_FORCED_KEPT 8u	/* decisions to serve by force that a volume remembers */
-#define LIMIT_FORCED_LDS 64u	/* members that it remembers of each */
-#define LIMIT_FORGET_ITEMS 256u /* that a plan to forget a node names */
+#define LIMIT_REPORT_VOLUMES 256u /* that a host tells of at once */
+#define LIMIT_FORCED_KEPT 8u	  /* decisions to serve by force that a volume remembers */
+#define LIMIT_FORCED_LDS 64u	  /* members that it remembers of each */
+#define LIMIT_FORGET_ITEMS 256u	  /* that a plan to forget a node names */
 #define LIMIT_COLOURS 16u
 #define LIMIT_CNTLIDS_PER_COLOUR 4000u
 #define LIMIT_LIST_PAGE 4096u

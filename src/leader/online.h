@@ -18,6 +18,7 @@
 #include "lib/base/error.h"
 #include "lib/model/records.h"
 #include "src/leader/moments.h"
+#include "src/leader/reach.h"
 #include "src/leader/reported.h"
 
 #define ONLINE_LOOK_NEVER UINT64_MAX
@@ -47,6 +48,7 @@ struct online_view {
 	const struct online_disk *disks; /* of all LDs that are not freed, leaving ones included */
 	size_t disk_count;
 	const struct moments *moments;
+	const struct reach *reach;	      /* what hosts say of their paths; NULL: nothing */
 	uint64_t rebuilds[LIMIT_CONTROLLERS]; /* under way at the holder of each slot, of all volumes */
 	uint64_t now_ms, leader_since_ms;     /* the leader's boot clock */
 	uint64_t wall_ms;

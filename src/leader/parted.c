@@ -100,19 +100,36 @@ const char *parted_successor(const struct online_view *view, size_t index)
 	return standby != NULL ? standby->name : holder;
 }
 
+static bool has_path(const struct online_view *view, size_t index, size_t other)
+{
+	const struct reported_health *health = online_health(view, view->volume->slots.items[index].holder);
+	const struct peer_status *peer = peer_of(health, other);
+
+	return peer != NULL && !peer->path_lost && health->revision >= view->volume->revision;
+}
+
+bool parted_paths_are_there(const struct online_view *view)
+{
+	size_t count = view->volume->slots.count;
+
+	for (size_t i = 0; i < count * count; i++) {
+		if (i / count != i % count && !has_path(view, i / count, i % count))
+			return false;
+	}
+	return true;
+}
+
 static int await_path(const struct online_view *view, size_t index, size_t other, struct arena *arena,
 		      struct online_step *step, bool *ret_may, struct error *error)
 {
-	const struct slot *slot = &view->volume->slots.items[index];
-	const struct reported_health *health = online_health(view, slot->holder);
-	const struct peer_status *peer = peer_of(health, other);
+	const struct slot_list *slots = &view->volume->slots;
 
-	if (peer != NULL && !peer->path_lost && health->revision >= view->volume->revision)
+	if (has_path(view, index, other))
 		return 0;
 	*ret_may = false;
 	return online_wait(step,
-			   arena_printf(arena, "node %s has no path to slot %zu at node %s yet", slot->holder, other,
-					view->volume->slots.items[other].holder),
+			   arena_printf(arena, "node %s has no path to slot %zu at node %s yet",
+					slots->items[index].holder, other, slots->items[other].holder),
 			   error);
 }
 

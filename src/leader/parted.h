@@ -21,6 +21,9 @@ bool parted_is(const struct online_view *view, size_t slot, struct online_step *
  * where they are. */
 const char *parted_successor(const struct online_view *view, size_t slot);
 
+/* Whether every pair of holders has its connections, both ways, as far as they told at the volume's revision. */
+bool parted_paths_are_there(const struct online_view *view);
+
 /* Whether every pair of holders that the new one of `slot` is part of has its connections, both ways: from then on none
  * of them may be made again. Otherwise *ret_may is false and the step says what is waited for. */
 int parted_await_paths(const struct online_view *view, size_t slot, struct arena *arena, struct online_step *step,

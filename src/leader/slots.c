@@ -6,6 +6,7 @@
 #include "lib/model/names.h"
 #include "src/leader/fenced.h"
 #include "src/leader/parted.h"
+#include "src/leader/unreached.h"
 #include "src/leader/volumes.h"
 
 /* By then the gate of a node that nobody renews a lease of is shut: it looks at its paths once more, the lease that
@@ -95,12 +96,14 @@ enum move_reason slots_move_reason(const struct online_view *view, size_t index,
 		return MOVE_REASON_RESTART;
 	if (parted_is(view, index, step))
 		return MOVE_REASON_PARTED;
+	if (unreached_successor(view, index, step) != NULL)
+		return MOVE_REASON_UNREACHED;
 	if (holder->health == HEALTH_ONLINE && holder->draining && slot->phase == SLOT_PHASE_SERVING)
 		return MOVE_REASON_DRAIN;
 	return 0;
 }
 
-static bool is_better(const struct online_node *node, const struct online_node *best)
+bool slots_is_better(const struct online_node *node, const struct online_node *best)
 {
 	bool avoid = node->cordoned || node->draining, avoid_best;
 
@@ -126,7 +129,7 @@ const struct online_node *slots_successor(const struct online_view *view, enum m
 			continue;
 		if (reason == MOVE_REASON_DRAIN && (node->cordoned || node->draining))
 			continue;
-		if (is_better(node, best))
+		if (slots_is_better(node, best))
 			best = node;
 	}
 	return best;
@@ -441,6 +444,8 @@ static int step_slot(const struct online_view *view, size_t index, struct arena 
 		return drain(view, index, arena, step, error);
 	if (reason == MOVE_REASON_RESTART)
 		return move(view, index, slot->holder, reason, arena, step, error);
+	if (reason == MOVE_REASON_UNREACHED)
+		return move(view, index, unreached_successor(view, index, step)->name, reason, arena, step, error);
 	if (reason == MOVE_REASON_PARTED)
 		return move(view, index, parted_successor(view, index), reason, arena, step, error);
 	if (reason == MOVE_REASON_FAILOVER) {
@@ -462,7 +467,7 @@ static int step_slot(const struct online_view *view, size_t index, struct arena 
 	case SLOT_PHASE_EXPORTING:
 		return step_holder(view, index, arena, step, error);
 	case SLOT_PHASE_SERVING:
-		break;
+		return unreached_wait(view, index, arena, step, error);
 	}
 	return 0;
 }

@@ -17,8 +17,12 @@
 
 int slots_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error);
 
-/* Why a slot should have another holder (FAILOVER, DRAIN), or its holder begin anew (RESTART); 0: it need not. */
+/* Why a slot should have another holder (FAILOVER, UNREACHED, DRAIN), or its holder begin anew (RESTART); 0: it need
+ * not. */
 enum move_reason slots_move_reason(const struct online_view *view, size_t slot, struct online_step *step);
+
+/* Whether a node is the better one to take a slot over; the best one so far may be NULL. */
+bool slots_is_better(const struct online_node *node, const struct online_node *best);
 
 /* The standby that could take a slot over: online, able, least loaded; NULL when there is none. For a failover a node
  * that is cordoned or draining comes last; for a drain it does not count. */

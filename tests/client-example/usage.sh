@@ -68,6 +68,11 @@ expect 2 '--controllers 17 is not from 1 to 16' volume create a --size 1G --cont
 expect 2 '--spread "moon" is none of node, rack, zone' volume create a --size 1G --spread moon
 expect 2 'cluster init needs --name' -s $nothing cluster init
 expect 2 '--io-policy "fast" is none of numa, round-robin, queue-depth' host connect a --io-policy fast
+expect 2 'name one volume, or use --all' -s $nothing host connect
+expect 2 'name one volume, or use --all' -s $nothing host connect a b
+expect 2 'name one volume, or use --all' -s $nothing host connect a --all
+expect 3 "cannot tell which volumes host nqn.2014-08.org.x:h is attached to: cannot reach server $nothing" -s $nothing \
+	--timeout 200ms host connect --all --host-nqn nqn.2014-08.org.x:h
 expect 1 'name "UPPER" is not a valid name' -s $nothing node get UPPER
 expect 3 "cannot list volumes: cannot reach server $nothing: Connection refused" -s $nothing --timeout 200ms volume list
 expect 3 "  127.0.0.1:2: Connection refused" -s $nothing,127.0.0.1:2 --timeout 200ms volume list

@@ -6,7 +6,7 @@ Controllers run on nodes of their own (cn1 …), disks are on others (dn1 …); 
 
 import threading
 
-from harness import ClusterTest, GIB, SimAgent, main, wait_until
+from harness import ClusterTest, GIB, RpcError, SimAgent, main, wait_until
 
 
 class Failover(ClusterTest):
@@ -104,6 +104,64 @@ class Failover(ClusterTest):
         self.refused("NOT_FOUND", lambda: cluster.call("job.get", {"id": "v1.clean.cn1"}))
         self.assertNotIn("jobs", cluster.call("job.list"))
         self.assertEqual(volume["slots"][0]["epoch"], 2)
+        cluster.check_replicas()
+
+    def reports(self, cluster, said, until):
+        """Hosts repeat what they say, {host: (live, lost)}, until it is so."""
+        ending = threading.Event()
+
+        def repeat():
+            while not ending.wait(0.5):
+                for host, (live, lost) in said.items():
+                    try:
+                        cluster.call(
+                            "host.report",
+                            {"host_nqn": host, "volumes": [{"volume": "v1", "live": live, "lost": lost}]},
+                        )
+                    except (OSError, RpcError):
+                        pass  # the leader changes just now
+
+        thread = threading.Thread(target=repeat)
+        thread.start()
+        try:
+            return until()
+        finally:
+            ending.set()
+            thread.join()
+
+    def test_hosts_do_not_reach_the_holder(self):
+        """It lives and serves, but the host that is attached reaches the standby only: the slot moves there. One that
+        reaches the holder keeps it."""
+        cluster, _ = self.lay()
+        self.create(cluster)
+        hosts = [f"nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-00000000000{number}" for number in range(3)]
+        for host in hosts[:2]:
+            cluster.call("volume.attach", {"volume": "vol", "host_nqn": host})
+        self.refused("INVALID_ARGUMENT", lambda: cluster.call("host.report", {"host_nqn": "h"}), "host_nqn")
+        # Of nothing, of a volume that there is not, by somebody who is not attached: no error, and no effect.
+        for server in cluster.servers:
+            server.call("host.report", {"host_nqn": hosts[0]})
+        cluster.call("host.report", {"host_nqn": hosts[0], "volumes": [{"volume": "v9", "lost": ["cn1"]}]})
+
+        def waits_for(words, epoch=1):
+            status = cluster.call("volume.get", {"name": "vol"})
+            self.assertEqual(status["volume"]["slots"][0]["epoch"], epoch)
+            return words in status.get("waits_for", "")
+
+        said = {hosts[0]: (["cn2"], ["cn1"]), hosts[1]: (["cn1"], []), hosts[2]: ([], ["cn1", "cn2"])}
+        sentence = f"host {hosts[0]} has no path to node cn1; another host has one"
+        self.reports(cluster, said, lambda: wait_until("another host keeps it", lambda: waits_for(sentence)))
+        # The new leader has to hear it from the beginning.
+        self.next_leader(cluster)
+        del said[hosts[1]]
+        volume = self.reports(cluster, said, lambda: self.wait_phase(cluster, "serving"))
+        self.assertEqual((volume["slots"][0]["holder"], volume["slots"][0]["reason"]), ("cn2", "unreached"))
+        volume = self.wait_volume(cluster, "cn1 is clean", lambda v: "retired" not in self.roles(v).values())
+        self.assertEqual(set(self.states(volume).values()), {"in-sync"})
+        # Not back at once, whatever hosts say.
+        said = {hosts[0]: (["cn1", "cn3"], ["cn2"])}
+        epoch = volume["slots"][0]["epoch"]
+        self.reports(cluster, said, lambda: wait_until("it stays", lambda: waits_for("less than a minute ago", epoch)))
         cluster.check_replicas()
 
     def test_every_phase_outlives_its_leader(self):

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A host on a rack with a real kernel: what `dnvme host connect` sets, a controller that is dead while it connects or
-# disconnects, and `dnvme host watch` putting right what is missing and leaving what is dead.
+# disconnects, and `dnvme host watch` putting right what is missing and leaving what is dead. A host that was rebooted gets
+# its volumes back by the command of dnvme-host-connect.service, and one whose controllers are all dead can be shut down.
 #
 # usage: host.sh DRIVER BIN
 set -eu
@@ -11,6 +12,7 @@ LAB=${LAB:-host-$DRIVER} SERVER_OPTIONS=${SERVER_OPTIONS:-}
 LAB_INSTALL=witness
 # The kernel waits for a keep-alive that is under way, 2 s and what its timers round (3.4 s were seen), before it lets go.
 LEAVE_LIMIT_MS=5000 GONE_LIMIT_MS=8000 DISCONNECT_LIMIT_S=6
+OFF_LIMIT_MS=5000 # 0.5 to 0.7 s were seen
 . "$ROOT/tests/kernel/lab.sh"
 
 finish() {
@@ -99,6 +101,16 @@ leave_dead() { # kill|cut
 	step "writes went on, the longest stall was $(on host1 "grep -o '\"stall_ms\": *[0-9]*' /run/witness.out" | grep -o '[0-9]*$') ms"
 }
 
+# What the unit runs at boot, and for how long at most.
+unit_command() { sed -n 's,^ExecStart=@CMAKE_INSTALL_FULL_BINDIR@/,,p' "$ROOT/packaging/systemd/dnvme-host-connect.service.in"; }
+boot_connect() { on host1 "DNVME_SERVERS=$SERVERS $(unit_command)"; }
+is_off() { rack status | grep -q '^host1 .* off'; }
+sum_of() { on host1 "dd if=$1 bs=64k count=16 iflag=direct 2>/dev/null | md5sum"; }
+watch_start() {
+	on host1 "DNVME_SERVERS=$SERVERS setsid dnvme host watch </dev/null >/run/watch.log 2>&1 & echo \$! >/run/watch.pid"
+	wait_until 20 "both volumes are followed" on host1 '[ $(grep -c "following a volume" /run/watch.log) = 2 ]'
+}
+
 lab_up 2 3 1
 volume_make single 1 1
 volume_make double 2 0
@@ -112,8 +124,7 @@ for policy in numa round-robin; do
 done
 step "connected: never given up, I/O never failed, keep-alive 2 s with one active controller and 5 s with two"
 
-on host1 "DNVME_SERVERS=$SERVERS setsid dnvme host watch </dev/null >/run/watch.log 2>&1 & echo \$! >/run/watch.pid"
-wait_until 20 "both volumes are followed" on host1 '[ $(grep -c "following a volume" /run/watch.log) = 2 ]'
+watch_start
 nqn=$(nqn_of single)
 standby=$(nodes_of single standby)
 on host1 "for c in /sys/class/nvme/nvme*; do
@@ -135,6 +146,52 @@ wait_until 60 "two paths again after the cut" expect_paths single 2 2
 on host1 'kill $(cat /run/watch.pid)'
 wait_until 10 "watch stops" on host1 'grep -q stopped /run/watch.log && ! kill -0 $(cat /run/watch.pid) 2>/dev/null'
 step "watch stopped; it had left a volume alone that was disconnected"
+
+on host1 "dd if=/dev/urandom of=$device bs=64k count=16 oflag=direct 2>/dev/null"
+sum=$(sum_of "$device")
+rack kill host1
+rack boot host1
+[ -z "$(paths_of "$(nqn_of single)")" ] || fail "a host that was rebooted has paths already"
+begin=$(date +%s)
+boot_connect >"$LAB_STATE/boot.out" || fail "the unit's command failed"
+took=$(($(date +%s) - begin))
+device=$(sed -n 's/^single //p' "$LAB_STATE/boot.out")
+grep -q '^double /dev/nvme' "$LAB_STATE/boot.out" || fail "double is not there after the boot: $(cat "$LAB_STATE/boot.out")"
+expect_paths single 2 2 || fail "paths of single after the boot"
+expect_paths double 2 5 || fail "paths of double after the boot"
+[ "$(sum_of "$device")" = "$sum" ] || fail "$device does not hold what was written before the boot"
+step "rebooted: both volumes are back after $took s, with what was written"
+
+# A filesystem with dirty pages, somebody who waits for it, paths of which none leads anywhere, and watch.
+watch_start
+on host1 "mkfs.ext4 -q -F $device && mount $device /mnt && echo old >/mnt/file && sync /mnt/file"
+dead=$(nodes_of single active)\ $(nodes_of single standby)
+for node in $dead; do rack cut "$node" --from host1; done
+on host1 "dd if=/dev/zero of=/mnt/file bs=64k count=16 2>/dev/null
+	setsid dd if=/dev/zero of=/mnt/late bs=64k count=16 conv=fsync </dev/null >/dev/null 2>&1 & echo \$! >/run/dd.pid"
+wait_until 20 "somebody waits in the kernel" on host1 'grep -q "^State:.*D " /proc/$(cat /run/dd.pid)/status'
+on host1 'kill $(cat /run/watch.pid)'
+wait_until 5 "watch stops with a volume that has no path" on host1 '! kill -0 $(cat /run/watch.pid) 2>/dev/null'
+begin=$(date +%s%3N)
+on host1 'busybox poweroff -n -f' >/dev/null 2>&1 || :
+wait_until 60 "the host is off" is_off
+took=$(($(date +%s%3N) - begin))
+[ $took -le $OFF_LIMIT_MS ] || fail "shutting down took $took ms while a volume had no path"
+step "shut down in $took ms while a filesystem waited for controllers that were dead"
+rack boot host1
+begin=$(date +%s)
+if on host1 "DNVME_SERVERS=$SERVERS $(unit_command | sed 's/--timeout [^ ]*/--timeout 6s/')" >"$LAB_STATE/boot.out" 2>&1; then
+	fail "single counts as connected without a path: $(cat "$LAB_STATE/boot.out")"
+fi
+took=$(($(date +%s) - begin))
+grep -q 'cannot connect volume "single": no block device appeared' "$LAB_STATE/boot.out" ||
+	fail "nothing is said of single: $(cat "$LAB_STATE/boot.out")"
+[ $took -le 9 ] || fail "the unit's command took $took s when it was given 6 s"
+for node in $dead; do rack heal "$node"; done
+device=$(boot_connect | sed -n 's/^single //p')
+on host1 "mount $device /mnt && test -s /mnt/file && umount /mnt" || fail "the filesystem is not what was synced"
+step "a boot that finds no controller goes on after the time it was given; the next attempt has the volume"
+host_disconnect double >/dev/null || fail "disconnect double"
 
 host_disconnect single >/dev/null || fail "disconnect single"
 standby=$(nodes_of single standby)

@@ -14,6 +14,7 @@
 
 #include "client/cli/host_paths.h"
 #include "client/cli/host_plan.h"
+#include "client/cli/host_report.h"
 
 #define HOST "nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555"
 #define OTHER "nqn.2014-08.org.nvmexpress:uuid:99999999-2222-3333-4444-555555555555"
@@ -360,6 +361,58 @@ static int leave_in_tree(const void *argument, struct error *error)
 	return 0;
 }
 
+static int made[2], go_on[2];
+
+/* The path is there, but its maker still looks around. */
+static int connect_and_linger(const void *argument, struct error *error)
+{
+	int rc = connect_in_tree(argument, error);
+	char byte = 0;
+
+	(void)!write(made[1], &byte, 1);
+	(void)!read(go_on[0], &byte, 1);
+	return rc;
+}
+
+/* A path counts once its maker is done: left alone it might take the volume for disconnected, and delete it. */
+static void test_path_and_its_maker(void **state)
+{
+	static const struct host_identity identity = { .nqn = HOST, .id = "11111111-2222-3333-4444-555555555555" };
+	struct host_paths *paths = calloc(1, sizeof(*paths));
+	struct scene scene;
+	struct error error;
+	char text[512], byte = 0;
+
+	(void)state;
+	assert_non_null(paths);
+	strcpy(tree, "/tmp/dnvme-paths-XXXXXX");
+	assert_non_null(mkdtemp(tree));
+	snprintf(text, sizeof(text), "mkdir -p %s/class/nvme", tree);
+	assert_int_equal(system(text), 0);
+	assert_int_equal(pipe(made) + pipe(go_on), 0);
+	host_paths_init(paths, tree, &identity);
+	paths->connect = connect_and_linger;
+	scene_make(&scene, "cn1 active 0", "");
+	assert_int_equal(host_paths_step(paths, &scene.status, 1000, NULL, NULL, &error), 0);
+	assert_int_equal(read(made[0], &byte, 1), 1);
+	assert_int_equal(host_paths_step(paths, &scene.status, 1050, NULL, NULL, &error), 0);
+	assert_int_equal(paths->known_count, 1);
+	assert_false(host_paths_has(paths, &scene.paths[0], NULL));
+	assert_int_equal(write(go_on[1], &byte, 1), 1);
+	for (size_t i = 0; i < HOST_JOBS; i++) {
+		while (host_task_runs(&paths->jobs[i].task))
+			host_paths_wait(paths, 10000);
+	}
+	assert_true(host_paths_has(paths, &scene.paths[0], NULL));
+	for (size_t i = 0; i < 2; i++) {
+		close(made[i]);
+		close(go_on[i]);
+	}
+	snprintf(text, sizeof(text), "rm -r %s", tree);
+	assert_int_equal(system(text), 0);
+	free(paths);
+}
+
 static unsigned begun, ended, failed;
 
 static void count_leaving(void *data, const struct host_job *job, const struct error *failure)
@@ -491,9 +544,97 @@ static void test_paths(void **state)
 	free(paths);
 }
 
+/* --- what the control plane is told ---------------------------------------------------------------------- */
+
+static struct host_report_batch batch;
+
+static bool told_now(struct scene *scene, struct host_told *told, uint64_t now_ms)
+{
+	batch.count = 0;
+	host_report_add(&batch, &scene->status, HOST, scene->known, scene->known_count, told, now_ms);
+	return batch.count == 1;
+}
+
+static const char *words_of(const struct string_list *list, char *text, size_t size)
+{
+	text[0] = '\0';
+	for (size_t i = 0; i < list->count; i++)
+		snprintf(text + strlen(text), size - strlen(text), "%s%s", i > 0 ? " " : "", list->items[i]);
+	return text;
+}
+
+static void test_report(void **state)
+{
+	static const struct {
+		const char *volume, *kernel, *live, *lost;
+	} cases[] = {
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 live", "cn1 cn2", "" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 connecting, nvme1 cn2 live", "cn2", "cn1" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 resetting, nvme1 cn2 deleting", "", "cn2 cn1" },
+		/* One that is missing is lost as well; one that is there twice is not if one of them lives. */
+		{ "cn1 active 0, cn2 standby", "nvme1 cn2 live", "cn2", "cn1" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 deleting, nvme1 cn2 live, nvme2 cn1 live", "cn1 cn2", "" },
+		/* Nobody asks for retired ones, and another host's paths are not this one's. */
+		{ "cn1 active 0, cn2 standby, cn3 retired 0", "nvme0 cn1 live, nvme1 cn2 live, nvme2 cn3 live",
+		  "cn1 cn2", "" },
+		{ "cn1 active 0, cn2 standby", "nvme0 cn1 live foreign, nvme1 cn2 live", "cn2", "cn1" },
+	};
+	struct scene scene;
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct host_told told = { 0 };
+
+		scene_make(&scene, cases[i].volume, cases[i].kernel);
+		scene.volume.id = 7;
+		assert_true(told_now(&scene, &told, 5000));
+		assert_int_equal(batch.items[0].volume, 7);
+		assert_string_equal(words_of(&batch.items[0].live, text, sizeof(text)), cases[i].live);
+		assert_string_equal(words_of(&batch.items[0].lost, text, sizeof(text)), cases[i].lost);
+	}
+	/* One that does not lead to the namespace yet is of no use. */
+	scene_make(&scene, "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 live");
+	scene.known[1].pathless = true;
+	assert_true(told_now(&scene, &(struct host_told){ 0 }, 5000));
+	assert_string_equal(words_of(&batch.items[0].lost, text, sizeof(text)), "cn2");
+	/* Of a volume that is not there for this host nothing is told. */
+	scene.volume.hosts.count = 0;
+	assert_false(told_now(&scene, &(struct host_told){ 0 }, 5000));
+}
+
+static void test_report_times(void **state)
+{
+	struct host_told told = { 0 };
+	struct scene scene;
+
+	(void)state;
+	scene_make(&scene, "cn1 active 0, cn2 standby", "nvme0 cn1 live, nvme1 cn2 live");
+	assert_true(told_now(&scene, &told, 10000));
+	assert_false(told_now(&scene, &told, 10000 + HOST_REPORT_LIVE_MS - 1));
+	assert_true(told_now(&scene, &told, 10000 + HOST_REPORT_LIVE_MS));
+	/* News at once, but not without end; a loss more often. */
+	strcpy(scene.known[0].state, "connecting");
+	assert_true(told_now(&scene, &told, 20000));
+	strcpy(scene.known[0].state, "live");
+	assert_false(told_now(&scene, &told, 20000 + HOST_REPORT_NEWS_MS - 1));
+	strcpy(scene.known[0].state, "connecting");
+	assert_false(told_now(&scene, &told, 20000 + HOST_REPORT_LOST_MS - 1));
+	assert_true(told_now(&scene, &told, 20000 + HOST_REPORT_LOST_MS));
+	scene.volume.revision++;
+	assert_true(told_now(&scene, &told, 20000 + HOST_REPORT_LOST_MS + HOST_REPORT_NEWS_MS));
+	/* What finds no room is told the next time. */
+	batch.count = LIMIT_REPORT_VOLUMES;
+	host_report_add(&batch, &scene.status, HOST, scene.known, scene.known_count, &told, 40000);
+	assert_int_equal(batch.count, LIMIT_REPORT_VOLUMES);
+	assert_true(told_now(&scene, &told, 40001));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_report),
+		cmocka_unit_test(test_report_times),
 		cmocka_unit_test(test_plan),
 		cmocka_unit_test(test_plan_waits_for_the_fence),
 		cmocka_unit_test(test_plan_single_slot_does_not_wait),
@@ -501,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_keep_alive),
 		cmocka_unit_test(test_sight),
 		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_path_and_its_maker),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -642,7 +642,7 @@ static void test_lists(void **state)
 	rig_attach(&rig, "b", "nqn.2014-08.org.x:h1");
 	rig_attach(&rig, "c", "nqn.2014-08.org.x:h1");
 	rig_attach(&rig, "d", "nqn.2014-08.org.x:h2");
-	assert_int_equal(fsm_host_list(rig.fsm, NULL, 2, &rig.arena, &hosts, &more, &error), 0);
+	assert_int_equal(fsm_host_list(rig.fsm, NULL, NULL, 2, &rig.arena, &hosts, &more, &error), 0);
 	assert_int_equal(hosts.count, 2);
 	assert_true(more);
 	assert_string_equal(hosts.items[0].nqn, "nqn.2014-08.org.x:h1");
@@ -650,10 +650,26 @@ static void test_lists(void **state)
 	assert_string_equal(hosts.items[0].volumes.items[0], "c");
 	assert_string_equal(hosts.items[0].volumes.items[1], "b");
 	assert_string_equal(hosts.items[1].nqn, "nqn.2014-08.org.x:h10");
-	assert_int_equal(fsm_host_list(rig.fsm, "nqn.2014-08.org.x:h1", 9, &rig.arena, &hosts, &more, &error), 0);
+	assert_int_equal(fsm_host_list(rig.fsm, NULL, "nqn.2014-08.org.x:h1", 9, &rig.arena, &hosts, &more, &error), 0);
 	assert_int_equal(hosts.count, 2);
 	assert_string_equal(hosts.items[0].nqn, "nqn.2014-08.org.x:h10");
 	assert_false(more);
+	/* One alone, wherever the page begins. */
+	for (const char *afters[] = { NULL, "nqn.2014-08.org.x:h0" }, **after = afters; after < afters + 2; after++) {
+		assert_int_equal(
+			fsm_host_list(rig.fsm, "nqn.2014-08.org.x:h1", *after, 9, &rig.arena, &hosts, &more, &error),
+			0);
+		assert_int_equal(hosts.count, 1);
+		assert_string_equal(hosts.items[0].nqn, "nqn.2014-08.org.x:h1");
+		assert_int_equal(hosts.items[0].volumes.count, 2);
+		assert_false(more);
+	}
+	assert_int_equal(fsm_host_list(rig.fsm, "nqn.2014-08.org.x:h1", "nqn.2014-08.org.x:h1", 9, &rig.arena, &hosts,
+				       &more, &error),
+			 0);
+	assert_int_equal(hosts.count, 0);
+	assert_int_equal(fsm_host_list(rig.fsm, "nqn.2014-08.org.x:h", NULL, 9, &rig.arena, &hosts, &more, &error), 0);
+	assert_int_equal(hosts.count, 0);
 
 	assert_int_equal(fsm_volume_find(rig.fsm, "v3", &rig.arena, &volume, &error), 0);
 	assert_string_equal(volume.name, "c");

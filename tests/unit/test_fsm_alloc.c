@@ -192,7 +192,7 @@ static void test_reads(void **state)
 				result = fsm_volume_list(rig.fsm, NULL, 0, &arena, &volumes, &more, &error);
 				break;
 			case 5:
-				result = fsm_host_list(rig.fsm, NULL, 0, &arena, &hosts, &more, &error);
+				result = fsm_host_list(rig.fsm, NULL, NULL, 0, &arena, &hosts, &more, &error);
 				break;
 			case 6:
 				result = fsm_transition_list(rig.fsm, 0, 0, &arena, &ids, &count, &error);

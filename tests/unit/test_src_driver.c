@@ -10,6 +10,7 @@
 
 #include "src/agents.h"
 #include "src/dnvmed.h"
+#include "src/hosts.h"
 #include "src/driver.h"
 #include "tests/unit/test_fsm_rig.h"
 
@@ -142,8 +143,10 @@ static int leader_make(void **state)
 	list_init(&dnvmed->detaching);
 	dnvmed->agents = agents_make();
 	dnvmed->driver = driver_make();
+	dnvmed->hosts = hosts_make();
 	assert_non_null(dnvmed->agents);
 	assert_non_null(dnvmed->driver);
+	assert_non_null(dnvmed->hosts);
 	assert_int_equal(agents_leader_begin(dnvmed, &error), 0);
 	agents_get(dnvmed, "n1")->health.state = agents_get(dnvmed, "n2")->health.state = HEALTH_OFFLINE;
 	*state = &leader;
@@ -155,6 +158,7 @@ static int leader_end(void **state)
 	struct leader *leader = *state;
 
 	agents_leader_end(&leader->dnvmed);
+	hosts_free(leader->dnvmed.hosts);
 	driver_free(leader->dnvmed.driver);
 	agents_free(leader->dnvmed.agents);
 	rig_close(&leader->rig);
