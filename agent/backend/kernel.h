@@ -190,8 +190,10 @@ struct kernel_operations {
 	/* Shut at once. */
 	int (*gate_shut)(struct kernel *kernel, uint64_t port, struct error *error);
 	/* Of these peers, let new connections in through guarded ports from those that are admitted, for `timeout_ms`
-	 * from now on, and answer those of the others with a reset. Connections that stand go on in any case. Until
-	 * the machine boots, an address that was ever named is let in only so; others are not looked at. */
+	 * from now on, and answer those of the others with a reset. Connections that stand go on as long as something
+	 * comes from the peer at least every LIMIT_PEER_SILENCE_MS: then all that comes is answered with a reset, and
+	 * new ones get in when the old ones must be gone. Until the machine boots, an address that was ever named is
+	 * let in only so; others are not looked at. */
 	int (*gate_admit)(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers,
 			  uint64_t timeout_ms, struct error *error);
 	/* Milliseconds that are left; 0: shut. FAILED_PRECONDITION when the port is not guarded. */

@@ -15,7 +15,7 @@
  *
  * Which connection is whose the kernel does not say: all that lead there are ended, those of other volumes, too. With
  * one active controller they may be ended whenever it is dead. A volume with several must not lose its connection to a
- * silent peer sooner than after 5 s (docs/FAILURES.md, "Why a host must not be quicker than a node"),
+ * silent peer sooner than after 3 s (docs/FAILURES.md, "Why a host must not be quicker than a node"),
  * unless its path leaves as well.
  *
  * Not a reset, if it can be helped: toward a peer that is dead, or about to shut its gate, it waits for that minute

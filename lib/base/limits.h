@@ -85,15 +85,22 @@
 #define LIMIT_REBUILD_AFTER_MS_MAX (UINT64_C(30) * 24 * 3600 * 1000)
 
 /* Keep-alive of NVMe connections, in seconds. With a timeout of K, a target ends a silent connection within 2 K, and an
- * initiator does not give one up before K. A host that writes through several controllers must not be the first
- * (docs/FAILURES.md, "Hosts"). */
+ * initiator does not give one up before K. */
 #define LIMIT_IMPORT_KEEP_ALIVE_S 2u /* between nodes */
-/* Of a host to a volume with several active controllers; and to one with a single active controller, which has no
- * remote legs, and is known by that value. */
-#define LIMIT_HOST_KEEP_ALIVE_S 5u
+/* A node's kernel shuts out a peer of which it heard nothing for so long. Keep-alives come every quarter of their
+ * timeout, every half after an answer. */
+#define LIMIT_PEER_SILENCE_MS 1350u
+/* The first time that TCP waits before it sends again, without much load. It doubles. */
+#define LIMIT_TCP_RETRY_MS 250u
+/* Of a host to a volume with several active controllers: it must not be the first to give one up (docs/FAILURES.md,
+ * "Why a host must not be quicker than a node"). And to a volume with a single one, which has no remote legs, and is
+ * known by that value. */
+#define LIMIT_HOST_KEEP_ALIVE_S 3u
 #define LIMIT_HOST_KEEP_ALIVE_SINGLE_S 2u
 
-_Static_assert(LIMIT_HOST_KEEP_ALIVE_S > 2 * LIMIT_IMPORT_KEEP_ALIVE_S, "a node ends a connection before a host does");
+_Static_assert(LIMIT_PEER_SILENCE_MS > LIMIT_IMPORT_KEEP_ALIVE_S * 1000 / 2, "who is well is heard in time");
+_Static_assert(LIMIT_HOST_KEEP_ALIVE_S * 1000 > 2 * LIMIT_PEER_SILENCE_MS + LIMIT_TCP_RETRY_MS,
+	       "what a node sends again after a silence that was borne arrives before a host gives that node up");
 _Static_assert(LIMIT_COMMAND_BYTES < LIMIT_ENTRY_BYTES, "a command fits into an entry");
 _Static_assert(LIMIT_FRAME_CLIENT_BYTES <= LIMIT_FRAME_PEER_BYTES, "a client's frame can be forwarded");
 _Static_assert(LIMIT_ENTRY_BYTES <= LIMIT_FRAME_PEER_BYTES, "an entry fits into a peer's frame");

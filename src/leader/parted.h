@@ -11,7 +11,8 @@
 
 /* Longer than it takes to call a node offline, so that the loss of a dead one is not mistaken for this; and by so much
  * that when one holder noticed it for as long, the other one noticed it as well: a path that fell silent is noticed
- * after 2 to 5 s (keep-alive of LIMIT_IMPORT_KEEP_ALIVE_S), and then told. */
+ * after 2 to 5 s (keep-alive of LIMIT_IMPORT_KEEP_ALIVE_S), or by the reset that its next packet gets after
+ * LIMIT_PEER_SILENCE_MS, and then told. */
 #define PARTED_MS 4000u
 
 /* Whether the holder of the slot has to begin anew. Asks to look again. */

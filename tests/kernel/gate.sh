@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The gate in a real kernel: an established connection lives while the gate is refreshed, and is reset soon after the
 # last refresh, whatever became of the process; a new one is refused; a refresh opens it again. A peer that is not admitted
-# keeps the connection that it has, and gets no other.
+# keeps the connection that it has, and gets no other. A peer that was silent for too long loses what it has, and is let in
+# again when its old connections must be gone.
 #
 # usage: gate.sh DRIVER BIN
 set -eu
@@ -99,6 +100,9 @@ step "the next refresh guards the port again after the rules were flushed"
 # A peer: what it has goes on, a new connection is its last until it is admitted, and that ends by itself.
 PEER=$(node_address host1)
 node refresh $PORT 600000
+said=$(on host1 "gate_probe talk 10.77.0.31 $PORT 2500 2")
+[ "$said" = "echoed 2" ] || fail "a host that was silent: $said"
+step "a host may be silent"
 client 1000 >"$LAB_STATE/client" &
 echoing=$!
 client_is "echoed 3"
@@ -109,7 +113,7 @@ client_is "refused ECONNREFUSED"
 wait "$echoing" || :
 [ "$(cat "$LAB_STATE/client")" = "echoed 1000" ] || fail "a peer's old connection: $(cat "$LAB_STATE/client")"
 node admit $PORT 60000 "$PEER"
-client_is "echoed 3"
+wait_until 10 "the peer is let in" client_echoes
 node admit $PORT 0 "$PEER"
 client_is "refused ECONNREFUSED"
 node admit $PORT 1500 "$PEER"
@@ -120,4 +124,49 @@ node admit $PORT 0 "$PEER"
 node refresh $PORT 600000
 client_is "refused ECONNREFUSED"
 step "a peer that is not admitted keeps its connection and gets no other; an admission ends by itself"
+
+# Who is heard, and how often. No process but the server is on the node from here on.
+peer() { # VERB ARGUMENTS…: when it is let in
+	verb=$1 && shift
+	on host1 "gate_probe $verb 10.77.0.31 $PORT $*"
+}
+was_cut() { # FILE: the connection that stood was reset, and the next one came as soon as it may
+	# shellcheck disable=SC2046 # the words of a line
+	set -- "$1" $(cat "$1")
+	[ "${3:-}" = ECONNRESET ] || fail "a peer that was silent: $(cat "$1")"
+	shift 2
+	[ "$6" -ge 4900 ] && [ "$6" -le 5600 ] && [ "$8" -gt 10 ] || fail "a peer that was shut out: $*"
+	step "a peer that was silent: reset after $3 ms, let in after $6 ms and $8 refusals"
+}
+node admit $PORT 600000 "$PEER"
+peer talk 500 14 >"$LAB_STATE/client" &
+echoing=$!
+for _ in 1 2 3; do node guard $PORT; done
+wait "$echoing" || :
+[ "$(cat "$LAB_STATE/client")" = "echoed 14" ] || fail "a peer that speaks: $(cat "$LAB_STATE/client")"
+step "a peer that speaks every 500 ms stays"
+peer silence 1800 >"$LAB_STATE/silent" || fail "no connection"
+was_cut "$LAB_STATE/silent"
+peer silence 2500 >"$LAB_STATE/silent" &
+silence=$!
+for _ in 1 2 3; do node guard $PORT; done
+wait "$silence" || fail "no connection"
+was_cut "$LAB_STATE/silent"
+step "the same while agents start"
+on host1 "setsid gate_probe silence 10.77.0.31 $PORT 6000 knock </dev/null >/run/silent 2>&1 &"
+wait_until 20 "the peer is let in" on host1 "grep -q in /run/silent"
+node admit $PORT 0 "$PEER"
+wait_until 20 "the peer speaks" on host1 "grep after /run/silent" # however it was answered
+echo "$lab_said" | grep -q ECONNRESET || fail "a peer that knocks only: $lab_said"
+step "whoever knocks without being admitted is not heard"
+
+# The rules of an agent that listened to nobody, and then those of this one.
+node admit $PORT 600000 "$PEER"
+peer talk 500 14 >"$LAB_STATE/client" &
+echoing=$!
+on cn1 "nft flush chain inet dnvme in; sleep 3" # until nobody is known any more who spoke before
+node guard $PORT
+wait "$echoing" || :
+[ "$(cat "$LAB_STATE/client")" = "echoed 14" ] || fail "a peer of an earlier agent: $(cat "$LAB_STATE/client")"
+step "an upgrade cuts nobody off"
 step "cost: $(node cost $PORT 200)"

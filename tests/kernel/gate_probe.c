@@ -96,6 +96,93 @@ static void serve(uint64_t port)
 	}
 }
 
+static int echo_once(int fd, uint64_t *ret_wall)
+{
+	uint64_t question = 0;
+	ssize_t size = send(fd, &question, sizeof(question), MSG_NOSIGNAL);
+
+	if (size == sizeof(question))
+		size = recv(fd, ret_wall, sizeof(*ret_wall), MSG_WAITALL);
+	if (size == sizeof(*ret_wall))
+		return 0;
+	errno = size < 0 ? errno : ESHUTDOWN;
+	return -1;
+}
+
+static int knock(const struct sockaddr_in *address)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Until it is let in. */
+static int enter(const struct sockaddr_in *address, uint64_t *ret_refusals)
+{
+	int fd;
+
+	while ((fd = knock(address)) < 0) {
+		++*ret_refusals;
+		poll(NULL, 0, ECHO_INTERVAL_MS * 5);
+	}
+	return fd;
+}
+
+/* Say nothing on a connection for so long, then a word. Either knock until somebody opens, or knock meanwhile. Prints
+ * what became of the connection, and when the door was opened. */
+static void silence(const char *server, uint64_t port, uint64_t silent_ms, bool knocks)
+{
+	struct sockaddr_in address = address_make(server, port);
+	uint64_t began, wall, refusals = 0;
+	int fd = enter(&address, &refusals), other;
+
+	if (echo_once(fd, &wall) != 0)
+		die("the first connection");
+	printf("in ");
+	fflush(stdout);
+	began = now_us();
+	while (now_us() - began < silent_ms * 1000) {
+		if (knocks && (other = knock(&address)) >= 0)
+			close(other);
+		poll(NULL, 0, ECHO_INTERVAL_MS * 10);
+	}
+	if (echo_once(fd, &wall) == 0) {
+		printf("answered after %" PRIu64 "\n", (now_us() - began) / 1000);
+		return;
+	}
+	printf("%s after %" PRIu64, strerrorname_np(errno), (now_us() - began) / 1000);
+	if (knocks) {
+		printf("\n");
+		return;
+	}
+	refusals = 0;
+	other = enter(&address, &refusals);
+	if (echo_once(other, &wall) != 0)
+		die("the new connection");
+	printf(" open after %" PRIu64 " and %" PRIu64 " refusals\n", (now_us() - began) / 1000, refusals);
+}
+
+/* A peer that speaks each so often, so many times. */
+static void talk(const char *server, uint64_t port, uint64_t interval_ms, uint64_t times)
+{
+	struct sockaddr_in address = address_make(server, port);
+	uint64_t refusals = 0, wall;
+	int fd = enter(&address, &refusals);
+
+	for (uint64_t i = 0; i < times; i++) {
+		if (i > 0)
+			poll(NULL, 0, (int)interval_ms);
+		if (echo_once(fd, &wall) != 0) {
+			printf("%s after %" PRIu64 " echoes\n", strerrorname_np(errno), i);
+			return;
+		}
+	}
+	printf("echoed %" PRIu64 "\n", times);
+}
+
 /* Echo until it ends, or so many times. */
 static void echo(const char *server, uint64_t port, uint64_t limit)
 {
@@ -112,14 +199,9 @@ static void echo(const char *server, uint64_t port, uint64_t limit)
 		return;
 	}
 	while (limit == 0 || echoes < limit) {
-		ssize_t size = send(fd, &echoes, sizeof(echoes), MSG_NOSIGNAL);
-
-		errno = size == sizeof(echoes) ? 0 : errno;
-		if (size == sizeof(echoes))
-			size = recv(fd, &wall, sizeof(wall), MSG_WAITALL);
-		if (size != sizeof(wall)) {
-			printf("ended %s %" PRIu64 " %" PRIu64 "\n", size == 0 ? "EOF" : strerrorname_np(errno),
-			       clock_wall_ms() + ahead, echoes);
+		if (echo_once(fd, &wall) != 0) {
+			printf("ended %s %" PRIu64 " %" PRIu64 "\n",
+			       errno == ESHUTDOWN ? "EOF" : strerrorname_np(errno), clock_wall_ms() + ahead, echoes);
 			return;
 		}
 		ahead = wall - clock_wall_ms();
@@ -200,6 +282,15 @@ int main(int count, char **arguments)
 		echo(arguments[2], strtoull(arguments[3], NULL, 10), count > 4 ? strtoull(arguments[4], NULL, 10) : 0);
 		return 0;
 	}
+	if (strcmp(verb, "talk") == 0 && count == 6) {
+		talk(arguments[2], strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10),
+		     strtoull(arguments[5], NULL, 10));
+		return 0;
+	}
+	if (strcmp(verb, "silence") == 0 && count >= 5) {
+		silence(arguments[2], strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10), count > 5);
+		return 0;
+	}
 	for (int i = 2; i < count && i < 6; i++)
 		numbers[i - 2] = strtoull(arguments[i], NULL, 10);
 	if (strcmp(verb, "serve") == 0)
@@ -227,7 +318,7 @@ int main(int count, char **arguments)
 		fprintf(stderr,
 			"usage: gate_probe guard|shut|read|serve PORT | refresh PORT MS | hold PORT MS INTERVAL "
 			"TIMES | admit PORT MS ADDRESS | cost PORT TIMES | watch PORT [MS] | echo ADDRESS PORT "
-			"[TIMES]\n");
+			"[TIMES] | talk ADDRESS PORT INTERVAL TIMES | silence ADDRESS PORT MS [knock]\n");
 		return 2;
 	}
 	kernel->operations->close(kernel);

@@ -117,12 +117,12 @@ volume_make double 2 0
 host_connect double >/dev/null || fail "connect double"
 device=$(host_connect single) || fail "connect single"
 expect_paths single 2 2 || fail "settings of single"
-expect_paths double 2 5 || fail "settings of double"
+expect_paths double 2 3 || fail "settings of double"
 for policy in numa round-robin; do
 	on host1 dnvme --server "$SERVERS" host connect single --io-policy $policy >/dev/null || fail "connect with $policy"
 	[ "$(policy_of "$(nqn_of single)")" = $policy ] || fail "the I/O policy is not $policy"
 done
-step "connected: never given up, I/O never failed, keep-alive 2 s with one active controller and 5 s with two"
+step "connected: never given up, I/O never failed, keep-alive 2 s with one active controller and 3 s with two"
 
 watch_start
 nqn=$(nqn_of single)

@@ -439,7 +439,7 @@ class Rig:
         return [line for line in text.splitlines() if line.strip()]
 
     def must_not_hang(self):
-        """A path to a dead peer goes within a keep-alive that is under way, at most 5 s and what timers round: nobody writes a
+        """A path to a dead peer goes within a keep-alive that is under way, at most 3 s and what timers round: nobody writes a
         reset or a deletion that would wait for the kernel's admin timeout. What takes longer hangs."""
         def look():
             hung = self.each(self.hung, [node for node in self.nodes + self.hosts if node not in self.off])

@@ -214,9 +214,9 @@ static void test_peer_answers_and_all_leave(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	controller_make("nvme0", port, "live\n", "5\n");
-	controller_make("nvme1", port, "live\n", "5\n");
-	controller_make("nvme2", port + 1, "live\n", "5\n"); /* elsewhere */
+	controller_make("nvme0", port, "live\n", "3\n");
+	controller_make("nvme1", port, "live\n", "3\n");
+	controller_make("nvme2", port + 1, "live\n", "3\n"); /* elsewhere */
 	leaving = leaving_make(port, HOST_LEAVE_WAIT);
 	leaving.others = (struct host_names){ names, 1 };
 	leave_live(&leaving, connection, 2000);
@@ -237,7 +237,7 @@ static void test_peer_refuses(void **state)
 		skip(); /* only root ends connections */
 	controller_make("nvme0", port, "live\n", "2\n");
 	/* A volume with several controllers there: its connection is reset by the peer anyway. */
-	controller_make("nvme1", port, "live\n", "5\n");
+	controller_make("nvme1", port, "live\n", "3\n");
 	leaving = leaving_make(port, HOST_LEAVE_WAIT);
 	leave_live(&leaving, connection, 2000);
 	close(accepted);
@@ -264,7 +264,7 @@ static void test_peer_is_silent(void **state)
 	assert_int_equal(host_leave(&leaving, &error), ERROR_UNAVAILABLE);
 	assert_non_null(strstr(error.message, "was heard of"));
 	/* A volume with several controllers has a path there that stays: not before its keep-alive. */
-	controller_make("nvme1", port, "live\n", "5\n");
+	controller_make("nvme1", port, "live\n", "3\n");
 	assert_int_equal(free_when_silent(&leaving, &error), ERROR_UNAVAILABLE);
 	assert_non_null(strstr(error.message, "other volumes"));
 	expect("nvme0", "reset_controller", "");

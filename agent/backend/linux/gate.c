@@ -8,9 +8,22 @@
  *           set lease_other { the same }                        in turn
  *           set peer4, peer6 { type ipv4_addr, ipv6_addr; }     who imports legs from this node, or ever did, and
  *           set admitted4, admitted6 { the same; flags timeout; }  which of them may open connections
+ *           set heard4, heard6 { the same; dynamic }            which of them spoke just now,
+ *           set known4, known6 { the same }                     and which so lately that old connections may stand
+ *           set begun { type inet_service; flags timeout; }     ports before which these rules are new
  *           chain in { hook input: tcp dport @guarded, in neither @lease nor @lease_other: reject with tcp reset
- *                                  the same, SYN, saddr in @peer and not in @admitted: reject with tcp reset }
+ *                                  the same, saddr in @peer: goto from_peer }
+ *           chain from_peer4, from_peer6 {
+ *                   SYN, not in @admitted: reject with tcp reset
+ *                   in @heard, or dport @begun, or SYN and not in @known: jump heard
+ *                   reject with tcp reset
+ *           }
+ *           chain heard4, heard6 { refresh in @known and @heard, accept }
  *   }
+ *
+ * So a peer that was silent for LIMIT_PEER_SILENCE_MS is shut out, and let in again, if it is admitted, when its old
+ * connections are gone by the keep-alive of nvmet. What is rejected refreshes nothing. docs/FAILURES.md, "A stale
+ * write".
  *
  * Two sets, because a lookup that runs while an element is replaced may find neither the old one nor the new one
  * (before Linux 6.17), and would reset a connection: the element of the refresh before stands in for it.
@@ -28,11 +41,36 @@
 
 #include "lib/base/buffer.h"
 #include "lib/base/clock.h"
+#include "lib/base/limits.h"
 
 #define TABLE "inet dnvme"
-#define NEW_CONNECTION "tcp dport @guarded tcp flags & (fin | syn | rst | ack) == syn "
+#define NEW_CONNECTION " tcp flags & (fin | syn | rst | ack) == syn "
 #define REFRESH_TRIES 3
 #define READ_TRIES 5
+
+/* More than nodes, since one that ran out stays for a moment beside the next. */
+#define HEARD_SIZE 16384u
+/* nvmet looks once in a keep-alive whether it heard of a controller; and a second, as its timer may be late. */
+#define KNOWN_MS (2 * LIMIT_IMPORT_KEEP_ALIVE_S * 1000 + 1000)
+
+/* What is made for each family of addresses: ("4", "ip"). HEARD_NUMBERS fills it in. */
+#define HEARD_SET(name, n) "add set " TABLE " " name n " { type ipv" n "_addr ; flags dynamic,timeout ; size %u ; }\n"
+#define HEARD_COMMANDS(n, ip)                                                                                          \
+	HEARD_SET("heard", n)                                                                                          \
+	HEARD_SET("known", n)                                                                                          \
+	"add chain " TABLE " from_peer" n "\n"                                                                         \
+	"add chain " TABLE " heard" n "\n"                                                                             \
+	"flush chain " TABLE " from_peer" n "\n"                                                                       \
+	"flush chain " TABLE " heard" n "\n"                                                                           \
+	"add rule " TABLE " heard" n " update @known" n " { " ip " saddr timeout %ums } "                              \
+	"update @heard" n " { " ip " saddr timeout %ums } accept\n"                                                    \
+	"add rule " TABLE " from_peer" n NEW_CONNECTION ip " saddr != @admitted" n " reject with tcp reset\n"          \
+	"add rule " TABLE " from_peer" n " " ip " saddr @heard" n " jump heard" n "\n"                                 \
+	"add rule " TABLE " from_peer" n " tcp dport @begun jump heard" n "\n"                                         \
+	"add rule " TABLE " from_peer" n NEW_CONNECTION ip " saddr != @known" n " jump heard" n "\n"                   \
+	"add rule " TABLE " from_peer" n " meta l4proto tcp reject with tcp reset\n"                                   \
+	"add rule " TABLE " in tcp dport @guarded " ip " saddr @peer" n " goto from_peer" n "\n"
+#define HEARD_NUMBERS HEARD_SIZE, HEARD_SIZE, KNOWN_MS, LIMIT_PEER_SILENCE_MS
 
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
@@ -88,17 +126,31 @@ static int run(struct gate *gate, const char *commands, const char *what, uint64
 			 (int)strcspn(said, "\n"), said);
 }
 
-/* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rule would be
- * there twice: the chain is emptied in the same transaction, which packets see as one change. */
+/* Whether nobody has been watching who speaks: no table yet, or one of an agent that did not do so. */
+static bool is_new(struct gate *gate)
+{
+	nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
+	if (nft_run_cmd_from_buffer(gate->context, "list chain " TABLE " in") != 0)
+		return strstr(nft_ctx_get_error_buffer(gate->context), strerror(ENOENT)) != NULL;
+	return strstr(nft_ctx_get_output_buffer(gate->context), "goto from_peer6") == NULL;
+}
+
+/* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rules would be
+ * there twice: the chains are emptied in the same transaction, which packets see as one change. Where the rules are new
+ * there may be peers with connections, which nobody listened to yet: they have the time to speak. */
 static int guard(struct gate *gate, uint64_t port, struct error *error)
 {
-	char commands[2048];
+	char commands[4096], begun[128] = "";
 
+	if (is_new(gate))
+		snprintf(begun, sizeof(begun), "add element " TABLE " begun { %" PRIu64 " timeout %ums }\n", port,
+			 KNOWN_MS);
 	snprintf(commands, sizeof(commands),
 		 "add table " TABLE "\n"
 		 "add set " TABLE " guarded { type inet_service ; }\n"
 		 "add set " TABLE " lease { type inet_service ; flags timeout ; }\n"
 		 "add set " TABLE " lease_other { type inet_service ; flags timeout ; }\n"
+		 "add set " TABLE " begun { type inet_service ; flags timeout ; }\n"
 		 "add set " TABLE " peer4 { type ipv4_addr ; }\n"
 		 "add set " TABLE " peer6 { type ipv6_addr ; }\n"
 		 "add set " TABLE " admitted4 { type ipv4_addr ; flags timeout ; }\n"
@@ -107,12 +159,8 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
 		 "add element " TABLE " guarded { %" PRIu64 " }\n"
 		 "flush chain " TABLE " in\n"
 		 "add rule " TABLE " in tcp dport @guarded tcp dport != @lease tcp dport != @lease_other "
-		 "reject with tcp reset\n"
-		 "add rule " TABLE " in " NEW_CONNECTION
-		 "ip saddr @peer4 ip saddr != @admitted4 reject with tcp reset\n"
-		 "add rule " TABLE " in " NEW_CONNECTION "ip6 saddr @peer6 ip6 saddr != @admitted6 "
-		 "reject with tcp reset\n",
-		 port);
+		 "reject with tcp reset\n" HEARD_COMMANDS("4", "ip") HEARD_COMMANDS("6", "ip6") "%s",
+		 port, HEARD_NUMBERS, HEARD_NUMBERS, begun);
 	return run(gate, commands, "guard the gate", port, error);
 }
 
@@ -205,12 +253,43 @@ int gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
 	return code;
 }
 
-/* Where an element is not there it cannot be deleted: see refresh(). A connection that comes while the element of a
- * peer that stays admitted is replaced may be refused; it is tried again. */
-static int peer_print(const struct kernel_peer *peer, uint64_t timeout_ms, struct buffer *commands)
+static char family_of(const struct kernel_peer *peer)
 {
-	char family = strchr(peer->address, ':') != NULL ? '6' : '4';
+	return strchr(peer->address, ':') != NULL ? '6' : '4';
+}
 
+/* Whether a set of peers lacks one of these: of one family, no more than `count` of them. Not when nobody can tell. */
+static bool is_missing(struct gate *gate, char family, const struct kernel_peer *peers, size_t count)
+{
+	struct buffer command = BUFFER_INIT;
+	bool printed = buffer_printf(&command, "get element " TABLE " peer%c {", family) == 0, any = false;
+	bool missing = false;
+
+	for (size_t i = 0; i < count && printed; i++) {
+		if (family_of(&peers[i]) != family)
+			continue;
+		printed = buffer_printf(&command, "%s %s", any ? "," : "", peers[i].address) == 0;
+		any = true;
+	}
+	if (any && printed && buffer_append(&command, " }", sizeof(" }")) == 0) {
+		nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
+		missing = nft_run_cmd_from_buffer(gate->context, (const char *)command.data) != 0 &&
+			  strstr(nft_ctx_get_error_buffer(gate->context), strerror(ENOENT)) != NULL;
+	}
+	buffer_free(&command);
+	return missing;
+}
+
+/* Where an element is not there it cannot be deleted: see refresh(). A connection that comes while the element of a
+ * peer that stays admitted is replaced may be refused; it is tried again. One that is named for the first time may have
+ * connections, which nobody listened to: they have the time to speak. */
+static int peer_print(const struct kernel_peer *peer, bool first, uint64_t timeout_ms, struct buffer *commands)
+{
+	char family = family_of(peer);
+
+	if (first && buffer_printf(commands, "add element " TABLE " heard%c { %s timeout %ums }\n", family,
+				   peer->address, LIMIT_PEER_SILENCE_MS) != 0)
+		return -1;
 	if (buffer_printf(commands,
 			  "add element " TABLE " peer%c { %s }\n"
 			  "add element " TABLE " admitted%c { %s timeout 1m }\n"
@@ -223,29 +302,43 @@ static int peer_print(const struct kernel_peer *peer, uint64_t timeout_ms, struc
 			     peer->address, timeout_ms);
 }
 
+static int admit(struct gate *gate, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+		 struct error *error)
+{
+	struct buffer commands = BUFFER_INIT;
+	bool missing4 = is_missing(gate, '4', peers->items, peers->count);
+	bool missing6 = is_missing(gate, '6', peers->items, peers->count);
+	bool printed = true;
+	int code;
+
+	for (size_t i = 0; i < peers->count && printed; i++) {
+		char family = family_of(&peers->items[i]);
+		bool first = (family == '4' ? missing4 : missing6) && is_missing(gate, family, &peers->items[i], 1);
+
+		printed = peer_print(&peers->items[i], first, timeout_ms, &commands) == 0;
+	}
+	if (printed && buffer_append(&commands, "", 1) == 0)
+		code = run(gate, (const char *)commands.data, "admit peers", port, error);
+	else
+		code = error_set_nomem(error);
+	buffer_free(&commands);
+	return code;
+}
+
 int gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
 	       struct error *error)
 {
 	struct gate *gate = gate_of(kernel);
-	struct buffer commands = BUFFER_INIT;
 	int code = ERROR_INTERNAL;
-	bool printed = true;
 
-	for (size_t i = 0; i < peers->count && printed; i++)
-		printed = peer_print(&peers->items[i], timeout_ms, &commands) == 0;
-	if (!printed || buffer_append(&commands, "", 1) != 0) {
-		buffer_free(&commands);
-		return error_set_nomem(error);
-	}
 	pthread_mutex_lock(&gate->lock);
 	/* As for a refresh: the rules may have been flushed. */
 	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
 		if (tries > 0 && guard(gate, port, error) != 0)
 			break;
-		code = run(gate, (const char *)commands.data, "admit peers", port, error);
+		code = admit(gate, port, peers, timeout_ms, error);
 	}
 	pthread_mutex_unlock(&gate->lock);
-	buffer_free(&commands);
 	if (code == 0)
 		error_clear(error);
 	return code;
