@@ -43,6 +43,16 @@ static int ld_audit(struct audit *audit, const struct volume *volume, uint64_t w
 	return result;
 }
 
+static void failed_reads_audit(struct audit *audit, const struct ld *ld, bool serving)
+{
+	if (ld->failed_reads != NULL && ld->state != LD_STATE_IN_SYNC)
+		finding(audit, "ld%" PRIu64 " is %s, and what it failed to read is excused", ld->id,
+			ENUM_NAME(ld_state, ld->state));
+	if (ld->drain > 0 && (ld->failed_reads == NULL || !serving))
+		finding(audit, "what ld%" PRIu64 " failed to read is asked for, but %s", ld->id,
+			serving ? "it failed nothing" : "its slot does not serve");
+}
+
 /* What may stand in the way of assembling the group. */
 static void group_states_audit(struct audit *audit, const struct volume *volume, const struct leg *leg,
 			       const struct group *group)
@@ -59,6 +69,7 @@ static void group_states_audit(struct audit *audit, const struct volume *volume,
 				"ld%" PRIu64 " of v%" PRIu64 " is doubtful, but it is %s, or its slot is not fenced",
 				group->members.items[i].id, volume->id,
 				ENUM_NAME(ld_state, group->members.items[i].state));
+		failed_reads_audit(audit, &group->members.items[i], serving);
 		if (group->members.items[i].forced && (!fencing || group->members.items[i].state != LD_STATE_IN_SYNC))
 			finding(audit,
 				"ld%" PRIu64 " of v%" PRIu64

@@ -429,6 +429,9 @@ static void test_leg_options(void **state)
 	struct rig_shape one = { .name = "a", .size_bytes = GIB, .copies = 1, .controllers = 1, .legs = 1 };
 	struct settings settings = { .rebuild_rate_bytes = 1000 };
 	struct command_cluster_set set = { &settings };
+	struct failed_reads failed = { .boot_id = { 7 }, .reads = 1, .last_us = 77 };
+	struct command_ld_drain drain = { .epoch = 1, .failed_reads = &failed };
+	struct command_ld_excuse excuse = { .epoch = 1 };
 	struct command_volume_create command;
 	struct desired desired;
 	struct error error;
@@ -453,6 +456,17 @@ static void test_leg_options(void **state)
 	desired = text_project(&rig, "n1");
 	assert_true(only(&desired)->legs.items[0].thick && only(&desired)->legs.items[0].writethrough);
 	assert_int_equal(only(&desired)->legs.items[0].rebuild_rate_bytes, 1000);
+	/* While it is asked for. */
+	assert_int_equal(only(&desired)->legs.items[0].drain, 0);
+	drain.volume = excuse.volume = 2;
+	drain.ld = excuse.ld = rig_member(&rig, 2, 0, 0, 0).id;
+	rig_do(&rig, (struct command){ .ld_drain = &drain });
+	desired = text_project(&rig, "n1");
+	excuse.drain = only(&desired)->legs.items[0].drain;
+	assert_int_equal(excuse.drain, rig_volume(&rig, 2).revision);
+	rig_do(&rig, (struct command){ .ld_excuse = &excuse });
+	desired = text_project(&rig, "n1");
+	assert_int_equal(only(&desired)->legs.items[0].drain, 0);
 	rig_close(&rig);
 }
 
