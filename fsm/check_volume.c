@@ -122,6 +122,21 @@ static int groups_audit(struct audit *audit, const struct volume *volume, size_t
 	return result;
 }
 
+/* So many extents has an LD of some leg of the slot. Legs of one slot need not be of one size, and which one it left is
+ * not recorded. */
+static uint64_t leaving_extents(const struct volume *volume, const struct leaving_ld *leaving)
+{
+	uint64_t extents = 0, owned = 0;
+
+	for (size_t i = 0; i < leaving->ld->ranges.count; i++)
+		owned += leaving->ld->ranges.items[i].length;
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		if (volume->legs.items[l].slot == leaving->slot && extents != owned)
+			extents = volume->legs.items[l].group_extents;
+	}
+	return extents;
+}
+
 /* LDs that were replaced still own their extents. */
 static int leaving_audit(struct audit *audit, const struct volume *volume, struct id_list *disks)
 {
@@ -129,19 +144,14 @@ static int leaving_audit(struct audit *audit, const struct volume *volume, struc
 
 	for (size_t i = 0; result == 0 && i < volume->leaving.count; i++) {
 		const struct leaving_ld *leaving = &volume->leaving.items[i];
-		uint64_t extents = 0;
 
-		for (size_t l = 0; l < volume->legs.count; l++) {
-			if (volume->legs.items[l].slot == leaving->slot)
-				extents = volume->legs.items[l].group_extents;
-		}
 		if (leaving->slot >= volume->slots.count)
 			finding(audit, "ld%" PRIu64 " leaves a slot of v%" PRIu64 " that is not there", leaving->ld->id,
 				volume->id);
 		if (leaving->ld->state != LD_STATE_STALE)
 			finding(audit, "ld%" PRIu64 " leaves v%" PRIu64 " and is %s", leaving->ld->id, volume->id,
 				ENUM_NAME(ld_state, leaving->ld->state));
-		result = ld_audit(audit, volume, extents, leaving->ld);
+		result = ld_audit(audit, volume, leaving_extents(volume, leaving), leaving->ld);
 		if (result == 0)
 			result = disk_note(audit, disks, leaving->ld);
 	}
