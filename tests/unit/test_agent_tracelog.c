@@ -133,9 +133,12 @@ static void test_last(void **state)
 	take(&log, HEAD "   32.500000: block_bio_complete: 252,524296 RS 0 + 8 [-5]\n");
 	assert_int_equal(tracelog_get(&log, 7).last_us, 32000007);
 	assert_int_equal(tracelog_summary(&log, 34000000, &summary), 0);
+	take_marks(&later, text(&summary), "34.000000");
+	assert_int_equal(tracelog_get(&later, 7).last_us, 32000007);
+	tracelog_free(&later);
 	/* One that the summary was too early for, and one that comes later, with or without the lines of before. */
 	take(&later, HEAD "   33.999999: block_bio_complete: " LD7 " RS 0 + 8 [-5]\n");
-	take_marks(&later, text(&summary), "34.000000");
+	take_marks(&later, (const char *)summary.data, "34.000000");
 	assert_int_equal(tracelog_get(&later, 7).last_us, 33999999);
 	take(&later, HEAD "   35.000000: block_bio_complete: " LD7 " RS 0 + 8 [-5]\n");
 	assert_int_equal(tracelog_get(&later, 7).last_us, 35000000);

@@ -181,40 +181,24 @@ static void test_in_sync_of_another_time(void **state)
 	rig_close(&rig);
 }
 
-static struct outcome failed(struct rig *rig, uint64_t id, struct failed_reads *reads)
-{
-	struct command_ld_drain drain = { id, 0, rig_volume(rig, id).slots.items[0].epoch, 1, reads };
-
-	return rig_apply(rig, (struct command){ .ld_drain = &drain });
-}
-
-static struct outcome excused(struct rig *rig, uint64_t id, uint64_t number)
-{
-	struct command_ld_excuse excuse = { id, 0, rig_volume(rig, id).slots.items[0].epoch, 1, number };
-
-	return rig_apply(rig, (struct command){ .ld_excuse = &excuse });
-}
-
 /* What a member failed to read: asked for, excused, and forgotten with whatever makes it another member. */
 static void test_failed_reads(void **state)
 {
-	struct failed_reads one = { .boot_id = { 7 }, .reads = 1, .last_us = 77 },
-			    two = { .boot_id = { 7 }, .reads = 2, .last_us = 78 };
 	struct rig rig;
 	uint64_t id, first;
 
 	(void)state;
 	id = make(&rig);
-	rig_refused(excused(&rig, id, 1), ERROR_CONFLICT, "the holder of ld1 is asked for 0, not for 1");
-	assert_int_equal(failed(&rig, id, &one).code, 0);
+	rig_refused(rig_excuse(&rig, id, 0, 1, 1), ERROR_CONFLICT, "the holder of ld1 is asked for 0, not for 1");
+	assert_int_equal(rig_drain(&rig, id, 0, 1, 1).code, 0);
 	first = rig_member(&rig, id, 0, 0, 0).drain;
 	assert_int_equal(first, rig_volume(&rig, id).revision);
 	rig_check(&rig);
 	/* There are more now: what the holder did for the first is too early. */
-	assert_int_equal(failed(&rig, id, &two).code, 0);
+	assert_int_equal(rig_drain(&rig, id, 0, 1, 2).code, 0);
 	assert_true(rig_member(&rig, id, 0, 0, 0).drain > first);
-	rig_refused(excused(&rig, id, first), ERROR_CONFLICT, "is asked for");
-	assert_int_equal(excused(&rig, id, rig_member(&rig, id, 0, 0, 0).drain).code, 0);
+	rig_refused(rig_excuse(&rig, id, 0, 1, first), ERROR_CONFLICT, "is asked for");
+	assert_int_equal(rig_excuse(&rig, id, 0, 1, rig_member(&rig, id, 0, 0, 0).drain).code, 0);
 	assert_int_equal(rig_member(&rig, id, 0, 0, 0).drain, 0);
 	assert_int_equal(rig_member(&rig, id, 0, 0, 0).failed_reads->reads, 2);
 	assert_int_equal(rig_member(&rig, id, 0, 0, 0).failed_reads->last_us, 78);
@@ -223,23 +207,23 @@ static void test_failed_reads(void **state)
 	assert_int_equal(
 		rig_slot_move(&rig, id, 0, rig_volume(&rig, id).slots.items[0].holder, MOVE_REASON_RESTART).code, 0);
 	assert_non_null(rig_member(&rig, id, 0, 0, 0).failed_reads);
-	rig_refused(failed(&rig, id, &one), ERROR_CONFLICT, "only in phase serving");
+	rig_refused(rig_drain(&rig, id, 0, 1, 1), ERROR_CONFLICT, "only in phase serving");
 	rig_slot_serve(&rig, id, 0);
-	assert_int_equal(failed(&rig, id, &one).code, 0);
+	assert_int_equal(rig_drain(&rig, id, 0, 1, 1).code, 0);
 	first = rig_member(&rig, id, 0, 0, 0).drain;
 	assert_int_equal(
 		rig_slot_move(&rig, id, 0, rig_volume(&rig, id).slots.items[0].holder, MOVE_REASON_RESTART).code, 0);
 	assert_null(rig_member(&rig, id, 0, 0, 0).failed_reads);
-	rig_refused(excused(&rig, id, first), ERROR_CONFLICT, "only in phase serving");
+	rig_refused(rig_excuse(&rig, id, 0, 1, first), ERROR_CONFLICT, "only in phase serving");
 	rig_check(&rig);
 	rig_slot_serve(&rig, id, 0);
-	rig_refused(excused(&rig, id, first), ERROR_CONFLICT, "is asked for 0");
+	rig_refused(rig_excuse(&rig, id, 0, 1, first), ERROR_CONFLICT, "is asked for 0");
 	/* One that went stale is copied. */
-	assert_int_equal(failed(&rig, id, &two).code, 0);
+	assert_int_equal(rig_drain(&rig, id, 0, 1, 2).code, 0);
 	assert_int_equal(rig_stale(&rig, id, 0, "ld1", STALE_REASON_MEDIUM).code, 0);
 	assert_null(rig_member(&rig, id, 0, 0, 0).failed_reads);
 	assert_int_equal(rig_member(&rig, id, 0, 0, 0).drain, 0);
-	rig_refused(failed(&rig, id, &two), ERROR_CONFLICT, "ld1 is stale, not in-sync");
+	rig_refused(rig_drain(&rig, id, 0, 1, 2), ERROR_CONFLICT, "ld1 is stale, not in-sync");
 	rig_check(&rig);
 	rig_compare_replay(&rig);
 	rig_close(&rig);

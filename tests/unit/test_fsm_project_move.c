@@ -429,11 +429,9 @@ static void test_leg_options(void **state)
 	struct rig_shape one = { .name = "a", .size_bytes = GIB, .copies = 1, .controllers = 1, .legs = 1 };
 	struct settings settings = { .rebuild_rate_bytes = 1000 };
 	struct command_cluster_set set = { &settings };
-	struct failed_reads failed = { .boot_id = { 7 }, .reads = 1, .last_us = 77 };
-	struct command_ld_drain drain = { .epoch = 1, .failed_reads = &failed };
-	struct command_ld_excuse excuse = { .epoch = 1 };
 	struct command_volume_create command;
 	struct desired desired;
+	uint64_t ld, drain;
 	struct error error;
 	struct rig rig;
 
@@ -458,13 +456,12 @@ static void test_leg_options(void **state)
 	assert_int_equal(only(&desired)->legs.items[0].rebuild_rate_bytes, 1000);
 	/* While it is asked for. */
 	assert_int_equal(only(&desired)->legs.items[0].drain, 0);
-	drain.volume = excuse.volume = 2;
-	drain.ld = excuse.ld = rig_member(&rig, 2, 0, 0, 0).id;
-	rig_do(&rig, (struct command){ .ld_drain = &drain });
+	ld = rig_member(&rig, 2, 0, 0, 0).id;
+	assert_int_equal(rig_drain(&rig, 2, 0, ld, 1).code, 0);
 	desired = text_project(&rig, "n1");
-	excuse.drain = only(&desired)->legs.items[0].drain;
-	assert_int_equal(excuse.drain, rig_volume(&rig, 2).revision);
-	rig_do(&rig, (struct command){ .ld_excuse = &excuse });
+	drain = only(&desired)->legs.items[0].drain;
+	assert_int_equal(drain, rig_volume(&rig, 2).revision);
+	assert_int_equal(rig_excuse(&rig, 2, 0, ld, drain).code, 0);
 	desired = text_project(&rig, "n1");
 	assert_int_equal(only(&desired)->legs.items[0].drain, 0);
 	rig_close(&rig);
