@@ -292,7 +292,8 @@ def medium_error_repaired(rig):
     states = {ld["id"]: ld["state"] for _, _, ld, _, _ in rig.members(volume)}
     must(states[bad["id"]] == "in-sync", f"the members are {states}")
     rig.boot(good_node, holder)
-    finish(rig, witnesses)
+    # The node of the good copy is waited for until its time is over, and the old holder's gate as long as that is not fenced.
+    finish(rig, witnesses, stall_limit_ms=15000)
 
 
 def dropped(rig, holder):
