@@ -64,6 +64,8 @@ int action_print(const struct action *a, struct buffer *output)
 		return buffer_printf(output, "dm      reload     %s", a->name) == 0 ? print_create(a, output) : -1;
 	case ACTION_DM_RESUME:
 		return buffer_printf(output, "dm      resume     %s", a->name);
+	case ACTION_DM_DRAIN:
+		return buffer_printf(output, "dm      drain      %s  for %" PRIu64, a->name, a->drain);
 	case ACTION_LABEL_READ:
 		return buffer_printf(output, "label   read       %s", a->name);
 	case ACTION_LABEL_RAISE:
@@ -300,6 +302,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return dm_reload(action, kernel, error);
 	case ACTION_DM_RESUME:
 		return operations->dm_resume(kernel, action->name, error);
+	case ACTION_DM_DRAIN:
+		return operations->dm_drain(kernel, action->name, action->drain, error);
 	case ACTION_LABEL_READ:
 		return label_read(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_RAISE:

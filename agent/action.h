@@ -12,6 +12,7 @@ enum action_kind {
 	ACTION_DM_REMOVE,
 	ACTION_DM_RELOAD,
 	ACTION_DM_RESUME,
+	ACTION_DM_DRAIN,
 	ACTION_LABEL_READ,
 	ACTION_LABEL_WRITE,
 	ACTION_LABEL_RAISE,
@@ -51,6 +52,7 @@ struct action {
 	uint64_t returning_mask;      /* in these places, */
 	const char *message_device;   /* then send this message, then create */
 	const char *message;
+	uint64_t drain;		/* DM_DRAIN: number under which that is asked for */
 	struct ld_label label;	/* LABEL_RAISE: with the new epoch; ERRORS_FORGET: LD and rebuild_ms */
 	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */
 	const char *nqn;

@@ -157,6 +157,26 @@ static void progress_note(const struct group_status *status, size_t index, struc
 		ret_status->done_bytes = status->done_sectors * LIMIT_SECTOR_BYTES;
 }
 
+/* What was asked for last before all that was seen of the groups of a leg. */
+static uint64_t leg_drained(const struct maker *maker, const struct desired_volume *volume,
+			    const struct desired_leg *leg)
+{
+	static const char *const kinds[] = { "thinmeta", "thindata" };
+	char id[NAMES_ID_SIZE * 2], uuid[NAMES_DM_UUID_SIZE];
+	uint64_t drained = UINT64_MAX;
+
+	snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64, volume->id, leg->index);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const struct observed_dm *dm;
+
+		names_dm_uuid(maker->desired->cluster, kinds[i], id, leg->epoch, uuid);
+		dm = dm_find(maker, uuid);
+		if (dm == NULL || dm->drained < drained)
+			drained = dm != NULL ? dm->drained : 0;
+	}
+	return drained;
+}
+
 static int group_report(struct maker *maker, const struct desired_volume *volume, const struct desired_leg *leg,
 			size_t index, struct volume_health *health)
 {
@@ -186,6 +206,9 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 		else if (desired->members.count == 1 && member->state == LD_STATE_IN_SYNC && dm != NULL &&
 			 dm->targets.count > 0)
 			made->health = MEMBER_HEALTH_IN_SYNC; /* one copy */
+		/* Whether the group will go on with it is certain only while it copies nothing. */
+		if (made->health == MEMBER_HEALTH_IN_SYNC && i < status.count && status.health[i] == 'A' && status.idle)
+			made->drained = leg_drained(maker, volume, leg);
 		progress_note(&status, i, made);
 		if (member->state != LD_STATE_STALE &&
 		    path_note(maker, member->nqn, &made->path_lost, &made->path_lost_ms) != 0)
@@ -269,7 +292,8 @@ bool health_is_same(const struct volume_health *a, const struct volume_health *b
 		const struct member_status *x = &a->members.items[i], *y = &b->members.items[i];
 
 		if (x->ld != y->ld || x->epoch != y->epoch || x->health != y->health || x->path_lost != y->path_lost ||
-		    x->total_bytes != y->total_bytes || (with_progress && x->done_bytes != y->done_bytes))
+		    x->total_bytes != y->total_bytes || x->drained != y->drained ||
+		    (with_progress && x->done_bytes != y->done_bytes))
 			return false;
 	}
 	for (size_t i = 0; i < a->peers.count; i++) {

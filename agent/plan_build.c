@@ -213,6 +213,21 @@ static enum planner_state errors_make(struct planner *planner, const struct targ
 	return PLANNER_READY;
 }
 
+/* Once for each number. Not while a path below is frozen: it would wait for that, and new I/O with it. */
+static int drain(struct planner *planner, const struct target_dm *wanted, const struct planner_dm *dm)
+{
+	struct action *action;
+
+	if (wanted->drain <= dm->observed->drained || dm->frozen)
+		return 0;
+	action = planner_action(planner, ACTION_DM_DRAIN, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->name = wanted->name;
+	action->drain = wanted->drain;
+	return 0;
+}
+
 static int adjust(struct dm_builder *this, const struct target_dm *wanted, struct planner_dm *dm)
 {
 	struct planner *planner = this->planner;
@@ -251,7 +266,7 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 	same = planner_table_is_same(&resolved, &dm->observed->targets);
 	if (same && !dm->observed->suspended) {
 		dm->ready = true;
-		return 0;
+		return drain(planner, wanted, dm);
 	}
 	if (!same && wanted->role != TARGET_DM_VOLUME)
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,

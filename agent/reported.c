@@ -29,7 +29,7 @@ static bool errors_are_same(const struct ld_errors_list *a, const struct ld_erro
 		const struct ld_errors *x = &a->items[i], *y = &b->items[i];
 
 		if (x->ld != y->ld || x->reads != y->reads || x->writes != y->writes || x->missed != y->missed ||
-		    x->rebuild_ms != y->rebuild_ms)
+		    x->rebuild_ms != y->rebuild_ms || x->last_us != y->last_us)
 			return false;
 	}
 	return true;

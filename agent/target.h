@@ -82,6 +82,7 @@ struct target_dm {
 	struct owner owner;
 	struct observed_target_list table;
 	const struct target_guard *guard; /* of an LD; NULL */
+	uint64_t drain; /* I/O that was under way when this number was asked for shall end; 0: none was */
 	/* Of TARGET_DM_STORE, used only when the leg is being formatted: */
 	const struct target_leg *leg;
 	const struct target_group *group;	  /* of a mirror; `table` has its members in sync */

@@ -244,6 +244,9 @@ static int concatenation_add(struct leg_builder *this, const char *kind, bool me
 
 	if (dm == NULL)
 		return -1;
+	/* All I/O of the groups comes through these two. To hold them up, and not the groups, spares these a suspend,
+	 * which writes their superblocks and takes back members that failed. */
+	dm->drain = this->leg->drain;
 	*ret_name = dm->name;
 	*ret_bytes = 0;
 	for (size_t i = 0; i < this->leg->groups.count; i++) {

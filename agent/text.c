@@ -26,6 +26,8 @@ static int print_dm(const struct observed_dm *dm, struct buffer *output)
 			  dm->name, dm->major, dm->minor, or_empty(dm->uuid), dm->open_count, dm->event,
 			  dm->suspended ? "  suspended" : "") != 0)
 		return -1;
+	if (dm->drained > 0 && buffer_printf(output, "          drained for %" PRIu64 "\n", dm->drained) != 0)
+		return -1;
 	for (size_t i = 0; i < dm->targets.count; i++) {
 		const struct observed_target *line = &dm->targets.items[i];
 

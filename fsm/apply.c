@@ -141,7 +141,8 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->volume_delete,	  command->lds_free,	  command->host_attach,	   command->host_detach,
 		command->slot_move,	  command->slot_advance,  command->lds_stale,	   command->ld_rebuild,
 		command->ld_in_sync,	  command->ld_replace,	  command->controller_add, command->controller_retire,
-		command->controller_drop, command->cluster_set,	  command->slot_force,
+		command->controller_drop, command->cluster_set,	  command->slot_force,	   command->ld_drain,
+		command->ld_excuse,
 	};
 	int present = 0;
 
@@ -172,6 +173,8 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(controller_retire);
 	DISPATCH(controller_drop);
 	DISPATCH(slot_force);
+	DISPATCH(ld_drain);
+	DISPATCH(ld_excuse);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

@@ -43,6 +43,16 @@ static int ld_audit(struct audit *audit, const struct volume *volume, uint64_t w
 	return result;
 }
 
+static void failed_reads_audit(struct audit *audit, const struct ld *ld, bool serving)
+{
+	if (ld->failed_reads != NULL && ld->state != LD_STATE_IN_SYNC)
+		finding(audit, "ld%" PRIu64 " is %s, and what it failed to read is excused", ld->id,
+			ENUM_NAME(ld_state, ld->state));
+	if (ld->drain > 0 && (ld->failed_reads == NULL || !serving))
+		finding(audit, "what ld%" PRIu64 " failed to read is asked for, but %s", ld->id,
+			serving ? "it failed nothing" : "its slot does not serve");
+}
+
 /* What may stand in the way of assembling the group. */
 static void group_states_audit(struct audit *audit, const struct volume *volume, const struct leg *leg,
 			       const struct group *group)
@@ -59,6 +69,7 @@ static void group_states_audit(struct audit *audit, const struct volume *volume,
 				"ld%" PRIu64 " of v%" PRIu64 " is doubtful, but it is %s, or its slot is not fenced",
 				group->members.items[i].id, volume->id,
 				ENUM_NAME(ld_state, group->members.items[i].state));
+		failed_reads_audit(audit, &group->members.items[i], serving);
 		if (group->members.items[i].forced && (!fencing || group->members.items[i].state != LD_STATE_IN_SYNC))
 			finding(audit,
 				"ld%" PRIu64 " of v%" PRIu64
@@ -111,6 +122,21 @@ static int groups_audit(struct audit *audit, const struct volume *volume, size_t
 	return result;
 }
 
+/* So many extents has an LD of some leg of the slot. Legs of one slot need not be of one size, and which one it left is
+ * not recorded. */
+static uint64_t leaving_extents(const struct volume *volume, const struct leaving_ld *leaving)
+{
+	uint64_t extents = 0, owned = 0;
+
+	for (size_t i = 0; i < leaving->ld->ranges.count; i++)
+		owned += leaving->ld->ranges.items[i].length;
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		if (volume->legs.items[l].slot == leaving->slot && extents != owned)
+			extents = volume->legs.items[l].group_extents;
+	}
+	return extents;
+}
+
 /* LDs that were replaced still own their extents. */
 static int leaving_audit(struct audit *audit, const struct volume *volume, struct id_list *disks)
 {
@@ -118,19 +144,14 @@ static int leaving_audit(struct audit *audit, const struct volume *volume, struc
 
 	for (size_t i = 0; result == 0 && i < volume->leaving.count; i++) {
 		const struct leaving_ld *leaving = &volume->leaving.items[i];
-		uint64_t extents = 0;
 
-		for (size_t l = 0; l < volume->legs.count; l++) {
-			if (volume->legs.items[l].slot == leaving->slot)
-				extents = volume->legs.items[l].group_extents;
-		}
 		if (leaving->slot >= volume->slots.count)
 			finding(audit, "ld%" PRIu64 " leaves a slot of v%" PRIu64 " that is not there", leaving->ld->id,
 				volume->id);
 		if (leaving->ld->state != LD_STATE_STALE)
 			finding(audit, "ld%" PRIu64 " leaves v%" PRIu64 " and is %s", leaving->ld->id, volume->id,
 				ENUM_NAME(ld_state, leaving->ld->state));
-		result = ld_audit(audit, volume, extents, leaving->ld);
+		result = ld_audit(audit, volume, leaving_extents(volume, leaving), leaving->ld);
 		if (result == 0)
 			result = disk_note(audit, disks, leaving->ld);
 	}

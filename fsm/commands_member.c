@@ -170,6 +170,60 @@ int command_ld_in_sync_apply(struct transition *transition, const struct command
 	return volume_store(transition, &subject.volume, error);
 }
 
+/* --- what a member failed to read --------------------------------------------------------------------------------- */
+
+static int serving_member_read(struct transition *transition, uint64_t volume, uint64_t slot, uint64_t epoch,
+			       uint64_t ld, struct subject *ret_subject, struct error *error)
+{
+	struct subject *subject = ret_subject;
+	int result = subject_read(transition, volume, slot, epoch, ld, subject, error);
+
+	if (result != 0)
+		return result;
+	if (subject->place.leaving != NULL || subject->place.ld->state != LD_STATE_IN_SYNC)
+		return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is %s, not in-sync", ld,
+				 ENUM_NAME(ld_state, subject->place.ld->state));
+	if (subject->slot->phase != SLOT_PHASE_SERVING)
+		return error_set(error, ERROR_CONFLICT,
+				 "the slot of ld%" PRIu64
+				 " is in phase %s; only in phase serving its holder knows what its group repaired",
+				 ld, ENUM_NAME(slot_phase, subject->slot->phase));
+	return 0;
+}
+
+/* The number is a revision, so that whatever was under way when its Disk Node told of the errors began before it. */
+int command_ld_drain_apply(struct transition *transition, const struct command_ld_drain *command, struct error *error)
+{
+	struct subject subject;
+	int result = serving_member_read(transition, command->volume, command->slot, command->epoch, command->ld,
+					 &subject, error);
+
+	if (result != 0)
+		return result;
+	subject.place.ld->failed_reads = command->failed_reads;
+	subject.place.ld->drain = transition_touch(transition);
+	return volume_store(transition, &subject.volume, error);
+}
+
+int command_ld_excuse_apply(struct transition *transition, const struct command_ld_excuse *command, struct error *error)
+{
+	struct subject subject;
+	struct ld *ld;
+	int result = serving_member_read(transition, command->volume, command->slot, command->epoch, command->ld,
+					 &subject, error);
+
+	if (result != 0)
+		return result;
+	ld = subject.place.ld;
+	/* There were others since, or it went stale and came back. */
+	if (ld->drain != command->drain)
+		return error_set(error, ERROR_CONFLICT,
+				 "the holder of ld%" PRIu64 " is asked for %" PRIu64 ", not for %" PRIu64, ld->id,
+				 ld->drain, command->drain);
+	ld->drain = 0;
+	return volume_store(transition, &subject.volume, error);
+}
+
 /* --- replacement ---------------------------------------------------------------------------------------------- */
 
 static int replacement_disk_read(struct transition *transition, const struct subject *subject, uint64_t id,

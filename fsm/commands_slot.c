@@ -68,6 +68,9 @@ static bool members_abandon(struct volume *volume, uint64_t slot, uint64_t time_
 				readable |=
 					ld->state == LD_STATE_REBUILDING || (ld->state == LD_STATE_STALE && ld->resync);
 				ld->resync = false;
+				/* What the last holder was asked, no other one can answer. */
+				if (ld->drain > 0)
+					volume_ld_errors_clear(ld);
 				if (ld->state != LD_STATE_REBUILDING)
 					continue;
 				volume_ld_stale(ld, STALE_REASON_HOLDER_LOST, time_ms);

@@ -63,6 +63,8 @@ static int leg_local_project(struct projection *projection, const struct volume 
 		if (made->members.items == NULL)
 			return state_nomem(&projection->state, error);
 		for (size_t m = 0; m < group->members.count; m++) {
+			if (group->members.items[m].drain > ret_leg->drain)
+				ret_leg->drain = group->members.items[m].drain;
 			result = member_project(projection, volume, leg, &group->members.items[m],
 						&made->members.items[made->members.count++], error);
 			if (result != 0)

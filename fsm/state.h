@@ -194,6 +194,9 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 			     struct error *error);
 int command_ld_in_sync_apply(struct transition *transition, const struct command_ld_in_sync *command,
 			     struct error *error);
+int command_ld_drain_apply(struct transition *transition, const struct command_ld_drain *command, struct error *error);
+int command_ld_excuse_apply(struct transition *transition, const struct command_ld_excuse *command,
+			    struct error *error);
 int command_ld_replace_apply(struct transition *transition, const struct command_ld_replace *command,
 			     struct error *error);
 int command_controller_add_apply(struct transition *transition, const struct command_controller_add *command,

@@ -287,6 +287,7 @@ int volume_ld_free(struct transition *transition, struct volume *volume, const s
 		return result;
 	ld->state = LD_STATE_FREED;
 	ld->doubtful = ld->forced = false;
+	volume_ld_errors_clear(ld);
 	ld->ranges = (struct range_list){ 0 };
 	if (place->leaving != NULL) {
 		index = (size_t)(place->leaving - volume->leaving.items);
@@ -322,6 +323,13 @@ void volume_ld_stale(struct ld *ld, enum stale_reason reason, uint64_t time_ms)
 	ld->state = LD_STATE_STALE;
 	ld->stale_reason = reason;
 	ld->doubtful = ld->forced = false;
+	volume_ld_errors_clear(ld);
+}
+
+void volume_ld_errors_clear(struct ld *ld)
+{
+	ld->failed_reads = NULL;
+	ld->drain = 0;
 }
 
 /* Whether a member whose disk forgot what its cache held has to change. The last one in sync stays: there is nothing

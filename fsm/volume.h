@@ -65,6 +65,8 @@ size_t group_in_sync_count(const struct group *group);
 void volume_ld_since_set(struct ld *ld, uint64_t time_ms);
 /* It is stale from now on, or was already: then only the reason is another one. Remembers whether it was in sync. */
 void volume_ld_stale(struct ld *ld, enum stale_reason reason, uint64_t time_ms);
+/* Nothing is said any more of what it failed to read. */
+void volume_ld_errors_clear(struct ld *ld);
 /* Number of LDs that are not freed, leaving ones included: of one disk, or of all (0). */
 size_t volume_lds_count(const struct volume *volume, uint64_t disk);
 

@@ -332,6 +332,15 @@ static void note(struct driver_volume *volume, const struct command *command)
 		volume->note_message = "member is in sync";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
 				  (unsigned long long)command->ld_in_sync->ld);
+	} else if (command->ld_drain != NULL) {
+		volume->note_message = "member failed to read, its holder looks whether its group repaired that";
+		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu reads=%llu", id,
+				  (unsigned long long)command->ld_drain->ld,
+				  (unsigned long long)command->ld_drain->failed_reads->reads);
+	} else if (command->ld_excuse != NULL) {
+		volume->note_message = "what the member failed to read is repaired";
+		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
+				  (unsigned long long)command->ld_excuse->ld);
 	} else if (command->ld_replace != NULL) {
 		volume->note_message = "another disk takes the place of a lost member";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu disk=d%llu", id,

@@ -113,6 +113,9 @@ struct kernel_operations {
 			 struct error *error);
 	int (*dm_suspend)(struct kernel *kernel, const char *name, struct error *error);
 	int (*dm_resume)(struct kernel *kernel, const char *name, struct error *error);
+	/* Wait until all I/O ended that is under way in a device, while new I/O waits. `observe` tells the highest
+	 * number of each device with what it saw after that. Forgotten by the next process. */
+	int (*dm_drain)(struct kernel *kernel, const char *name, uint64_t number, struct error *error);
 	/* A message to the first target. "File exists" counts as done. */
 	int (*dm_message)(struct kernel *kernel, const char *name, const char *message, struct error *error);
 

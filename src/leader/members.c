@@ -2,6 +2,7 @@
 #include "src/leader/members.h"
 
 #include "lib/model/names.h"
+#include "src/leader/excuse.h"
 
 /* A slot whose holder is online and has, or makes, its legs. */
 struct place {
@@ -390,6 +391,9 @@ int members_step(const struct online_view *view, struct arena *arena, struct onl
 			return error->code;
 		if (step->command == NULL && slot->phase == SLOT_PHASE_SERVING &&
 		    come_back(&place, arena, step, error) != 0)
+			return error->code;
+		if (step->command == NULL && slot->phase == SLOT_PHASE_SERVING &&
+		    excuse_step(view, i, place.health, arena, step, error) != 0)
 			return error->code;
 		if (step->command != NULL)
 			return 0;

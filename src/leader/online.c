@@ -5,6 +5,7 @@
 
 #include "lib/base/limits.h"
 #include "lib/model/names.h"
+#include "src/leader/excuse.h"
 #include "src/leader/members.h"
 #include "src/leader/slots.h"
 #include "src/leader/standbys.h"
@@ -78,7 +79,7 @@ bool online_export_confirmed(const struct online_view *view, uint64_t disk, uint
 	       (!made && online_at(view, status, OBJECT_STATE_ABSENT));
 }
 
-const struct ld_errors *online_errors(const struct online_view *view, const struct ld *ld, uint64_t slot)
+const struct ld_errors *online_errors_told(const struct online_view *view, const struct ld *ld, uint64_t slot)
 {
 	const struct object_status *status = online_export(view, ld->disk, slot);
 
@@ -87,6 +88,13 @@ const struct ld_errors *online_errors(const struct online_view *view, const stru
 			return &status->errors.items[i];
 	}
 	return NULL;
+}
+
+const struct ld_errors *online_errors(const struct online_view *view, const struct ld *ld, uint64_t slot)
+{
+	const struct ld_errors *errors = online_errors_told(view, ld, slot);
+
+	return errors != NULL && ld->drain == 0 && excuse_is_about(view, ld, errors) ? NULL : errors;
 }
 
 void online_look(struct online_step *step, uint64_t after_ms)

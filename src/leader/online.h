@@ -91,8 +91,11 @@ bool online_at(const struct online_view *view, const struct object_status *statu
  * an older epoch reaches the medium then. Never while its node is offline. */
 bool online_export_confirmed(const struct online_view *view, uint64_t disk, uint64_t slot, bool made);
 
-/* The I/O errors that an LD returned, or may have, since it was made equal to the others last, as its Disk Node told:
- * its group may have dropped it, unknown to this leader. NULL: there were none. */
+/* The I/O errors that an LD returned, or may have, since it was made equal to the others last, as its Disk Node told.
+ * NULL: there were none. */
+const struct ld_errors *online_errors_told(const struct online_view *view, const struct ld *ld, uint64_t slot);
+
+/* The same, unless all of them are excused: its group may have dropped it, unknown to this leader. */
 const struct ld_errors *online_errors(const struct online_view *view, const struct ld *ld, uint64_t slot);
 
 /* Look again after so long. */

@@ -323,6 +323,83 @@ static void waves(struct fixture *f, const struct desired *desired)
 		assert_int_equal(f->agent.error.code, 0);
 }
 
+static uint64_t drained_of(struct fixture *f, const struct desired *desired, size_t index)
+{
+	struct observed observed = observe(f);
+	struct volume_health_list list;
+	struct target target;
+	struct error error = { 0 };
+
+	assert_int_equal(target_build(desired, &f->arena, &target, &error), 0);
+	assert_int_equal(health_make(desired, &target, &observed, &f->memory, 1000, &f->arena, &list, &error), 0);
+	return list.items[0].members.items[index].drained;
+}
+
+/* One of the two through which a leg's I/O goes cannot be drained. */
+static int refuse_thindata(void *data, const char *operation, const char *name, struct error *error)
+{
+	(void)data;
+	return strcmp(operation, "dm_drain") == 0 && strstr(name, "thindata") != NULL
+		       ? error_set(error, ERROR_INTERNAL, "it does not end")
+		       : 0;
+}
+
+/* All that is under way ends, once for each time that it is asked for; then what the groups are is told with it. */
+static void test_drain(void **state)
+{
+	struct fixture *f = open(2);
+	struct desired desired = desired_make(f, LD_STATE_IN_SYNC, 0, false);
+	struct desired_leg *leg = &desired.volumes.items[0].legs.items[0];
+	struct error error;
+	const char *log;
+
+	(void)state;
+	assert_int_equal(drained_of(f, &desired, 0), 0);
+	leg->drain = 50;
+	kernel_sim_fault_set(f->agent.kernel, refuse_thindata, NULL);
+	assert_true(rig_wave(&f->agent, &desired) > 0);
+	assert_int_equal(f->agent.error.code, ERROR_INTERNAL);
+	f->agent.error.code = 0;
+	kernel_sim_fault_set(f->agent.kernel, NULL, NULL);
+	assert_int_equal(drained_of(f, &desired, 0), 0);
+	rig_converge(&f->agent, &desired);
+	log = log_take(f);
+	assert_contains(log, "dm      drain      dnvme-thinmeta-v1.l0  for 50\n");
+	assert_contains(log, "dm      drain      dnvme-thindata-v1.l0  for 50\n");
+	assert_int_equal(drained_of(f, &desired, 0), 50);
+	assert_int_equal(drained_of(f, &desired, 1), 50);
+	leg->drain = 0;
+	rig_converge(&f->agent, &desired);
+	leg->drain = 50;
+	rig_converge(&f->agent, &desired);
+	assert_lacks(log_take(f), "drain");
+	/* Not while a path is frozen: what waits for it would hold up all else. */
+	leg->drain = 60;
+	assert_int_equal(
+		kernel_sim_import_set(f->agent.kernel, member_of(&desired, 1)->nqn, "connecting", "optimized", &error),
+		0);
+	waves(f, &desired);
+	assert_lacks(log_take(f), "drain");
+	assert_int_equal(drained_of(f, &desired, 0), 50);
+	assert_int_equal(
+		kernel_sim_import_set(f->agent.kernel, member_of(&desired, 1)->nqn, "live", "optimized", &error), 0);
+	rig_converge(&f->agent, &desired);
+	assert_int_equal(drained_of(f, &desired, 0), 60);
+	/* Only of a member of which the group says that it is in sync, while it copies nothing. */
+	assert_int_equal(kernel_sim_member_fail(f->agent.kernel, RAID, 1, &error), 0);
+	assert_int_equal(drained_of(f, &desired, 0), 60);
+	assert_int_equal(drained_of(f, &desired, 1), 0);
+	desired = desired_make(f, LD_STATE_STALE, 4, false);
+	desired.volumes.items[0].legs.items[0].drain = 60;
+	rig_converge(&f->agent, &desired);
+	assert_int_equal(drained_of(f, &desired, 0), 60);
+	desired = desired_make(f, LD_STATE_REBUILDING, 5, false);
+	desired.volumes.items[0].legs.items[0].drain = 60;
+	rig_converge(&f->agent, &desired);
+	assert_int_equal(drained_of(f, &desired, 0), 0);
+	close(f);
+}
+
 /* With a `rebuild` in the table the kernel would copy all of the other one, too. */
 static void test_before_a_rebuild(void **state)
 {
@@ -390,13 +467,10 @@ static void test_superblock(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_back_by_bitmap),
-		cmocka_unit_test(test_interrupted),
-		cmocka_unit_test(test_never_left),
-		cmocka_unit_test(test_forgotten),
-		cmocka_unit_test(test_before_a_rebuild),
-		cmocka_unit_test(test_superblock),
-		cmocka_unit_test(test_suspended_before_the_load),
+		cmocka_unit_test(test_back_by_bitmap), cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_never_left),     cmocka_unit_test(test_forgotten),
+		cmocka_unit_test(test_drain),	       cmocka_unit_test(test_before_a_rebuild),
+		cmocka_unit_test(test_superblock),     cmocka_unit_test(test_suspended_before_the_load),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,8 +102,8 @@ static void test_summary(void **state)
 	take(&log, HEAD "   32.000001: block_bio_complete: " LD7 " RS 0 + 8 [-5]\n");
 	take_marks(&log, "dnvme forget 524297 5", "33.000000");
 	assert_int_equal(tracelog_summary(&log, 34000000, &summary), 0);
-	assert_string_equal(text(&summary), "dnvme ld 524295 1 1 0 0\n"
-					    "dnvme ld 524297 0 0 33000000 5\n"
+	assert_string_equal(text(&summary), "dnvme ld 524295 1 1 0 0 32000001\n"
+					    "dnvme ld 524297 0 0 33000000 5 0\n"
 					    "dnvme known 34000000 0 0\n");
 	take_marks(&log, (const char *)summary.data, "34.000000");
 	assert_ld(&log, 7, 1, 1);
@@ -116,6 +116,41 @@ static void test_summary(void **state)
 	assert_int_equal(later.missed_us, 0);
 	tracelog_free(&log);
 	tracelog_free(&later);
+	buffer_free(&summary);
+}
+
+/* When the last one was: it tells one record from the next, whatever its lines went through. */
+static void test_last(void **state)
+{
+	struct tracelog log = { 0 }, later = { 0 };
+	struct buffer summary = BUFFER_INIT;
+
+	(void)state;
+	take(&log, HEAD "   32.000007: block_bio_complete: " LD7 " RS 0 + 8 [-5]\n");
+	assert_int_equal(tracelog_get(&log, 7).last_us, 32000007);
+	/* Those that do not count do not count here. */
+	take(&log, HEAD "   32.500000: block_bio_complete: " LD7 " DS 0 + 8 [-5]\n");
+	take(&log, HEAD "   32.500000: block_bio_complete: 252,524296 RS 0 + 8 [-5]\n");
+	assert_int_equal(tracelog_get(&log, 7).last_us, 32000007);
+	assert_int_equal(tracelog_summary(&log, 34000000, &summary), 0);
+	take_marks(&later, text(&summary), "34.000000");
+	assert_int_equal(tracelog_get(&later, 7).last_us, 32000007);
+	tracelog_free(&later);
+	/* One that the summary was too early for, and one that comes later, with or without the lines of before. */
+	take(&later, HEAD "   33.999999: block_bio_complete: " LD7 " RS 0 + 8 [-5]\n");
+	take_marks(&later, (const char *)summary.data, "34.000000");
+	assert_int_equal(tracelog_get(&later, 7).last_us, 33999999);
+	take(&later, HEAD "   35.000000: block_bio_complete: " LD7 " RS 0 + 8 [-5]\n");
+	assert_int_equal(tracelog_get(&later, 7).last_us, 35000000);
+	take_marks(&later, "dnvme forget 524295 77", "36.000000");
+	assert_int_equal(tracelog_get(&later, 7).last_us, 0);
+	tracelog_free(&log);
+	tracelog_free(&later);
+	/* A summary by an agent that did not know it. */
+	take_marks(&log, "dnvme ld 524295 1 1 0 0", "37.000000");
+	assert_ld(&log, 7, 1, 1);
+	assert_int_equal(tracelog_get(&log, 7).last_us, 0);
+	tracelog_free(&log);
 	buffer_free(&summary);
 }
 
@@ -210,7 +245,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),  cmocka_unit_test(test_forget), cmocka_unit_test(test_summary),
 		cmocka_unit_test(test_lost),   cmocka_unit_test(test_due),    cmocka_unit_test(test_many),
-		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_filter), cmocka_unit_test(test_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,8 @@ static void faults_apply(struct rig *rig)
 	assert_int_equal(rig_stale(rig, 2, 0, name, STALE_REASON_PATH_LOST).code, 0);
 	assert_int_equal(rig_rebuild(rig, 2, 0, ld.id, true).code, 0);
 	assert_int_equal(rig_in_sync(rig, 2, 0, ld.id).code, 0);
+	assert_int_equal(rig_drain(rig, 2, 0, ld.id, 1).code, 0);
+	assert_int_equal(rig_excuse(rig, 2, 0, ld.id, rig_member(rig, 2, 0, 0, 0).drain).code, 0);
 	assert_int_equal(rig_stale(rig, 2, 0, name, STALE_REASON_PATH_LOST).code, 0);
 	assert_int_equal(rig_force(rig, 2, 0, name).code, 0);
 	rig_slot_serve(rig, 2, 0);

@@ -181,6 +181,54 @@ static void test_in_sync_of_another_time(void **state)
 	rig_close(&rig);
 }
 
+/* What a member failed to read: asked for, excused, and forgotten with whatever makes it another member. */
+static void test_failed_reads(void **state)
+{
+	struct rig rig;
+	uint64_t id, first;
+
+	(void)state;
+	id = make(&rig);
+	rig_refused(rig_excuse(&rig, id, 0, 1, 1), ERROR_CONFLICT, "the holder of ld1 is asked for 0, not for 1");
+	assert_int_equal(rig_drain(&rig, id, 0, 1, 1).code, 0);
+	first = rig_member(&rig, id, 0, 0, 0).drain;
+	assert_int_equal(first, rig_volume(&rig, id).revision);
+	rig_check(&rig);
+	/* There are more now: what the holder did for the first is too early. */
+	assert_int_equal(rig_drain(&rig, id, 0, 1, 2).code, 0);
+	assert_true(rig_member(&rig, id, 0, 0, 0).drain > first);
+	rig_refused(rig_excuse(&rig, id, 0, 1, first), ERROR_CONFLICT, "is asked for");
+	assert_int_equal(rig_excuse(&rig, id, 0, 1, rig_member(&rig, id, 0, 0, 0).drain).code, 0);
+	assert_int_equal(rig_member(&rig, id, 0, 0, 0).drain, 0);
+	assert_int_equal(rig_member(&rig, id, 0, 0, 0).failed_reads->reads, 2);
+	assert_int_equal(rig_member(&rig, id, 0, 0, 0).failed_reads->last_us, 78);
+	rig_check(&rig);
+	/* That holds for the next holder, too; but what the last one did not answer, no other one can. */
+	assert_int_equal(
+		rig_slot_move(&rig, id, 0, rig_volume(&rig, id).slots.items[0].holder, MOVE_REASON_RESTART).code, 0);
+	assert_non_null(rig_member(&rig, id, 0, 0, 0).failed_reads);
+	rig_refused(rig_drain(&rig, id, 0, 1, 1), ERROR_CONFLICT, "only in phase serving");
+	rig_slot_serve(&rig, id, 0);
+	assert_int_equal(rig_drain(&rig, id, 0, 1, 1).code, 0);
+	first = rig_member(&rig, id, 0, 0, 0).drain;
+	assert_int_equal(
+		rig_slot_move(&rig, id, 0, rig_volume(&rig, id).slots.items[0].holder, MOVE_REASON_RESTART).code, 0);
+	assert_null(rig_member(&rig, id, 0, 0, 0).failed_reads);
+	rig_refused(rig_excuse(&rig, id, 0, 1, first), ERROR_CONFLICT, "only in phase serving");
+	rig_check(&rig);
+	rig_slot_serve(&rig, id, 0);
+	rig_refused(rig_excuse(&rig, id, 0, 1, first), ERROR_CONFLICT, "is asked for 0");
+	/* One that went stale is copied. */
+	assert_int_equal(rig_drain(&rig, id, 0, 1, 2).code, 0);
+	assert_int_equal(rig_stale(&rig, id, 0, "ld1", STALE_REASON_MEDIUM).code, 0);
+	assert_null(rig_member(&rig, id, 0, 0, 0).failed_reads);
+	assert_int_equal(rig_member(&rig, id, 0, 0, 0).drain, 0);
+	rig_refused(rig_drain(&rig, id, 0, 1, 2), ERROR_CONFLICT, "ld1 is stale, not in-sync");
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
 /* What a move does to members, and what is given up meanwhile. */
 static void test_move(void **state)
 {
@@ -483,11 +531,17 @@ static void test_reboot_in_fence(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lost_and_back),	cmocka_unit_test(test_in_sync_of_another_time),
-		cmocka_unit_test(test_refused),		cmocka_unit_test(test_move),
-		cmocka_unit_test(test_reboot_in_fence), cmocka_unit_test(test_replace),
-		cmocka_unit_test(test_leaving_heard),	cmocka_unit_test(test_release_order),
-		cmocka_unit_test(test_reboot),		cmocka_unit_test(test_lost_before_it_was_in),
+		cmocka_unit_test(test_lost_and_back),
+		cmocka_unit_test(test_in_sync_of_another_time),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_failed_reads),
+		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_reboot_in_fence),
+		cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_leaving_heard),
+		cmocka_unit_test(test_release_order),
+		cmocka_unit_test(test_reboot),
+		cmocka_unit_test(test_lost_before_it_was_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -431,6 +431,7 @@ static void test_leg_options(void **state)
 	struct command_cluster_set set = { &settings };
 	struct command_volume_create command;
 	struct desired desired;
+	uint64_t ld, drain;
 	struct error error;
 	struct rig rig;
 
@@ -453,6 +454,16 @@ static void test_leg_options(void **state)
 	desired = text_project(&rig, "n1");
 	assert_true(only(&desired)->legs.items[0].thick && only(&desired)->legs.items[0].writethrough);
 	assert_int_equal(only(&desired)->legs.items[0].rebuild_rate_bytes, 1000);
+	/* While it is asked for. */
+	assert_int_equal(only(&desired)->legs.items[0].drain, 0);
+	ld = rig_member(&rig, 2, 0, 0, 0).id;
+	assert_int_equal(rig_drain(&rig, 2, 0, ld, 1).code, 0);
+	desired = text_project(&rig, "n1");
+	drain = only(&desired)->legs.items[0].drain;
+	assert_int_equal(drain, rig_volume(&rig, 2).revision);
+	assert_int_equal(rig_excuse(&rig, 2, 0, ld, drain).code, 0);
+	desired = text_project(&rig, "n1");
+	assert_int_equal(only(&desired)->legs.items[0].drain, 0);
 	rig_close(&rig);
 }
 

@@ -25,6 +25,8 @@ enum act {
 	ACT_STALE,
 	ACT_REBUILD,
 	ACT_IN_SYNC,
+	ACT_DRAIN,
+	ACT_EXCUSE,
 	ACT_REPLACE,
 	ACT_FORCE,
 	ACT_FREE,
@@ -204,15 +206,17 @@ static const struct ld *member_pick(struct dice *dice, const struct volume *volu
 
 static void step_member(struct rig *rig, struct dice *dice, const struct volume *volume)
 {
-	uint64_t slot, kind = roll(dice, 8);
+	uint64_t slot, kind = roll(dice, 10);
 	const struct ld *ld = member_pick(dice, volume, &slot);
 	char name[NAMES_ID_SIZE];
 
 	names_id_format("ld", ld->id, name);
 	if (ld->state == LD_STATE_STALE && roll(dice, 3))
-		kind = roll(dice, 5) == 0 ? 8 : roll(dice, 2) ? 3 : 6;
+		kind = roll(dice, 5) == 0 ? 10 : roll(dice, 2) ? 3 : 6;
 	if (ld->state == LD_STATE_REBUILDING && roll(dice, 3))
 		kind = 4;
+	if (ld->drain > 0 && roll(dice, 3))
+		kind = 9;
 	if (volume->leaving.count > 0 && roll(dice, 3) == 0)
 		kind = 7;
 	switch (kind) {
@@ -232,6 +236,15 @@ static void step_member(struct rig *rig, struct dice *dice, const struct volume 
 		act_count(ACT_REPLACE, rig_replace(rig, volume->id, slot, ld->id, 1 + roll(dice, 16)));
 		break;
 	case 8:
+		act_count(ACT_DRAIN, rig_drain(rig, volume->id, slot, ld->id, 1 + roll(dice, 5)));
+		if (roll(dice, 2))
+			act_count(ACT_EXCUSE,
+				  rig_excuse(rig, volume->id, slot, ld->id, rig_volume(rig, volume->id).revision));
+		break;
+	case 9:
+		act_count(ACT_EXCUSE, rig_excuse(rig, volume->id, slot, ld->id, ld->drain > 0 ? ld->drain : 1));
+		break;
+	case 10:
 		act_count(ACT_FORCE, rig_force(rig, volume->id, slot, name));
 		break;
 	default:

@@ -330,6 +330,21 @@ struct outcome rig_rebuild(struct rig *rig, uint64_t id, uint64_t slot, uint64_t
 	return rig_apply(rig, (struct command){ .ld_rebuild = &rebuild });
 }
 
+struct outcome rig_drain(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld, uint64_t reads)
+{
+	struct failed_reads failed = { .boot_id = { 7 }, .reads = reads, .last_us = 76 + reads };
+	struct command_ld_drain drain = { id, slot, epoch_of(rig, id, slot), ld, &failed };
+
+	return rig_apply(rig, (struct command){ .ld_drain = &drain });
+}
+
+struct outcome rig_excuse(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld, uint64_t number)
+{
+	struct command_ld_excuse excuse = { id, slot, epoch_of(rig, id, slot), ld, number };
+
+	return rig_apply(rig, (struct command){ .ld_excuse = &excuse });
+}
+
 struct outcome rig_in_sync(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld)
 {
 	struct command_ld_in_sync in_sync = { id, slot, epoch_of(rig, id, slot), ld, rig_volume(rig, id).revision };

@@ -342,6 +342,136 @@ static void test_in_sync_needs_its_export(void **state)
 	rig_close(&rig);
 }
 
+static void members_well(struct rig *rig, uint64_t drained)
+{
+	struct member_status members[] = { { .ld = 1, .health = MEMBER_HEALTH_IN_SYNC, .drained = drained },
+					   { .ld = 2, .health = MEMBER_HEALTH_IN_SYNC, .drained = drained } };
+
+	rig_members(rig, C1, members, 2);
+}
+
+/* What it failed to read is excused by the holder, after that was asked for, and by nothing else. */
+static void test_failed_reads(void **state)
+{
+	struct ld_errors errors = { .ld = 1, .reads = 2, .last_us = 77, .rebuild_ms = 5 };
+	const struct command_ld_excuse *excuse;
+	const struct command_ld_drain *drain;
+	struct failed_reads known;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	members_well(&rig, 0);
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	drain = rig_expect_command(&rig, members_step)->ld_drain;
+	assert_non_null(drain);
+	assert_int_equal(drain->volume, RIG_VOLUME);
+	assert_int_equal(drain->slot, 0);
+	assert_int_equal(drain->epoch, 1);
+	assert_int_equal(drain->ld, 1);
+	assert_memory_equal(drain->failed_reads->boot_id, rig.nodes[N1].boot_id, 16);
+	assert_int_equal(drain->failed_reads->reads, 2);
+	assert_int_equal(drain->failed_reads->last_us, 77);
+	assert_int_equal(drain->failed_reads->rebuild_ms, 5);
+	/* It is asked for once. What the holder did before, or for somebody else, is not that. */
+	known = *drain->failed_reads;
+	rig.lds[0].failed_reads = &known;
+	rig.lds[0].drain = 50;
+	rig_expect_wait(&rig, members_step, NULL);
+	members_well(&rig, 49);
+	rig_expect_wait(&rig, members_step, NULL);
+	/* Nor is it when the group dropped it, or may. */
+	rig_member(&rig, C1, (struct member_status){ .ld = 1, .health = MEMBER_HEALTH_REBUILDING, .drained = 50 });
+	rig_expect_wait(&rig, members_step, NULL);
+	rig_member(&rig, C1,
+		   (struct member_status){ .ld = 1,
+					   .health = MEMBER_HEALTH_IN_SYNC,
+					   .drained = 50,
+					   .path_lost = true,
+					   .path_lost_ms = 1 });
+	rig_expect_wait(&rig, members_step, NULL);
+	rig_members(&rig, C1, NULL, 0);
+	rig_expect_wait(&rig, members_step, NULL);
+	/* Said in another epoch. */
+	members_well(&rig, 50);
+	rig.slots[0].epoch = 2;
+	rig_expect_wait(&rig, members_step, NULL);
+	rig.slots[0].epoch = 1;
+	/* There were more, or the record is another one: asked for again. */
+	errors.last_us = 78;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	assert_int_equal(rig_expect_command(&rig, members_step)->ld_drain->failed_reads->last_us, 78);
+	errors.last_us = 77;
+	errors.reads = 3;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	assert_int_equal(rig_expect_command(&rig, members_step)->ld_drain->failed_reads->reads, 3);
+	errors.reads = 2;
+	errors.rebuild_ms = 6;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	assert_int_equal(rig_expect_command(&rig, members_step)->ld_drain->failed_reads->rebuild_ms, 6);
+	errors.rebuild_ms = 5;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	rig.nodes[N1].boot_id[3] = 9;
+	assert_int_equal(rig_expect_command(&rig, members_step)->ld_drain->failed_reads->boot_id[3], 9);
+	rig.nodes[N1].boot_id[3] = 0;
+	/* Nobody answers for a Disk Node that is not there. */
+	rig.nodes[N1].health = HEALTH_SUSPECT;
+	rig_expect_wait(&rig, members_step, NULL);
+	rig.nodes[N1].health = HEALTH_ONLINE;
+	excuse = rig_expect_command(&rig, members_step)->ld_excuse;
+	assert_non_null(excuse);
+	assert_int_equal(excuse->ld, 1);
+	assert_int_equal(excuse->epoch, 1);
+	assert_int_equal(excuse->drain, 50);
+	rig.lds[0].drain = 0;
+	rig_expect_wait(&rig, members_step, NULL);
+	rig_close(&rig);
+}
+
+/* Nobody is asked about what nobody can know, or to wait for I/O that is frozen. */
+static void test_failed_reads_unasked(void **state)
+{
+	struct ld_errors errors = { .ld = 1, .reads = 2, .last_us = 77 }, other;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	members_well(&rig, 0);
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	assert_non_null(rig_expect_command(&rig, members_step)->ld_drain);
+	other = errors;
+	other.writes = 1;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &other);
+	rig_expect_wait(&rig, members_step, NULL);
+	other = errors;
+	other.missed = true;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &other);
+	rig_expect_wait(&rig, members_step, NULL);
+	/* There may be others that were not recorded. */
+	other = errors;
+	other.last_us = 0;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &other);
+	rig_expect_wait(&rig, members_step, NULL);
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	rig_member(&rig, C1, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
+	rig_expect_wait(&rig, members_step, NULL);
+	rig_members(&rig, C1, NULL, 0);
+	rig_expect_wait(&rig, members_step, NULL);
+	members_well(&rig, 0);
+	rig.slots[0].phase = SLOT_PHASE_EXPORTING;
+	rig_expect_wait(&rig, members_step, NULL);
+	rig.slots[0].phase = SLOT_PHASE_SERVING;
+	rig.groups[0].members.count = 1;
+	rig_expect_wait(&rig, members_step, NULL);
+	rig.groups[0].members.count = 2;
+	/* One that is the last in sync is asked about, too. */
+	rig.lds[1].state = LD_STATE_STALE;
+	rig_offline(&rig, N2);
+	rig.lds[2].disk = 3; /* the other slot has nothing on n2 */
+	assert_non_null(rig_expect_command(&rig, members_step)->ld_drain);
+	rig_close(&rig);
+}
+
 /* It is called in sync, and the holder's group runs without it: what is written does not reach it. */
 static void test_left_out(void **state)
 {
@@ -506,6 +636,8 @@ int main(void)
 		cmocka_unit_test(test_rebuild_lost),
 		cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_by_bitmap),
+		cmocka_unit_test(test_failed_reads),
+		cmocka_unit_test(test_failed_reads_unasked),
 		cmocka_unit_test(test_in_sync),
 		cmocka_unit_test(test_in_sync_needs_its_export),
 		cmocka_unit_test(test_left_out),

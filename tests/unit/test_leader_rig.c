@@ -18,16 +18,21 @@ void rig_say_at(struct rig *rig, enum rig_node node, enum object_kind kind, cons
 	assert_int_equal(reported_update(&rig->reported[node], &status, NULL), 0);
 }
 
-void rig_errors(struct rig *rig, enum rig_node node, const char *id, uint64_t ld)
+void rig_failed_reads(struct rig *rig, enum rig_node node, const char *id, const struct ld_errors *errors)
 {
-	struct ld_errors errors = { .ld = ld, .writes = 1 };
+	struct ld_errors copy = *errors;
 	struct object_status status = { .kind = OBJECT_KIND_EXPORT,
 					.id = id,
 					.state = OBJECT_STATE_CONVERGED,
 					.revision = rig->volume.revision,
-					.errors = { ld > 0, &errors } };
+					.errors = { copy.ld > 0, &copy } };
 
 	assert_int_equal(reported_update(&rig->reported[node], &status, NULL), 0);
+}
+
+void rig_errors(struct rig *rig, enum rig_node node, const char *id, uint64_t ld)
+{
+	rig_failed_reads(rig, node, id, &(struct ld_errors){ .ld = ld, .writes = 1 });
 }
 
 void rig_say(struct rig *rig, enum rig_node node, enum object_kind kind, const char *id, enum object_state state)
@@ -214,7 +219,8 @@ const struct command *rig_expect_command(struct rig *rig, rig_step step)
 	assert_int_equal((command->slot_move != NULL) + (command->slot_advance != NULL) + (command->lds_stale != NULL) +
 				 (command->ld_rebuild != NULL) + (command->ld_in_sync != NULL) +
 				 (command->lds_free != NULL) + (command->controller_add != NULL) +
-				 (command->controller_retire != NULL) + (command->controller_drop != NULL),
+				 (command->controller_retire != NULL) + (command->controller_drop != NULL) +
+				 (command->ld_drain != NULL) + (command->ld_excuse != NULL),
 			 1);
 	return command;
 }

@@ -47,6 +47,9 @@ void rig_say_at(struct rig *rig, enum rig_node node, enum object_kind kind, cons
 /* What a Disk Node confirms of an export, with the LD that returned errors (0: none did). */
 void rig_errors(struct rig *rig, enum rig_node node, const char *id, uint64_t ld);
 
+/* The same of one that failed to read. */
+void rig_failed_reads(struct rig *rig, enum rig_node node, const char *id, const struct ld_errors *errors);
+
 /* What a holder says of a member of its slot, in the slot's epoch; it replaces what it said of others. */
 void rig_member(struct rig *rig, enum rig_node node, struct member_status member);
 void rig_members(struct rig *rig, enum rig_node node, struct member_status *members, size_t count);

@@ -511,6 +511,57 @@ static void test_fencing_after_errors(void **state)
 	rig_close(&rig);
 }
 
+/* What it failed to read, and was repaired, is no reason to wait; whatever else is known of it is. */
+static void test_fencing_after_repair(void **state)
+{
+	struct ld_errors errors = { .ld = 1, .reads = 2, .last_us = 77, .rebuild_ms = 5 }, other;
+	struct failed_reads known = { .reads = 2, .last_us = 77, .rebuild_ms = 5 };
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_move(&rig, SLOT_PHASE_FENCING);
+	memcpy(known.boot_id, rig.nodes[N1].boot_id, sizeof(known.boot_id));
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	rig.lds[0].failed_reads = &known;
+	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	/* It goes on alone. */
+	rig.lds[1].state = LD_STATE_STALE;
+	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	rig.lds[1].state = LD_STATE_IN_SYNC;
+	/* It was asked for, and nobody answered. */
+	rig.lds[0].drain = 50;
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	rig.lds[0].drain = 0;
+	/* One more, at the same moment or later; a write; one that may be missed; in another boot; since a rebuild. */
+	other = errors;
+	other.reads = 3;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &other);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	other = errors;
+	other.last_us = 78;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &other);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	other = errors;
+	other.writes = 1;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &other);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	other = errors;
+	other.missed = true;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &other);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	other = errors;
+	other.rebuild_ms = 6;
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &other);
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	rig_failed_reads(&rig, N1, "d1.v7.s0", &errors);
+	expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	rig.nodes[N1].boot_id[3] = 9;
+	expect_stale_for(&rig, "ld1", STALE_REASON_MEDIUM);
+	rig_close(&rig);
+}
+
 static void test_fencing_together(void **state)
 {
 	struct rig rig;
@@ -726,6 +777,7 @@ int main(void)
 		cmocka_unit_test(test_exporting_awaits_paths),
 		cmocka_unit_test(test_fencing),
 		cmocka_unit_test(test_fence_deadline),
+		cmocka_unit_test(test_fencing_after_repair),
 		cmocka_unit_test(test_fencing_after_errors),
 		cmocka_unit_test(test_assembling_after_errors),
 		cmocka_unit_test(test_fencing_together),

@@ -17,14 +17,19 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 {
 	struct linux_kernel *this = (struct linux_kernel *)kernel;
 	struct observed observed = { 0 };
+	struct drained_list drained;
 	struct dm_sight_list sights;
 	int code;
 
-	code = dm_observe(this->devices, arena, &observed, &sights, error);
+	code = drains_read(this->drains, arena, &drained, error);
+	if (code == 0)
+		code = dm_observe(this->devices, arena, &observed, &sights, error);
 	if (code == 0)
 		code = nvmet_observe(this, arena, &observed, error);
 	if (code == 0)
 		code = dm_opens_observe(this->devices, &sights, arena, &observed, error);
+	if (code == 0)
+		drains_tell(this->drains, &drained, &observed);
 	if (code == 0)
 		code = reject_observe(this, arena, &observed, error);
 	if (code == 0)
@@ -49,6 +54,7 @@ static void parts_free(struct linux_kernel *this)
 	known_free(this->subsystems);
 	nvme_cache_free(this->nvme);
 	signatures_free(this->signatures);
+	drains_free(this->drains);
 	gate_free(this->gate);
 	trace_free(this->trace);
 	free(this);
@@ -74,6 +80,7 @@ static const struct kernel_operations linux_operations = {
 	.dm_reload = dm_reload,
 	.dm_suspend = dm_suspend,
 	.dm_resume = dm_resume,
+	.dm_drain = dm_drain,
 	.dm_message = dm_message,
 	.dm_has_target = dm_has_target,
 	.block_zero = block_zero,
@@ -157,11 +164,13 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 		this->subsystems = known_make(schema_observed_subsystem());
 		this->nvme = nvme_cache_make("/sys", pread, files_raise() / 2);
 		this->signatures = signatures_make(signatures_read);
+		this->drains = drains_make();
 		this->gate = gate_make();
 		this->trace = trace_make();
 	}
 	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||
-	    this->nvme == NULL || this->signatures == NULL || this->gate == NULL || this->trace == NULL) {
+	    this->nvme == NULL || this->signatures == NULL || this->drains == NULL || this->gate == NULL ||
+	    this->trace == NULL) {
 		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);

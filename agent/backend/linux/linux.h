@@ -17,6 +17,7 @@
 #define LINUX_FABRICS_DEVICE "/dev/nvme-fabrics"
 
 struct dm_task;
+struct drains;
 struct gate;
 struct nft_ctx;
 struct trace;
@@ -26,6 +27,7 @@ struct linux_kernel {
 	struct known *devices;	  /* of device-mapper, by name */
 	struct known *ports;	  /* of the NVMe target, by number */
 	struct known *subsystems; /* of the NVMe target, by NQN */
+	struct drains *drains;
 	struct gate *gate;
 	struct nvme_cache *nvme;
 	struct trace *trace;
@@ -67,6 +69,25 @@ int dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int dm_resume(struct kernel *kernel, const char *name, struct error *error);
 int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
 int dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error);
+
+/* --- which were drained (drain.c) --- */
+
+struct drained {
+	const char *name;
+	uint64_t number;
+};
+
+struct drained_list {
+	size_t count;
+	struct drained *items;
+};
+
+struct drains *drains_make(void);	 /* NULL when memory is exhausted */
+void drains_free(struct drains *drains); /* accepts NULL */
+int dm_drain(struct kernel *kernel, const char *name, uint64_t number, struct error *error);
+/* What is told of the devices is read before anything of them is looked at: what is seen then came after it. */
+int drains_read(struct drains *drains, struct arena *arena, struct drained_list *ret_drained, struct error *error);
+void drains_tell(struct drains *drains, const struct drained_list *drained, struct observed *observed);
 
 /* --- what device-mapper devices are there (dm_look.c) --- */
 

@@ -363,6 +363,9 @@ static int ld_add(const struct trace *this, const struct observed_dm *dm, bool u
 	*errors = (struct ld_errors){
 		.ld = ld, .reads = found.reads, .writes = found.writes, .missed = missed, .rebuild_ms = found.rebuild_ms
 	};
+	/* Those of one that returned very many are not recorded further. */
+	if (!missed && found.reads + found.writes < TRACELOG_ENOUGH)
+		errors->last_us = found.last_us;
 	return 0;
 }
 

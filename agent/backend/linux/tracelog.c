@@ -65,7 +65,12 @@ static uint64_t moment_us(const char *line, const char *colon)
 	return seconds * 1000000 + us;
 }
 
-static int take_event(struct tracelog *log, const char *text)
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int take_event(struct tracelog *log, const char *text, uint64_t now_us)
 {
 	unsigned major, minor, sectors;
 	unsigned long long sector;
@@ -86,17 +91,13 @@ static int take_event(struct tracelog *log, const char *text)
 		ld->reads++;
 	else
 		ld->writes++;
+	ld->last_us = larger(ld->last_us, now_us);
 	return 0;
-}
-
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 static int take_mark(struct tracelog *log, const char *text, uint64_t now_us)
 {
-	struct tracelog_ld *ld, said;
+	struct tracelog_ld *ld, said = { 0 };
 	uint64_t upto_us, missed_us, dropped;
 
 	if (sscanf(text, "known %" SCNu64 " %" SCNu64 " %" SCNu64, &upto_us, &missed_us, &dropped) == 3) {
@@ -113,8 +114,8 @@ static int take_mark(struct tracelog *log, const char *text, uint64_t now_us)
 		*ld = (struct tracelog_ld){ .minor = said.minor,
 					    .forgotten_us = now_us,
 					    .rebuild_ms = said.rebuild_ms };
-	} else if (sscanf(text, "ld %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &said.minor, &said.reads,
-			  &said.writes, &said.forgotten_us, &said.rebuild_ms) == 5) {
+	} else if (sscanf(text, "ld %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &said.minor,
+			  &said.reads, &said.writes, &said.forgotten_us, &said.rebuild_ms, &said.last_us) >= 5) {
 		ld = get(log, said.minor);
 		if (ld == NULL)
 			return -1;
@@ -122,6 +123,7 @@ static int take_mark(struct tracelog *log, const char *text, uint64_t now_us)
 		ld->reads = larger(ld->reads, said.reads);
 		ld->writes = larger(ld->writes, said.writes);
 		ld->forgotten_us = larger(ld->forgotten_us, said.forgotten_us);
+		ld->last_us = larger(ld->last_us, said.last_us);
 		ld->rebuild_ms = said.rebuild_ms;
 	}
 	return 0;
@@ -133,7 +135,7 @@ int tracelog_line(struct tracelog *log, const char *line)
 
 	if (at != NULL) {
 		log->lines++;
-		return take_event(log, at + strlen(EVENT));
+		return take_event(log, at + strlen(EVENT), moment_us(line, at));
 	}
 	at = strstr(line, MARK);
 	if (at == NULL)
@@ -177,8 +179,9 @@ int tracelog_summary(const struct tracelog *log, uint64_t upto_us, struct buffer
 
 		if (!has_errors(ld) && log->count > SUMMARY_MAX)
 			continue;
-		if (buffer_printf(output, "dnvme ld %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
-				  ld->minor, ld->reads, ld->writes, ld->forgotten_us, ld->rebuild_ms) != 0)
+		if (buffer_printf(output,
+				  "dnvme ld %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+				  ld->minor, ld->reads, ld->writes, ld->forgotten_us, ld->rebuild_ms, ld->last_us) != 0)
 			return -1;
 	}
 	return buffer_printf(output, "dnvme known %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", upto_us, missed_us,

@@ -4,7 +4,7 @@
  *
  *   … 32.376189: block_bio_complete: 252,524295 WS 0 + 8 [-5]    written by the kernel
  *   … 33.000000: tracing_mark_write: dnvme forget MINOR REBUILD_MS
- *   … 34.000000: tracing_mark_write: dnvme ld MINOR READS WRITES FORGOTTEN_US REBUILD_MS     one of a summary
+ *   … 34.000000: tracing_mark_write: dnvme ld MINOR READS WRITES FORGOTTEN_US REBUILD_MS LAST_US     one of a summary
  *   … 34.000001: tracing_mark_write: dnvme known UPTO_US MISSED_US DROPPED                   its end
  *
  * The instance is a ring: the oldest lines go. A summary repeats what lines of before UPTO_US said, so that they may.
@@ -29,6 +29,7 @@ struct tracelog_ld {
 	uint64_t minor, reads, writes;
 	uint64_t forgotten_us; /* what is older does not count */
 	uint64_t rebuild_ms;   /* for this rebuild */
+	uint64_t last_us;      /* of the last one that counts; 0: not known */
 };
 
 struct tracelog {

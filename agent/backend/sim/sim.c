@@ -240,6 +240,8 @@ int kernel_sim_errors_add(struct kernel *kernel, uint64_t ld, uint64_t reads, ui
 		errors->reads += reads;
 		errors->writes += writes;
 		errors->missed = errors->missed || reads + writes == 0;
+		/* No two of them at one moment. */
+		errors->last_us = errors->missed ? 0 : errors->reads + errors->writes;
 	}
 	return sim_end(this, errors != NULL ? 0 : error_set_nomem(error), error);
 }
@@ -265,6 +267,7 @@ static const struct kernel_operations sim_operations = {
 	.dm_reload = sim_dm_reload,
 	.dm_suspend = sim_dm_suspend,
 	.dm_resume = sim_dm_resume,
+	.dm_drain = sim_dm_drain,
 	.dm_message = sim_dm_message,
 	.dm_has_target = sim_dm_has_target,
 	.block_zero = sim_block_zero,

@@ -403,6 +403,23 @@ int sim_dm_resume(struct kernel *kernel, const char *name, struct error *error)
 	return suspended_set(kernel, name, false, error);
 }
 
+int sim_dm_drain(struct kernel *kernel, const char *name, uint64_t number, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_dm *dm;
+	int code = sim_begin(this, "dm_drain", name, error);
+
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	if (dm == NULL)
+		return sim_end(this, error_set(error, ERROR_NOT_FOUND, "there is no device %s", name), error);
+	code = sim_dm_waits(this, dm, error);
+	if (code == 0)
+		dm->drained = number;
+	return sim_end(this, code, error);
+}
+
 int sim_dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;

@@ -71,6 +71,7 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 		  struct error *error);
 int sim_dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int sim_dm_resume(struct kernel *kernel, const char *name, struct error *error);
+int sim_dm_drain(struct kernel *kernel, const char *name, uint64_t number, struct error *error);
 int sim_dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
 int sim_dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error);
 int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint64_t length, struct error *error);

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Disk Nodes that die, come back, or return errors."""
+import random
+import time
+
 import witness
 from scenario import await_moved, busiest, finish, hold, last, many, must, scenario, serve
 
@@ -243,6 +246,54 @@ def medium_error_unreported(rig):
         for _, _, ld, _, _ in rig.members(volume)) else "it is not")
     witness.progress(witnesses, 20, 60)
     finish(rig, witnesses, stall_limit_ms=60000)
+
+
+def fail_a_read(rig, volume, device, bad, node, host="host1"):
+    """One request to read from a member fails, and no other: it fails no write, as there are none."""
+    path = next(disk["path"] for disk in rig.status(volume)["disks"] if disk["node"] == node)
+    seen = [None, 0]
+
+    def quiet():
+        written = disk_written(rig, volume, node)
+        if written != seen[0]:
+            seen[:] = [written, time.monotonic()]
+        return None if time.monotonic() - seen[1] > 12 else "something is"
+    rig.wait(f"nothing is written to {path} of {node}", 90, quiet, every=1)
+    fail_requests(rig, node, path, 1)
+    rig.wait(f"{bad} failed a read", 60, lambda: None if rig.sh(
+        node, "cat /sys/kernel/debug/fail_make_request/times").strip() == "0" else rig.sh(
+        host, f"for at in $(seq {random.randrange(256)} 256 8191); do dd if={device} of=/dev/null bs=4096 count=1 "
+              "iflag=direct skip=$at 2>/dev/null & done; wait") or "not yet")
+    fail_no_more(rig, node, path)
+
+
+@scenario("medium_error_repaired")
+def medium_error_repaired(rig):
+    """A disk fails a read, and its group repairs the block from the other copy. Later the node of that copy and the holder
+    lose power: the volume goes on with the member that failed the read, as it missed nothing."""
+    witnesses = serve(rig, many(1, **MIRRORED))
+    volume = witnesses[0].volume
+    (_, _, bad, _, bad_node), (_, _, _, _, good_node) = rig.members(volume)
+    holder, keys = busiest(rig, [volume])
+    must(not any(result["errors"] for result in witness.stop(witnesses)), "the witness saw errors")
+    fail_a_read(rig, volume, witnesses[0].device, bad["id"], bad_node)
+
+    def excused():
+        ld = next(ld for _, _, ld, _, _ in rig.members(volume) if ld["id"] == bad["id"])
+        return None if ld["state"] == "in-sync" and "failed_reads" in ld and not ld.get("drain") else f"it is {ld}"
+    took = rig.wait(f"what {bad['id']} failed to read is repaired", 30, excused)
+    rig.say(f"that is known {took:.1f} s later")
+    must(not dropped(rig, holder), "the group dropped a member")
+    witness.start(witnesses)
+    witness.progress(witnesses, 20)
+    rig.kill(good_node, holder)
+    await_moved(rig, keys, holder)
+    witness.progress(witnesses, 20, 30)
+    states = {ld["id"]: ld["state"] for _, _, ld, _, _ in rig.members(volume)}
+    must(states[bad["id"]] == "in-sync", f"the members are {states}")
+    rig.boot(good_node, holder)
+    # The node of the good copy is waited for until its time is over, and the old holder's gate as long as that is not fenced.
+    finish(rig, witnesses, stall_limit_ms=15000)
 
 
 def dropped(rig, holder):
