@@ -81,8 +81,10 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_FILL:
 		return buffer_printf(output, "block   fill       %s", a->name);
 	case ACTION_PORT_CREATE:
-		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
-				     a->port);
+		if (buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
+				  a->port) != 0)
+			return -1;
+		return a->gate == 0 ? 0 : buffer_printf(output, "  behind the gate of %" PRIu64, a->gate);
 	case ACTION_PORT_REMOVE:
 		return buffer_printf(output, "nvmet   rmport     %" PRIu64, a->port);
 	case ACTION_SUBSYSTEM_CREATE:
@@ -283,6 +285,26 @@ static int label_write(const struct action *action, struct kernel *kernel, struc
 	return kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
 }
 
+/* It is guarded before anybody can connect, and until nobody can. */
+static int port_create(const struct action *action, struct kernel *kernel, struct error *error)
+{
+	const struct kernel_operations *operations = kernel->operations;
+
+	if (action->gate != 0 && operations->gate_join(kernel, action->gate, action->port, error) != 0)
+		return (int)error->code;
+	return operations->port_create(kernel, action->mark, action->port, action->address, error);
+}
+
+static int port_remove(const struct action *action, struct kernel *kernel, struct error *error)
+{
+	const struct kernel_operations *operations = kernel->operations;
+	int code = operations->port_remove(kernel, action->mark, action->port, error);
+
+	return code == 0 && action->owner.kind == OBJECT_KIND_VOLUME
+		       ? operations->gate_leave(kernel, action->port, error)
+		       : code;
+}
+
 int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
 		   struct observed_label *ret_label, struct error *error)
 {
@@ -311,9 +333,9 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_FILL:
 		return operations->block_fill(kernel, action->name, NULL, error);
 	case ACTION_PORT_CREATE:
-		return operations->port_create(kernel, action->mark, action->port, action->address, error);
+		return port_create(action, kernel, error);
 	case ACTION_PORT_REMOVE:
-		return operations->port_remove(kernel, action->mark, action->port, error);
+		return port_remove(action, kernel, error);
 	case ACTION_SUBSYSTEM_CREATE:
 		return operations->subsystem_create(kernel, action->nqn, action->cntlid_min, action->cntlid_max, error);
 	case ACTION_SUBSYSTEM_REMOVE:

@@ -5,17 +5,19 @@
 
 #include "agent/list.h"
 
-static struct kernel_peer *peer_of(struct kernel_peer_list *peers, const char *address, struct arena *arena)
+/* Of a volume's own port there is nothing to look for: no other volume has it. */
+static struct kernel_peer *peer_of(struct kernel_peer_list *peers, const char *address, uint64_t port,
+				   struct arena *arena)
 {
 	struct kernel_peer *peer;
 
-	for (size_t i = 0; i < peers->count; i++) {
-		if (strcmp(peers->items[i].address, address) == 0)
+	for (size_t i = 0; port == 0 && i < peers->count; i++) {
+		if (peers->items[i].port == 0 && strcmp(peers->items[i].address, address) == 0)
 			return &peers->items[i];
 	}
 	peer = LIST_PUSH(arena, peers);
 	if (peer != NULL)
-		*peer = (struct kernel_peer){ .address = address };
+		*peer = (struct kernel_peer){ .address = address, .port = port };
 	return peer;
 }
 
@@ -39,11 +41,13 @@ int admission_make(const struct desired *desired, const struct observed *observe
 	bool waits = false;
 
 	for (size_t i = 0; i < desired->volumes.count; i++) {
-		const struct desired_consumer_list *consumers = &desired->volumes.items[i].consumers;
-		const struct string_list *others = &desired->volumes.items[i].peers;
+		const struct desired_volume *volume = &desired->volumes.items[i];
+		const struct desired_consumer_list *consumers = &volume->consumers;
+		const struct string_list *others = &volume->peers;
 
-		for (size_t j = 0; j < others->count; j++) {
-			if (peer_of(&peers, others->items[j], arena) == NULL)
+		/* At the volume's own port nobody gets in who is not admitted, known or not. */
+		for (size_t j = 0; volume->leg_port == 0 && j < others->count; j++) {
+			if (peer_of(&peers, others->items[j], 0, arena) == NULL)
 				return error_set_nomem(error);
 		}
 		for (size_t j = 0; j < consumers->count; j++) {
@@ -53,7 +57,7 @@ int admission_make(const struct desired *desired, const struct observed *observe
 			/* From a leader that does not know of this: everybody is let in. */
 			if (consumer->address == NULL)
 				continue;
-			peer = peer_of(&peers, consumer->address, arena);
+			peer = peer_of(&peers, consumer->address, volume->leg_port, arena);
 			if (peer == NULL)
 				return error_set_nomem(error);
 			if (!has_lease || !consumer->admitted || consumer->parked)

@@ -164,21 +164,32 @@ void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner)
 	snprintf(ret_owner->lane, sizeof(ret_owner->lane), "port %" PRIu64, port);
 }
 
+void owner_leg_port_make(uint64_t volume, uint64_t port, struct owner *ret_owner)
+{
+	owner_port_make(0, port, ret_owner);
+	ret_owner->kind = OBJECT_KIND_VOLUME;
+	names_id_format("v", volume, ret_owner->id);
+}
+
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE])
 {
 	snprintf(ret_mark, OWNER_ID_SIZE, KERNEL_PORT_MARK_PREFIX "%s-%.40s", cluster,
-		 owner->kind == OBJECT_KIND_DISK ? owner->id : "cn");
+		 owner->kind != 0 ? owner->id : "cn");
 }
 
 bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct owner *ret_owner)
 {
 	char ours[OWNER_ID_SIZE];
-	uint64_t disk = 0;
+	uint64_t disk = 0, volume;
 	const char *id;
 
 	snprintf(ours, sizeof(ours), KERNEL_PORT_MARK_PREFIX "%s-", cluster);
 	if (mark == NULL || !starts_with(mark, ours, &id))
 		return false;
+	if (names_id_parse("v", id, &volume) == 0) {
+		owner_leg_port_make(volume, port, ret_owner);
+		return true;
+	}
 	if (strcmp(id, "cn") != 0 && names_id_parse("d", id, &disk) != 0)
 		return false;
 	owner_port_make(disk, port, ret_owner);

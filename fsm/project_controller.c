@@ -100,7 +100,7 @@ static int leg_remote_project(struct projection *projection, const struct volume
 	names_consumer_nqn(projection->cluster.id, volume->id, leg->slot, projection->node->name, nqn);
 	ret_leg->nqn = projection_text(projection, nqn);
 	ret_leg->address = holder->address;
-	ret_leg->port = holder->port;
+	ret_leg->port = volume->leg_port != 0 ? volume->leg_port : holder->port;
 	return ret_leg->nqn != NULL ? 0 : state_nomem(&projection->state, error);
 }
 
@@ -233,7 +233,6 @@ static bool legs_are_formatted(const struct volume *volume)
 }
 
 /* What an active controller is told of its slot in this phase of the volume. */
-/* What an active controller is told of its slot in this phase of the volume. */
 static bool legs_are_wanted(const struct volume *volume, const struct slot *slot)
 {
 	switch (volume->phase) {
@@ -281,6 +280,7 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		.top_wanted = volume->phase == VOLUME_PHASE_EXPORTING || volume->phase == VOLUME_PHASE_ONLINE,
 		.hosts = volume->hosts,
 		.revision = volume->revision,
+		.leg_port = volume->leg_port,
 	};
 	memcpy(made->uuid, volume->uuid, sizeof(made->uuid));
 	if (made->nqn == NULL)

@@ -80,6 +80,7 @@ struct kernel_namespace {
 /* A node that imports legs from this one, by the address that it connects from. */
 struct kernel_peer {
 	const char *address;
+	uint64_t port; /* that joined a gate; 0: any that is guarded by itself */
 	bool admitted; /* it may open connections */
 };
 
@@ -189,9 +190,14 @@ struct kernel_operations {
 	int (*gate_refresh)(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
 	/* Shut at once. */
 	int (*gate_shut)(struct kernel *kernel, uint64_t port, struct error *error);
-	/* Of these peers, let new connections in through guarded ports from those that are admitted, for `timeout_ms`
-	 * from now on, and answer those of the others with a reset. Connections that stand go on in any case. Until
-	 * the machine boots, an address that was ever named is let in only so; others are not looked at. */
+	/* From now on `port` is open only while the gate is, too; and new connections to it come in only from peers
+	 * that gate_admit() admitted there. */
+	int (*gate_join)(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error);
+	int (*gate_leave)(struct kernel *kernel, uint64_t port, struct error *error);
+	/* Of these peers, let new connections in from those that are admitted, for `timeout_ms` from now on, and answer
+	 * those of the others with a reset. Connections that stand go on in any case. Ports that were guarded by
+	 * themselves: until the machine boots, an address that was ever named is let in only so; others are not looked
+	 * at. Ports that joined, or that are named here and do: whom this call does not admit is not let in. */
 	int (*gate_admit)(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers,
 			  uint64_t timeout_ms, struct error *error);
 	/* Milliseconds that are left; 0: shut. FAILED_PRECONDITION when the port is not guarded. */

@@ -648,6 +648,7 @@ static struct desired desired_peers(struct arena *arena)
 							  .id = "v2.s0.nodeb",
 							  .address = i < 2 ? "10.0.0.2" : "fd00::3" };
 	volumes[0] = desired.volumes.items[0];
+	volumes[0].leg_port = 0;
 	volumes[0].consumers = (struct desired_consumer_list){ 1, &consumers[0] };
 	volumes[1] = volumes[0];
 	volumes[1].id++;
@@ -746,9 +747,50 @@ static void test_admission(void **state)
 	arena_free(&arena);
 }
 
+/* At ports of their own volumes have nothing to do with each other. */
+static void test_admission_by_volume(void **state)
+{
+	struct observed observed = consumers_observed(true, true);
+	struct arena arena = ARENA_INIT;
+	struct desired desired = desired_peers(&arena);
+	struct desired_volume *volumes = desired.volumes.items;
+	struct kernel_peer_list peers;
+	struct error error;
+	bool waits;
+
+	(void)state;
+	volumes[0].leg_port = 20001;
+	volumes[1].leg_port = 20002;
+	volumes[0].consumers.items[0].admitted = true;
+	volumes[0].peers = (struct string_list){ 1, (void *)&(const char *[]){ "10.0.0.7" } };
+	assert_int_equal(admission_make(&desired, &observed, true, &arena, &peers, &waits, &error), 0);
+	assert_int_equal(peers.count, 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_string_equal(peers.items[i].address, i < 2 ? "10.0.0.2" : "fd00::3");
+		assert_int_equal(peers.items[i].port, i < 1 ? 20001 : 20002);
+		assert_int_equal(peers.items[i].admitted, i == 0);
+	}
+	/* One that shares the port of the node does not let in at the others', nor the other way round. */
+	volumes[1].leg_port = 0;
+	assert_int_equal(admission_make(&desired, &observed, true, &arena, &peers, &waits, &error), 0);
+	assert_int_equal(peers.count, 3);
+	assert_true(peers.items[0].admitted);
+	assert_int_equal(peers.items[1].port, 0);
+	assert_false(peers.items[1].admitted);
+	/* What does not export yet lets nobody in, and hinders nobody. */
+	volumes[1].leg_port = 20002;
+	volumes[1].consumers.items[0].nqn = "nqn.2026-11.io.dnvme:x:leg:other";
+	volumes[1].consumers.items[0].admitted = true;
+	assert_int_equal(admission_make(&desired, &observed, true, &arena, &peers, &waits, &error), 0);
+	assert_true(waits);
+	assert_true(peers.items[0].admitted);
+	assert_false(peers.items[1].admitted);
+	arena_free(&arena);
+}
+
 static bool lets_in_b(struct keeper_fixture *f)
 {
-	return kernel_sim_lets_in(f->kernel, "10.0.0.2");
+	return kernel_sim_lets_in(f->kernel, "10.0.0.2", 0);
 }
 
 static bool shuts_out_b(struct keeper_fixture *f)
@@ -783,8 +825,8 @@ static void test_keeper_admits_peers(void **state)
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
 	run_until(f, shuts_out_b);
-	assert_false(kernel_sim_lets_in(f->kernel, "fd00::3"));
-	assert_true(kernel_sim_lets_in(f->kernel, "10.0.0.9"));
+	assert_false(kernel_sim_lets_in(f->kernel, "fd00::3", 0));
+	assert_true(kernel_sim_lets_in(f->kernel, "10.0.0.9", 0));
 	consumer->admitted = true;
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
@@ -800,6 +842,53 @@ static void test_keeper_admits_peers(void **state)
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
 	run_until(f, shuts_out_b);
+}
+
+static bool lets_in_b_at_its_port(struct keeper_fixture *f)
+{
+	return kernel_sim_lets_in(f->kernel, "10.0.0.2", 20001);
+}
+
+static bool shuts_out_b_at_its_port(struct keeper_fixture *f)
+{
+	return !lets_in_b_at_its_port(f);
+}
+
+static bool is_joined(struct keeper_fixture *f)
+{
+	return kernel_sim_is_joined(f->kernel, 20001) && kernel_sim_is_joined(f->kernel, 20002);
+}
+
+/* A keeper that finds ports of an agent before it puts them behind the gate, whether anybody is admitted or not. */
+static void test_keeper_admits_by_volume(void **state)
+{
+	struct keeper_fixture *f = *state;
+	struct desired desired = desired_peers(&f->arena);
+	struct error error = { 0 };
+	bool complete;
+
+	desired.volumes.items[0].leg_port = 20001;
+	desired.volumes.items[1].leg_port = 20002;
+	gatekeeper_opened(f->keeper, 20, 60000);
+	f->beating = true;
+	run_until(f, is_open);
+	export_to_b(f);
+	reconciler_kick(f->reconciler);
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, is_joined);
+	assert_false(lets_in_b_at_its_port(f));
+	desired.volumes.items[0].consumers.items[0].admitted = true;
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, lets_in_b_at_its_port);
+	assert_false(kernel_sim_lets_in(f->kernel, "10.0.0.2", 20002));
+	assert_true(lets_in_b(f));
+	/* The last one that was admitted is shut out with the last volume. */
+	desired.volumes.count = 0;
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, shuts_out_b_at_its_port);
 }
 
 int main(void)
@@ -824,7 +913,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keeper_leaves_what_it_finds, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_without_a_leader, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_admits_peers, keeper_setup, keeper_teardown),
+		cmocka_unit_test_setup_teardown(test_keeper_admits_by_volume, keeper_setup, keeper_teardown),
 		cmocka_unit_test(test_admission),
+		cmocka_unit_test(test_admission_by_volume),
 	};
 
 	log_open("test_agent_lease", LOG_TARGET_STDERR, LOG_LEVEL_ERROR);

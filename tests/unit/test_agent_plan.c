@@ -12,6 +12,7 @@
 
 #include "agent/list.h"
 #include "agent/text.h"
+#include "lib/model/names.h"
 #include "lib/wire/codec.h"
 #include "tests/unit/failing_alloc.h"
 #include "tests/unit/test_agent_rig.h"
@@ -123,6 +124,7 @@ static void test_controller(void **state)
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
 	rig_converge(&f->agent, &desired);
 	rig_golden("controller_format", log_take(f));
+	assert_true(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
 	f->volume.format = false;
 	f->volume.top_wanted = true;
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
@@ -140,6 +142,56 @@ static void test_controller(void **state)
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
 	rig_converge(&f->agent, &desired);
 	rig_golden("controller_dismantle", log_take(f));
+	assert_false(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
+	assert_empty(f);
+}
+
+static int no_gate(void *data, const char *operation, const char *name, struct error *error)
+{
+	(void)data;
+	(void)name;
+	return strcmp(operation, "gate_join") == 0 ? error_set(error, ERROR_INTERNAL, "there is no gate") : 0;
+}
+
+/* Legs are exported at no port that is not guarded. */
+static void test_legs_without_a_gate(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	const char *log;
+
+	desired.volumes.items[0].legs.items[0].format = desired.volumes.items[0].legs.items[1].format = true;
+	kernel_sim_fault_set(f->agent.kernel, no_gate, NULL);
+	for (int i = 0; i < 12; i++)
+		rig_wave(&f->agent, &desired);
+	log = log_take(f);
+	assert_contains(log, "nvmet   port       20001");
+	assert_contains(log,
+			"waits   v1.s0.cn2  " NAMES_NQN_PREFIX RIG_CLUSTER ":leg:v1.s0.cn2 waits for nvmet port 20001");
+	assert_lacks(log, "nvmet   link       " NAMES_NQN_PREFIX RIG_CLUSTER ":leg:");
+	kernel_sim_fault_set(f->agent.kernel, NULL, NULL);
+	rig_converge(&f->agent, &desired);
+	assert_contains(log_take(f), ":leg:v1.s0.cn2 to port 20001");
+}
+
+/* A volume without a port of its own. */
+static void test_legs_at_the_port_of_the_node(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	const char *log;
+
+	f->volume.format = f->volume.shares_port = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
+	log = log_take(f);
+	assert_contains(log, ":leg:v1.s0.cn2 to port 4420");
+	assert_contains(log, ":leg:v1.s1.cn1 at 10.0.2.2:4420");
+	assert_contains(log, "nvmet   reject     new connections to port 4420 for opening");
+	assert_lacks(log, "20001");
+	f->volume.legs_wanted = f->volume.top_wanted = false;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
 	assert_empty(f);
 }
 
@@ -610,6 +662,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_disk_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_legs_without_a_gate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_legs_at_the_port_of_the_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict_waits_for_labels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict_without_the_target, setup, teardown),

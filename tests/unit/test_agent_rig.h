@@ -11,6 +11,7 @@
 #include "agent/plan.h"
 
 #define RIG_CLUSTER "k3v9"
+#define RIG_LEG_PORT 20001
 #define RIG_HOST "nqn.2014-08.org.nvmexpress:uuid:1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 
 /* A volume as a leader would have placed it. Leg l belongs to controller l / legs; its copy c lies on disk
@@ -29,6 +30,7 @@ struct rig_volume {
 	bool may_not_serve;  /* the new holder is a standby still */
 	bool address_is_old; /* legs of slot 0 are still imported from cn1 */
 	unsigned stale_ld;   /* a member that was given up; 0: none */
+	bool shares_port;    /* its legs are exported at the port of the Controller Node role */
 };
 
 /* The smallest that has everything: 2 controllers with 2 legs each, 2 copies. */

@@ -143,6 +143,9 @@ static void test_owner_of_nqn(void **state)
 	assert_true(owner_is(&owner, OBJECT_KIND_DISK, "d5"));
 	assert_true(owner_of_port("c1", "dnvme-c1-cn", 4420, &owner));
 	assert_int_equal(owner.kind, 0);
+	assert_true(owner_of_port("c1", "dnvme-c1-v7", 20007, &owner));
+	assert_true(owner_is(&owner, OBJECT_KIND_VOLUME, "v7"));
+	assert_string_equal(owner.lane, "port 20007");
 	assert_false(owner_of_port("c1", "dnvme-c2-cn", 4420, &owner));
 	assert_false(owner_of_port("c1", "dnvme-c1-x", 4420, &owner));
 	assert_false(owner_of_port("c1", NULL, 4420, &owner));

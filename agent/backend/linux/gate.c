@@ -8,8 +8,12 @@
  *           set lease_other { the same }                        in turn
  *           set peer4, peer6 { type ipv4_addr, ipv6_addr; }     who imports legs from this node, or ever did, and
  *           set admitted4, admitted6 { the same; flags timeout; }  which of them may open connections
+ *           set legs { type inet_service; }                     ports of the legs of one volume each, and who may
+ *           set consumer4, consumer6 { type ipv4_addr . inet_service, ...; flags timeout; }  open connections there
  *           chain in { hook input: tcp dport @guarded, in neither @lease nor @lease_other: reject with tcp reset
- *                                  the same, SYN, saddr in @peer and not in @admitted: reject with tcp reset }
+ *                                  tcp dport @legs, the guarded port in neither: reject with tcp reset
+ *                                  @guarded, SYN, saddr in @peer and not in @admitted: reject with tcp reset
+ *                                  @legs, SYN, saddr and dport not in @consumer: reject with tcp reset }
  *   }
  *
  * Two sets, because a lookup that runs while an element is replaced may find neither the old one nor the new one
@@ -30,14 +34,19 @@
 #include "lib/base/clock.h"
 
 #define TABLE "inet dnvme"
-#define NEW_CONNECTION "tcp dport @guarded tcp flags & (fin | syn | rst | ack) == syn "
+#define NEW_CONNECTION "tcp flags & (fin | syn | rst | ack) == syn "
+/* Whatever the packet's port is, that one is looked up. */
+#define GATE "tcp dport & 0 | %" PRIu64 " "
 #define REFRESH_TRIES 3
 #define READ_TRIES 5
 
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
 	struct nft_ctx *context;
-	bool other; /* the set whose turn it is */
+	bool other;	  /* the set whose turn it is */
+	bool no_consumer; /* nobody is in the sets of consumers */
+	uint64_t *legs;	  /* ports that joined, as far as this process knows */
+	size_t leg_count;
 };
 
 static const char *const sets[] = { "lease", "lease_other" };
@@ -66,6 +75,7 @@ void gate_free(struct gate *gate)
 		return;
 	nft_ctx_free(gate->context);
 	pthread_mutex_destroy(&gate->lock);
+	free(gate->legs);
 	free(gate);
 }
 
@@ -88,32 +98,72 @@ static int run(struct gate *gate, const char *commands, const char *what, uint64
 			 (int)strcspn(said, "\n"), said);
 }
 
+static int legs_print(const struct gate *gate, struct buffer *commands)
+{
+	for (size_t i = 0; i < gate->leg_count; i++) {
+		if (buffer_printf(commands, "add element " TABLE " legs { %" PRIu64 " }\n", gate->legs[i]) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rule would be
  * there twice: the chain is emptied in the same transaction, which packets see as one change. */
 static int guard(struct gate *gate, uint64_t port, struct error *error)
 {
-	char commands[2048];
+	struct buffer commands = BUFFER_INIT;
+	int code;
 
-	snprintf(commands, sizeof(commands),
-		 "add table " TABLE "\n"
-		 "add set " TABLE " guarded { type inet_service ; }\n"
-		 "add set " TABLE " lease { type inet_service ; flags timeout ; }\n"
-		 "add set " TABLE " lease_other { type inet_service ; flags timeout ; }\n"
-		 "add set " TABLE " peer4 { type ipv4_addr ; }\n"
-		 "add set " TABLE " peer6 { type ipv6_addr ; }\n"
-		 "add set " TABLE " admitted4 { type ipv4_addr ; flags timeout ; }\n"
-		 "add set " TABLE " admitted6 { type ipv6_addr ; flags timeout ; }\n"
-		 "add chain " TABLE " in { type filter hook input priority 0 ; policy accept ; }\n"
-		 "add element " TABLE " guarded { %" PRIu64 " }\n"
-		 "flush chain " TABLE " in\n"
-		 "add rule " TABLE " in tcp dport @guarded tcp dport != @lease tcp dport != @lease_other "
-		 "reject with tcp reset\n"
-		 "add rule " TABLE " in " NEW_CONNECTION
-		 "ip saddr @peer4 ip saddr != @admitted4 reject with tcp reset\n"
-		 "add rule " TABLE " in " NEW_CONNECTION "ip6 saddr @peer6 ip6 saddr != @admitted6 "
-		 "reject with tcp reset\n",
-		 port);
-	return run(gate, commands, "guard the gate", port, error);
+	if (buffer_printf(&commands,
+			  "add table " TABLE "\n"
+			  "add set " TABLE " guarded { type inet_service ; }\n"
+			  "add set " TABLE " lease { type inet_service ; flags timeout ; }\n"
+			  "add set " TABLE " lease_other { type inet_service ; flags timeout ; }\n"
+			  "add set " TABLE " peer4 { type ipv4_addr ; }\n"
+			  "add set " TABLE " peer6 { type ipv6_addr ; }\n"
+			  "add set " TABLE " admitted4 { type ipv4_addr ; flags timeout ; }\n"
+			  "add set " TABLE " admitted6 { type ipv6_addr ; flags timeout ; }\n"
+			  "add set " TABLE " legs { type inet_service ; }\n"
+			  "add set " TABLE " consumer4 { type ipv4_addr . inet_service ; flags timeout ; }\n"
+			  "add set " TABLE " consumer6 { type ipv6_addr . inet_service ; flags timeout ; }\n"
+			  "add chain " TABLE " in { type filter hook input priority 0 ; policy accept ; }\n"
+			  "add element " TABLE " guarded { %" PRIu64 " }\n"
+			  "flush chain " TABLE " in\n"
+			  "add rule " TABLE " in tcp dport @guarded tcp dport != @lease tcp dport != @lease_other "
+			  "reject with tcp reset\n"
+			  "add rule " TABLE " in tcp dport @legs " GATE "!= @lease " GATE "!= @lease_other "
+			  "reject with tcp reset\n"
+			  "add rule " TABLE " in tcp dport @guarded " NEW_CONNECTION
+			  "ip saddr @peer4 ip saddr != @admitted4 reject with tcp reset\n"
+			  "add rule " TABLE " in tcp dport @guarded " NEW_CONNECTION
+			  "ip6 saddr @peer6 ip6 saddr != @admitted6 reject with tcp reset\n"
+			  "add rule " TABLE " in tcp dport @legs " NEW_CONNECTION
+			  "ip saddr . tcp dport != @consumer4 reject with tcp reset\n"
+			  "add rule " TABLE " in tcp dport @legs " NEW_CONNECTION
+			  "ip6 saddr . tcp dport != @consumer6 reject with tcp reset\n",
+			  port, port, port) != 0 ||
+	    legs_print(gate, &commands) != 0 || buffer_append(&commands, "", 1) != 0) {
+		buffer_free(&commands);
+		return error_set_nomem(error);
+	}
+	code = run(gate, (const char *)commands.data, "guard the gate", port, error);
+	buffer_free(&commands);
+	return code;
+}
+
+/* With what has to be there for it, when it is not: the rules may have been flushed with all others of the machine. */
+static int run_guarded(struct gate *gate, const char *commands, const char *what, uint64_t port, struct error *error)
+{
+	int code = ERROR_INTERNAL;
+
+	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
+		if (tries > 0 && guard(gate, port, error) != 0)
+			break;
+		code = run(gate, commands, what, port, error);
+	}
+	if (code == 0)
+		error_clear(error);
+	return code;
 }
 
 /* A missing element cannot be deleted, and one that is there keeps its time when it is added: so it is added, deleted,
@@ -205,11 +255,84 @@ int gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
 	return code;
 }
 
+static size_t leg_find(const struct gate *gate, uint64_t port)
+{
+	size_t i = 0;
+
+	while (i < gate->leg_count && gate->legs[i] != port)
+		i++;
+	return i;
+}
+
+/* Remembered first, so that whoever makes the rules anew puts it there, too. */
+static int leg_remember(struct gate *gate, uint64_t port, struct error *error)
+{
+	uint64_t *legs = realloc(gate->legs, (gate->leg_count + 1) * sizeof(*legs));
+
+	if (legs == NULL)
+		return error_set_nomem(error);
+	legs[gate->leg_count++] = port;
+	gate->legs = legs;
+	return 0;
+}
+
+static int join(struct gate *gate, uint64_t port, uint64_t leg_port, struct error *error)
+{
+	bool known = leg_find(gate, leg_port) < gate->leg_count;
+	char commands[96];
+	int code;
+
+	if (!known && leg_remember(gate, leg_port, error) != 0)
+		return (int)error->code;
+	snprintf(commands, sizeof(commands), "add element " TABLE " legs { %" PRIu64 " }\n", leg_port);
+	code = run_guarded(gate, commands, "guard the legs by the gate", port, error);
+	if (code != 0 && !known)
+		gate->leg_count--;
+	return code;
+}
+
+int gate_join(struct kernel *kernel, uint64_t port, uint64_t leg_port, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	int code;
+
+	pthread_mutex_lock(&gate->lock);
+	code = join(gate, port, leg_port, error);
+	pthread_mutex_unlock(&gate->lock);
+	return code;
+}
+
+int gate_leave(struct kernel *kernel, uint64_t leg_port, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	char commands[224];
+	size_t index;
+	int code;
+
+	/* Added first, it is there to be deleted. */
+	snprintf(commands, sizeof(commands),
+		 "add table " TABLE "\nadd set " TABLE " legs { type inet_service ; }\n"
+		 "add element " TABLE " legs { %" PRIu64 " }\ndelete element " TABLE " legs { %" PRIu64 " }\n",
+		 leg_port, leg_port);
+	pthread_mutex_lock(&gate->lock);
+	index = leg_find(gate, leg_port);
+	if (index < gate->leg_count)
+		gate->legs[index] = gate->legs[--gate->leg_count];
+	code = run(gate, commands, "take a port off the gate", leg_port, error);
+	pthread_mutex_unlock(&gate->lock);
+	return code;
+}
+
+static char family_of(const struct kernel_peer *peer)
+{
+	return strchr(peer->address, ':') != NULL ? '6' : '4';
+}
+
 /* Where an element is not there it cannot be deleted: see refresh(). A connection that comes while the element of a
  * peer that stays admitted is replaced may be refused; it is tried again. */
 static int peer_print(const struct kernel_peer *peer, uint64_t timeout_ms, struct buffer *commands)
 {
-	char family = strchr(peer->address, ':') != NULL ? '6' : '4';
+	char family = family_of(peer);
 
 	if (buffer_printf(commands,
 			  "add element " TABLE " peer%c { %s }\n"
@@ -223,31 +346,66 @@ static int peer_print(const struct kernel_peer *peer, uint64_t timeout_ms, struc
 			     peer->address, timeout_ms);
 }
 
+/* Most of the time nobody is admitted anywhere, and nothing has to be done, however many volumes there are. */
+static int consumers_print(struct gate *gate, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+			   struct buffer *commands, bool *ret_none)
+{
+	bool none = true;
+
+	for (size_t i = 0; i < peers->count && none; i++)
+		none = peers->items[i].port == 0 || !peers->items[i].admitted;
+	*ret_none = none;
+	if (none && gate->no_consumer)
+		return 0;
+	if (buffer_printf(commands, "flush set " TABLE " consumer4\nflush set " TABLE " consumer6\n") != 0)
+		return -1;
+	for (size_t i = 0; i < peers->count; i++) {
+		const struct kernel_peer *peer = &peers->items[i];
+
+		if (peer->port != 0 && peer->admitted &&
+		    buffer_printf(commands,
+				  "add element " TABLE " consumer%c { %s . %" PRIu64 " timeout %" PRIu64 "ms }\n",
+				  family_of(peer), peer->address, peer->port, timeout_ms) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int admit(struct gate *gate, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+		 struct error *error)
+{
+	struct buffer commands = BUFFER_INIT;
+	bool printed = true, none = true;
+	int code = 0;
+
+	/* An agent before this one had them join. */
+	for (size_t i = 0; i < peers->count && code == 0; i++) {
+		if (peers->items[i].port != 0 && leg_find(gate, peers->items[i].port) == gate->leg_count)
+			code = join(gate, port, peers->items[i].port, error);
+	}
+	if (code != 0)
+		return code;
+	for (size_t i = 0; i < peers->count && printed; i++)
+		printed = peers->items[i].port != 0 || peer_print(&peers->items[i], timeout_ms, &commands) == 0;
+	if (!printed || consumers_print(gate, peers, timeout_ms, &commands, &none) != 0 ||
+	    (commands.size > 0 && buffer_append(&commands, "", 1) != 0))
+		code = error_set_nomem(error);
+	else if (commands.size > 0)
+		code = run_guarded(gate, (const char *)commands.data, "admit peers", port, error);
+	gate->no_consumer = none && code == 0;
+	buffer_free(&commands);
+	return code;
+}
+
 int gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
 	       struct error *error)
 {
 	struct gate *gate = gate_of(kernel);
-	struct buffer commands = BUFFER_INIT;
-	int code = ERROR_INTERNAL;
-	bool printed = true;
+	int code;
 
-	for (size_t i = 0; i < peers->count && printed; i++)
-		printed = peer_print(&peers->items[i], timeout_ms, &commands) == 0;
-	if (!printed || buffer_append(&commands, "", 1) != 0) {
-		buffer_free(&commands);
-		return error_set_nomem(error);
-	}
 	pthread_mutex_lock(&gate->lock);
-	/* As for a refresh: the rules may have been flushed. */
-	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
-		if (tries > 0 && guard(gate, port, error) != 0)
-			break;
-		code = run(gate, (const char *)commands.data, "admit peers", port, error);
-	}
+	code = admit(gate, port, peers, timeout_ms, error);
 	pthread_mutex_unlock(&gate->lock);
-	buffer_free(&commands);
-	if (code == 0)
-		error_clear(error);
 	return code;
 }
 

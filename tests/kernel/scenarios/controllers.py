@@ -58,16 +58,32 @@ def power_cut_striped_8(rig):
     power_cut(rig, 8, STRIPED, "--threads 1 --rate 20")
 
 
+def power_blink(rig, count, options):
+    spare = rig.cns[-1]
+    rig.cli("node", "cordon", spare)
+    try:
+        witnesses = serve(rig, many(count, controllers=len(rig.cns) - 1, standbys=0), options)
+        victim, _ = busiest(rig, [one.volume for one in witnesses])
+        rig.kill(victim)
+        rig.boot(victim)
+        witness.progress(witnesses, 20, 60)
+        finish(rig, witnesses, stall_limit_ms=60000)
+    finally:
+        rig.cli("node", "uncordon", spare)
+
+
 @scenario("power_blink_striped")
 def power_blink_striped(rig):
     """A controller loses power and is back at once, and no standby can take its place: it begins anew where it was. What the
     other ones have waiting for its legs goes on waiting until they are there again."""
-    witnesses = serve(rig, many(1, controllers=3, standbys=0), "--threads 2 --rate 100")
-    victim, _ = busiest(rig, [one.volume for one in witnesses])
-    rig.kill(victim)
-    rig.boot(victim)
-    witness.progress(witnesses, 20, 60)
-    finish(rig, witnesses, stall_limit_ms=60000)
+    power_blink(rig, 1, "--threads 2 --rate 100")
+
+
+@scenario("power_blink_striped_8")
+def power_blink_striped_8(rig):
+    """Eight volumes that share their controllers. One of them is there again before the others: who asks for its legs must not
+    be told that those of the others are gone."""
+    power_blink(rig, 8, "--threads 1 --rate 20")
 
 
 @scenario("frozen")
