@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The gate in a real kernel: an established connection lives while the gate is refreshed, and is reset soon after the
 # last refresh, whatever became of the process; a new one is refused; a refresh opens it again. A peer that is not admitted
-# keeps the connection that it has, and gets no other.
+# keeps the connection that it has, and gets no other. Ports of legs are behind the same gate, and each admits by itself.
 #
 # usage: gate.sh DRIVER BIN
 set -eu
@@ -120,4 +120,53 @@ node admit $PORT 0 "$PEER"
 node refresh $PORT 600000
 client_is "refused ECONNREFUSED"
 step "a peer that is not admitted keeps its connection and gets no other; an admission ends by itself"
+
+# Ports of the legs of two volumes.
+LEG=20001 OTHER=20002
+leg_is() { # PORT WHAT
+	said=$(on host1 "gate_probe echo 10.77.0.31 $1 3")
+	[ "$said" = "$2" ] || fail "at port $1 the client said \"$said\", not \"$2\""
+}
+leg_echoes() { on host1 "gate_probe echo 10.77.0.31 $1 1" | grep echoed; }
+for port in $LEG $OTHER; do
+	on cn1 "setsid gate_probe serve $port </dev/null >/dev/null 2>&1 &"
+	wait_until 10 "the server listens" leg_echoes $port
+	node join $PORT $port
+	leg_is $port "refused ECONNREFUSED"
+done
+step "a port that joined the gate lets in nobody"
+node admit $PORT 60000 "$PEER" $LEG
+leg_is $LEG "echoed 3"
+leg_is $OTHER "refused ECONNREFUSED"
+client_is "refused ECONNREFUSED"
+step "who is admitted there is not at another one, nor at the port of the node"
+on host1 "gate_probe echo 10.77.0.31 $LEG 1000" >"$LAB_STATE/client" &
+echoing=$!
+leg_is $LEG "echoed 3"
+node admit $PORT 60000 "$PEER" $OTHER
+leg_is $LEG "refused ECONNREFUSED"
+leg_is $OTHER "echoed 3"
+wait "$echoing" || :
+[ "$(cat "$LAB_STATE/client")" = "echoed 1000" ] || fail "a consumer's old connection: $(cat "$LAB_STATE/client")"
+on host1 "gate_probe echo 10.77.0.31 $OTHER 1000" >"$LAB_STATE/client" &
+echoing=$!
+leg_is $OTHER "echoed 3"
+node shut $PORT
+wait "$echoing" || :
+grep -q 'ended ECONNRESET' "$LAB_STATE/client" || fail "behind a shut gate: $(cat "$LAB_STATE/client")"
+leg_is $OTHER "refused ECONNREFUSED"
+step "a shut gate ends connections there, too"
+on cn1 "nft flush ruleset"
+node admit $PORT 60000 "$PEER" $LEG
+leg_is $LEG "refused ECONNREFUSED"
+node refresh $PORT 600000
+leg_is $LEG "echoed 3"
+node admit $PORT 1500 "$PEER" $LEG
+leg_refused() { on host1 "gate_probe echo 10.77.0.31 $LEG 3" | grep -q refused; }
+wait_until 5 "the admission runs out" leg_refused
+node leave $LEG
+node shut $PORT
+leg_is $LEG "echoed 3"
+node refresh $PORT 600000
+step "the rules come back after a flush; an admission ends by itself; a port that left is open"
 step "cost: $(node cost $PORT 200)"
