@@ -329,7 +329,8 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 			subsystem->owner = owner;
 			subsystem->parked = consumer->parked;
 			subsystem->waits = !consumer->parked;
-			/* Behind the gate, which lets in by address what is meant for any volume. */
+			/* Behind the gate, should somebody take its rules away; and where volumes share a port it lets
+			 * in by address who is meant for any of them. */
 			subsystem->closed = !consumer->parked && !consumer->admitted && consumer->address != NULL;
 			if (!subsystem->closed &&
 			    list_push_string(builder->arena, &subsystem->hosts, consumer->host_nqn) != 0)
