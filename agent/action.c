@@ -81,10 +81,8 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_FILL:
 		return buffer_printf(output, "block   fill       %s", a->name);
 	case ACTION_PORT_CREATE:
-		if (buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
-				  a->port) != 0)
-			return -1;
-		return a->gate == 0 ? 0 : buffer_printf(output, "  behind the gate of %" PRIu64, a->gate);
+		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
+				     a->port);
 	case ACTION_PORT_REMOVE:
 		return buffer_printf(output, "nvmet   rmport     %" PRIu64, a->port);
 	case ACTION_SUBSYSTEM_CREATE:
@@ -104,7 +102,9 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_HOST_DENY:
 		return buffer_printf(output, "nvmet   deny       %s  %s", a->nqn, a->host);
 	case ACTION_LINK:
-		return buffer_printf(output, "nvmet   link       %s to port %" PRIu64, a->nqn, a->port);
+		if (buffer_printf(output, "nvmet   link       %s to port %" PRIu64, a->nqn, a->port) != 0)
+			return -1;
+		return a->gate == 0 ? 0 : buffer_printf(output, "  behind the gate of %" PRIu64, a->gate);
 	case ACTION_UNLINK:
 		return buffer_printf(output, "nvmet   unlink     %s from port %" PRIu64, a->nqn, a->port);
 	case ACTION_REJECT:
@@ -285,14 +285,14 @@ static int label_write(const struct action *action, struct kernel *kernel, struc
 	return kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
 }
 
-/* It is guarded before anybody can connect, and until nobody can. */
-static int port_create(const struct action *action, struct kernel *kernel, struct error *error)
+/* It is guarded before anybody can connect: nobody listens at a port without a link. */
+static int port_link(const struct action *action, struct kernel *kernel, struct error *error)
 {
 	const struct kernel_operations *operations = kernel->operations;
 
 	if (action->gate != 0 && operations->gate_join(kernel, action->gate, action->port, error) != 0)
 		return (int)error->code;
-	return operations->port_create(kernel, action->mark, action->port, action->address, error);
+	return operations->port_link(kernel, action->port, action->nqn, error);
 }
 
 static int port_remove(const struct action *action, struct kernel *kernel, struct error *error)
@@ -300,9 +300,8 @@ static int port_remove(const struct action *action, struct kernel *kernel, struc
 	const struct kernel_operations *operations = kernel->operations;
 	int code = operations->port_remove(kernel, action->mark, action->port, error);
 
-	return code == 0 && action->owner.kind == OBJECT_KIND_VOLUME
-		       ? operations->gate_leave(kernel, action->port, error)
-		       : code;
+	return code == 0 && owner_mark_is_leg(action->mark) ? operations->gate_leave(kernel, action->port, error)
+							    : code;
 }
 
 int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
@@ -333,7 +332,7 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_FILL:
 		return operations->block_fill(kernel, action->name, NULL, error);
 	case ACTION_PORT_CREATE:
-		return port_create(action, kernel, error);
+		return operations->port_create(kernel, action->mark, action->port, action->address, error);
 	case ACTION_PORT_REMOVE:
 		return port_remove(action, kernel, error);
 	case ACTION_SUBSYSTEM_CREATE:
@@ -351,7 +350,7 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_HOST_DENY:
 		return operations->host_deny(kernel, action->nqn, action->host, error);
 	case ACTION_LINK:
-		return operations->port_link(kernel, action->port, action->nqn, error);
+		return port_link(action, kernel, error);
 	case ACTION_UNLINK:
 		return operations->port_unlink(kernel, action->port, action->nqn, error);
 	case ACTION_REJECT:

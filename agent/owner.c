@@ -173,27 +173,31 @@ void owner_leg_port_make(uint64_t volume, uint64_t port, struct owner *ret_owner
 
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE])
 {
-	snprintf(ret_mark, OWNER_ID_SIZE, KERNEL_PORT_MARK_PREFIX "%s-%.40s", cluster,
-		 owner->kind != 0 ? owner->id : "cn");
+	const char *id = owner->kind == OBJECT_KIND_DISK ? owner->id : owner->kind == OBJECT_KIND_VOLUME ? "leg" : "cn";
+
+	snprintf(ret_mark, OWNER_ID_SIZE, KERNEL_PORT_MARK_PREFIX "%s-%.40s", cluster, id);
 }
 
 bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct owner *ret_owner)
 {
 	char ours[OWNER_ID_SIZE];
-	uint64_t disk = 0, volume;
+	uint64_t disk = 0;
 	const char *id;
 
 	snprintf(ours, sizeof(ours), KERNEL_PORT_MARK_PREFIX "%s-", cluster);
 	if (mark == NULL || !starts_with(mark, ours, &id))
 		return false;
-	if (names_id_parse("v", id, &volume) == 0) {
-		owner_leg_port_make(volume, port, ret_owner);
-		return true;
-	}
-	if (strcmp(id, "cn") != 0 && names_id_parse("d", id, &disk) != 0)
+	if (strcmp(id, "cn") != 0 && strcmp(id, "leg") != 0 && names_id_parse("d", id, &disk) != 0)
 		return false;
 	owner_port_make(disk, port, ret_owner);
 	return true;
+}
+
+bool owner_mark_is_leg(const char *mark)
+{
+	const char *id = strrchr(mark, '-');
+
+	return id != NULL && strcmp(id, "-leg") == 0;
 }
 
 bool owner_is(const struct owner *owner, enum object_kind kind, const char *id)

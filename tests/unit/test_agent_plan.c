@@ -158,20 +158,53 @@ static void test_legs_without_a_gate(void **state)
 {
 	struct fixture *f = *state;
 	struct desired desired = rig_desired_controller(&f->arena, &f->volume, 1);
-	const char *log;
+	struct observed observed;
+	struct error error = { 0 };
 
 	desired.volumes.items[0].legs.items[0].format = desired.volumes.items[0].legs.items[1].format = true;
 	kernel_sim_fault_set(f->agent.kernel, no_gate, NULL);
 	for (int i = 0; i < 12; i++)
 		rig_wave(&f->agent, &desired);
-	log = log_take(f);
-	assert_contains(log, "nvmet   port       20001");
-	assert_contains(log,
-			"waits   v1.s0.cn2  " NAMES_NQN_PREFIX RIG_CLUSTER ":leg:v1.s0.cn2 waits for nvmet port 20001");
-	assert_lacks(log, "nvmet   link       " NAMES_NQN_PREFIX RIG_CLUSTER ":leg:");
+	assert_contains(log_take(f), ":leg:v1.s0.cn2 to port 20001  behind the gate of 4420");
+	assert_int_equal(f->agent.kernel->operations->observe(f->agent.kernel, &f->arena, &observed, &error), 0);
+	for (size_t i = 0; i < observed.ports.count; i++)
+		assert_int_equal(observed.ports.items[i].subsystems.count, observed.ports.items[i].id == 4420);
+	assert_false(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
 	kernel_sim_fault_set(f->agent.kernel, NULL, NULL);
 	rig_converge(&f->agent, &desired);
-	assert_contains(log_take(f), ":leg:v1.s0.cn2 to port 20001");
+	assert_true(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
+}
+
+/* To remove a port waits for connections that go, and those of a volume whose I/O is frozen do not: so what has no
+ * links any more stays until nothing is exported here, and serves again in between, whatever became of the gate
+ * meanwhile. */
+static void test_leg_port_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct error error = { 0 };
+	struct desired desired;
+	const char *log;
+
+	f->volume.format = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
+	f->volume.legs_wanted = f->volume.format = false;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	desired.volumes.items[0].role = CONTROLLER_ROLE_STANDBY;
+	rig_converge(&f->agent, &desired);
+	log = log_take(f);
+	assert_contains(log, "nvmet   unlink     " NAMES_NQN_PREFIX RIG_CLUSTER ":leg:v1.s0.cn2 from port 20001");
+	assert_lacks(log, "rmport");
+	assert_int_equal(f->agent.kernel->operations->gate_leave(f->agent.kernel, RIG_LEG_PORT, &error), 0);
+	f->volume.legs_wanted = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
+	assert_lacks(log_take(f), "nvmet   port ");
+	assert_true(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
+	desired = rig_desired_nothing(&f->arena, "cn1");
+	rig_converge(&f->agent, &desired);
+	assert_false(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
+	assert_empty(f);
 }
 
 /* A volume without a port of its own. */
@@ -663,6 +696,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_disk_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_legs_without_a_gate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leg_port_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_legs_at_the_port_of_the_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict_waits_for_labels, setup, teardown),
