@@ -104,7 +104,9 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_HOST_DENY:
 		return buffer_printf(output, "nvmet   deny       %s  %s", a->nqn, a->host);
 	case ACTION_LINK:
-		return buffer_printf(output, "nvmet   link       %s to port %" PRIu64, a->nqn, a->port);
+		if (buffer_printf(output, "nvmet   link       %s to port %" PRIu64, a->nqn, a->port) != 0)
+			return -1;
+		return a->gate == 0 ? 0 : buffer_printf(output, "  behind the gate of %" PRIu64, a->gate);
 	case ACTION_UNLINK:
 		return buffer_printf(output, "nvmet   unlink     %s from port %" PRIu64, a->nqn, a->port);
 	case ACTION_REJECT:
@@ -285,6 +287,25 @@ static int label_write(const struct action *action, struct kernel *kernel, struc
 	return kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
 }
 
+/* It is guarded before anybody can connect: nobody listens at a port without a link. */
+static int port_link(const struct action *action, struct kernel *kernel, struct error *error)
+{
+	const struct kernel_operations *operations = kernel->operations;
+
+	if (action->gate != 0 && operations->gate_join(kernel, action->gate, action->port, error) != 0)
+		return (int)error->code;
+	return operations->port_link(kernel, action->port, action->nqn, error);
+}
+
+static int port_remove(const struct action *action, struct kernel *kernel, struct error *error)
+{
+	const struct kernel_operations *operations = kernel->operations;
+	int code = operations->port_remove(kernel, action->mark, action->port, error);
+
+	return code == 0 && owner_mark_is_leg(action->mark) ? operations->gate_leave(kernel, action->port, error)
+							    : code;
+}
+
 int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
 		   struct observed_label *ret_label, struct error *error)
 {
@@ -317,7 +338,7 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_PORT_CREATE:
 		return operations->port_create(kernel, action->mark, action->port, action->address, error);
 	case ACTION_PORT_REMOVE:
-		return operations->port_remove(kernel, action->mark, action->port, error);
+		return port_remove(action, kernel, error);
 	case ACTION_SUBSYSTEM_CREATE:
 		return operations->subsystem_create(kernel, action->nqn, action->cntlid_min, action->cntlid_max, error);
 	case ACTION_SUBSYSTEM_REMOVE:
@@ -333,7 +354,7 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_HOST_DENY:
 		return operations->host_deny(kernel, action->nqn, action->host, error);
 	case ACTION_LINK:
-		return operations->port_link(kernel, action->port, action->nqn, error);
+		return port_link(action, kernel, error);
 	case ACTION_UNLINK:
 		return operations->port_unlink(kernel, action->port, action->nqn, error);
 	case ACTION_REJECT:

@@ -59,6 +59,7 @@ struct action {
 	const char *host;
 	const char *mark;
 	uint64_t port;
+	uint64_t gate; /* LINK: put the port behind the gate of this one first; 0: it has none */
 	const char *address;
 	uint32_t cntlid_min, cntlid_max;
 	struct kernel_namespace ns;

@@ -5,20 +5,6 @@
 
 #include "agent/list.h"
 
-static struct kernel_peer *peer_of(struct kernel_peer_list *peers, const char *address, struct arena *arena)
-{
-	struct kernel_peer *peer;
-
-	for (size_t i = 0; i < peers->count; i++) {
-		if (strcmp(peers->items[i].address, address) == 0)
-			return &peers->items[i];
-	}
-	peer = LIST_PUSH(arena, peers);
-	if (peer != NULL)
-		*peer = (struct kernel_peer){ .address = address };
-	return peer;
-}
-
 static bool export_is_open(const struct observed *observed, const struct desired_consumer *consumer)
 {
 	bool linked = false;
@@ -39,23 +25,15 @@ int admission_make(const struct desired *desired, const struct observed *observe
 	bool waits = false;
 
 	for (size_t i = 0; i < desired->volumes.count; i++) {
-		const struct desired_consumer_list *consumers = &desired->volumes.items[i].consumers;
-		const struct string_list *others = &desired->volumes.items[i].peers;
+		const struct desired_volume *volume = &desired->volumes.items[i];
 
-		for (size_t j = 0; j < others->count; j++) {
-			if (peer_of(&peers, others->items[j], arena) == NULL)
-				return error_set_nomem(error);
-		}
-		for (size_t j = 0; j < consumers->count; j++) {
-			const struct desired_consumer *consumer = &consumers->items[j];
-			struct kernel_peer *peer;
+		for (size_t j = 0; j < volume->consumers.count; j++) {
+			const struct desired_consumer *consumer = &volume->consumers.items[j];
+			struct kernel_peer *peer = LIST_PUSH(arena, &peers);
 
-			/* From a leader that does not know of this: everybody is let in. */
-			if (consumer->address == NULL)
-				continue;
-			peer = peer_of(&peers, consumer->address, arena);
 			if (peer == NULL)
 				return error_set_nomem(error);
+			*peer = (struct kernel_peer){ .address = consumer->address, .port = volume->leg_port };
 			if (!has_lease || !consumer->admitted || consumer->parked)
 				continue;
 			if (export_is_open(observed, consumer))

@@ -17,9 +17,10 @@
 
 _Static_assert(3 * ADMISSION_INTERVAL_MS < ADMISSION_TIMEOUT_MS, "a look may be late");
 
-/* Each address once, admitted when it is for any volume, and `has_lease`: what was wanted by a leader that this node
- * does not hear any more does not count. Nor does what would find no export, or one that refuses it, in what was
- * observed last (NULL: not known): a kernel from 6.10 on that is told so gives up its path, and what waits on it fails.
+/* Each consumer of each volume, at that volume's port. Nobody is admitted without `has_lease`: what was wanted by a
+ * leader that this node does not hear any more does not count. Nor is who would find no export, or one that refuses it,
+ * in what was observed last (NULL: not known): a kernel from 6.10 on that is told so gives up its path, and what waits
+ * on it fails.
  * `ret_waits`: somebody would be let in if its export were there. Borrows from `desired`, the list lives in `arena`.
  * INTERNAL without memory. */
 int admission_make(const struct desired *desired, const struct observed *observed, bool has_lease, struct arena *arena,

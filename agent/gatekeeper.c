@@ -60,6 +60,7 @@ struct gatekeeper {
 	bool again;	  /* a step was due while the gate was busy */
 	bool admit_again; /* what is desired changed while peers were admitted */
 	bool admit_waits; /* a peer would be let in if its export were there */
+	bool admit_none;  /* nobody imports legs from this node, and the gate knows it */
 	bool closing;
 	unsigned timers_closed;
 	uint64_t guarded_ms;
@@ -242,6 +243,7 @@ static void on_admitted(struct worker_job *job)
 		free_if_closed(this);
 		return;
 	}
+	this->admit_none = this->admit.peers.count == 0 && this->admit.error.code == 0;
 	if (this->admit.error.code != 0)
 		log_failure(LOG_LEVEL_ERROR, "cannot admit peers", &this->admit.error);
 	if (this->admit_again)
@@ -283,7 +285,8 @@ static void admit(struct gatekeeper *this)
 	this->admit = (struct admit_job){ .job = { .run = admit_run, .done = on_admitted },
 					  .keeper = this,
 					  .arena = ARENA_INIT };
-	if (peers_make(this, &this->admit.arena, &this->admit.peers, &error) == 0 && this->admit.peers.count > 0 &&
+	if (peers_make(this, &this->admit.arena, &this->admit.peers, &error) == 0 &&
+	    (this->admit.peers.count > 0 || !this->admit_none) &&
 	    worker_start(this->pool, &this->admit.job, &error) == 0) {
 		this->admit_busy = true;
 		return;

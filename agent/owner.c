@@ -164,10 +164,18 @@ void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner)
 	snprintf(ret_owner->lane, sizeof(ret_owner->lane), "port %" PRIu64, port);
 }
 
+void owner_leg_port_make(uint64_t volume, uint64_t port, struct owner *ret_owner)
+{
+	owner_port_make(0, port, ret_owner);
+	ret_owner->kind = OBJECT_KIND_VOLUME;
+	names_id_format("v", volume, ret_owner->id);
+}
+
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE])
 {
-	snprintf(ret_mark, OWNER_ID_SIZE, KERNEL_PORT_MARK_PREFIX "%s-%.40s", cluster,
-		 owner->kind == OBJECT_KIND_DISK ? owner->id : "cn");
+	const char *id = owner->kind == OBJECT_KIND_DISK ? owner->id : owner->kind == OBJECT_KIND_VOLUME ? "leg" : "cn";
+
+	snprintf(ret_mark, OWNER_ID_SIZE, KERNEL_PORT_MARK_PREFIX "%s-%.40s", cluster, id);
 }
 
 bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct owner *ret_owner)
@@ -179,10 +187,17 @@ bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct 
 	snprintf(ours, sizeof(ours), KERNEL_PORT_MARK_PREFIX "%s-", cluster);
 	if (mark == NULL || !starts_with(mark, ours, &id))
 		return false;
-	if (strcmp(id, "cn") != 0 && names_id_parse("d", id, &disk) != 0)
+	if (strcmp(id, "cn") != 0 && strcmp(id, "leg") != 0 && names_id_parse("d", id, &disk) != 0)
 		return false;
 	owner_port_make(disk, port, ret_owner);
 	return true;
+}
+
+bool owner_mark_is_leg(const char *mark)
+{
+	const char *id = strrchr(mark, '-');
+
+	return id != NULL && strcmp(id, "-leg") == 0;
 }
 
 bool owner_is(const struct owner *owner, enum object_kind kind, const char *id)

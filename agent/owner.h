@@ -19,6 +19,7 @@
  *   dm volume, nvmet …:volume:v2                      volume v2      v2
  *   nvmet port marked dnvme-<cluster>-d1              disk d1        port 4421
  *   nvmet port marked dnvme-<cluster>-cn              the node       port 4420
+ *   nvmet port marked dnvme-<cluster>-leg             the node       port 20002
  */
 #ifndef DNVME_AGENT_OWNER_H
 #define DNVME_AGENT_OWNER_H
@@ -42,8 +43,11 @@ bool owner_of_subsystem(const char *cluster, const char *nqn, struct owner *ret_
 bool owner_of_import(const char *cluster, const char *nqn, struct owner *ret_owner);
 bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct owner *ret_owner);
 
-/* The owner of a port that is wanted: of disk `disk`, or of the node when `disk` is 0; and its mark. */
+/* The owner of a port that is wanted: of disk `disk`, or of the node when `disk` is 0; and its mark. One of a volume's
+ * legs is the volume's while it is wanted; what is left of it when it is not is the node's. */
 void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner);
+void owner_leg_port_make(uint64_t volume, uint64_t port, struct owner *ret_owner);
+bool owner_mark_is_leg(const char *mark);
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE]);
 
 bool owner_is(const struct owner *owner, enum object_kind kind, const char *id);

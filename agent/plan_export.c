@@ -157,17 +157,29 @@ static int port_action(struct planner *planner, enum action_kind kind, const str
 	return 0;
 }
 
+/* At a port behind a gate nobody comes in who is not admitted. */
+static uint64_t port_gate(const struct planner *planner, uint64_t id)
+{
+	for (size_t i = 0; i < planner->target->ports.count; i++) {
+		if (planner->target->ports.items[i].id == id)
+			return planner->target->ports.items[i].gate;
+	}
+	return 0;
+}
+
 static int subsystem_link(struct planner *planner, const struct target_subsystem *wanted, bool was_linked)
 {
 	const struct observed_port *port = port_find(planner, wanted->port);
+	uint64_t gate = port_gate(planner, wanted->port);
 
 	/* The first link opens a port, and until the last one is made hosts would be told that what they ask for is not
 	 * there: those of a node that booted ask just then. */
-	if (port->subsystems.count == 0 &&
+	if (port->subsystems.count == 0 && gate == 0 &&
 	    port_action(planner, ACTION_REJECT, &wanted->owner, wanted->port, KERNEL_REJECT_OPENING) != 0)
 		return -1;
 	if (port_action(planner, ACTION_LINK, &wanted->owner, wanted->port, wanted->nqn) != 0)
 		return -1;
+	planner->plan->actions.items[planner->plan->actions.count - 1].gate = gate;
 	/* What an agent rejected that died meanwhile, this one does not see. */
 	if (!was_linked && !wanted->parked && !list_has_string(&port->rejected_for, wanted->nqn))
 		return 0;

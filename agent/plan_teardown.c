@@ -238,8 +238,25 @@ static int dm_remove(struct planner *planner, struct planner_dm *dm)
 	return 0;
 }
 
+/* The kernel lets nobody remove a port before every connection of the node that is being taken down is gone, and keeps
+ * from everything in configfs meanwhile: so not while there may be one on which I/O is frozen. Without a link nobody
+ * listens at a port. */
+static bool is_calm(const struct planner *planner)
+{
+	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
+		struct owner owner;
+
+		if (owner_of_subsystem(planner->target->cluster, planner->observed->subsystems.items[i].nqn, &owner) &&
+		    owner.kind != OBJECT_KIND_EXPORT)
+			return false;
+	}
+	return true;
+}
+
 int planner_teardown_ports(struct planner *planner)
 {
+	bool calm = is_calm(planner);
+
 	for (size_t i = 0; i < planner->observed->ports.count; i++) {
 		const struct observed_port *port = &planner->observed->ports.items[i];
 		struct owner owner;
@@ -260,6 +277,8 @@ int planner_teardown_ports(struct planner *planner)
 				return -1;
 			continue;
 		}
+		if (!calm && owner.kind != OBJECT_KIND_DISK)
+			continue;
 		action = planner_action(planner, ACTION_PORT_REMOVE, &owner);
 		if (action == NULL)
 			return -1;

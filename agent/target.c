@@ -121,22 +121,21 @@ static struct target_subsystem *subsystem_add(struct target_builder *builder, co
 	return subsystem->nqn != NULL ? subsystem : NULL;
 }
 
-/* `disk` 0: the port of the Controller Node role. */
-static int port_add(struct target_builder *builder, uint64_t disk, uint64_t id, const char *address)
+static int port_add(struct target_builder *builder, const struct owner *owner, uint64_t id, const char *address,
+		    uint64_t gate)
 {
 	struct target_port *port;
-	struct owner owner;
 
-	owner_port_make(disk, id, &owner);
 	for (size_t i = 0; i < builder->target->ports.count; i++) {
 		if (builder->target->ports.items[i].id == id)
-			return target_problem_add(builder, &owner, "nvmet port %" PRIu64 " is wanted twice", id);
+			return target_problem_add(builder, owner, "nvmet port %" PRIu64 " is wanted twice", id);
 	}
 	port = LIST_PUSH(builder->arena, &builder->target->ports);
 	if (port == NULL)
 		return -1;
-	port->owner = owner;
+	port->owner = *owner;
 	port->id = id;
+	port->gate = gate;
 	port->address = arena_strdup(builder->arena, address);
 	return port->address != NULL ? 0 : -1;
 }
@@ -153,7 +152,7 @@ static int disk_add(struct target_builder *builder, const struct desired_disk *d
 		return -1;
 	if (strpbrk(disk->path, " \t") != NULL)
 		return target_problem_add(builder, &added->owner, "the path \"%s\" contains a space", disk->path);
-	return port_add(builder, disk->id, disk->port, disk->address);
+	return port_add(builder, &added->owner, disk->port, disk->address, 0);
 }
 
 static int ld_add(struct target_builder *builder, const struct owner *owner, const struct desired_export *export,
@@ -285,6 +284,18 @@ static int export_add(struct target_builder *builder, const struct desired_expor
 	return 0;
 }
 
+/* The volume's own port: nobody can ask there for what another volume exports, or this one does not yet. It is made
+ * before there is anything to export: until the first link nobody listens. */
+static int leg_port_add(struct target_builder *builder, const struct desired_volume *volume)
+{
+	struct owner owner;
+
+	if (volume->leg_port == 0)
+		return 0;
+	owner_leg_port_make(volume->id, volume->leg_port, &owner);
+	return port_add(builder, &owner, volume->leg_port, builder->desired->address, builder->desired->port);
+}
+
 /* What this node exports of its legs to one other active controller. */
 static int consumer_add(struct target_builder *builder, const struct desired_volume *volume,
 			const struct desired_consumer *consumer)
@@ -307,14 +318,16 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 				return target_problem_add(builder, &owner,
 							  "%s is not the name of export %s of this cluster",
 							  consumer->nqn, consumer->id);
-			subsystem = subsystem_add(builder, consumer->nqn, builder->desired->port);
+			if (volume->leg_port == 0)
+				return target_problem_add(builder, &owner, "%s has no port for its legs", volume->nqn);
+			subsystem = subsystem_add(builder, consumer->nqn, volume->leg_port);
 			if (subsystem == NULL)
 				return -1;
 			subsystem->owner = owner;
 			subsystem->parked = consumer->parked;
 			subsystem->waits = !consumer->parked;
-			/* Behind the gate, which lets in by address what is meant for any volume. */
-			subsystem->closed = !consumer->parked && !consumer->admitted && consumer->address != NULL;
+			/* Behind the gate, should somebody take its rules away. */
+			subsystem->closed = !consumer->parked && !consumer->admitted;
 			if (!subsystem->closed &&
 			    list_push_string(builder->arena, &subsystem->hosts, consumer->host_nqn) != 0)
 				return -1;
@@ -445,6 +458,8 @@ static int volume_add(struct target_builder *builder, const struct desired_volum
 			if (volume->legs.items[i].local && target_leg_add(builder, volume, &volume->legs.items[i]) != 0)
 				return -1;
 		}
+		if (leg_port_add(builder, volume) != 0)
+			return -1;
 		for (size_t i = 0; volume->role == CONTROLLER_ROLE_ACTIVE && i < volume->consumers.count; i++) {
 			if (consumer_add(builder, volume, &volume->consumers.items[i]) != 0)
 				return -1;
@@ -457,6 +472,7 @@ int target_build(const struct desired *desired, struct arena *arena, struct targ
 {
 	struct target target = { 0 };
 	struct target_builder builder = { .desired = desired, .arena = arena, .target = &target };
+	struct owner owner;
 	bool exports = false;
 
 	target.cluster = arena_strdup(arena, desired->cluster);
@@ -478,7 +494,8 @@ int target_build(const struct desired *desired, struct arena *arena, struct targ
 	for (size_t i = 0; i < target.subsystems.count && !exports; i++)
 		exports = target.subsystems.items[i].port == desired->port;
 	/* A node without exports to consumers and hosts has no port for them. */
-	if (exports && port_add(&builder, 0, desired->port, desired->address) != 0)
+	owner_port_make(0, desired->port, &owner);
+	if (exports && port_add(&builder, &owner, desired->port, desired->address, 0) != 0)
 		return error_set_nomem(error);
 	*ret_target = target;
 	return 0;

@@ -110,6 +110,7 @@ struct target_port {
 	struct owner owner;
 	uint64_t id;
 	const char *address;
+	uint64_t gate; /* of exports to consumers: the port whose lease counts here, too; 0 */
 };
 
 struct target_port_list {

@@ -316,6 +316,8 @@ static int audit_run(struct audit *audit)
 	if (result == 0)
 		result = index_audit(audit, STORE_TABLE_VOLUME_NAME, audit->volume_names);
 	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_LEG_PORT, audit->leg_ports);
+	if (result == 0)
 		result = index_audit(audit, STORE_TABLE_NODE_VOLUME, audit->node_volumes);
 	if (result == 0)
 		result = index_audit(audit, STORE_TABLE_DISK_VOLUME, audit->disk_volumes);

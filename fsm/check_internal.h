@@ -24,7 +24,7 @@ struct audit {
 	struct claim_list claims; /* extents: of LDs and of free runs */
 	struct id_list lds;	  /* every LD id */
 	/* What the volumes imply. */
-	uint64_t volume_names, node_volumes, disk_volumes, host_volumes, transitions;
+	uint64_t volume_names, node_volumes, disk_volumes, host_volumes, transitions, leg_ports;
 };
 
 void finding(struct audit *audit, const char *format, ...) __attribute__((format(printf, 2, 3)));

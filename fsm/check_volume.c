@@ -264,6 +264,18 @@ int volume_visit(void *data, struct bytes key, struct bytes value, struct error 
 			finding(audit, "the name \"%s\" does not lead to v%" PRIu64, volume.name, volume.id);
 		result = 0;
 	}
+	if ((volume.leg_port != 0) != (volume.slots.count > 1))
+		finding(audit, "v%" PRIu64 " has %zu slots and port %" PRIu64 " for its legs", volume.id,
+			volume.slots.count, volume.leg_port);
+	if (volume.leg_port != 0) {
+		audit->leg_ports++;
+		result = state_get_id(&audit->state, STORE_TABLE_LEG_PORT, key_id(&index, volume.leg_port), &id, error);
+		if (audit->state.broken)
+			return result;
+		if (result != 0 || id != volume.id)
+			finding(audit, "port %" PRIu64 " is not listed as v%" PRIu64 "'s", volume.leg_port, volume.id);
+		result = 0;
+	}
 	settled = volume_is_settled(&volume);
 	listed = exists(audit, STORE_TABLE_TRANSITION, key_id(&index, volume.id), &result);
 	audit->transitions += !settled;

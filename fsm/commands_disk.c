@@ -29,6 +29,8 @@ static int disk_port_choose(struct state *state, struct node *node, const struct
 	for (size_t i = 0; i < count; i++) {
 		if (port > PORT_MAX)
 			port = DISK_PORT_FIRST;
+		if (port >= LIMIT_LEG_PORT_FIRST && port <= LIMIT_LEG_PORT_LAST)
+			port = LIMIT_LEG_PORT_LAST + 1;
 		if (taken[i] != port)
 			continue;
 		port++;

@@ -74,6 +74,15 @@ static int labels_check(const struct label_list *labels, struct error *error)
 	return 0;
 }
 
+/* The ports of striped volumes are the same at all nodes. */
+static int port_check(uint64_t port, struct error *error)
+{
+	if (port < LIMIT_LEG_PORT_FIRST || port > LIMIT_LEG_PORT_LAST)
+		return 0;
+	error_set(error, ERROR_INVALID_ARGUMENT, "port %" PRIu64 " may be that of a volume's legs", port);
+	return error_hint(error, "take one outside %u to %u", LIMIT_LEG_PORT_FIRST, LIMIT_LEG_PORT_LAST);
+}
+
 static int node_create(struct transition *transition, const struct command_node_register *command, struct error *error)
 {
 	struct node node = {
@@ -87,8 +96,10 @@ static int node_create(struct transition *transition, const struct command_node_
 		.writethrough = command->writethrough,
 	};
 	uint64_t count;
-	int result = state_count(&transition->state, STORE_TABLE_NODE, &count, error);
+	int result = port_check(command->port, error);
 
+	if (result == 0)
+		result = state_count(&transition->state, STORE_TABLE_NODE, &count, error);
 	if (result != 0)
 		return result;
 	if (count >= LIMIT_NODES)
@@ -228,7 +239,9 @@ int command_node_register_apply(struct transition *transition, const struct comm
 	    strcmp(text_or_empty(node.version), text_or_empty(command->version)) == 0)
 		return 0; /* nothing new */
 	if (node.port != command->port) {
-		result = node_port_check(state, &node, command->port, error);
+		result = port_check(command->port, error);
+		if (result == 0)
+			result = node_port_check(state, &node, command->port, error);
 		if (result != 0)
 			return result;
 	}

@@ -113,6 +113,8 @@ int volume_remove(struct transition *transition, const struct volume *volume, st
 			result = state_delete(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, node.name, volume->id),
 					      error);
 	}
+	if (result == 0 && volume->leg_port != 0)
+		result = state_delete(state, STORE_TABLE_LEG_PORT, key_id(&key, volume->leg_port), error);
 	if (result == 0)
 		result = state_delete(state, STORE_TABLE_VOLUME, key_id(&key, volume->id), error);
 	if (result == 0)

@@ -102,7 +102,7 @@ static int leg_remote_project(struct projection *projection, const struct volume
 	names_consumer_nqn(projection->cluster.id, volume->id, leg->slot, projection->node->name, nqn);
 	ret_leg->nqn = projection_text(projection, nqn);
 	ret_leg->address = holder->address;
-	ret_leg->port = holder->port;
+	ret_leg->port = volume->leg_port;
 	return ret_leg->nqn != NULL ? 0 : state_nomem(&projection->state, error);
 }
 
@@ -201,30 +201,6 @@ static int consumers_project(struct projection *projection, const struct volume 
 	return 0;
 }
 
-/* Known in every phase, and to those that hold nothing: they may have held a slot until they booted, and have others
- * ask for what is not there any more. */
-static int peers_project(struct projection *projection, const struct volume *volume,
-			 const struct controller *controller, struct desired_volume *ret_volume, struct error *error)
-{
-	for (size_t i = 0; volume->slots.count > 1 && i < volume->controllers.count; i++) {
-		const struct controller *other = &volume->controllers.items[i];
-		const struct node *node;
-		const char **peer;
-		int result;
-
-		if (other == controller || other->role == CONTROLLER_ROLE_STANDBY)
-			continue;
-		result = projection_node(projection, other->node, &node, error);
-		if (result != 0)
-			return result;
-		peer = list_add(projection->state.arena, &ret_volume->peers, sizeof(*peer));
-		if (peer == NULL)
-			return state_nomem(&projection->state, error);
-		*peer = node->address;
-	}
-	return 0;
-}
-
 static bool legs_are_formatted(const struct volume *volume)
 {
 	for (size_t i = 0; i < volume->legs.count; i++) {
@@ -234,7 +210,6 @@ static bool legs_are_formatted(const struct volume *volume)
 	return true;
 }
 
-/* What an active controller is told of its slot in this phase of the volume. */
 /* What an active controller is told of its slot in this phase of the volume. */
 static bool legs_are_wanted(const struct volume *volume, const struct slot *slot)
 {
@@ -283,14 +258,13 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		.top_wanted = volume->phase == VOLUME_PHASE_EXPORTING || volume->phase == VOLUME_PHASE_ONLINE,
 		.hosts = volume->hosts,
 		.revision = volume->revision,
+		.leg_port = volume->leg_port,
 	};
 	memcpy(made->uuid, volume->uuid, sizeof(made->uuid));
 	if (made->nqn == NULL)
 		return state_nomem(&projection->state, error);
 	if (made->legs_wanted)
 		result = legs_project(projection, volume, made, error);
-	if (result == 0)
-		result = peers_project(projection, volume, controller, made, error);
 	if (result == 0 && made->legs_wanted && slot_is_served(slot))
 		result = consumers_project(projection, volume, made, error);
 	return result;

@@ -279,6 +279,38 @@ static int name_check_free(struct state *state, const char *name, struct error *
 	return state->broken ? result : 0;
 }
 
+/* A port that no other volume of the cluster has, so that it is free at whichever node becomes a controller; each one's
+ * turn comes again only after all others', because initiators of a volume that went may still knock on it. */
+static int leg_port_choose(struct state *state, struct volume *volume, struct error *error)
+{
+	const uint64_t ports = LIMIT_LEG_PORT_LAST - LIMIT_LEG_PORT_FIRST + 1;
+	struct key key;
+	uint64_t port = 0, taken;
+	bool has = true;
+	int result = 0;
+
+	if (volume->slots.count < 2)
+		return 0;
+	result = state_count(state, STORE_TABLE_LEG_PORT, &taken, error);
+	if (result == 0 && taken >= ports) {
+		error_set(error, ERROR_NO_CAPACITY,
+			  "each of the %" PRIu64 " ports for volumes with several controllers is taken", ports);
+		result = error_hint(error, "delete such a volume, or create \"%s\" with one active controller",
+				    volume->name);
+	}
+	if (result != 0)
+		return result;
+	for (uint64_t i = 0; result == 0 && has; i++) {
+		port = LIMIT_LEG_PORT_FIRST + (volume->id + i) % ports;
+		result = state_has(state, STORE_TABLE_LEG_PORT, key_id(&key, port), &has, error);
+	}
+	if (result == 0)
+		result = state_put_id(state, STORE_TABLE_LEG_PORT, key_id(&key, port), volume->id, error);
+	if (result == 0)
+		volume->leg_port = port;
+	return result;
+}
+
 int command_volume_create_apply(struct transition *transition, const struct command_volume_create *command,
 				struct error *error)
 {
@@ -314,6 +346,8 @@ int command_volume_create_apply(struct transition *transition, const struct comm
 	result = controllers_add(transition, command, &volume, error);
 	if (result == 0)
 		result = legs_make(transition, command, &volume, error);
+	if (result == 0)
+		result = leg_port_choose(state, &volume, error);
 	if (result == 0)
 		result = state_put_id(state, STORE_TABLE_VOLUME_NAME, key_text(&key, volume.name), volume.id, error);
 	if (result == 0)

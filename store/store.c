@@ -50,6 +50,7 @@ static const char *const table_names[STORE_TABLE_COUNT] = {
 	[STORE_TABLE_TRANSITION] = "transition",
 	[STORE_TABLE_REQUEST] = "request",
 	[STORE_TABLE_REQUEST_AGE] = "request-age",
+	[STORE_TABLE_LEG_PORT] = "leg-port",
 };
 
 const char *store_table_name(enum store_table table)

@@ -36,6 +36,7 @@ enum store_table {
 	STORE_TABLE_TRANSITION,	 /* volume id -> nothing: volumes that are not online */
 	STORE_TABLE_REQUEST,	 /* request id -> outcome */
 	STORE_TABLE_REQUEST_AGE, /* revision, request id -> nothing: oldest first */
+	STORE_TABLE_LEG_PORT,	 /* port -> volume id: who exports legs there */
 	STORE_TABLE_COUNT
 };
 

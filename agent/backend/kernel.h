@@ -77,9 +77,10 @@ struct kernel_namespace {
 	uint32_t group;
 };
 
-/* A node that imports legs from this one, by the address that it connects from. */
+/* A node that imports legs of a volume from this one: the address that it connects from, and the volume's port. */
 struct kernel_peer {
 	const char *address;
+	uint64_t port;
 	bool admitted; /* it may open connections */
 };
 
@@ -192,11 +193,14 @@ struct kernel_operations {
 	int (*gate_refresh)(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
 	/* Shut at once. */
 	int (*gate_shut)(struct kernel *kernel, uint64_t port, struct error *error);
-	/* Of these peers, let new connections in through guarded ports from those that are admitted, for `timeout_ms`
-	 * from now on, and answer those of the others with a reset. Connections that stand go on as long as something
-	 * comes from the peer at least every LIMIT_PEER_SILENCE_MS: then all that comes is answered with a reset, and
-	 * new ones get in when the old ones must be gone. Until the machine boots, an address that was ever named is
-	 * let in only so; others are not looked at. */
+	/* From now on `port`, that of a volume's legs, is open only while the gate is, too; new connections to it come
+	 * in only from peers that gate_admit() admitted there; and those that stand go on as long as something comes
+	 * from the peer, at any port that joined, at least every LIMIT_PEER_SILENCE_MS: then all that comes is answered
+	 * with a reset, and new ones get in when the old ones must be gone. */
+	int (*gate_join)(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error);
+	int (*gate_leave)(struct kernel *kernel, uint64_t port, struct error *error);
+	/* Of these peers, let new connections in from those that are admitted, for `timeout_ms` from now on, and answer
+	 * those of all others with a reset. Ports that are named join. */
 	int (*gate_admit)(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers,
 			  uint64_t timeout_ms, struct error *error);
 	/* Milliseconds that are left; 0: shut. FAILED_PRECONDITION when the port is not guarded. */

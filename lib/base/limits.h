@@ -55,6 +55,9 @@
 #define LIMIT_FORCED_LDS 64u	  /* members that it remembers of each */
 #define LIMIT_FORGET_ITEMS 256u	  /* that a plan to forget a node names */
 #define LIMIT_COLOURS 16u
+/* nvmet ports of striped volumes, each of which has one of its own at all its controllers. */
+#define LIMIT_LEG_PORT_FIRST 20000u
+#define LIMIT_LEG_PORT_LAST 29999u
 #define LIMIT_CNTLIDS_PER_COLOUR 4000u
 #define LIMIT_LIST_PAGE 4096u
 #define LIMIT_OBSERVED (1u << 17) /* objects of one kind in a kernel */

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The gate in a real kernel: an established connection lives while the gate is refreshed, and is reset soon after the
 # last refresh, whatever became of the process; a new one is refused; a refresh opens it again. A peer that is not admitted
-# keeps the connection that it has, and gets no other. A peer that was silent for too long loses what it has, and is let in
-# again when its old connections must be gone.
+# last refresh, whatever became of the process; a new one is refused; a refresh opens it again. Ports of legs are behind the
+# same gate, and each admits by itself: a peer that is not admitted keeps the connection that it has, and gets no other. One that
+# was silent for too long loses what it has, and is let in again when its old connections must be gone.
 #
 # usage: gate.sh DRIVER BIN
 set -eu
@@ -97,39 +98,73 @@ node shut $PORT
 client_is "refused ECONNREFUSED"
 step "the next refresh guards the port again after the rules were flushed"
 
-# A peer: what it has goes on, a new connection is its last until it is admitted, and that ends by itself.
+# Ports of the legs of two volumes. A peer that is heard all the time is refused only where it is not admitted.
 PEER=$(node_address host1)
+LEG=20001 OTHER=20002
+peer() { # VERB PORT ARGUMENTS…
+	verb=$1 port=$2 && shift 2
+	on host1 "gate_probe $verb 10.77.0.31 $port $*"
+}
+leg_is() { # PORT WHAT
+	said=$(peer echo $1 3)
+	[ "$said" = "$2" ] || fail "at port $1 the client said \"$said\", not \"$2\""
+}
+leg_echoes() { peer echo $1 1 | grep echoed; }
+leg_refused() { peer echo $1 1 | grep refused; }
+talks() { # PORT INTERVAL TIMES: in the background
+	peer talk $1 $2 $3 >"$LAB_STATE/client" &
+	talker=$!
+}
+talked() { # WHAT
+	wait "$talker" || :
+	grep -q "$1" "$LAB_STATE/client" || fail "a peer that speaks: $(cat "$LAB_STATE/client"), not $1"
+}
 node refresh $PORT 600000
-said=$(on host1 "gate_probe talk 10.77.0.31 $PORT 2500 2")
+said=$(peer talk $PORT 2500 2)
 [ "$said" = "echoed 2" ] || fail "a host that was silent: $said"
 step "a host may be silent"
-client 1000 >"$LAB_STATE/client" &
-echoing=$!
+for port in $LEG $OTHER; do
+	on cn1 "setsid gate_probe serve $port </dev/null >/dev/null 2>&1 &"
+	wait_until 10 "the server listens" leg_echoes $port
+	node join $PORT $port
+	leg_is $port "refused ECONNREFUSED"
+done
+step "a port that joined the gate lets in nobody"
+node admit $PORT 600000 "$PEER" $LEG
+leg_is $LEG "echoed 3"
+leg_is $OTHER "refused ECONNREFUSED"
 client_is "echoed 3"
-node admit $PORT 0 10.77.0.52
-client_is "echoed 3"
-node admit $PORT 0 "$PEER"
-client_is "refused ECONNREFUSED"
-wait "$echoing" || :
-[ "$(cat "$LAB_STATE/client")" = "echoed 1000" ] || fail "a peer's old connection: $(cat "$LAB_STATE/client")"
-node admit $PORT 60000 "$PEER"
-wait_until 10 "the peer is let in" client_echoes
-node admit $PORT 0 "$PEER"
-client_is "refused ECONNREFUSED"
-node admit $PORT 1500 "$PEER"
-client_refused() { client 3 | grep -q refused; }
-wait_until 5 "the admission runs out" client_refused
+step "who is admitted there is not at another one, and is any host at the port of the node"
+talks $LEG 10 1000
+wait_until 10 "the peer is let in" leg_echoes $LEG
+node admit $PORT 600000 "$PEER" $OTHER
+leg_is $LEG "refused ECONNREFUSED"
+leg_is $OTHER "echoed 3"
+talked "echoed 1000"
+step "who is not admitted any more keeps what it has and gets no other"
+talks $OTHER 10 2000
+wait_until 10 "the peer is let in" leg_echoes $OTHER
+node shut $PORT
+talked "ECONNRESET"
+leg_is $OTHER "refused ECONNREFUSED"
+step "a shut gate ends connections there, too"
 on cn1 "nft flush ruleset"
-node admit $PORT 0 "$PEER"
+node admit $PORT 600000 "$PEER" $LEG
+leg_is $LEG "refused ECONNREFUSED"
 node refresh $PORT 600000
-client_is "refused ECONNREFUSED"
-step "a peer that is not admitted keeps its connection and gets no other; an admission ends by itself"
+talks $LEG 100 60
+wait_until 10 "the peer is let in" leg_echoes $LEG
+node admit $PORT 1500 "$PEER" $LEG
+wait_until 5 "the admission runs out" leg_refused $LEG
+talked "echoed 60"
+node leave $LEG
+node shut $PORT
+leg_is $LEG "echoed 3"
+node refresh $PORT 600000
+node join $PORT $OTHER
+step "the rules come back after a flush; an admission ends by itself; a port that left is open"
 
-# Who is heard, and how often. No process but the server is on the node from here on.
-peer() { # VERB ARGUMENTS…: when it is let in
-	verb=$1 && shift
-	on host1 "gate_probe $verb 10.77.0.31 $PORT $*"
-}
+# Who is heard, and how often. No process but the servers is on the node from here on.
 was_cut() { # FILE: the connection that stood was reset, and the next one came as soon as it may
 	# shellcheck disable=SC2046 # the words of a line
 	set -- "$1" $(cat "$1")
@@ -138,35 +173,44 @@ was_cut() { # FILE: the connection that stood was reset, and the next one came a
 	[ "$6" -ge 4900 ] && [ "$6" -le 5600 ] && [ "$8" -gt 10 ] || fail "a peer that was shut out: $*"
 	step "a peer that was silent: reset after $3 ms, let in after $6 ms and $8 refusals"
 }
-node admit $PORT 600000 "$PEER"
-peer talk 500 14 >"$LAB_STATE/client" &
-echoing=$!
+node admit $PORT 600000 "$PEER" $LEG
+talks $LEG 500 14
 for _ in 1 2 3; do node guard $PORT; done
-wait "$echoing" || :
-[ "$(cat "$LAB_STATE/client")" = "echoed 14" ] || fail "a peer that speaks: $(cat "$LAB_STATE/client")"
+talked "echoed 14"
 step "a peer that speaks every 500 ms stays"
-peer silence 1800 >"$LAB_STATE/silent" || fail "no connection"
+peer silence $LEG 1800 >"$LAB_STATE/silent" || fail "no connection"
 was_cut "$LAB_STATE/silent"
-peer silence 2500 >"$LAB_STATE/silent" &
+peer silence $LEG 2500 >"$LAB_STATE/silent" &
 silence=$!
 for _ in 1 2 3; do node guard $PORT; done
 wait "$silence" || fail "no connection"
 was_cut "$LAB_STATE/silent"
 step "the same while agents start"
-on host1 "setsid gate_probe silence 10.77.0.31 $PORT 6000 knock </dev/null >/run/silent 2>&1 &"
+node admit $PORT 600000 "$PEER" $OTHER
+talks $OTHER 500 16
+wait_until 10 "the peer is let in" leg_echoes $OTHER
+node admit $PORT 600000 "$PEER" $LEG
+peer silence $LEG 3000 >"$LAB_STATE/silent" || fail "no connection"
+grep -q answered "$LAB_STATE/silent" || fail "a peer that speaks at another port: $(cat "$LAB_STATE/silent")"
+talked "echoed 16"
+step "who speaks at the port of another volume is there"
+on host1 "setsid gate_probe silence 10.77.0.31 $LEG 6000 knock </dev/null >/run/silent 2>&1 &"
 wait_until 20 "the peer is let in" on host1 "grep -q in /run/silent"
-node admit $PORT 0 "$PEER"
+node admit $PORT 0 "$PEER" $LEG
 wait_until 20 "the peer speaks" on host1 "grep after /run/silent" # however it was answered
 echo "$lab_said" | grep -q ECONNRESET || fail "a peer that knocks only: $lab_said"
 step "whoever knocks without being admitted is not heard"
 
-# The rules of an agent that listened to nobody, and then those of this one.
-node admit $PORT 600000 "$PEER"
-peer talk 500 14 >"$LAB_STATE/client" &
-echoing=$!
-on cn1 "nft flush chain inet dnvme in; sleep 3" # until nobody is known any more who spoke before
-node guard $PORT
-wait "$echoing" || :
-[ "$(cat "$LAB_STATE/client")" = "echoed 14" ] || fail "a peer of an earlier agent: $(cat "$LAB_STATE/client")"
-step "an upgrade cuts nobody off"
+# Somebody takes the rules away until nobody is known any more who spoke before; then an agent starts.
+for what in "chain inet dnvme in" ruleset; do
+	node admit $PORT 600000 "$PEER" $LEG
+	talks $LEG 500 14
+	wait_until 10 "the peer is let in" leg_echoes $LEG
+	on cn1 "nft flush $what; sleep 3"
+	node guard $PORT
+	node refresh $PORT 600000
+	node admit $PORT 600000 "$PEER" $LEG
+	talked "echoed 14"
+done
+step "rules that are new cut nobody off"
 step "cost: $(node cost $PORT 200)"

@@ -261,10 +261,10 @@ static void cost(struct kernel *kernel, uint64_t port, uint64_t times)
 	       worst, times, guarding);
 }
 
-/* A peer that is admitted for so long, or (0) not. */
-static void admit(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, const char *address)
+/* A peer that is admitted for so long, or (0) not, at a port that joined. */
+static void admit(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, const char *address, uint64_t leg_port)
 {
-	struct kernel_peer peer = { address, timeout_ms > 0 };
+	struct kernel_peer peer = { address, leg_port, timeout_ms > 0 };
 	const struct kernel_peer_list peers = { 1, &peer };
 	struct error error = { 0 };
 
@@ -306,8 +306,12 @@ int main(int count, char **arguments)
 	} else if (strcmp(verb, "read") == 0) {
 		check(kernel->operations->gate_read(kernel, numbers[0], &left, &error), &error);
 		printf("%" PRIu64 "\n", left);
-	} else if (strcmp(verb, "admit") == 0 && count == 5) {
-		admit(kernel, numbers[0], numbers[1], arguments[4]);
+	} else if (strcmp(verb, "admit") == 0 && count == 6) {
+		admit(kernel, numbers[0], numbers[1], arguments[4], numbers[3]);
+	} else if (strcmp(verb, "join") == 0) {
+		check(kernel->operations->gate_join(kernel, numbers[0], numbers[1], &error), &error);
+	} else if (strcmp(verb, "leave") == 0) {
+		check(kernel->operations->gate_leave(kernel, numbers[0], &error), &error);
 	} else if (strcmp(verb, "hold") == 0) {
 		hold(kernel, numbers[0], numbers[1], numbers[2], numbers[3]);
 	} else if (strcmp(verb, "watch") == 0) {
@@ -317,8 +321,9 @@ int main(int count, char **arguments)
 	} else {
 		fprintf(stderr,
 			"usage: gate_probe guard|shut|read|serve PORT | refresh PORT MS | hold PORT MS INTERVAL "
-			"TIMES | admit PORT MS ADDRESS | cost PORT TIMES | watch PORT [MS] | echo ADDRESS PORT "
-			"[TIMES] | talk ADDRESS PORT INTERVAL TIMES | silence ADDRESS PORT MS [knock]\n");
+			"TIMES | admit PORT MS ADDRESS JOINED | join PORT JOINED | leave JOINED | cost PORT TIMES | "
+			"watch PORT [MS] | echo ADDRESS PORT [TIMES] | talk ADDRESS PORT INTERVAL TIMES | "
+			"silence ADDRESS PORT MS [knock]\n");
 		return 2;
 	}
 	kernel->operations->close(kernel);

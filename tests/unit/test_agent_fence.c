@@ -447,7 +447,7 @@ static void test_consumer_closed(void **state)
 	begin(&f);
 	desired = holder(&f, 2);
 	consumer = &desired.volumes.items[0].consumers.items[0];
-	consumer->address = "10.0.2.1";
+	consumer->admitted = false;
 	plan = rig_plan_text(&f.agent, &desired);
 	assert_contains(plan, "nvmet   deny       " RIG_NQN ":leg:v1.s1.cn1  " RIG_NQN ":node:cn1");
 	assert_lacks(plan, "unlink");
@@ -507,7 +507,7 @@ static void test_old_path_stays_without_the_new(void **state)
 	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.1", "live", "optimized");
 	kernel_sim_path_set(f.agent.kernel, RIG_NQN ":leg:v1.s0.cn2", "10.0.2.3", "live", "optimized");
 	plan = rig_plan_text(&f.agent, &desired);
-	assert_contains(plan, "nvme    drop       " RIG_NQN ":leg:v1.s0.cn2 at 10.0.2.1:4420");
+	assert_contains(plan, "nvme    drop       " RIG_NQN ":leg:v1.s0.cn2 at 10.0.2.1:20001");
 	assert_lacks(plan, "disconnect");
 	free(plan);
 	end(&f);

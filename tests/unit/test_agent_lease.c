@@ -648,9 +648,11 @@ static struct desired desired_peers(struct arena *arena)
 							  .id = "v2.s0.nodeb",
 							  .address = i < 2 ? "10.0.0.2" : "fd00::3" };
 	volumes[0] = desired.volumes.items[0];
+	volumes[0].leg_port = 20001;
 	volumes[0].consumers = (struct desired_consumer_list){ 1, &consumers[0] };
 	volumes[1] = volumes[0];
 	volumes[1].id++;
+	volumes[1].leg_port = 20002;
 	volumes[1].consumers = (struct desired_consumer_list){ 2, &consumers[1] };
 	desired.volumes = (struct desired_volume_list){ 2, volumes };
 	desired.reset = desired.complete = true;
@@ -685,9 +687,11 @@ static bool peers_wait(const struct desired *desired, const struct observed *obs
 	return waits;
 }
 
-static void expect_peers(const struct desired *desired, bool has_lease, bool first, bool second)
+/* nodeb at the first volume's port, nodeb and nodec at the second one's. */
+static void expect_peers(const struct desired *desired, bool has_lease, bool first, bool second, bool third)
 {
 	struct observed observed = consumers_observed(true, true);
+	const bool admitted[] = { first, second, third };
 	struct arena arena = ARENA_INIT;
 	struct kernel_peer_list peers;
 	struct error error;
@@ -695,31 +699,32 @@ static void expect_peers(const struct desired *desired, bool has_lease, bool fir
 
 	assert_int_equal(admission_make(desired, &observed, has_lease, &arena, &peers, &waits, &error), 0);
 	assert_false(waits);
-	assert_int_equal(peers.count, 2);
-	assert_string_equal(peers.items[0].address, "10.0.0.2");
-	assert_string_equal(peers.items[1].address, "fd00::3");
-	assert_int_equal(peers.items[0].admitted, first);
-	assert_int_equal(peers.items[1].admitted, second);
+	assert_int_equal(peers.count, 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_string_equal(peers.items[i].address, i < 2 ? "10.0.0.2" : "fd00::3");
+		assert_int_equal(peers.items[i].port, i < 1 ? 20001 : 20002);
+		assert_int_equal(peers.items[i].admitted, admitted[i]);
+	}
 	arena_free(&arena);
 }
 
 static void test_admission(void **state)
 {
+	struct observed observed = consumers_observed(true, true);
 	struct arena arena = ARENA_INIT;
 	struct desired desired = desired_peers(&arena);
-	struct desired_consumer *one = &desired.volumes.items[0].consumers.items[0];
-	struct desired_consumer *both = &desired.volumes.items[1].consumers.items[0];
+	struct desired_consumer *first = &desired.volumes.items[0].consumers.items[0];
+	struct desired_consumer *others = desired.volumes.items[1].consumers.items;
 	struct kernel_peer_list peers;
-	struct observed observed;
 	struct error error;
 	bool waits;
 
 	(void)state;
-	expect_peers(&desired, true, false, false);
-	/* For one volume is enough, but only while this node hears of its leader. */
-	both->admitted = true;
-	expect_peers(&desired, true, true, false);
-	expect_peers(&desired, false, false, false);
+	expect_peers(&desired, true, false, false, false);
+	/* One volume has nothing to do with the other one; and only while this node hears of its leader. */
+	others[0].admitted = true;
+	expect_peers(&desired, true, false, true, false);
+	expect_peers(&desired, false, false, false, false);
 	/* Nor before there is an export that lets it in: it would be told to go for ever. */
 	observed = consumers_observed(false, true);
 	assert_true(peers_wait(&desired, &observed));
@@ -728,32 +733,34 @@ static void test_admission(void **state)
 	observed = (struct observed){ 0 };
 	assert_true(peers_wait(&desired, &observed));
 	assert_true(peers_wait(&desired, NULL));
-	both->parked = true;
+	others[0].parked = true;
 	assert_false(peers_wait(&desired, NULL));
-	expect_peers(&desired, true, false, false);
-	one->admitted = desired.volumes.items[1].consumers.items[1].admitted = true;
-	expect_peers(&desired, true, true, true);
-	/* Of whom no address is known, nothing can be said. */
-	one->address = both->address = desired.volumes.items[1].consumers.items[1].address = NULL;
-	assert_int_equal(admission_make(&desired, NULL, true, &arena, &peers, &waits, &error), 0);
-	assert_int_equal(peers.count, 0);
-	/* Who never was a consumer here since this machine booted, and believes that it is. */
-	desired.volumes.items[0].peers = (struct string_list){ 1, (void *)&(const char *[]){ "10.0.0.7" } };
-	assert_int_equal(admission_make(&desired, NULL, true, &arena, &peers, &waits, &error), 0);
-	assert_int_equal(peers.count, 1);
-	assert_string_equal(peers.items[0].address, "10.0.0.7");
-	assert_false(peers.items[0].admitted);
+	expect_peers(&desired, true, false, false, false);
+	first->admitted = others[1].admitted = true;
+	expect_peers(&desired, true, true, false, true);
+	/* What does not export yet lets nobody in, and hinders nobody. */
+	others[1].nqn = "nqn.2026-11.io.dnvme:x:leg:other";
+	observed = consumers_observed(true, true);
+	assert_int_equal(admission_make(&desired, &observed, true, &arena, &peers, &waits, &error), 0);
+	assert_true(waits);
+	assert_true(peers.items[0].admitted);
+	assert_false(peers.items[2].admitted);
 	arena_free(&arena);
 }
 
 static bool lets_in_b(struct keeper_fixture *f)
 {
-	return kernel_sim_lets_in(f->kernel, "10.0.0.2");
+	return kernel_sim_lets_in(f->kernel, "10.0.0.2", 20002);
 }
 
 static bool shuts_out_b(struct keeper_fixture *f)
 {
 	return !lets_in_b(f);
+}
+
+static bool is_joined(struct keeper_fixture *f)
+{
+	return kernel_sim_is_joined(f->kernel, 20001) && kernel_sim_is_joined(f->kernel, 20002);
 }
 
 /* Of another cluster than the desired state's: the reconciler leaves it as it is. */
@@ -768,6 +775,7 @@ static void export_to_b(struct keeper_fixture *f)
 	assert_int_equal(operations->port_link(f->kernel, PORT, consumer_nqns[0], &error), 0);
 }
 
+/* A keeper that finds ports of an agent before it puts them behind the gate, whether anybody is admitted or not. */
 static void test_keeper_admits_peers(void **state)
 {
 	struct keeper_fixture *f = *state;
@@ -776,15 +784,13 @@ static void test_keeper_admits_peers(void **state)
 	struct error error = { 0 };
 	bool complete;
 
-	assert_true(lets_in_b(f));
 	gatekeeper_opened(f->keeper, 20, 60000);
 	f->beating = true;
 	run_until(f, is_open);
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
-	run_until(f, shuts_out_b);
-	assert_false(kernel_sim_lets_in(f->kernel, "fd00::3"));
-	assert_true(kernel_sim_lets_in(f->kernel, "10.0.0.9"));
+	run_until(f, is_joined);
+	assert_false(lets_in_b(f));
 	consumer->admitted = true;
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
@@ -796,7 +802,18 @@ static void test_keeper_admits_peers(void **state)
 	/* And goes on doing so. */
 	run_until(f, a_while_passed);
 	assert_true(lets_in_b(f));
+	assert_false(kernel_sim_lets_in(f->kernel, "10.0.0.2", 20001));
+	assert_false(kernel_sim_lets_in(f->kernel, "fd00::3", 20002));
 	consumer->admitted = false;
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, shuts_out_b);
+	consumer->admitted = true;
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, lets_in_b);
+	/* The last one that was admitted is shut out with the last volume. */
+	desired.volumes.count = 0;
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
 	run_until(f, shuts_out_b);

@@ -12,6 +12,7 @@
 
 #include "agent/list.h"
 #include "agent/text.h"
+#include "lib/model/names.h"
 #include "lib/wire/codec.h"
 #include "tests/unit/failing_alloc.h"
 #include "tests/unit/test_agent_rig.h"
@@ -123,6 +124,7 @@ static void test_controller(void **state)
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
 	rig_converge(&f->agent, &desired);
 	rig_golden("controller_format", log_take(f));
+	assert_true(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
 	f->volume.format = false;
 	f->volume.top_wanted = true;
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
@@ -140,7 +142,87 @@ static void test_controller(void **state)
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
 	rig_converge(&f->agent, &desired);
 	rig_golden("controller_dismantle", log_take(f));
+	assert_false(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
 	assert_empty(f);
+}
+
+static int no_gate(void *data, const char *operation, const char *name, struct error *error)
+{
+	(void)data;
+	(void)name;
+	return strcmp(operation, "gate_join") == 0 ? error_set(error, ERROR_INTERNAL, "there is no gate") : 0;
+}
+
+/* Legs are exported at no port that is not guarded. */
+static void test_legs_without_a_gate(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	struct observed observed;
+	struct error error = { 0 };
+
+	desired.volumes.items[0].legs.items[0].format = desired.volumes.items[0].legs.items[1].format = true;
+	kernel_sim_fault_set(f->agent.kernel, no_gate, NULL);
+	for (int i = 0; i < 12; i++)
+		rig_wave(&f->agent, &desired);
+	assert_contains(log_take(f), ":leg:v1.s0.cn2 to port 20001  behind the gate of 4420");
+	assert_int_equal(f->agent.kernel->operations->observe(f->agent.kernel, &f->arena, &observed, &error), 0);
+	for (size_t i = 0; i < observed.ports.count; i++)
+		assert_int_equal(observed.ports.items[i].subsystems.count, observed.ports.items[i].id == 4420);
+	assert_false(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
+	kernel_sim_fault_set(f->agent.kernel, NULL, NULL);
+	rig_converge(&f->agent, &desired);
+	assert_true(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
+}
+
+/* To remove a port waits for connections that go, and those of a volume whose I/O is frozen do not: so what has no
+ * links any more stays until nothing is exported here, and serves again in between, whatever became of the gate
+ * meanwhile. */
+static void test_leg_port_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct error error = { 0 };
+	struct desired desired;
+	const char *log;
+
+	f->volume.format = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
+	f->volume.legs_wanted = f->volume.format = false;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	desired.volumes.items[0].role = CONTROLLER_ROLE_STANDBY;
+	rig_converge(&f->agent, &desired);
+	log = log_take(f);
+	assert_contains(log, "nvmet   unlink     " NAMES_NQN_PREFIX RIG_CLUSTER ":leg:v1.s0.cn2 from port 20001");
+	assert_lacks(log, "rmport");
+	assert_int_equal(f->agent.kernel->operations->gate_leave(f->agent.kernel, RIG_LEG_PORT, &error), 0);
+	f->volume.legs_wanted = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	rig_converge(&f->agent, &desired);
+	assert_lacks(log_take(f), "nvmet   port ");
+	assert_true(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
+	desired = rig_desired_nothing(&f->arena, "cn1");
+	rig_converge(&f->agent, &desired);
+	assert_false(kernel_sim_is_joined(f->agent.kernel, RIG_LEG_PORT));
+	assert_empty(f);
+}
+
+/* Nobody is let in where no gate looks at who comes. */
+static void test_legs_without_a_port(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	const char *log;
+
+	f->volume.format = true;
+	f->volume.top_wanted = false;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	desired.volumes.items[0].leg_port = 0;
+	for (int i = 0; i < 12; i++)
+		rig_wave(&f->agent, &desired);
+	log = log_take(f);
+	assert_contains(log, "has no port for its legs");
+	assert_lacks(log, ":leg:");
 }
 
 /* Everything above the thin device lies on the write-through target: the stripe and what other controllers get. */
@@ -610,6 +692,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_disk_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_legs_without_a_gate, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leg_port_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_legs_without_a_port, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict_waits_for_labels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strict_without_the_target, setup, teardown),

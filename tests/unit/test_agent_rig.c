@@ -185,7 +185,7 @@ static void leg_fill(struct arena *arena, const struct rig_volume *volume, unsig
 		leg->address =
 			arena_printf(arena, "10.0.2.%u",
 				     leg->slot == 0 && volume->address_is_old ? 1 : slot_holder(volume, leg->slot));
-		leg->port = 4420;
+		leg->port = RIG_LEG_PORT;
 		return;
 	}
 	leg->format = volume->format;
@@ -222,6 +222,8 @@ static void consumer_fill(struct arena *arena, unsigned slot, unsigned number, b
 	consumer->id = nqn_copy(arena, nqn);
 	consumer->host_nqn = node_nqn(arena, node);
 	consumer->parked = parked;
+	consumer->address = arena_printf(arena, "10.0.2.%u", number);
+	consumer->admitted = !parked;
 }
 
 struct desired rig_desired_controller(struct arena *arena, const struct rig_volume *volume, unsigned number)
@@ -248,6 +250,7 @@ struct desired rig_desired_controller(struct arena *arena, const struct rig_volu
 	added->legs_wanted = volume->legs_wanted && !standby;
 	added->top_wanted = volume->top_wanted;
 	added->revision = 9;
+	added->leg_port = volume->controllers > 1 ? RIG_LEG_PORT : 0;
 	for (unsigned i = 0; i < volume->host_count; i++)
 		assert_int_equal(list_push_string(arena, &added->hosts,
 						  i == 0 ? RIG_HOST : arena_printf(arena, RIG_HOST "-%u", i)),

@@ -11,6 +11,7 @@
 #include "agent/plan.h"
 
 #define RIG_CLUSTER "k3v9"
+#define RIG_LEG_PORT 20001
 #define RIG_HOST "nqn.2014-08.org.nvmexpress:uuid:1b4e28ba-2fa1-11d2-883f-0016d3cca427"
 
 /* A volume as a leader would have placed it. Leg l belongs to controller l / legs; its copy c lies on disk

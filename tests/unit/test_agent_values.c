@@ -119,6 +119,7 @@ static void test_owner_of_nqn(void **state)
 	const char *slot = NAMES_NQN_PREFIX "c1:slot:d1.v2.s0:e7", *leg = NAMES_NQN_PREFIX "c1:leg:v2.s1.node-b";
 	const char *volume = NAMES_NQN_PREFIX "c1:volume:v2";
 	struct owner owner;
+	char mark[OWNER_ID_SIZE];
 
 	(void)state;
 	assert_true(owner_of_subsystem("c1", slot, &owner));
@@ -143,6 +144,14 @@ static void test_owner_of_nqn(void **state)
 	assert_true(owner_is(&owner, OBJECT_KIND_DISK, "d5"));
 	assert_true(owner_of_port("c1", "dnvme-c1-cn", 4420, &owner));
 	assert_int_equal(owner.kind, 0);
+	assert_false(owner_mark_is_leg("dnvme-c1-cn"));
+	owner_leg_port_make(7, 20007, &owner);
+	owner_port_mark("c1", &owner, mark);
+	assert_string_equal(mark, "dnvme-c1-leg");
+	assert_true(owner_mark_is_leg(mark));
+	assert_true(owner_of_port("c1", mark, 20007, &owner));
+	assert_int_equal(owner.kind, 0);
+	assert_string_equal(owner.lane, "port 20007");
 	assert_false(owner_of_port("c1", "dnvme-c2-cn", 4420, &owner));
 	assert_false(owner_of_port("c1", "dnvme-c1-x", 4420, &owner));
 	assert_false(owner_of_port("c1", NULL, 4420, &owner));

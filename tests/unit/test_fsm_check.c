@@ -228,6 +228,24 @@ static void name_of_nothing(struct damage *damage)
 	put(damage, STORE_TABLE_VOLUME_NAME, (struct bytes){ (const uint8_t *)"z", 1 }, id_bytes(value, 9));
 }
 
+static void port_of_nobody(struct damage *damage)
+{
+	uint8_t key[8], value[8];
+
+	put(damage, STORE_TABLE_LEG_PORT, id_bytes(key, 20009), id_bytes(value, 9));
+}
+
+static void port_of_another(struct damage *damage)
+{
+	struct volume volume;
+	uint8_t id[8], port[8], value[8];
+
+	get(damage, STORE_TABLE_VOLUME, id_bytes(id, 1), schema_volume(), &volume);
+	volume.leg_port = 20009;
+	put_record(damage, STORE_TABLE_VOLUME, id_bytes(id, 1), schema_volume(), &volume);
+	put(damage, STORE_TABLE_LEG_PORT, id_bytes(port, 20009), id_bytes(value, 2));
+}
+
 static void lose_node_volume(struct damage *damage)
 {
 	uint8_t key[32];
@@ -508,6 +526,9 @@ static void test_damages(void **state)
 		{ lose_path, "does not lead to d1" },
 		{ lose_name, "the name \"a\" does not lead to v1" },
 		{ name_of_nothing, "table volume-name has 3 entries, not 2" },
+		{ port_of_nobody, "table leg-port has 1 entries, not 0" },
+		{ port_of_another, "port 20009 is not listed as v1's" },
+		{ port_of_another, "v1 has 1 slots and port 20009 for its legs" },
 		{ lose_node_volume, "does not know that it is a controller of v1" },
 		{ node_volume_of_nothing, "table node-volume has 3 entries, not 2" },
 		{ lose_disk_volume, "disk d1 does not know that v1 lies on it" },

@@ -71,21 +71,21 @@ static const char export_n2[] = "export d2.v1.s0 slot:d2.v1.s0:e2 to node:n3\n"
 				"  ld2 nsid 2 1+515 label\n"
 				"  parked slot:d2.v1.s0:e1 to node:n1: 2+515\n";
 static const char old_n2[] = "volume v1 volume:v1 active slot 1 legs top\n"
-			     "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.1:4420\n"
+			     "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.1:20001\n"
 			     "  leg 1 s1e1 nsid 2 local\n"
 			     "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 			     "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
 			     "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3\n"
 			     "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1 parked\n";
 static const char exporting_n2[] = "volume v1 volume:v1 active slot 1 legs top\n"
-				   "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:4420\n"
+				   "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:20001\n"
 				   "  leg 1 s1e1 nsid 2 local\n"
 				   "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 				   "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
 				   "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3 admitted\n"
 				   "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1 parked\n";
 static const char new_n2[] = "volume v1 volume:v1 active slot 1 legs top\n"
-			     "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:4420\n"
+			     "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:20001\n"
 			     "  leg 1 s1e1 nsid 2 local\n"
 			     "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 			     "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
@@ -94,7 +94,7 @@ static const char new_n2[] = "volume v1 volume:v1 active slot 1 legs top\n"
 static const char clean_n2[] = "export d2.v1.s0 slot:d2.v1.s0:e2 to node:n3\n"
 			       "  ld2 nsid 2 1+515 label\n"
 			       "volume v1 volume:v1 active slot 1 legs top\n"
-			       "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:4420\n"
+			       "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:20001\n"
 			       "  leg 1 s1e1 nsid 2 local\n"
 			       "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 			       "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
@@ -106,24 +106,24 @@ static const char assembling_n3[] = "volume v1 volume:v1 standby slot 0 legs top
 				    "  leg 0 s0e2 nsid 1 local\n"
 				    "    g0 ld1 stale slot:d1.v1.s0:e2 10.0.0.1:4500 515\n"
 				    "    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
-				    "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:4420\n";
+				    "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n";
 static const char exporting_n3[] = "volume v1 volume:v1 active slot 0 legs top\n"
 				   "  leg 0 s0e2 nsid 1 local\n"
 				   "    g0 ld1 stale slot:d1.v1.s0:e2 10.0.0.1:4500 515\n"
 				   "    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
-				   "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:4420\n"
+				   "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n"
 				   "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 admitted\n";
 static const char serving_n3[] = "volume v1 volume:v1 active slot 0 legs top\n"
 				 "  leg 0 s0e2 nsid 1 local\n"
 				 "    g0 ld1 stale slot:d1.v1.s0:e2 10.0.0.1:4500 515\n"
 				 "    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
-				 "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:4420\n"
+				 "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n"
 				 "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2\n";
 static const char rebuilt_n3[] = "volume v1 volume:v1 active slot 0 legs top\n"
 				 "  leg 0 s0e2 nsid 1 local\n"
 				 "    g0 ld5 rebuilding slot:d5.v1.s0:e2 10.0.0.5:4500 515 unlabelled\n"
 				 "    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
-				 "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:4420\n"
+				 "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n"
 				 "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2\n";
 static const char n4[] = "export d4.v1.s1 slot:d4.v1.s1:e1 to node:n2\n"
 			 "  ld4 nsid 2 1+515 label\n";
@@ -311,7 +311,7 @@ static void test_parked(void **state)
 	     "  leg 0 s0e3 nsid 1 local\n"
 	     "    g0 ld1 in-sync slot:d1.v1.s0:e3 10.0.0.1:4500 515\n"
 	     "    g0 ld2 in-sync slot:d2.v1.s0:e3 10.0.0.2:4500 515\n"
-	     "  leg 1 s1e1 nsid 2 import leg:v1.s1.n5 10.0.0.2:4420\n"
+	     "  leg 1 s1e1 nsid 2 import leg:v1.s1.n5 10.0.0.2:20001\n"
 	     "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2\n",
 	     "");
 	told(&rig, id, "n2",
@@ -320,7 +320,7 @@ static void test_parked(void **state)
 	     "  parked slot:d2.v1.s0:e2 to node:n3: 2+515\n"
 	     "  parked slot:d2.v1.s0:e1 to node:n1: 2+515\n",
 	     "volume v1 volume:v1 active slot 1 legs top\n"
-	     "  leg 0 s0e3 nsid 1 import leg:v1.s0.n2 10.0.0.5:4420\n"
+	     "  leg 0 s0e3 nsid 1 import leg:v1.s0.n2 10.0.0.5:20001\n"
 	     "  leg 1 s1e1 nsid 2 local\n"
 	     "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 	     "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"

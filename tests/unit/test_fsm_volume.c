@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fsm/state.h"
 #include "lib/model/layout.h"
 #include "lib/model/names.h"
 
@@ -171,6 +172,76 @@ static void test_delete_early(void **state)
 		assert_int_equal(rig_extents_free(&rig), all);
 	}
 	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
+/* Each striped volume has a port that no other one has, and that is not one's again soon; others need none. */
+static void test_leg_ports(void **state)
+{
+	struct rig_shape other = mirror,
+			 single = { .name = "s", .size_bytes = GIB, .copies = 1, .controllers = 1, .legs = 1 };
+	struct command_node_register node = {
+		.name = "n9", .address = "10.0.0.9", .port = LIMIT_LEG_PORT_LAST, .version = "1"
+	};
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_rack(&rig, 4, 1, 100 * GIB);
+	assert_int_equal(rig_volume(&rig, rig_create(&rig, &mirror)).leg_port, LIMIT_LEG_PORT_FIRST + 1);
+	assert_int_equal(rig_volume(&rig, rig_create(&rig, &single)).leg_port, 0);
+	other.name = "db2";
+	assert_int_equal(rig_volume(&rig, rig_create(&rig, &other)).leg_port, LIMIT_LEG_PORT_FIRST + 3);
+	rig_check(&rig);
+	rig_destroy(&rig, 1);
+	rig_check(&rig);
+	assert_int_equal(rig_volume(&rig, rig_create(&rig, &mirror)).leg_port, LIMIT_LEG_PORT_FIRST + 4);
+	rig_refused(rig_apply(&rig, (struct command){ .node_register = &node }), ERROR_INVALID_ARGUMENT, "port 29999");
+	node.port = LIMIT_LEG_PORT_LAST + 1;
+	rig_do(&rig, (struct command){ .node_register = &node });
+	node.port = LIMIT_LEG_PORT_FIRST;
+	rig_refused(rig_apply(&rig, (struct command){ .node_register = &node }), ERROR_INVALID_ARGUMENT, "port 20000");
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_compare_dump(&rig);
+	rig_close(&rig);
+}
+
+/* What has one is stepped over; when all are taken, no other volume fits. */
+static void test_leg_ports_taken(void **state)
+{
+	const uint64_t ports = LIMIT_LEG_PORT_LAST - LIMIT_LEG_PORT_FIRST + 1;
+	struct rig_shape single = { .name = "s", .size_bytes = GIB, .copies = 1, .controllers = 1, .legs = 1 };
+	struct command_volume_create create;
+	struct store_txn *txn;
+	struct error error;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_rack(&rig, 4, 1, 100 * GIB);
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(store_txn_begin(rig.store, true, &txn, NULL), 0);
+		for (uint64_t port = LIMIT_LEG_PORT_FIRST; port <= LIMIT_LEG_PORT_LAST; port++) {
+			struct key key, value;
+
+			if (round == 0 && port == LIMIT_LEG_PORT_FIRST)
+				continue;
+			assert_int_equal(
+				store_put(txn, STORE_TABLE_LEG_PORT, key_id(&key, port), key_id(&value, ports), NULL),
+				0);
+		}
+		assert_int_equal(store_txn_commit(txn, NULL), 0);
+		if (round == 0) {
+			assert_int_equal(rig_volume(&rig, rig_create(&rig, &mirror)).leg_port, LIMIT_LEG_PORT_FIRST);
+			rig_destroy(&rig, 1);
+		} else {
+			assert_int_equal(rig_plan(&rig, &mirror, &create, &error), 0);
+			rig_refused(rig_apply(&rig, (struct command){ .volume_create = &create }), ERROR_NO_CAPACITY,
+				    "each of the 10000 ports");
+			assert_int_equal(rig_volume(&rig, rig_create(&rig, &single)).leg_port, 0);
+		}
+	}
 	rig_close(&rig);
 }
 
@@ -668,6 +739,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),	       cmocka_unit_test(test_advance_refused),
 		cmocka_unit_test(test_delete_early),   cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_leg_ports),      cmocka_unit_test(test_leg_ports_taken),
 		cmocka_unit_test(test_create_refused), cmocka_unit_test(test_stale_placement),
 		cmocka_unit_test(test_colours),	       cmocka_unit_test(test_fragments),
 		cmocka_unit_test(test_scattered),      cmocka_unit_test(test_free_refused),

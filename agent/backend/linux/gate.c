@@ -6,24 +6,25 @@
  *           set guarded { type inet_service; }                  ports that may be served on with an element only
  *           set lease { type inet_service; flags timeout; }     those elements,
  *           set lease_other { the same }                        in turn
- *           set peer4, peer6 { type ipv4_addr, ipv6_addr; }     who imports legs from this node, or ever did, and
- *           set admitted4, admitted6 { the same; flags timeout; }  which of them may open connections
- *           set heard4, heard6 { the same; dynamic }            which of them spoke just now,
- *           set known4, known6 { the same }                     and which so lately that old connections may stand
- *           set begun { type inet_service; flags timeout; }     ports before which these rules are new
+ *           set begun { the same }                              ports whose rules are new
+ *           set legs { type inet_service; }                     ports of the legs of one volume each, and who may
+ *           set consumer4, consumer6 { type ipv4_addr . inet_service, ...; flags timeout; }  open connections there
+ *           set heard4, heard6 { type ipv4_addr, ipv6_addr; flags dynamic,timeout; }  who spoke just now there,
+ *           set known4, known6 { the same }                     and who so lately that old connections may stand
  *           chain in { hook input: tcp dport @guarded, in neither @lease nor @lease_other: reject with tcp reset
- *                                  the same, saddr in @peer: goto from_peer }
- *           chain from_peer4, from_peer6 {
- *                   SYN, not in @admitted: reject with tcp reset
- *                   in @heard, or dport @begun, or SYN and not in @known: jump heard
+ *                                  tcp dport @legs, the guarded port in neither: reject with tcp reset
+ *                                  tcp dport @legs: goto legs }
+ *           chain legs4, legs6 {
+ *                   SYN, saddr and dport not in @consumer: reject with tcp reset
+ *                   saddr in @heard, or the guarded port in @begun, or SYN and saddr not in @known: jump heard
  *                   reject with tcp reset
  *           }
  *           chain heard4, heard6 { refresh in @known and @heard, accept }
  *   }
  *
- * So a peer that was silent for LIMIT_PEER_SILENCE_MS is shut out, and let in again, if it is admitted, when its old
- * connections are gone by the keep-alive of nvmet. What is rejected refreshes nothing. docs/FAILURES.md, "A stale
- * write".
+ * So a consumer that was silent for LIMIT_PEER_SILENCE_MS is shut out, and let in again, if it is admitted, when its
+ * old connections are gone by the keep-alive of nvmet. What is rejected refreshes nothing. docs/FAILURES.md, "A stale
+ * write". Hosts, at the guarded port, may be silent.
  *
  * Two sets, because a lookup that runs while an element is replaced may find neither the old one nor the new one
  * (before Linux 6.17), and would reset a connection: the element of the refresh before stands in for it.
@@ -45,37 +46,43 @@
 
 #define TABLE "inet dnvme"
 #define NEW_CONNECTION " tcp flags & (fin | syn | rst | ack) == syn "
+/* Whatever the packet's port is, that one is looked up. */
+#define GATE " tcp dport & 0 | %" PRIu64 " "
 #define REFRESH_TRIES 3
 #define READ_TRIES 5
+#define PORTS (UINT16_MAX + 1)
 
 /* More than nodes, since one that ran out stays for a moment beside the next. */
 #define HEARD_SIZE 16384u
 /* nvmet looks once in a keep-alive whether it heard of a controller; and a second, as its timer may be late. */
 #define KNOWN_MS (2 * LIMIT_IMPORT_KEEP_ALIVE_S * 1000 + 1000)
 
-/* What is made for each family of addresses: ("4", "ip"). HEARD_NUMBERS fills it in. */
+/* What is made for each family of addresses: ("4", "ip"). LEGS_NUMBERS fills it in. */
 #define HEARD_SET(name, n) "add set " TABLE " " name n " { type ipv" n "_addr ; flags dynamic,timeout ; size %u ; }\n"
-#define HEARD_COMMANDS(n, ip)                                                                                          \
+#define LEGS_COMMANDS(n, ip)                                                                                           \
 	HEARD_SET("heard", n)                                                                                          \
 	HEARD_SET("known", n)                                                                                          \
-	"add chain " TABLE " from_peer" n "\n"                                                                         \
+	"add set " TABLE " consumer" n " { type ipv" n "_addr . inet_service ; flags timeout ; }\n"                    \
+	"add chain " TABLE " legs" n "\n"                                                                              \
 	"add chain " TABLE " heard" n "\n"                                                                             \
-	"flush chain " TABLE " from_peer" n "\n"                                                                       \
+	"flush chain " TABLE " legs" n "\n"                                                                            \
 	"flush chain " TABLE " heard" n "\n"                                                                           \
 	"add rule " TABLE " heard" n " update @known" n " { " ip " saddr timeout %ums } "                              \
 	"update @heard" n " { " ip " saddr timeout %ums } accept\n"                                                    \
-	"add rule " TABLE " from_peer" n NEW_CONNECTION ip " saddr != @admitted" n " reject with tcp reset\n"          \
-	"add rule " TABLE " from_peer" n " " ip " saddr @heard" n " jump heard" n "\n"                                 \
-	"add rule " TABLE " from_peer" n " tcp dport @begun jump heard" n "\n"                                         \
-	"add rule " TABLE " from_peer" n NEW_CONNECTION ip " saddr != @known" n " jump heard" n "\n"                   \
-	"add rule " TABLE " from_peer" n " meta l4proto tcp reject with tcp reset\n"                                   \
-	"add rule " TABLE " in tcp dport @guarded " ip " saddr @peer" n " goto from_peer" n "\n"
-#define HEARD_NUMBERS HEARD_SIZE, HEARD_SIZE, KNOWN_MS, LIMIT_PEER_SILENCE_MS
+	"add rule " TABLE " legs" n NEW_CONNECTION ip " saddr . tcp dport != @consumer" n " reject with tcp reset\n"   \
+	"add rule " TABLE " legs" n " " ip " saddr @heard" n " jump heard" n "\n"                                      \
+	"add rule " TABLE " legs" n GATE "@begun jump heard" n "\n"                                                    \
+	"add rule " TABLE " legs" n NEW_CONNECTION ip " saddr != @known" n " jump heard" n "\n"                        \
+	"add rule " TABLE " legs" n " meta l4proto tcp reject with tcp reset\n"                                        \
+	"add rule " TABLE " in tcp dport @legs meta nfproto ipv" n " goto legs" n "\n"
+#define LEGS_NUMBERS(port) HEARD_SIZE, HEARD_SIZE, KNOWN_MS, LIMIT_PEER_SILENCE_MS, port
 
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
 	struct nft_ctx *context;
-	bool other; /* the set whose turn it is */
+	bool other;	  /* the set whose turn it is */
+	bool no_consumer; /* nobody is in the sets of consumers */
+	bool legs[PORTS]; /* that joined, as far as this process knows */
 };
 
 static const char *const sets[] = { "lease", "lease_other" };
@@ -126,42 +133,73 @@ static int run(struct gate *gate, const char *commands, const char *what, uint64
 			 (int)strcspn(said, "\n"), said);
 }
 
-/* Whether nobody has been watching who speaks: no table yet, or one of an agent that did not do so. */
+/* Whether nobody has been watching who speaks: there is no table, or its rules were taken away. */
 static bool is_new(struct gate *gate)
 {
 	nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
 	if (nft_run_cmd_from_buffer(gate->context, "list chain " TABLE " in") != 0)
 		return strstr(nft_ctx_get_error_buffer(gate->context), strerror(ENOENT)) != NULL;
-	return strstr(nft_ctx_get_output_buffer(gate->context), "goto from_peer6") == NULL;
+	return strstr(nft_ctx_get_output_buffer(gate->context), "goto legs6") == NULL;
+}
+
+static int elements_print(const struct gate *gate, uint64_t port, bool begins, struct buffer *commands)
+{
+	if (begins &&
+	    buffer_printf(commands, "add element " TABLE " begun { %" PRIu64 " timeout %ums }\n", port, KNOWN_MS) != 0)
+		return -1;
+	for (size_t i = 0; i < PORTS; i++) {
+		if (gate->legs[i] && buffer_printf(commands, "add element " TABLE " legs { %zu }\n", i) != 0)
+			return -1;
+	}
+	return buffer_append(commands, "", 1);
 }
 
 /* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rules would be
  * there twice: the chains are emptied in the same transaction, which packets see as one change. Where the rules are new
- * there may be peers with connections, which nobody listened to yet: they have the time to speak. */
+ * there may be consumers with connections, to which nobody listened yet: they have the time to speak. */
 static int guard(struct gate *gate, uint64_t port, struct error *error)
 {
-	char commands[4096], begun[128] = "";
+	struct buffer commands = BUFFER_INIT;
+	bool begins = is_new(gate);
+	int code;
 
-	if (is_new(gate))
-		snprintf(begun, sizeof(begun), "add element " TABLE " begun { %" PRIu64 " timeout %ums }\n", port,
-			 KNOWN_MS);
-	snprintf(commands, sizeof(commands),
-		 "add table " TABLE "\n"
-		 "add set " TABLE " guarded { type inet_service ; }\n"
-		 "add set " TABLE " lease { type inet_service ; flags timeout ; }\n"
-		 "add set " TABLE " lease_other { type inet_service ; flags timeout ; }\n"
-		 "add set " TABLE " begun { type inet_service ; flags timeout ; }\n"
-		 "add set " TABLE " peer4 { type ipv4_addr ; }\n"
-		 "add set " TABLE " peer6 { type ipv6_addr ; }\n"
-		 "add set " TABLE " admitted4 { type ipv4_addr ; flags timeout ; }\n"
-		 "add set " TABLE " admitted6 { type ipv6_addr ; flags timeout ; }\n"
-		 "add chain " TABLE " in { type filter hook input priority 0 ; policy accept ; }\n"
-		 "add element " TABLE " guarded { %" PRIu64 " }\n"
-		 "flush chain " TABLE " in\n"
-		 "add rule " TABLE " in tcp dport @guarded tcp dport != @lease tcp dport != @lease_other "
-		 "reject with tcp reset\n" HEARD_COMMANDS("4", "ip") HEARD_COMMANDS("6", "ip6") "%s",
-		 port, HEARD_NUMBERS, HEARD_NUMBERS, begun);
-	return run(gate, commands, "guard the gate", port, error);
+	if (buffer_printf(&commands,
+			  "add table " TABLE "\n"
+			  "add set " TABLE " guarded { type inet_service ; }\n"
+			  "add set " TABLE " lease { type inet_service ; flags timeout ; }\n"
+			  "add set " TABLE " lease_other { type inet_service ; flags timeout ; }\n"
+			  "add set " TABLE " begun { type inet_service ; flags timeout ; }\n"
+			  "add set " TABLE " legs { type inet_service ; }\n"
+			  "add chain " TABLE " in { type filter hook input priority 0 ; policy accept ; }\n"
+			  "add element " TABLE " guarded { %" PRIu64 " }\n"
+			  "flush chain " TABLE " in\n"
+			  "add rule " TABLE " in tcp dport @guarded tcp dport != @lease tcp dport != @lease_other "
+			  "reject with tcp reset\n"
+			  "add rule " TABLE " in tcp dport @legs" GATE "!= @lease" GATE "!= @lease_other "
+			  "reject with tcp reset\n" LEGS_COMMANDS("4", "ip") LEGS_COMMANDS("6", "ip6"),
+			  port, port, port, LEGS_NUMBERS(port), LEGS_NUMBERS(port)) != 0 ||
+	    elements_print(gate, port, begins, &commands) != 0) {
+		buffer_free(&commands);
+		return error_set_nomem(error);
+	}
+	code = run(gate, (const char *)commands.data, "guard the gate", port, error);
+	buffer_free(&commands);
+	return code;
+}
+
+/* With what has to be there for it, when it is not: the rules may have been flushed with all others of the machine. */
+static int run_guarded(struct gate *gate, const char *commands, const char *what, uint64_t port, struct error *error)
+{
+	int code = ERROR_INTERNAL;
+
+	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
+		if (tries > 0 && guard(gate, port, error) != 0)
+			break;
+		code = run(gate, commands, what, port, error);
+	}
+	if (code == 0)
+		error_clear(error);
+	return code;
 }
 
 /* A missing element cannot be deleted, and one that is there keeps its time when it is added: so it is added, deleted,
@@ -253,75 +291,84 @@ int gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
 	return code;
 }
 
-static char family_of(const struct kernel_peer *peer)
+int gate_join(struct kernel *kernel, uint64_t port, uint64_t leg_port, struct error *error)
 {
-	return strchr(peer->address, ':') != NULL ? '6' : '4';
+	struct gate *gate = gate_of(kernel);
+	char commands[96];
+	int code;
+
+	snprintf(commands, sizeof(commands), "add element " TABLE " legs { %" PRIu64 " }\n", leg_port);
+	pthread_mutex_lock(&gate->lock);
+	code = run_guarded(gate, commands, "guard the legs by the gate", port, error);
+	if (code == 0)
+		gate->legs[leg_port % PORTS] = true;
+	pthread_mutex_unlock(&gate->lock);
+	return code;
 }
 
-/* Whether a set of peers lacks one of these: of one family, no more than `count` of them. Not when nobody can tell. */
-static bool is_missing(struct gate *gate, char family, const struct kernel_peer *peers, size_t count)
+int gate_leave(struct kernel *kernel, uint64_t leg_port, struct error *error)
 {
-	struct buffer command = BUFFER_INIT;
-	bool printed = buffer_printf(&command, "get element " TABLE " peer%c {", family) == 0, any = false;
-	bool missing = false;
+	struct gate *gate = gate_of(kernel);
+	char commands[224];
+	int code;
 
-	for (size_t i = 0; i < count && printed; i++) {
-		if (family_of(&peers[i]) != family)
-			continue;
-		printed = buffer_printf(&command, "%s %s", any ? "," : "", peers[i].address) == 0;
-		any = true;
-	}
-	if (any && printed && buffer_append(&command, " }", sizeof(" }")) == 0) {
-		nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
-		missing = nft_run_cmd_from_buffer(gate->context, (const char *)command.data) != 0 &&
-			  strstr(nft_ctx_get_error_buffer(gate->context), strerror(ENOENT)) != NULL;
-	}
-	buffer_free(&command);
-	return missing;
+	/* Added first, it is there to be deleted. */
+	snprintf(commands, sizeof(commands),
+		 "add table " TABLE "\nadd set " TABLE " legs { type inet_service ; }\n"
+		 "add element " TABLE " legs { %" PRIu64 " }\ndelete element " TABLE " legs { %" PRIu64 " }\n",
+		 leg_port, leg_port);
+	pthread_mutex_lock(&gate->lock);
+	gate->legs[leg_port % PORTS] = false;
+	code = run(gate, commands, "take a port off the gate", leg_port, error);
+	pthread_mutex_unlock(&gate->lock);
+	return code;
 }
 
-/* Where an element is not there it cannot be deleted: see refresh(). A connection that comes while the element of a
- * peer that stays admitted is replaced may be refused; it is tried again. One that is named for the first time may have
- * connections, which nobody listened to: they have the time to speak. */
-static int peer_print(const struct kernel_peer *peer, bool first, uint64_t timeout_ms, struct buffer *commands)
+static int consumers_print(const struct gate *gate, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+			   struct buffer *commands)
 {
-	char family = family_of(peer);
-
-	if (first && buffer_printf(commands, "add element " TABLE " heard%c { %s timeout %ums }\n", family,
-				   peer->address, LIMIT_PEER_SILENCE_MS) != 0)
+	if (buffer_printf(commands, "flush set " TABLE " consumer4\nflush set " TABLE " consumer6\n") != 0)
 		return -1;
-	if (buffer_printf(commands,
-			  "add element " TABLE " peer%c { %s }\n"
-			  "add element " TABLE " admitted%c { %s timeout 1m }\n"
-			  "delete element " TABLE " admitted%c { %s }\n",
-			  family, peer->address, family, peer->address, family, peer->address) != 0)
-		return -1;
-	if (!peer->admitted)
-		return 0;
-	return buffer_printf(commands, "add element " TABLE " admitted%c { %s timeout %" PRIu64 "ms }\n", family,
-			     peer->address, timeout_ms);
+	for (size_t i = 0; i < peers->count; i++) {
+		const struct kernel_peer *peer = &peers->items[i];
+
+		/* An agent before this one had it join. */
+		if (!gate->legs[peer->port % PORTS] &&
+		    buffer_printf(commands, "add element " TABLE " legs { %" PRIu64 " }\n", peer->port) != 0)
+			return -1;
+		if (peer->admitted &&
+		    buffer_printf(
+			    commands, "add element " TABLE " consumer%c { %s . %" PRIu64 " timeout %" PRIu64 "ms }\n",
+			    strchr(peer->address, ':') != NULL ? '6' : '4', peer->address, peer->port, timeout_ms) != 0)
+			return -1;
+	}
+	return buffer_append(commands, "", 1);
 }
 
+/* Most of the time nobody is admitted anywhere, and nothing has to be done, however many volumes there are. A
+ * connection that comes while the element of a consumer that stays admitted is replaced may be refused; it is tried
+ * again. */
 static int admit(struct gate *gate, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
 		 struct error *error)
 {
 	struct buffer commands = BUFFER_INIT;
-	bool missing4 = is_missing(gate, '4', peers->items, peers->count);
-	bool missing6 = is_missing(gate, '6', peers->items, peers->count);
-	bool printed = true;
+	bool none = true, known = true;
 	int code;
 
-	for (size_t i = 0; i < peers->count && printed; i++) {
-		char family = family_of(&peers->items[i]);
-		bool first = (family == '4' ? missing4 : missing6) && is_missing(gate, family, &peers->items[i], 1);
-
-		printed = peer_print(&peers->items[i], first, timeout_ms, &commands) == 0;
+	for (size_t i = 0; i < peers->count; i++) {
+		none = none && !peers->items[i].admitted;
+		known = known && gate->legs[peers->items[i].port % PORTS];
 	}
-	if (printed && buffer_append(&commands, "", 1) == 0)
-		code = run(gate, (const char *)commands.data, "admit peers", port, error);
+	if (none && known && gate->no_consumer)
+		return 0;
+	if (consumers_print(gate, peers, timeout_ms, &commands) == 0)
+		code = run_guarded(gate, (const char *)commands.data, "admit consumers", port, error);
 	else
 		code = error_set_nomem(error);
 	buffer_free(&commands);
+	for (size_t i = 0; i < peers->count && code == 0; i++)
+		gate->legs[peers->items[i].port % PORTS] = true;
+	gate->no_consumer = none && code == 0;
 	return code;
 }
 
@@ -329,18 +376,11 @@ int gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_li
 	       struct error *error)
 {
 	struct gate *gate = gate_of(kernel);
-	int code = ERROR_INTERNAL;
+	int code;
 
 	pthread_mutex_lock(&gate->lock);
-	/* As for a refresh: the rules may have been flushed. */
-	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
-		if (tries > 0 && guard(gate, port, error) != 0)
-			break;
-		code = admit(gate, port, peers, timeout_ms, error);
-	}
+	code = admit(gate, port, peers, timeout_ms, error);
 	pthread_mutex_unlock(&gate->lock);
-	if (code == 0)
-		error_clear(error);
 	return code;
 }
 

@@ -60,8 +60,11 @@ void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);
 /* An LD returned so many I/O errors, or (none) some may have been missed. For tests. */
 int kernel_sim_errors_add(struct kernel *kernel, uint64_t ld, uint64_t reads, uint64_t writes, struct error *error);
 
-/* Whether a new connection from an address would get in, as gate_admit() left it. For tests. */
-bool kernel_sim_lets_in(struct kernel *kernel, const char *address);
+/* Whether a new connection from an address to a port that joined a gate would get in, as gate_admit() left it. For
+ * tests. */
+bool kernel_sim_lets_in(struct kernel *kernel, const char *address, uint64_t port);
+/* Whether a port is behind a gate. For tests. */
+bool kernel_sim_is_joined(struct kernel *kernel, uint64_t port);
 
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);

@@ -76,10 +76,63 @@ int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
 	return gate_end(this, 0);
 }
 
-static struct sim_peer *peer_find(struct sim_kernel *this, const char *address)
+static size_t joined_find(const struct sim_kernel *this, uint64_t port)
+{
+	size_t i = 0;
+
+	while (i < this->joined_count && this->joined[i] != port)
+		i++;
+	return i;
+}
+
+static int join(struct sim_kernel *this, uint64_t port, struct error *error)
+{
+	if (joined_find(this, port) < this->joined_count)
+		return 0;
+	if (this->joined_count == SIM_JOINED)
+		return error_set(error, ERROR_INTERNAL, "more than %u ports behind a gate", SIM_JOINED);
+	this->joined[this->joined_count++] = port;
+	return 0;
+}
+
+int sim_gate_join(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, "gate_join", "", error);
+
+	(void)gate;
+	return code != 0 ? code : gate_end(this, join(this, port, error));
+}
+
+int sim_gate_leave(struct kernel *kernel, uint64_t port, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, "gate_leave", "", error);
+	size_t index;
+
+	if (code != 0)
+		return code;
+	index = joined_find(this, port);
+	if (index < this->joined_count)
+		this->joined[index] = this->joined[--this->joined_count];
+	return gate_end(this, 0);
+}
+
+bool kernel_sim_is_joined(struct kernel *kernel, uint64_t port)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	bool is;
+
+	pthread_mutex_lock(&this->lock);
+	is = joined_find(this, port) < this->joined_count;
+	pthread_mutex_unlock(&this->lock);
+	return is;
+}
+
+static struct sim_peer *peer_find(struct sim_kernel *this, const char *address, uint64_t port)
 {
 	for (size_t i = 0; i < this->peer_count; i++) {
-		if (strcmp(this->peers[i].address, address) == 0)
+		if (strcmp(this->peers[i].address, address) == 0 && this->peers[i].port == port)
 			return &this->peers[i];
 	}
 	return NULL;
@@ -95,28 +148,33 @@ int sim_gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_pee
 		return code;
 	if (gate_find(this, port) == NULL)
 		return gate_end(this, not_guarded(port, error));
+	for (size_t i = 0; i < this->peer_count; i++)
+		this->peers[i].until_ms = 0;
 	for (size_t i = 0; i < peers->count; i++) {
-		struct sim_peer *peer = peer_find(this, peers->items[i].address);
+		struct sim_peer *peer = peer_find(this, peers->items[i].address, peers->items[i].port);
 
+		if (join(this, peers->items[i].port, error) != 0)
+			return gate_end(this, (int)error->code);
 		if (peer == NULL && this->peer_count == SIM_PEERS)
 			return gate_end(this, error_set(error, ERROR_INTERNAL, "more than %u peers", SIM_PEERS));
 		if (peer == NULL)
 			peer = &this->peers[this->peer_count++];
 		snprintf(peer->address, sizeof(peer->address), "%s", peers->items[i].address);
+		peer->port = peers->items[i].port;
 		peer->until_ms = peers->items[i].admitted ? clock_boot_ms() + timeout_ms : 0;
 	}
 	return gate_end(this, 0);
 }
 
-bool kernel_sim_lets_in(struct kernel *kernel, const char *address)
+bool kernel_sim_lets_in(struct kernel *kernel, const char *address, uint64_t port)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	const struct sim_peer *peer;
 	bool in;
 
 	pthread_mutex_lock(&this->lock);
-	peer = peer_find(this, address);
-	in = peer == NULL || peer->until_ms > clock_boot_ms();
+	peer = peer_find(this, address, port);
+	in = peer != NULL && peer->until_ms > clock_boot_ms();
 	pthread_mutex_unlock(&this->lock);
 	return in;
 }

@@ -12,6 +12,7 @@
 #define SIM_DISK_MAJOR 8
 #define SIM_GATES 8
 #define SIM_PEERS 16
+#define SIM_JOINED 64
 
 struct sim_gate {
 	uint64_t port, until_ms;
@@ -19,6 +20,7 @@ struct sim_gate {
 
 struct sim_peer {
 	char address[LIMIT_ADDRESS + 1];
+	uint64_t port;
 	uint64_t until_ms; /* 0: not admitted */
 };
 
@@ -33,6 +35,8 @@ struct sim_kernel {
 	bool assume_labels, lacks_writethrough;
 	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
 	size_t gate_count;
+	uint64_t joined[SIM_JOINED]; /* ports behind a gate */
+	size_t joined_count;
 	struct sim_peer peers[SIM_PEERS];
 	size_t peer_count;
 	bool hold_rebuilds;
@@ -105,6 +109,8 @@ int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, s
 int sim_gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
 int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
+int sim_gate_join(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error);
+int sim_gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
 		   struct error *error);
 int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);

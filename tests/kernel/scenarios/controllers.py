@@ -70,6 +70,29 @@ def power_blink_striped(rig):
     finish(rig, witnesses, stall_limit_ms=60000)
 
 
+@scenario("power_blink_striped_2")
+def power_blink_striped_2(rig):
+    """The same with two volumes at the same controllers, one of which has to wait for a disk that is away: the other one is not
+    held up by that, and whoever it lets in is not told that the legs of the first one are gone."""
+    spare = rig.cns[-1]
+    rig.cli("node", "cordon", spare)
+    try:
+        shape = {"controllers": len(rig.cns) - 1, "standbys": 0}
+        witnesses = serve(rig, {"vol": shape, "late": dict(shape, copies=1)}, "--threads 2 --rate 100")
+        victim = rig.holder("late")
+        disk = next(node for leg, *_, node in rig.members("late") if leg == 0)
+        rig.kill(victim)
+        rig.freeze(disk)
+        rig.boot(victim)
+        witness.progress(witnesses[:1], 20, 60)
+        hold(rig, witnesses[:1], 4)
+        rig.thaw(disk)
+        witness.progress(witnesses, 20, 60)
+        finish(rig, witnesses, stall_limit_ms=60000)
+    finally:
+        rig.cli("node", "uncordon", spare)
+
+
 @scenario("frozen")
 def frozen(rig):
     """A controller stops for 20 s under writes and then goes on: what it still wanted to write reaches nothing."""
