@@ -277,6 +277,26 @@ void rig_advance_until(struct rig *rig, uint64_t id, enum volume_phase to)
 		assert_int_equal(rig_advance(rig, id, rig_volume(rig, id).phase + 1).code, 0);
 }
 
+const struct rig_shape rig_pair = {
+	.name = "db1", .size_bytes = GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 1
+};
+
+uint64_t rig_open_pair(struct rig *rig, unsigned nodes)
+{
+	uint64_t id;
+
+	rig_open(rig);
+	rig_rack(rig, nodes, 1, 10 * GIB);
+	id = rig_create(rig, &rig_pair);
+	rig_advance_until(rig, id, VOLUME_PHASE_ONLINE);
+	for (uint64_t i = 0; i < 4; i++) {
+		assert_int_equal(rig_member(rig, id, i / 2, 0, i % 2).id, i + 1);
+		assert_int_equal(rig_member(rig, id, i / 2, 0, i % 2).disk, i + 1);
+	}
+	assert_false(rig_in_transition(rig, id));
+	return id;
+}
+
 struct outcome rig_delete(struct rig *rig, const char *name)
 {
 	struct command_volume_delete remove = { name };

@@ -71,6 +71,10 @@ int rig_plan(struct rig *rig, const struct rig_shape *shape, struct command_volu
 	     struct error *error);
 /* Plan and create; returns the volume's id. */
 uint64_t rig_create(struct rig *rig, const struct rig_shape *shape);
+/* "db1", a pair of controllers, online: slot 0 at n1 with ld1 on d1 of n1 and ld2 on d2 of n2, slot 1 at n2 with ld3 on
+ * d3 of n3 and ld4 on d4 of n4, the standby at n3. Opens the rig, with `nodes` nodes of one disk. */
+extern const struct rig_shape rig_pair;
+uint64_t rig_open_pair(struct rig *rig, unsigned nodes);
 struct volume rig_volume(struct rig *rig, uint64_t id);
 struct outcome rig_advance(struct rig *rig, uint64_t volume, enum volume_phase to);
 /* Advance phase by phase until `to`. */
