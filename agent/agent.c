@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "agent/beat.h"
 #include "agent/desired_store.h"
 #include "agent/gatekeeper.h"
 #include "agent/reconcile.h"
@@ -30,6 +31,7 @@ struct agent {
 	struct reconciler *reconciler;
 	struct session *session;       /* NULL when applying a file */
 	struct gatekeeper *gatekeeper; /* NULL on a node that never holds a controller, and when applying a file */
+	struct beat *beat;	       /* the same */
 	struct buffer left;	       /* apply: the plan at the deadline */
 	uint64_t stop_ms;
 	bool stopping, done, abandoned;
@@ -59,6 +61,7 @@ static void stop(struct agent *agent)
 	agent->stop_ms = uv_now(&agent->loop);
 	session_close(agent->session);
 	gatekeeper_close(agent->gatekeeper);
+	beat_close(agent->beat);
 	worker_pool_stop(&agent->pool);
 	worker_pool_stop(&agent->gate_pool);
 	reconciler_close(agent->reconciler);
@@ -112,6 +115,7 @@ static void on_desired(void *data)
 
 	/* First: who is shut out now must not come in while things change. */
 	gatekeeper_desired(agent->gatekeeper);
+	beat_desired(agent->beat);
 	reconciler_kick(agent->reconciler);
 }
 
@@ -189,7 +193,8 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 		return 0;
 	agent->gatekeeper = gatekeeper_make(&agent->loop, &agent->gate_pool, kernel, agent->store, agent->reconciler,
 					    options->port);
-	return agent->gatekeeper == NULL ? error_set_nomem(error) : 0;
+	agent->beat = beat_make(&agent->loop, agent->store);
+	return agent->gatekeeper == NULL || agent->beat == NULL ? error_set_nomem(error) : 0;
 }
 
 /* Run until stopped. */

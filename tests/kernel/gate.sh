@@ -194,6 +194,24 @@ peer silence $LEG 3000 >"$LAB_STATE/silent" || fail "no connection"
 grep -q answered "$LAB_STATE/silent" || fail "a peer that speaks at another port: $(cat "$LAB_STATE/silent")"
 talked "echoed 16"
 step "who speaks at the port of another volume is there"
+beats() { # INTERVAL TIMES: datagrams, as agents send them
+	on host1 "bash -c 'for i in \$(seq $2); do printf . >/dev/udp/10.77.0.31/$OTHER; sleep $1; done'"
+}
+beats 0.25 40 &
+beating=$!
+peer silence $LEG 4000 >"$LAB_STATE/silent" || fail "no connection"
+grep -q answered "$LAB_STATE/silent" || fail "a peer that beats: $(cat "$LAB_STATE/silent")"
+wait "$beating" || fail "no beats"
+step "whose agent beats is there"
+on host1 "setsid gate_probe silence 10.77.0.31 $LEG 6000 knock </dev/null >/run/silent 2>&1 &"
+wait_until 20 "the peer is let in" on host1 "grep -q in /run/silent"
+node admit $PORT 0 "$PEER" $LEG
+on cn1 "sleep 2" # until it is not heard any more
+beats 0.25 20
+wait_until 20 "the peer speaks" on host1 "grep after /run/silent"
+echo "$lab_said" | grep -q ECONNRESET || fail "a peer that was silent, and then beats: $lab_said"
+node admit $PORT 600000 "$PEER" $LEG
+step "a beat brings nobody back"
 on host1 "setsid gate_probe silence 10.77.0.31 $LEG 6000 knock </dev/null >/run/silent 2>&1 &"
 wait_until 20 "the peer is let in" on host1 "grep -q in /run/silent"
 node admit $PORT 0 "$PEER" $LEG

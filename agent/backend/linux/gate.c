@@ -13,13 +13,15 @@
  *           set known4, known6 { the same }                     and who so lately that old connections may stand
  *           chain in { hook input: tcp dport @guarded, in neither @lease nor @lease_other: reject with tcp reset
  *                                  tcp dport @legs, the guarded port in neither: reject with tcp reset
- *                                  tcp dport @legs: goto legs }
+ *                                  tcp dport @legs: goto legs
+ *                                  udp dport @legs: goto beat }
  *           chain legs4, legs6 {
  *                   SYN, saddr and dport not in @consumer: reject with tcp reset
  *                   saddr in @heard, or the guarded port in @begun, or SYN and saddr not in @known: jump heard
  *                   reject with tcp reset
  *           }
  *           chain heard4, heard6 { refresh in @known and @heard, accept }
+ *           chain beat { the guarded port in @lease or @lease_other, saddr in @heard: refresh both }
  *   }
  *
  * So a consumer that was silent for LIMIT_PEER_SILENCE_MS is shut out, and let in again, if it is admitted, when its
@@ -47,7 +49,8 @@
 #define TABLE "inet dnvme"
 #define NEW_CONNECTION " tcp flags & (fin | syn | rst | ack) == syn "
 /* Whatever the packet's port is, that one is looked up. */
-#define GATE " tcp dport & 0 | %" PRIu64 " "
+#define GATE_OF(protocol) " " protocol " dport & 0 | %" PRIu64 " "
+#define GATE GATE_OF("tcp")
 #define REFRESH_TRIES 3
 #define READ_TRIES 5
 #define PORTS (UINT16_MAX + 1)
@@ -59,23 +62,29 @@
 
 /* What is made for each family of addresses: ("4", "ip"). LEGS_NUMBERS fills it in. */
 #define HEARD_SET(name, n) "add set " TABLE " " name n " { type ipv" n "_addr ; flags dynamic,timeout ; size %u ; }\n"
-#define LEGS_COMMANDS(n, ip)                                                                                           \
+#define HEAR(rule, n, ip, verdict)                                                                                     \
+	"add rule " TABLE " " rule " update @known" n " { " ip " saddr timeout %ums } update @heard" n " { " ip        \
+	" saddr timeout %ums } " verdict "\n"
+#define LEGS_SETS(n)                                                                                                   \
 	HEARD_SET("heard", n)                                                                                          \
 	HEARD_SET("known", n)                                                                                          \
 	"add set " TABLE " consumer" n " { type ipv" n "_addr . inet_service ; flags timeout ; }\n"                    \
 	"add chain " TABLE " legs" n "\n"                                                                              \
 	"add chain " TABLE " heard" n "\n"                                                                             \
 	"flush chain " TABLE " legs" n "\n"                                                                            \
-	"flush chain " TABLE " heard" n "\n"                                                                           \
-	"add rule " TABLE " heard" n " update @known" n " { " ip " saddr timeout %ums } "                              \
-	"update @heard" n " { " ip " saddr timeout %ums } accept\n"                                                    \
+	"flush chain " TABLE " heard" n "\n"
+#define LEGS_RULES(n, ip)                                                                                              \
+	HEAR("heard" n, n, ip, "accept")                                                                               \
+	HEAR("beat " ip " saddr @heard" n, n, ip, "drop")                                                              \
 	"add rule " TABLE " legs" n NEW_CONNECTION ip " saddr . tcp dport != @consumer" n " reject with tcp reset\n"   \
 	"add rule " TABLE " legs" n " " ip " saddr @heard" n " jump heard" n "\n"                                      \
 	"add rule " TABLE " legs" n GATE "@begun jump heard" n "\n"                                                    \
 	"add rule " TABLE " legs" n NEW_CONNECTION ip " saddr != @known" n " jump heard" n "\n"                        \
 	"add rule " TABLE " legs" n " meta l4proto tcp reject with tcp reset\n"                                        \
 	"add rule " TABLE " in tcp dport @legs meta nfproto ipv" n " goto legs" n "\n"
-#define LEGS_NUMBERS(port) HEARD_SIZE, HEARD_SIZE, KNOWN_MS, LIMIT_PEER_SILENCE_MS, port
+#define LEGS_COMMANDS(n, ip) LEGS_SETS(n) LEGS_RULES(n, ip)
+#define LEGS_NUMBERS(port)                                                                                             \
+	HEARD_SIZE, HEARD_SIZE, KNOWN_MS, LIMIT_PEER_SILENCE_MS, KNOWN_MS, LIMIT_PEER_SILENCE_MS, port
 
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
@@ -180,8 +189,14 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
 			  "add rule " TABLE " in tcp dport @guarded tcp dport != @lease tcp dport != @lease_other "
 			  "reject with tcp reset\n"
 			  "add rule " TABLE " in tcp dport @legs" GATE "!= @lease" GATE "!= @lease_other "
-			  "reject with tcp reset\n" LEGS_COMMANDS("4", "ip") LEGS_COMMANDS("6", "ip6"),
-			  port, port, port, LEGS_NUMBERS(port), LEGS_NUMBERS(port)) != 0 ||
+			  "reject with tcp reset\n"
+			  "add chain " TABLE " beat\n"
+			  "flush chain " TABLE " beat\n"
+			  "add rule " TABLE " in udp dport @legs goto beat\n"
+			  "add rule " TABLE " beat" GATE_OF("udp") "!= @lease" GATE_OF(
+				  "udp") "!= @lease_other drop\n" LEGS_COMMANDS("4", "ip")
+				  LEGS_COMMANDS("6", "ip6") "add rule " TABLE " beat drop\n",
+			  port, port, port, port, port, LEGS_NUMBERS(port), LEGS_NUMBERS(port)) != 0 ||
 	    elements_print(gate, port, begins, &commands) != 0) {
 		buffer_free(&commands);
 		return error_set_nomem(error);
