@@ -72,10 +72,7 @@ int command_controller_add_apply(struct transition *transition, const struct com
 	memcpy(list.items, volume.controllers.items, list.count * sizeof(*list.items));
 	list.items[list.count++] = (struct controller){ .node = node.name, .role = CONTROLLER_ROLE_STANDBY };
 	volume.controllers = list;
-	result = volume_controllers_sort(transition, &volume, error);
-	if (result == 0)
-		result = volume_store(transition, &volume, error);
-	return result;
+	return volume_controllers_store(transition, &volume, error);
 }
 
 int command_controller_retire_apply(struct transition *transition, const struct command_controller_retire *command,
@@ -100,10 +97,7 @@ int command_controller_retire_apply(struct transition *transition, const struct 
 	if (volume_is_leaving(volume.phase))
 		return error_set(error, ERROR_FAILED_PRECONDITION, "volume v%" PRIu64 " is being deleted", volume.id);
 	controller->role = CONTROLLER_ROLE_RETIRED;
-	result = volume_controllers_sort(transition, &volume, error);
-	if (result == 0)
-		result = volume_store(transition, &volume, error);
-	return result;
+	return volume_controllers_store(transition, &volume, error);
 }
 
 int command_controller_drop_apply(struct transition *transition, const struct command_controller_drop *command,

@@ -132,10 +132,7 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 		slot->holder = to->node;
 	}
 	volume_slot_begin(&volume, command->slot, &node, command->reason, transition->time_ms);
-	result = volume_controllers_sort(transition, &volume, error);
-	if (result == 0)
-		result = volume_store(transition, &volume, error);
-	return result;
+	return volume_controllers_store(transition, &volume, error);
 }
 
 static void doubts_end(struct volume *volume, uint64_t slot)

@@ -97,22 +97,11 @@ int command_volume_delete_apply(struct transition *transition, const struct comm
 int volume_remove(struct transition *transition, const struct volume *volume, struct error *error)
 {
 	struct state *state = &transition->state;
-	struct node node;
 	struct key key;
 	int result = 0;
 
-	for (size_t i = 0; result == 0 && i < volume->controllers.count; i++) {
-		result = state_node(state, volume->controllers.items[i].node, &node, error);
-		if (result != 0) {
-			state->broken = true; /* a controller keeps its node */
-			return result;
-		}
-		node.controllers--;
-		result = state_node_put(state, &node, error);
-		if (result == 0)
-			result = state_delete(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, node.name, volume->id),
-					      error);
-	}
+	for (size_t i = 0; result == 0 && i < volume->controllers.count; i++)
+		result = volume_controller_release(transition, volume, &volume->controllers.items[i], error);
 	if (result == 0 && volume->leg_port != 0)
 		result = state_delete(state, STORE_TABLE_LEG_PORT, key_id(&key, volume->leg_port), error);
 	if (result == 0)

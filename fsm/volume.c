@@ -102,7 +102,7 @@ struct controller *volume_controller(const struct volume *volume, const char *no
 	return NULL;
 }
 
-int volume_controllers_sort(struct transition *transition, struct volume *volume, struct error *error)
+static int controllers_sort(struct transition *transition, struct volume *volume, struct error *error)
 {
 	size_t count = volume->controllers.count, used = volume->slots.count;
 	struct controller *sorted = arena_alloc_array(transition->state.arena, count, sizeof(*sorted));
@@ -121,6 +121,15 @@ int volume_controllers_sort(struct transition *transition, struct volume *volume
 	}
 	volume->controllers.items = sorted;
 	return 0;
+}
+
+int volume_controllers_store(struct transition *transition, struct volume *volume, struct error *error)
+{
+	int result = controllers_sort(transition, volume, error);
+
+	if (result == 0)
+		result = volume_store(transition, volume, error);
+	return result;
 }
 
 int volume_controller_admit(struct transition *transition, const struct volume *volume, struct node *node,
@@ -150,11 +159,10 @@ int volume_controller_admit(struct transition *transition, const struct volume *
 	return result;
 }
 
-int volume_controller_remove(struct transition *transition, struct volume *volume, struct controller *controller,
-			     struct error *error)
+int volume_controller_release(struct transition *transition, const struct volume *volume,
+			      const struct controller *controller, struct error *error)
 {
 	struct state *state = &transition->state;
-	size_t index = (size_t)(controller - volume->controllers.items);
 	struct node node;
 	struct key key;
 	int result = state_node(state, controller->node, &node, error);
@@ -167,6 +175,15 @@ int volume_controller_remove(struct transition *transition, struct volume *volum
 	result = state_node_put(state, &node, error);
 	if (result == 0)
 		result = state_delete(state, STORE_TABLE_NODE_VOLUME, key_text_id(&key, node.name, volume->id), error);
+	return result;
+}
+
+int volume_controller_remove(struct transition *transition, struct volume *volume, struct controller *controller,
+			     struct error *error)
+{
+	size_t index = (size_t)(controller - volume->controllers.items);
+	int result = volume_controller_release(transition, volume, controller, error);
+
 	if (result != 0)
 		return result;
 	memmove(controller, controller + 1, (volume->controllers.count - index - 1) * sizeof(*controller));

@@ -32,14 +32,17 @@ int volume_slot_read(struct transition *transition, uint64_t id, uint64_t slot, 
 		     struct volume *ret_volume, struct slot **ret_slot, struct error *error);
 /* NULL when the node is no controller of the volume. */
 struct controller *volume_controller(const struct volume *volume, const char *node);
-/* Actives in slot order, then standbys, then retired ones; otherwise the order stays. */
-int volume_controllers_sort(struct transition *transition, struct volume *volume, struct error *error);
+/* Store it, with actives in slot order, then standbys, then retired ones; otherwise the order stays. */
+int volume_controllers_store(struct transition *transition, struct volume *volume, struct error *error);
 /* Its holder is about to be another one, or to begin anew. */
 void volume_slot_leave(struct slot *slot);
 /* The slot begins a new epoch in FENCING, for the holder that it has by now: `node`. */
 void volume_slot_begin(struct volume *volume, uint64_t index, const struct node *node, enum move_reason reason,
 		       uint64_t time_ms);
-/* The entry goes, and the node knows no more of the volume; the caller stores the volume. */
+/* The node knows no more of the volume. */
+int volume_controller_release(struct transition *transition, const struct volume *volume,
+			      const struct controller *controller, struct error *error);
+/* The same, and the entry goes; the caller stores the volume. */
 int volume_controller_remove(struct transition *transition, struct volume *volume, struct controller *controller,
 			     struct error *error);
 /* Check that the node may become a controller of the volume, count it and list it: the caller adds the entry.

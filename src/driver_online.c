@@ -8,6 +8,7 @@
 #include "src/agents.h"
 #include "src/dnvmed.h"
 #include "src/hosts.h"
+#include "src/leader/volumes.h"
 #include "src/view.h"
 
 /* Where nothing has room now, something may have by then: disks are added, volumes are removed. */
@@ -103,17 +104,6 @@ static int disk_add(struct filling *filling, const struct ld *ld, struct error *
 	return 0;
 }
 
-static size_t ld_count(const struct volume *volume)
-{
-	size_t count = volume->leaving.count;
-
-	for (size_t l = 0; l < volume->legs.count; l++) {
-		for (size_t g = 0; g < volume->legs.items[l].groups.count; g++)
-			count += volume->legs.items[l].groups.items[g].members.count;
-	}
-	return count;
-}
-
 static int disks_add(struct filling *filling, const struct volume *volume, struct error *error)
 {
 	for (size_t l = 0; l < volume->legs.count; l++) {
@@ -144,8 +134,9 @@ int driver_online_view(struct dnvmed *dnvmed, const struct volume *volume, const
 	struct online_view view;
 	struct cluster cluster;
 
-	filling.nodes = arena_alloc_array(arena, volume->controllers.count + ld_count(volume), sizeof(*filling.nodes));
-	filling.disks = arena_alloc_array(arena, ld_count(volume) + 1, sizeof(*filling.disks));
+	filling.nodes =
+		arena_alloc_array(arena, volume->controllers.count + volumes_ld_count(volume), sizeof(*filling.nodes));
+	filling.disks = arena_alloc_array(arena, volumes_ld_count(volume) + 1, sizeof(*filling.disks));
 	if (filling.nodes == NULL || filling.disks == NULL)
 		return error_set_nomem(error);
 	if (fsm_cluster_get(dnvmed->fsm, arena, &cluster, error) != 0)

@@ -17,7 +17,7 @@ static bool export_exists(const struct volumes_parts *parts, uint64_t disk, uint
 	return false;
 }
 
-static size_t ld_count(const struct volume *volume)
+size_t volumes_ld_count(const struct volume *volume)
 {
 	size_t count = volume->leaving.count;
 
@@ -47,7 +47,8 @@ int volumes_parts_list(const struct volume *volume, struct arena *arena, struct 
 {
 	struct volumes_parts parts = { 0 };
 
-	parts.items = arena_alloc_array(arena, volume->controllers.count + ld_count(volume), sizeof(*parts.items));
+	parts.items =
+		arena_alloc_array(arena, volume->controllers.count + volumes_ld_count(volume), sizeof(*parts.items));
 	if (parts.items == NULL)
 		return error_set_nomem(error);
 	for (size_t i = 0; i < volume->controllers.count; i++) {
@@ -195,7 +196,7 @@ static int releasable_add(const struct volume *volume, const struct volumes_part
 static int releasable_collect(const struct volume *volume, const struct volumes_parts *parts, struct arena *arena,
 			      struct string_list *lds, struct error *error)
 {
-	lds->items = arena_alloc_array(arena, ld_count(volume) + 1, sizeof(*lds->items));
+	lds->items = arena_alloc_array(arena, volumes_ld_count(volume) + 1, sizeof(*lds->items));
 	if (lds->items == NULL)
 		return error_set_nomem(error);
 	for (size_t l = 0; l < volume->legs.count; l++) {

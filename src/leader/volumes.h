@@ -36,6 +36,9 @@ struct volumes_parts {
 	struct volumes_part *items;
 };
 
+/* Its LDs, with those that leave. */
+size_t volumes_ld_count(const struct volume *volume);
+
 /* The parts of a volume: its controllers in order, then one export for each disk and slot that has LDs which are not
  * freed. `node` of exports, `health` and `status` are left to the caller. INTERNAL when memory is exhausted. */
 int volumes_parts_list(const struct volume *volume, struct arena *arena, struct volumes_parts *ret_parts,

@@ -13,7 +13,17 @@
 #include "tests/unit/test_agent_mirror_rig.h"
 #include "tests/unit/test_text.h"
 
-/* The same of three copies, with members 1 and 2 in states. */
+/* All were in sync, and then member 1 was lost. */
+static void format_and_lose(struct mirror *f)
+{
+	struct desired desired;
+
+	mirror_format(f);
+	desired = mirror_desired(f, LD_STATE_STALE, 4);
+	rig_converge(&f->agent, &desired);
+}
+
+/* What cn1 is told with three copies, members 1 and 2 in states. */
 static struct desired desired_of_three(struct mirror *f, enum ld_state one, uint64_t one_ms, enum ld_state two,
 				       uint64_t two_ms)
 {
@@ -33,9 +43,7 @@ static void test_rebuild(void **state)
 	struct error error;
 	const char *log;
 
-	mirror_format(f);
-	desired = mirror_desired(f, LD_STATE_STALE, 4);
-	rig_converge(&f->agent, &desired);
+	format_and_lose(f);
 	mirror_log(f);
 	kernel_sim_rebuild_hold(f->agent.kernel, true);
 	desired = mirror_desired(f, LD_STATE_REBUILDING, 5);
@@ -78,9 +86,7 @@ static void test_incomplete_superblock(void **state)
 	uint8_t block[SUPERBLOCK_BLOCK_BYTES];
 	struct error error;
 
-	mirror_format(f);
-	desired = mirror_desired(f, LD_STATE_STALE, 4);
-	rig_converge(&f->agent, &desired);
+	format_and_lose(f);
 	desired = mirror_desired(f, LD_STATE_REBUILDING, 5);
 	kernel_sim_rebuild_hold(f->agent.kernel, true);
 	rig_converge(&f->agent, &desired);
@@ -100,9 +106,7 @@ static void test_half_rebuilt_is_not_assembled(void **state)
 	struct desired desired;
 	struct error error;
 
-	mirror_format(f);
-	desired = mirror_desired(f, LD_STATE_STALE, 4);
-	rig_converge(&f->agent, &desired);
+	format_and_lose(f);
 	desired = mirror_desired(f, LD_STATE_REBUILDING, 5);
 	kernel_sim_rebuild_hold(f->agent.kernel, true);
 	rig_converge(&f->agent, &desired);
@@ -123,9 +127,7 @@ static void test_another_rebuild_begins_anew(void **state)
 	struct desired desired;
 	const char *log, *dropped, *added;
 
-	mirror_format(f);
-	desired = mirror_desired(f, LD_STATE_STALE, 4);
-	rig_converge(&f->agent, &desired);
+	format_and_lose(f);
 	desired = mirror_desired(f, LD_STATE_REBUILDING, 5);
 	rig_converge(&f->agent, &desired);
 	assert_int_equal(mirror_member_status(f, &desired, 1).health, MEMBER_HEALTH_IN_SYNC);
@@ -234,9 +236,7 @@ static void test_complete_of_another_time(void **state)
 	struct ld_label *label = NULL;
 	struct error error;
 
-	mirror_format(f);
-	complete = mirror_desired(f, LD_STATE_STALE, 4);
-	rig_converge(&f->agent, &complete);
+	format_and_lose(f);
 	complete = mirror_desired(f, LD_STATE_REBUILDING, 5);
 	rig_converge(&f->agent, &complete);
 	assert_int_equal(mirror_member_status(f, &complete, 1).health, MEMBER_HEALTH_IN_SYNC);
@@ -278,9 +278,7 @@ static void test_new_member_needs_no_label(void **state)
 	uint8_t other[LABEL_BLOCK_BYTES];
 	const char *log;
 
-	mirror_format(f);
-	desired = mirror_desired(f, LD_STATE_STALE, 4);
-	rig_converge(&f->agent, &desired);
+	format_and_lose(f);
 	/* ld9 on another disk takes the place of ld2. */
 	desired = mirror_desired(f, LD_STATE_REBUILDING, 5);
 	member = mirror_member(&desired, 1);
@@ -318,9 +316,7 @@ static void test_rebuild_waits_for_resync(void **state)
 	struct plan plan;
 	struct error error = { 0 };
 
-	mirror_format(f);
-	desired = mirror_desired(f, LD_STATE_STALE, 4);
-	rig_converge(&f->agent, &desired);
+	format_and_lose(f);
 	desired = mirror_desired(f, LD_STATE_REBUILDING, 5);
 	while (strstr(mirror_plan(f, &desired), "reload") == NULL)
 		assert_true(rig_wave(&f->agent, &desired) > 0);

@@ -253,9 +253,12 @@ static void test_create_and_remove(void **state)
 	assert_int_equal(reconciler_observed(f->reconciler)->dms.count, 0);
 }
 
-/* Neither acted nor said that all is as desired: nobody knows what is desired. */
-static void must_have_done_nothing(struct fixture *f, uint64_t changes)
+/* A pass neither acts nor says that all is as desired: nobody knows what is desired. */
+static void pass_does_nothing(struct fixture *f, uint64_t changes)
 {
+	f->passes = 0;
+	reconciler_kick(f->reconciler);
+	run_until(f, has_passed);
 	assert_int_equal(kernel_sim_changes(f->kernel), changes);
 	assert_false(reconciler_is_converged(f->reconciler));
 	assert_int_equal(reconciler_statuses(f->reconciler)->count, 0);
@@ -276,20 +279,14 @@ static void test_nothing_before_a_desired_state(void **state)
 	buffer_free(&agent.log);
 	rig_agent_restart(&agent);
 	changes = kernel_sim_changes(f->kernel);
-	f->passes = 0;
-	reconciler_kick(f->reconciler);
-	run_until(f, has_passed);
-	must_have_done_nothing(f, changes);
+	pass_does_nothing(f, changes);
 	/* Nor with the first part of a whole state, which names less than there is. */
 	part = desired;
 	part.exports.count = 0;
 	part.complete = false;
 	assert_int_equal(desired_store_take(f->store, &part, &complete, &error), 0);
 	assert_false(complete);
-	f->passes = 0;
-	reconciler_kick(f->reconciler);
-	run_until(f, has_passed);
-	must_have_done_nothing(f, changes);
+	pass_does_nothing(f, changes);
 	/* And with all of it: it is as it was, nothing is done. */
 	want(f, &desired);
 	run_until(f, is_converged);
@@ -318,10 +315,7 @@ static void test_nothing_after_half_a_change(void **state)
 	tsearch_fails_at = 4; /* two of the part, then the removal, then what is added */
 	assert_int_not_equal(desired_store_take(f->store, &change, &complete, &error), 0);
 	assert_int_equal(tsearch_fails_at, 0);
-	f->passes = 0;
-	reconciler_kick(f->reconciler);
-	run_until(f, has_passed);
-	must_have_done_nothing(f, changes);
+	pass_does_nothing(f, changes);
 	want(f, &desired);
 	run_until(f, is_converged);
 	assert_int_equal(kernel_sim_changes(f->kernel), changes);

@@ -26,67 +26,34 @@
 #include "client/cli/host_leave.h"
 #include "lib/base/clock.h"
 #include "lib/net/peer.h"
+#include "tests/unit/test_sysfs.h"
 
-static char tree[] = "/tmp/dnvme-leave-XXXXXX";
-
-static void put(const char *controller, const char *attribute, const char *text)
-{
-	char full[512];
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s/class/nvme/%s/%s", tree, controller, attribute);
-	file = fopen(full, "w");
-	assert_non_null(file);
-	fputs(text, file);
-	fclose(file);
-}
-
-static void expect(const char *controller, const char *attribute, const char *expected)
-{
-	char full[512], text[64] = "";
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s/class/nvme/%s/%s", tree, controller, attribute);
-	file = fopen(full, "r");
-	assert_non_null(file);
-	(void)!fgets(text, sizeof(text), file);
-	fclose(file);
-	assert_string_equal(text, expected);
-}
+static char tree[SYSFS_TREE_SIZE];
 
 static void controller_make(const char *name, unsigned port, const char *state, const char *keep_alive)
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "%s/class/nvme/%s", tree, name);
-	(void)mkdir(text, 0700);
 	snprintf(text, sizeof(text), "traddr=127.0.0.1,trsvcid=%u\n", port);
-	put(name, "address", text);
-	put(name, "state", state);
-	put(name, "kato", keep_alive);
-	put(name, "reset_controller", "");
-	put(name, "delete_controller", "");
+	sysfs_put(tree, name, "address", text);
+	sysfs_put(tree, name, "state", state);
+	sysfs_put(tree, name, "kato", keep_alive);
+	sysfs_put(tree, name, "reset_controller", "");
+	sysfs_put(tree, name, "delete_controller", "");
 }
 
 static int tree_make(void **state)
 {
-	char text[256];
-
 	(void)state;
-	strcpy(tree, "/tmp/dnvme-leave-XXXXXX");
-	if (mkdtemp(tree) == NULL)
-		return -1;
-	snprintf(text, sizeof(text), "mkdir -p %s/class/nvme", tree);
-	return system(text);
+	sysfs_make(tree);
+	return 0;
 }
 
 static int tree_remove(void **state)
 {
-	char text[256];
-
 	(void)state;
-	snprintf(text, sizeof(text), "rm -r %s", tree);
-	return system(text);
+	sysfs_remove(tree);
+	return 0;
 }
 
 /* --- a peer ---------------------------------------------------------------------------------------------- */
@@ -122,7 +89,7 @@ static void *initiator_run(void *fd)
 	char byte;
 
 	assert_true(recv(*(int *)fd, &byte, 1, 0) < 0);
-	put("nvme0", "state", "connecting\n");
+	sysfs_put(tree, "nvme0", "state", "connecting\n");
 	return NULL;
 }
 
@@ -160,24 +127,24 @@ static void test_peer_answers(void **state)
 	controller_make("nvme0", port, "connecting\n", "2\n");
 	leaving = leaving_make(port, HOST_LEAVE_WAIT);
 	assert_int_equal(host_leave(&leaving, &error), 0);
-	expect("nvme0", "delete_controller", "1");
-	expect("nvme0", "reset_controller", "");
+	sysfs_expect(tree, "nvme0", "delete_controller", "1");
+	sysfs_expect(tree, "nvme0", "reset_controller", "");
 
 	/* Another volume is served there: its connection is not touched. */
 	controller_make("nvme0", port, "live\n", "2\n");
 	controller_make("nvme1", port, "live\n", "2\n");
 	assert_int_equal(host_leave(&leaving, &error), ERROR_UNAVAILABLE);
-	expect("nvme0", "delete_controller", "");
-	expect("nvme0", "reset_controller", "");
+	sysfs_expect(tree, "nvme0", "delete_controller", "");
+	sysfs_expect(tree, "nvme0", "reset_controller", "");
 	leaving.live = HOST_LEAVE_RESET;
 	assert_int_equal(host_leave(&leaving, &error), 0);
-	expect("nvme0", "reset_controller", "1");
-	expect("nvme0", "delete_controller", "1");
+	sysfs_expect(tree, "nvme0", "reset_controller", "1");
+	sysfs_expect(tree, "nvme0", "delete_controller", "1");
 	controller_make("nvme0", port, "live\n", "2\n");
 	leaving.live = HOST_LEAVE_AS_IT_IS;
 	assert_int_equal(host_leave(&leaving, &error), 0);
-	expect("nvme0", "reset_controller", "");
-	expect("nvme0", "delete_controller", "1");
+	sysfs_expect(tree, "nvme0", "reset_controller", "");
+	sysfs_expect(tree, "nvme0", "delete_controller", "1");
 
 	/* Gone meanwhile. */
 	strcpy(leaving.controller.name, "nvme9");
@@ -196,10 +163,10 @@ static void leave_live(const struct host_leaving *leaving, int connection, uint6
 	assert_int_equal(pthread_create(&initiator, NULL, initiator_run, &connection), 0);
 	assert_int_equal(free_when_silent(leaving, &error), 0);
 	pthread_join(initiator, NULL);
-	expect("nvme0", "state", "connecting\n");
+	sysfs_expect(tree, "nvme0", "state", "connecting");
 	assert_int_equal(host_leave_delete(leaving, &error), 0);
-	expect("nvme0", "delete_controller", "1");
-	expect("nvme0", "reset_controller", "");
+	sysfs_expect(tree, "nvme0", "delete_controller", "1");
+	sysfs_expect(tree, "nvme0", "reset_controller", "");
 	assert_true(clock_boot_ms() - begin_ms < limit_ms);
 }
 
@@ -267,8 +234,8 @@ static void test_peer_is_silent(void **state)
 	controller_make("nvme1", port, "live\n", "3\n");
 	assert_int_equal(free_when_silent(&leaving, &error), ERROR_UNAVAILABLE);
 	assert_non_null(strstr(error.message, "other volumes"));
-	expect("nvme0", "reset_controller", "");
-	expect("nvme0", "delete_controller", "");
+	sysfs_expect(tree, "nvme0", "reset_controller", "");
+	sysfs_expect(tree, "nvme0", "delete_controller", "");
 	/* It leaves, too. */
 	leaving.others = (struct host_names){ names, 1 };
 	leave_live(&leaving, connection, 2000);
