@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "agent/health.h"
+#include "agent/label_memory.h"
 #include "agent/lane.h"
 #include "agent/list.h"
 #include "agent/status.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "lib/wire/codec.h"
 
 #define IDLE_INTERVAL_MS 5000 /* inventory, and what somebody else changed */
 #define WAIT_FIRST_MS 50      /* for namespaces and connections that appear by themselves */
@@ -50,13 +50,6 @@ struct watch {
 	uint64_t digest;
 };
 
-/* A label that was read. It is part of what was observed, but read once and not in every pass. */
-struct known_label {
-	struct known_label *next;
-	struct arena arena;
-	struct observed_label label;
-};
-
 struct reconciler {
 	uv_loop_t *loop;
 	uv_timer_t timer, watch_timer;
@@ -77,7 +70,7 @@ struct reconciler {
 	unsigned timers_closed;
 	struct lane_job *lanes; /* running, or ended during an observation */
 	struct lane_failure *failures;
-	struct known_label *labels;
+	struct label_memory labels; /* those that were read */
 	uint64_t wait_ms;
 	bool converged;
 	struct arena status_arena;
@@ -151,89 +144,6 @@ static void failure_note(struct reconciler *this, const struct lane_job *lane)
 	snprintf(failure->message, sizeof(failure->message), "%s", lane->error.message);
 }
 
-static void label_free(struct known_label *label)
-{
-	arena_free(&label->arena);
-	free(label);
-}
-
-static void label_forget(struct reconciler *this, const char *device)
-{
-	struct known_label **at = &this->labels;
-
-	while (*at != NULL) {
-		struct known_label *label = *at;
-
-		if (strcmp(label->label.device, device) != 0) {
-			at = &label->next;
-			continue;
-		}
-		*at = label->next;
-		label_free(label);
-	}
-}
-
-static int label_copy(const struct observed_label *label, struct arena *arena, struct observed_label *ret_label,
-		      struct error *error)
-{
-	struct buffer bytes = BUFFER_INIT;
-	int code = codec_encode(schema_observed_label(), label, CODEC_TAGGED, &bytes, error);
-
-	if (code == 0)
-		code = codec_decode(schema_observed_label(), buffer_bytes(&bytes), arena, ret_label, error);
-	buffer_free(&bytes);
-	return code;
-}
-
-static void label_keep(struct reconciler *this, const struct observed_label *label)
-{
-	struct known_label *known = calloc(1, sizeof(*known));
-	struct error error;
-
-	label_forget(this, label->device);
-	if (known == NULL)
-		return; /* it is read again */
-	if (label_copy(label, &known->arena, &known->label, &error) != 0) {
-		log_failure(LOG_LEVEL_WARNING, "cannot keep a label", &error);
-		label_free(known);
-		return;
-	}
-	known->next = this->labels;
-	this->labels = known;
-}
-
-/* Add what is known of labels; forget those whose device is gone or was made again. What was observed outlives what is
- * known: a label may be forgotten while somebody looks at the observation. */
-static int labels_merge(struct reconciler *this, struct observation *observation, struct error *error)
-{
-	struct known_label **at = &this->labels;
-
-	while (*at != NULL) {
-		struct known_label *known = *at;
-		struct observed_label *label;
-		bool there = false;
-
-		for (size_t i = 0; i < observation->observed.dms.count && !there; i++) {
-			const struct observed_dm *dm = &observation->observed.dms.items[i];
-
-			there = strcmp(dm->name, known->label.device) == 0 && dm->uuid != NULL &&
-				strcmp(dm->uuid, known->label.uuid) == 0;
-		}
-		if (!there) {
-			*at = known->next;
-			label_free(known);
-			continue;
-		}
-		label = LIST_PUSH(&observation->arena, &observation->observed.labels);
-		if (label == NULL)
-			return error_set_nomem(error);
-		if (label_copy(&known->label, &observation->arena, label, error) != 0)
-			return error->code;
-		at = &known->next;
-	}
-	return 0;
-}
-
 /* --- a pass --- */
 
 static void observation_free(struct observation *observation)
@@ -280,9 +190,9 @@ static void on_lane_done(struct worker_job *job)
 
 	failure_note(this, lane);
 	for (size_t i = 0; i < lane->rewritten.count; i++)
-		label_forget(this, lane->rewritten.items[i]);
+		label_memory_forget(&this->labels, lane->rewritten.items[i]);
 	for (size_t i = 0; i < lane->labels.count; i++)
-		label_keep(this, &lane->labels.items[i]);
+		label_memory_keep(&this->labels, &lane->labels.items[i]);
 	if (this->observing != NULL) {
 		/* That observation may have seen the lane half-done: it must not be planned from it. */
 		lane->finished = true;
@@ -326,7 +236,7 @@ static size_t lanes_start(struct reconciler *this, struct plan_box *box, uint64_
 		}
 		/* What it makes is seen by looks that end before it does: an old label would bear witness for it. */
 		for (size_t j = 0; j < lane->rewritten.count; j++)
-			label_forget(this, lane->rewritten.items[j]);
+			label_memory_forget(&this->labels, lane->rewritten.items[j]);
 		lane->next = this->lanes;
 		this->lanes = lane;
 		started++;
@@ -450,12 +360,7 @@ static void free_if_closed(struct reconciler *this)
 		return;
 	while (this->failures != NULL)
 		failure_remove(&this->failures);
-	while (this->labels != NULL) {
-		struct known_label *label = this->labels;
-
-		this->labels = label->next;
-		label_free(label);
-	}
+	label_memory_free(&this->labels);
 	observation_free(this->last);
 	health_memory_free(&this->health_memory);
 	arena_free(&this->status_arena);
@@ -478,7 +383,7 @@ static void on_observed(struct worker_job *job)
 		return;
 	}
 	if (observation->error.code == 0)
-		labels_merge(this, observation, &observation->error);
+		label_memory_add(&this->labels, &observation->observed, &observation->arena, &observation->error);
 	observation_free(this->last);
 	this->last = observation;
 	if (observation->error.code == 0) {

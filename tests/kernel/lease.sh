@@ -24,7 +24,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-gate_is_open() { on "$1" "nft list table inet dnvme | grep expires"; }
+gate_is_open() { on "$1" "for set in lease lease_other; do nft list set inet dnvme \$set; done | grep expires"; }
 gate_is_shut() { ! gate_is_open "$1"; }
 agent_says() { on "$1" "grep -F '$2' /run/dnvme/agent.log"; }
 

@@ -381,6 +381,16 @@ void rig_agent_free(struct rig_agent *agent)
 	agent->kernel->operations->close(agent->kernel);
 }
 
+const char *rig_log_take(struct rig_agent *agent, struct arena *arena)
+{
+	const char *text;
+
+	assert_int_equal(buffer_append(&agent->log, "", 1), 0);
+	text = arena_strdup(arena, (const char *)agent->log.data);
+	buffer_clear(&agent->log);
+	return text;
+}
+
 char *rig_plan_text(struct rig_agent *agent, const struct desired *desired)
 {
 	struct arena arena = ARENA_INIT;

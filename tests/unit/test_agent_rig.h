@@ -64,6 +64,9 @@ void rig_converge(struct rig_agent *agent, const struct desired *desired);
 void rig_agent_restart(struct rig_agent *agent);
 void rig_agent_free(struct rig_agent *agent);
 
+/* The log since the last call, in `arena`. */
+const char *rig_log_take(struct rig_agent *agent, struct arena *arena);
+
 /* The plan as text, to be freed with free(). */
 char *rig_plan_text(struct rig_agent *agent, const struct desired *desired);
 

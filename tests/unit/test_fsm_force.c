@@ -5,20 +5,11 @@
 
 #include <inttypes.h>
 
-static const struct rig_shape shape = {
-	.name = "db1", .size_bytes = GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 1
-};
-
-/* Slot 0 is held by n1 (ld1 on n1, ld2 on n2), slot 1 by n2 (ld3, ld4), the standby is n3. ld1 went stale, so that ld2
- * alone is in sync. */
+/* ld1 went stale, so that ld2 alone is in sync. */
 static uint64_t make(struct rig *rig)
 {
-	uint64_t id;
+	uint64_t id = rig_open_pair(rig, 5);
 
-	rig_open(rig);
-	rig_rack(rig, 5, 1, 10 * GIB);
-	id = rig_create(rig, &shape);
-	rig_advance_until(rig, id, VOLUME_PHASE_ONLINE);
 	rig->time_ms = 40000;
 	assert_int_equal(rig_stale(rig, id, 0, "ld1", STALE_REASON_PATH_LOST).code, 0);
 	return id;

@@ -4,23 +4,6 @@
 
 #include <inttypes.h>
 
-static const struct rig_shape shape = {
-	.name = "db1", .size_bytes = GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 1
-};
-
-/* Slot 0 is held by n1 (ld1 on n1, ld2 on n2), slot 1 by n2 (ld3 on n3, ld4 on n4), the standby is n3; n5 and n6 have
- * nothing. */
-static uint64_t make(struct rig *rig)
-{
-	uint64_t id;
-
-	rig_open(rig);
-	rig_rack(rig, 6, 1, 10 * GIB);
-	id = rig_create(rig, &shape);
-	rig_advance_until(rig, id, VOLUME_PHASE_ONLINE);
-	return id;
-}
-
 static struct outcome forget(struct rig *rig, const char *name, bool dead)
 {
 	struct command_node_forget command = { .name = name, .dead = dead };
@@ -77,7 +60,7 @@ static void test_retired(void **state)
 	struct command_node_register back = { .name = "n1", .address = "10.0.0.1", .port = 4420, .version = "1" };
 	struct desired desired;
 	struct rig rig;
-	uint64_t id = make(&rig);
+	uint64_t id = rig_open_pair(&rig, 6);
 
 	(void)state;
 	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
@@ -114,7 +97,7 @@ static void test_lost_member(void **state)
 	struct disk disk;
 	struct rig rig;
 	struct ld ld;
-	uint64_t id = make(&rig);
+	uint64_t id = rig_open_pair(&rig, 6);
 
 	(void)state;
 	assert_int_equal(rig_stale(&rig, id, 1, "ld3", STALE_REASON_PATH_LOST).code, 0);
@@ -157,7 +140,7 @@ static void test_lost_member(void **state)
 static void test_delete_with_lost_member(void **state)
 {
 	struct rig rig;
-	uint64_t id = make(&rig);
+	uint64_t id = rig_open_pair(&rig, 6);
 
 	(void)state;
 	assert_int_equal(rig_stale(&rig, id, 1, "ld3", STALE_REASON_PATH_LOST).code, 0);
@@ -172,7 +155,7 @@ static void test_refusals(void **state)
 {
 	struct outcome outcome;
 	struct rig rig;
-	uint64_t id = make(&rig), revision;
+	uint64_t id = rig_open_pair(&rig, 6), revision;
 
 	(void)state;
 	/* All that is in the way is named, and nothing changed. */
@@ -185,7 +168,7 @@ static void test_refusals(void **state)
 	assert_true(has_controller(&rig, id, "n3"));
 	assert_int_equal(fsm_revision(rig.fsm), revision);
 	/* While a volume is made, each copy is needed. */
-	struct rig_shape young = shape;
+	struct rig_shape young = rig_pair;
 	young.name = "db2";
 	young.standbys = 0;
 	rig_create(&rig, &young);
@@ -199,7 +182,7 @@ static void test_releasing(void **state)
 {
 	struct volume volume;
 	struct rig rig;
-	uint64_t id = make(&rig);
+	uint64_t id = rig_open_pair(&rig, 6);
 
 	(void)state;
 	assert_int_equal(rig_delete(&rig, "db1").code, 0);

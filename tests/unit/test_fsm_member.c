@@ -5,26 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const struct rig_shape shape = {
-	.name = "db1", .size_bytes = GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 1
-};
-
-/* Slot 0: n1, with ld1 on d1 of n1 and ld2 on d2 of n2. Slot 1: n2, with ld3 on d3 of n3 and ld4 on d4 of n4. */
-static uint64_t make(struct rig *rig)
-{
-	uint64_t id;
-
-	rig_open(rig);
-	rig_rack(rig, 5, 1, 10 * GIB);
-	id = rig_create(rig, &shape);
-	rig_advance_until(rig, id, VOLUME_PHASE_ONLINE);
-	for (uint64_t i = 0; i < 4; i++) {
-		assert_int_equal(rig_member(rig, id, i / 2, 0, i % 2).id, i + 1);
-		assert_int_equal(rig_member(rig, id, i / 2, 0, i % 2).disk, i + 1);
-	}
-	return id;
-}
-
 static void ld_is(struct ld ld, enum ld_state state, enum stale_reason reason, bool resync)
 {
 	assert_int_equal(ld.state, state);
@@ -39,7 +19,7 @@ static void test_lost_and_back(void **state)
 	uint64_t id;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	rig.time_ms = 9000;
 	outcome = rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST);
 	assert_int_equal(outcome.code, 0);
@@ -98,7 +78,7 @@ static void test_lost_before_it_was_in(void **state)
 	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
 		bool resync = phases[i] == SLOT_PHASE_EXPORTING || phases[i] == SLOT_PHASE_SERVING;
 		struct rig rig;
-		uint64_t id = make(&rig);
+		uint64_t id = rig_open_pair(&rig, 5);
 
 		assert_int_equal(
 			rig_slot_move(&rig, id, 0, rig_volume(&rig, id).slots.items[0].holder, MOVE_REASON_RESTART)
@@ -124,7 +104,7 @@ static void test_refused(void **state)
 	uint64_t id, revision;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	revision = fsm_revision(rig.fsm);
 	/* Of two members one would have to stay; then none goes. */
 	rig_refused(rig_apply(&rig, (struct command){ .lds_stale = &stale }), ERROR_FAILED_PRECONDITION,
@@ -159,7 +139,7 @@ static void test_in_sync_of_another_time(void **state)
 	uint64_t id, first_ms;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	rig.time_ms = 9000;
 	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST).code, 0);
 	assert_int_equal(rig_rebuild(&rig, id, 0, 2, false).code, 0);
@@ -188,7 +168,7 @@ static void test_failed_reads(void **state)
 	uint64_t id, first;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	rig_refused(rig_excuse(&rig, id, 0, 1, 1), ERROR_CONFLICT, "the holder of ld1 is asked for 0, not for 1");
 	assert_int_equal(rig_drain(&rig, id, 0, 1, 1).code, 0);
 	first = rig_member(&rig, id, 0, 0, 0).drain;
@@ -236,7 +216,7 @@ static void test_move(void **state)
 	uint64_t id;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_MEDIUM).code, 0);
 	assert_int_equal(rig_rebuild(&rig, id, 0, 2, false).code, 0);
 	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
@@ -290,7 +270,7 @@ static void test_replace(void **state)
 	uint64_t id, all, extents;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	all = rig_extents_free(&rig);
 	extents = rig_volume(&rig, id).legs.items[0].group_extents;
 	assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_PATH_LOST).code, 0);
@@ -359,7 +339,7 @@ static void test_leaving_heard(void **state)
 	uint64_t id;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	assert_int_equal(rig_stale(&rig, id, 1, "ld4", STALE_REASON_MEDIUM).code, 0);
 	assert_int_equal(rig_replace(&rig, id, 1, 4, 5).code, 0);
 	buffer_clear(&rig.changes);
@@ -382,7 +362,7 @@ static void test_release_order(void **state)
 		uint64_t id;
 
 		(void)state;
-		id = make(&rig);
+		id = rig_open_pair(&rig, 5);
 		assert_int_equal(rig_stale(&rig, id, 0, "ld2", STALE_REASON_MEDIUM).code, 0);
 		assert_int_equal(rig_replace(&rig, id, 0, 2, 5).code, 0);
 		rig_delete(&rig, "db1");

@@ -173,14 +173,31 @@ void rig_node(struct rig *rig, const char *name, const char *address, const char
 	rig_do(rig, (struct command){ .node_register = &node });
 }
 
-uint64_t rig_disk(struct rig *rig, const char *node, const char *path, uint64_t size_bytes)
+struct outcome rig_disk_add(struct rig *rig, const char *node, const char *path, uint64_t size_bytes)
 {
 	struct command_disk_add disk = { .node = node, .path = path, .size_bytes = size_bytes, .serial = "S1" };
-	struct outcome outcome = rig_do(rig, (struct command){ .disk_add = &disk });
+
+	return rig_apply(rig, (struct command){ .disk_add = &disk });
+}
+
+uint64_t rig_disk(struct rig *rig, const char *node, const char *path, uint64_t size_bytes)
+{
+	struct outcome outcome = rig_disk_add(rig, node, path, size_bytes);
 	uint64_t id;
 
+	if (outcome.code != 0)
+		fail_msg("refused: %s", outcome.message);
 	assert_int_equal(names_id_parse("d", outcome.id, &id), 0);
 	return id;
+}
+
+struct node rig_node_of(struct rig *rig, const char *name)
+{
+	struct node node;
+	struct error error;
+
+	must(fsm_node_get(rig->fsm, name, &rig->arena, &node, &error), &error);
+	return node;
 }
 
 void rig_rack(struct rig *rig, unsigned nodes, unsigned disks, uint64_t size_bytes)
@@ -258,6 +275,26 @@ void rig_advance_until(struct rig *rig, uint64_t id, enum volume_phase to)
 {
 	while (rig_volume(rig, id).phase != to)
 		assert_int_equal(rig_advance(rig, id, rig_volume(rig, id).phase + 1).code, 0);
+}
+
+const struct rig_shape rig_pair = {
+	.name = "db1", .size_bytes = GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 1
+};
+
+uint64_t rig_open_pair(struct rig *rig, unsigned nodes)
+{
+	uint64_t id;
+
+	rig_open(rig);
+	rig_rack(rig, nodes, 1, 10 * GIB);
+	id = rig_create(rig, &rig_pair);
+	rig_advance_until(rig, id, VOLUME_PHASE_ONLINE);
+	for (uint64_t i = 0; i < 4; i++) {
+		assert_int_equal(rig_member(rig, id, i / 2, 0, i % 2).id, i + 1);
+		assert_int_equal(rig_member(rig, id, i / 2, 0, i % 2).disk, i + 1);
+	}
+	assert_false(rig_in_transition(rig, id));
+	return id;
 }
 
 struct outcome rig_delete(struct rig *rig, const char *name)
@@ -453,6 +490,13 @@ void rig_destroy(struct rig *rig, uint64_t id)
 	do
 		assert_int_equal(rig_free(rig, id, SIZE_MAX).code, 0);
 	while (fsm_volume_get(rig->fsm, id, &rig->arena, &volume, NULL) == 0);
+}
+
+void rig_heard(struct rig *rig, const char *text)
+{
+	assert_int_equal(buffer_append(&rig->changes, "", 1), 0);
+	assert_string_equal((const char *)rig->changes.data, text);
+	buffer_clear(&rig->changes);
 }
 
 void rig_check(struct rig *rig)

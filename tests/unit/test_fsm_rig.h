@@ -54,7 +54,10 @@ void rig_refused_at(struct outcome outcome, enum error_code code, const char *wo
 
 void rig_cluster(struct rig *rig);
 void rig_node(struct rig *rig, const char *name, const char *address, const char *rack);
+struct outcome rig_disk_add(struct rig *rig, const char *node, const char *path, uint64_t size_bytes);
+/* The same; returns its id. */
 uint64_t rig_disk(struct rig *rig, const char *node, const char *path, uint64_t size_bytes);
+struct node rig_node_of(struct rig *rig, const char *name); /* it must be there */
 /* `nodes` nodes n1… (10.0.0.1…) with `disks` disks of `size_bytes` each, two nodes per rack r1, r2…. */
 void rig_rack(struct rig *rig, unsigned nodes, unsigned disks, uint64_t size_bytes);
 
@@ -68,6 +71,10 @@ int rig_plan(struct rig *rig, const struct rig_shape *shape, struct command_volu
 	     struct error *error);
 /* Plan and create; returns the volume's id. */
 uint64_t rig_create(struct rig *rig, const struct rig_shape *shape);
+/* "db1", a pair of controllers, online: slot 0 at n1 with ld1 on d1 of n1 and ld2 on d2 of n2, slot 1 at n2 with ld3 on
+ * d3 of n3 and ld4 on d4 of n4, the standby at n3. Opens the rig, with `nodes` nodes of one disk. */
+extern const struct rig_shape rig_pair;
+uint64_t rig_open_pair(struct rig *rig, unsigned nodes);
 struct volume rig_volume(struct rig *rig, uint64_t id);
 struct outcome rig_advance(struct rig *rig, uint64_t volume, enum volume_phase to);
 /* Advance phase by phase until `to`. */
@@ -99,6 +106,9 @@ bool rig_in_transition(struct rig *rig, uint64_t volume);
 struct outcome rig_free(struct rig *rig, uint64_t volume, size_t limit);
 /* Delete, dismantle, free everything. */
 void rig_destroy(struct rig *rig, uint64_t volume);
+
+/* What the callback heard since the last call. */
+void rig_heard(struct rig *rig, const char *text);
 
 void rig_check(struct rig *rig); /* fsm_check must be content */
 void rig_digest(struct rig *rig, uint8_t ret_digest[16]);

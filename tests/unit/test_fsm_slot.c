@@ -5,23 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static const struct rig_shape shape = {
-	.name = "db1", .size_bytes = GIB, .copies = 2, .controllers = 2, .standbys = 1, .legs = 1
-};
-
-/* Slot 0 is held by n1 (LDs on n1, n2), slot 1 by n2 (n3, n4), the standby is n3. */
-static uint64_t make(struct rig *rig)
-{
-	uint64_t id;
-
-	rig_open(rig);
-	rig_rack(rig, 5, 1, 10 * GIB);
-	id = rig_create(rig, &shape);
-	rig_advance_until(rig, id, VOLUME_PHASE_ONLINE);
-	assert_false(rig_in_transition(rig, id));
-	return id;
-}
-
 static void controllers_are(struct rig *rig, uint64_t id, const char *wanted)
 {
 	struct volume volume = rig_volume(rig, id);
@@ -40,10 +23,7 @@ static void controllers_are(struct rig *rig, uint64_t id, const char *wanted)
 
 static uint64_t controllers_of(struct rig *rig, const char *name)
 {
-	struct node node;
-
-	assert_int_equal(fsm_node_get(rig->fsm, name, &rig->arena, &node, NULL), 0);
-	return node.controllers;
+	return rig_node_of(rig, name).controllers;
 }
 
 static void changes_are(struct rig *rig, const char *words)
@@ -63,7 +43,7 @@ static void test_failover(void **state)
 	uint64_t id;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	buffer_clear(&rig.changes);
 	rig.time_ms = 50000;
 	outcome = rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER);
@@ -124,7 +104,7 @@ static void test_again(void **state)
 		uint64_t id;
 
 		(void)state;
-		id = make(&rig);
+		id = rig_open_pair(&rig, 5);
 		assert_int_equal(rig_controller_add(&rig, id, "n4").code, 0);
 		assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
 		assert_int_equal(rig_stale(&rig, id, 0, "ld1", STALE_REASON_NOT_FENCED).code, 0);
@@ -155,7 +135,7 @@ static void test_restart(void **state)
 	uint64_t id;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
 	rig_check(&rig);
 	slot = rig_volume(&rig, id).slots.items[1];
@@ -184,7 +164,7 @@ static void test_parted(void **state)
 	uint64_t id;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_PARTED).code, 0);
 	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_PARTED).code, 0);
 	assert_int_equal(rig_volume(&rig, id).slots.items[1].reason, MOVE_REASON_PARTED);
@@ -206,7 +186,7 @@ static void test_move_refused(void **state)
 	uint64_t id, revision;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	revision = fsm_revision(rig.fsm);
 	rig_refused(rig_apply(&rig, (struct command){ .slot_move = &move }), ERROR_CONFLICT,
 		    "slot 0 of volume v1 is in epoch 1, not 2");
@@ -236,7 +216,7 @@ static void test_advance_refused(void **state)
 	uint64_t id;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
 	for (int from = SLOT_PHASE_SERVING; from <= SLOT_PHASE_EXPORTING; from++) {
 		for (int to = SLOT_PHASE_SERVING; to <= SLOT_PHASE_EXPORTING; to++) {
@@ -282,7 +262,7 @@ static void test_controllers(void **state)
 	uint64_t id, revision;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	rig_do(&rig, (struct command){ .node_register = &storage });
 	rig_refused(rig_controller_add(&rig, id, "n6"), ERROR_CONFLICT, "\"n6\" holds no controllers");
 	rig_refused(rig_controller_add(&rig, id, "n9"), ERROR_NOT_FOUND, "n9");
@@ -349,7 +329,7 @@ static void test_retire_early(void **state)
 	(void)state;
 	rig_open(&rig);
 	rig_rack(&rig, 5, 1, 10 * GIB);
-	id = rig_create(&rig, &shape);
+	id = rig_create(&rig, &rig_pair);
 	assert_int_equal(rig_controller_retire(&rig, id, "n3").code, 0);
 	rig_advance_until(&rig, id, VOLUME_PHASE_ONLINE);
 	rig_check(&rig);
@@ -453,7 +433,7 @@ static void test_node_volumes(void **state)
 	size_t count;
 
 	(void)state;
-	id = make(&rig);
+	id = rig_open_pair(&rig, 5);
 	rig_create(&rig, &one);
 	one.name = "b";
 	rig_create(&rig, &one);

@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include "src/leader/slots.h"
+#include "tests/unit/failing_alloc.h"
+
 static const char *const names[RIG_NODES] = { "c1", "c2", "c3", "c4", "n1", "n2", "n3" };
 
 void rig_say_at(struct rig *rig, enum rig_node node, enum object_kind kind, const char *id, enum object_state state,
@@ -223,4 +226,60 @@ const struct command *rig_expect_command(struct rig *rig, rig_step step)
 				 (command->ld_drain != NULL) + (command->ld_excuse != NULL),
 			 1);
 	return command;
+}
+
+void rig_expect_move(struct rig *rig, size_t slot, const char *to, enum move_reason reason)
+{
+	const struct command_slot_move *move = rig_expect_command(rig, slots_step)->slot_move;
+
+	assert_non_null(move);
+	assert_int_equal(move->volume, RIG_VOLUME);
+	assert_int_equal(move->slot, slot);
+	assert_int_equal(move->epoch, rig->slots[slot].epoch);
+	assert_string_equal(move->to, to);
+	assert_int_equal(move->reason, reason);
+}
+
+void rig_expect_advance(struct rig *rig, enum slot_phase to)
+{
+	const struct command_slot_advance *advance = rig_expect_command(rig, slots_step)->slot_advance;
+
+	assert_non_null(advance);
+	assert_int_equal(advance->slot, 0);
+	assert_int_equal(advance->epoch, rig->slots[0].epoch);
+	assert_int_equal(advance->from, rig->slots[0].phase);
+	assert_int_equal(advance->to, to);
+	assert_int_equal(advance->revision, rig->volume.revision);
+}
+
+void rig_expect_stale(struct rig *rig, rig_step step, const char *ld, enum stale_reason reason)
+{
+	const struct command_lds_stale *stale = rig_expect_command(rig, step)->lds_stale;
+
+	assert_non_null(stale);
+	assert_int_equal(stale->volume, RIG_VOLUME);
+	assert_int_equal(stale->slot, 0);
+	assert_int_equal(stale->epoch, rig->slots[0].epoch);
+	assert_int_equal(stale->reason, reason);
+	assert_int_equal(stale->lds.count, 1);
+	assert_string_equal(stale->lds.items[0], ld);
+}
+
+void rig_failing_allocations(void (*make)(struct rig *rig), rig_step step)
+{
+	bool failed = true;
+
+	for (unsigned long n = 1; failed; n++) {
+		struct rig rig;
+		int rv;
+
+		rig_open(&rig);
+		make(&rig);
+		rig.step = (struct online_step)ONLINE_STEP_INIT;
+		failing_alloc_arm(n);
+		rv = step(&rig.view, &rig.arena, &rig.step, &rig.error);
+		failed = failing_alloc_disarm();
+		assert_int_equal(rv, failed ? ERROR_INTERNAL : 0);
+		rig_close(&rig);
+	}
 }

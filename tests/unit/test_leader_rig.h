@@ -76,5 +76,13 @@ void rig_take(struct rig *rig, rig_step step);
 void rig_expect_wait(struct rig *rig, rig_step step, const char *words);
 /* It proposes exactly one command, which is returned. */
 const struct command *rig_expect_command(struct rig *rig, rig_step step);
+/* It is this one, in the slot's present epoch. */
+void rig_expect_move(struct rig *rig, size_t slot, const char *to, enum move_reason reason);
+/* These of slot 0. */
+void rig_expect_advance(struct rig *rig, enum slot_phase to);
+void rig_expect_stale(struct rig *rig, rig_step step, const char *ld, enum stale_reason reason);
+
+/* Let each allocation of the step fail in turn. `make` changes what rig_open made. */
+void rig_failing_allocations(void (*make)(struct rig *rig), rig_step step);
 
 #endif

@@ -92,13 +92,7 @@ static void close_scene(struct scene *scene)
 
 static void expect_move(struct scene *scene, size_t slot, const char *to)
 {
-	const struct command_slot_move *move = rig_expect_command(&scene->rig, slots_step)->slot_move;
-
-	assert_non_null(move);
-	assert_int_equal(move->slot, slot);
-	assert_int_equal(move->epoch, scene->rig.slots[slot].epoch);
-	assert_string_equal(move->to, to);
-	assert_int_equal(move->reason, MOVE_REASON_UNREACHED);
+	rig_expect_move(&scene->rig, slot, to, MOVE_REASON_UNREACHED);
 }
 
 static void expect_stay(struct scene *scene, const char *words)

@@ -80,6 +80,7 @@
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
 	struct nft_ctx *context;
+	uint64_t made;	  /* the rules for this port, by this process; 0 */
 	bool other;	  /* the set whose turn it is */
 	bool no_consumer; /* nobody is in the sets of consumers */
 	bool legs[PORTS]; /* that joined, as far as this process knows */
@@ -133,12 +134,13 @@ static int run(struct gate *gate, const char *commands, const char *what, uint64
 			 (int)strcspn(said, "\n"), said);
 }
 
-/* Whether somebody took the rules away, or nobody made them yet. */
-static bool is_missing(struct gate *gate)
+/* Whether somebody took the rules away, or nobody made them yet: the table, or what is in its chain. */
+static bool are_missing(struct gate *gate)
 {
 	nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
-	return nft_run_cmd_from_buffer(gate->context, "list chain " TABLE " in") != 0 &&
-	       strstr(nft_ctx_get_error_buffer(gate->context), strerror(ENOENT)) != NULL;
+	if (nft_run_cmd_from_buffer(gate->context, "list chain " TABLE " in") != 0)
+		return strstr(nft_ctx_get_error_buffer(gate->context), strerror(ENOENT)) != NULL;
+	return strstr(nft_ctx_get_output_buffer(gate->context), "goto legs6") == NULL;
 }
 
 static int legs_print(const struct gate *gate, bool begin, struct buffer *commands)
@@ -157,13 +159,16 @@ static int legs_print(const struct gate *gate, bool begin, struct buffer *comman
 /* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rules would be
  * there twice: the chains are emptied in the same transaction, which packets see as one change. Where they were
  * taken away under this process, there are consumers with connections to whom nobody listened: they have the time to
- * speak. One that finds none believes that the machine booted, and shuts out those that have some. */
+ * speak. One that finds none believes that the machine booted, and shuts out those that have some. What this process
+ * made is not made again, as that takes the kernel a while. */
 static int guard(struct gate *gate, uint64_t port, struct error *error)
 {
 	struct buffer commands = BUFFER_INIT;
-	bool missing = is_missing(gate);
+	bool missing = are_missing(gate);
 	int code;
 
+	if (gate->made == port && !missing)
+		return 0;
 	if (buffer_printf(&commands,
 			  "add table " TABLE "\n"
 			  "add set " TABLE " guarded { type inet_service ; }\n"
@@ -184,8 +189,16 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
 		return error_set_nomem(error);
 	}
 	code = run(gate, (const char *)commands.data, "guard the gate", port, error);
+	gate->made = code == 0 ? port : 0;
 	buffer_free(&commands);
 	return code;
+}
+
+/* All of it, whatever is there. */
+static int guard_anew(struct gate *gate, uint64_t port, struct error *error)
+{
+	gate->made = 0;
+	return guard(gate, port, error);
 }
 
 /* With what has to be there for it, when it is not: the rules may have been flushed with all others of the machine. */
@@ -194,7 +207,7 @@ static int run_guarded(struct gate *gate, const char *commands, const char *what
 	int code = ERROR_INTERNAL;
 
 	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
-		if (tries > 0 && guard(gate, port, error) != 0)
+		if (tries > 0 && guard_anew(gate, port, error) != 0)
 			break;
 		code = run(gate, commands, what, port, error);
 	}
@@ -259,7 +272,7 @@ int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct
 	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
 		/* The rules may have been flushed with all others of the machine, or the old element may have run out
 		 * within the transaction. */
-		if (tries > 0 && guard(gate, port, error) != 0)
+		if (tries > 0 && guard_anew(gate, port, error) != 0)
 			break;
 		now = clock_boot_ms();
 		if (now >= until_ms)

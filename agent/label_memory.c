@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "agent/label_memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/list.h"
+#include "lib/base/log.h"
+#include "lib/wire/codec.h"
+
+struct known_label {
+	struct known_label *next;
+	struct arena arena;
+	struct observed_label label;
+};
+
+static void known_label_free(struct known_label *known)
+{
+	arena_free(&known->arena);
+	free(known);
+}
+
+static int label_copy(const struct observed_label *label, struct arena *arena, struct observed_label *ret_label,
+		      struct error *error)
+{
+	struct buffer bytes = BUFFER_INIT;
+	int code = codec_encode(schema_observed_label(), label, CODEC_TAGGED, &bytes, error);
+
+	if (code == 0)
+		code = codec_decode(schema_observed_label(), buffer_bytes(&bytes), arena, ret_label, error);
+	buffer_free(&bytes);
+	return code;
+}
+
+void label_memory_forget(struct label_memory *memory, const char *device)
+{
+	struct known_label **at = &memory->labels;
+
+	while (*at != NULL) {
+		struct known_label *known = *at;
+
+		if (strcmp(known->label.device, device) != 0) {
+			at = &known->next;
+			continue;
+		}
+		*at = known->next;
+		known_label_free(known);
+	}
+}
+
+void label_memory_keep(struct label_memory *memory, const struct observed_label *label)
+{
+	struct known_label *known = calloc(1, sizeof(*known));
+	struct error error;
+
+	label_memory_forget(memory, label->device);
+	if (known == NULL)
+		return;
+	if (label_copy(label, &known->arena, &known->label, &error) != 0) {
+		log_failure(LOG_LEVEL_WARNING, "cannot keep a label", &error);
+		known_label_free(known);
+		return;
+	}
+	known->next = memory->labels;
+	memory->labels = known;
+}
+
+static bool is_there(const struct observed *observed, const struct observed_label *label)
+{
+	for (size_t i = 0; i < observed->dms.count; i++) {
+		const struct observed_dm *dm = &observed->dms.items[i];
+
+		if (strcmp(dm->name, label->device) == 0 && dm->uuid != NULL && strcmp(dm->uuid, label->uuid) == 0)
+			return true;
+	}
+	return false;
+}
+
+int label_memory_add(struct label_memory *memory, struct observed *observed, struct arena *arena, struct error *error)
+{
+	struct known_label **at = &memory->labels;
+
+	while (*at != NULL) {
+		struct known_label *known = *at;
+		struct observed_label *label;
+
+		if (!is_there(observed, &known->label)) {
+			*at = known->next;
+			known_label_free(known);
+			continue;
+		}
+		label = LIST_PUSH(arena, &observed->labels);
+		if (label == NULL)
+			return error_set_nomem(error);
+		if (label_copy(&known->label, arena, label, error) != 0)
+			return error->code;
+		at = &known->next;
+	}
+	return 0;
+}
+
+void label_memory_free(struct label_memory *memory)
+{
+	while (memory->labels != NULL) {
+		struct known_label *known = memory->labels;
+
+		memory->labels = known->next;
+		known_label_free(known);
+	}
+}

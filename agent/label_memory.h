@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Labels that were read. They are part of what is observed, but read once and not in every pass. */
+#ifndef DNVME_AGENT_LABEL_MEMORY_H
+#define DNVME_AGENT_LABEL_MEMORY_H
+
+#include "agent/plan.h"
+
+struct label_memory {
+	struct known_label *labels;
+};
+
+/* Copied; it replaces what was known of the device. Without memory nothing is known of it, and it is read again. */
+void label_memory_keep(struct label_memory *memory, const struct observed_label *label);
+
+/* It is written, cleared, or made again. */
+void label_memory_forget(struct label_memory *memory, const char *device);
+
+/* Add what is known to what was observed, and forget the labels of devices that are gone or were made again. The copies
+ * live in `arena`: a label may be forgotten while somebody looks at the observation. INTERNAL when memory is
+ * exhausted. */
+int label_memory_add(struct label_memory *memory, struct observed *observed, struct arena *arena, struct error *error);
+
+void label_memory_free(struct label_memory *memory);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Holders that lost each other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "src/leader/parted.h"
+#include "src/leader/slots.h"
+#include "tests/unit/test_leader_rig.h"
+
+static void part(struct rig *rig, uint64_t c1_ms, uint64_t c2_ms)
+{
+	rig_peer(rig, C1, 1, c1_ms);
+	rig_peer(rig, C2, 0, c2_ms);
+}
+
+static void lost_long_ago(struct rig *rig)
+{
+	rig_open(rig);
+	rig_wait(rig, 60000);
+	part(rig, PARTED_MS, PARTED_MS);
+}
+
+/* Both begin anew: nobody knows at which of them something older waits. */
+static void test_parted(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_wait(&rig, 60000);
+	part(&rig, 500, 300);
+	rig_expect_wait(&rig, slots_step, NULL);
+	assert_int_equal(rig.step.look_again_ms, PARTED_MS - 500);
+	rig_wait(&rig, PARTED_MS - 501);
+	rig_expect_wait(&rig, slots_step, NULL);
+	rig_wait(&rig, 1);
+	rig_expect_move(&rig, 0, "c3", MOVE_REASON_PARTED);
+	/* It is under way. What the other one lost, it lost before; it stays where it is. */
+	rig.slots[0] = (struct slot){
+		.holder = "c3", .epoch = 2, .phase = SLOT_PHASE_FENCING, .reason = MOVE_REASON_PARTED, .previous = "c1"
+	};
+	rig.controllers[0].node = "c3";
+	rig.controllers[2] = (struct controller){ .node = "c1", .role = CONTROLLER_ROLE_RETIRED, .epoch = 1 };
+	rig.controllers[3] = (struct controller){ .node = "c4", .role = CONTROLLER_ROLE_STANDBY };
+	rig.volume.controllers.count = 4;
+	rig_see(&rig);
+	rig_say(&rig, C2, OBJECT_KIND_CONSUMER, "v7.s1.c3", OBJECT_STATE_PENDING);
+	rig_wait(&rig, 1000);
+	rig_expect_move(&rig, 1, "c2", MOVE_REASON_PARTED);
+	/* What it lost by the fence itself is no reason. */
+	rig_peer(&rig, C2, 0, 900);
+	rig_expect_wait(&rig, slots_step, "v7.s1.c3");
+	/* Once it assembles, the other one has nothing from before to lose any more. */
+	rig_peer(&rig, C2, 0, 60000);
+	rig.slots[0].phase = SLOT_PHASE_ASSEMBLING;
+	rig_say(&rig, C3, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_PENDING);
+	rig_expect_wait(&rig, slots_step, "node c3 says pending");
+	rig_close(&rig);
+}
+
+/* Where there is no standby both begin anew in place. */
+static void test_parted_without_standby(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	lost_long_ago(&rig);
+	rig_offline(&rig, C3);
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_PARTED);
+	rig.slots[0] = (struct slot){
+		.holder = "c1", .epoch = 2, .phase = SLOT_PHASE_FENCING, .reason = MOVE_REASON_PARTED, .previous = "c1"
+	};
+	rig_see(&rig);
+	rig_say(&rig, C2, OBJECT_KIND_CONSUMER, "v7.s1.c1", OBJECT_STATE_PENDING);
+	rig_expect_move(&rig, 1, "c2", MOVE_REASON_PARTED);
+	rig_close(&rig);
+}
+
+/* The standby is for the one that lost more. */
+static void test_parted_which_moves(void **state)
+{
+	struct member_status member = { .ld = 3, .epoch = 1, .health = MEMBER_HEALTH_IN_SYNC, .path_lost = true };
+	struct peer_status peer = { .slot = 0, .path_lost = true, .path_lost_ms = PARTED_MS };
+	struct volume_health health = {
+		.volume = RIG_VOLUME, .members = { 1, &member }, .peers = { 1, &peer }, .revision = RIG_REVISION
+	};
+	struct rig rig;
+
+	(void)state;
+	lost_long_ago(&rig);
+	assert_int_equal(reported_health_update(&rig.reported[C2], &health, rig.view.now_ms, NULL), 0);
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_PARTED);
+	rig_peer(&rig, C1, 1, 0);
+	rig_expect_move(&rig, 1, "c3", MOVE_REASON_PARTED);
+	rig_close(&rig);
+}
+
+static void test_parted_not(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	/* One that is dead, or may be, did not part: its slot moves. */
+	lost_long_ago(&rig);
+	rig_peer(&rig, C2, 0, 0);
+	rig_expect_move(&rig, 0, "c3", MOVE_REASON_PARTED);
+	rig.nodes[C2].health = HEALTH_SUSPECT;
+	rig_expect_wait(&rig, slots_step, NULL);
+	rig_offline(&rig, C2);
+	rig_expect_move(&rig, 1, "c3", MOVE_REASON_FAILOVER);
+	rig.nodes[C2].health = HEALTH_ONLINE;
+	rig.nodes[C1].health = HEALTH_SUSPECT;
+	rig_expect_wait(&rig, slots_step, NULL);
+	rig_close(&rig);
+	/* What was lost while either of them moved does not count, nor what a new leader did not see. */
+	rig_open(&rig);
+	part(&rig, 60000, 60000);
+	rig_wait(&rig, PARTED_MS - 1);
+	rig_expect_wait(&rig, slots_step, NULL);
+	assert_int_equal(rig.step.look_again_ms, 1);
+	rig_wait(&rig, 1);
+	rig_expect_move(&rig, 0, "c3", MOVE_REASON_PARTED);
+	/* An ordinary failover of the other one is none. */
+	rig.slots[1] = (struct slot){
+		.holder = "c4", .epoch = 2, .phase = SLOT_PHASE_ASSEMBLING, .reason = MOVE_REASON_FAILOVER
+	};
+	rig_take(&rig, slots_step);
+	assert_true(rig.step.command == NULL || rig.step.command->slot_move == NULL);
+	rig_close(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parted),
+		cmocka_unit_test(test_parted_without_standby),
+		cmocka_unit_test(test_parted_which_moves),
+		cmocka_unit_test(test_parted_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
