@@ -219,16 +219,22 @@ wait_until 20 "the peer speaks" on host1 "grep after /run/silent" # however it w
 echo "$lab_said" | grep -q ECONNRESET || fail "a peer that knocks only: $lab_said"
 step "whoever knocks without being admitted is not heard"
 
-# Somebody takes the rules away until nobody is known any more who spoke before; then an agent starts.
-for what in "chain inet dnvme in" ruleset; do
-	node admit $PORT 600000 "$PEER" $LEG
-	talks $LEG 500 14
-	wait_until 10 "the peer is let in" leg_echoes $LEG
-	on cn1 "nft flush $what; sleep 3"
-	node guard $PORT
-	node refresh $PORT 600000
-	node admit $PORT 600000 "$PEER" $LEG
-	talked "echoed 14"
-done
-step "rules that are new cut nobody off"
+# Somebody takes the rules away while an agent runs, and while none does.
+rules_are_back() { on cn1 "nft get element inet dnvme legs '{ $LEG }'"; }
+node admit $PORT 600000 "$PEER" $LEG
+on cn1 "setsid gate_probe hold $PORT 60000 250 40 $LEG </dev/null >/run/hold 2>&1 &"
+talks $LEG 500 14
+wait_until 10 "the peer is let in" leg_echoes $LEG
+on cn1 "nft flush ruleset"
+wait_until 5 "the rules are back" rules_are_back
+talked "echoed 14"
+wait_until 20 "the holder dies" on cn1 "grep last /run/hold"
+talks $LEG 500 14
+node admit $PORT 600000 "$PEER" $LEG
+wait_until 10 "the peer is let in" leg_echoes $LEG
+on cn1 "nft flush ruleset"
+node refresh $PORT 600000
+node admit $PORT 600000 "$PEER" $LEG
+talked ECONNRESET
+step "who was heard stays when the rules come back; not when an agent finds none"
 step "cost: $(node cost $PORT 200)"

@@ -211,11 +211,14 @@ static void echo(const char *server, uint64_t port, uint64_t limit)
 	printf("echoed %" PRIu64 "\n", echoes);
 }
 
-/* Refresh as an agent does, and die as one that is killed. */
-static void hold(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, uint64_t interval_ms, uint64_t times)
+/* Refresh as an agent does, and die as one that is killed. `leg_port` 0: none joins. */
+static void hold(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, uint64_t interval_ms, uint64_t times,
+		 uint64_t leg_port)
 {
 	struct error error = { 0 };
 
+	if (leg_port != 0)
+		check(kernel->operations->gate_join(kernel, port, leg_port, &error), &error);
 	for (uint64_t i = 0; i < times; i++) {
 		if (i > 0)
 			poll(NULL, 0, (int)interval_ms);
@@ -274,7 +277,7 @@ static void admit(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, con
 int main(int count, char **arguments)
 {
 	const char *verb = count > 2 ? arguments[1] : "";
-	uint64_t numbers[4] = { 0 }, left;
+	uint64_t numbers[5] = { 0 }, left;
 	struct kernel *kernel;
 	struct error error = { 0 };
 
@@ -291,7 +294,7 @@ int main(int count, char **arguments)
 		silence(arguments[2], strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10), count > 5);
 		return 0;
 	}
-	for (int i = 2; i < count && i < 6; i++)
+	for (int i = 2; i < count && i < 7; i++)
 		numbers[i - 2] = strtoull(arguments[i], NULL, 10);
 	if (strcmp(verb, "serve") == 0)
 		serve(numbers[0]);
@@ -313,7 +316,7 @@ int main(int count, char **arguments)
 	} else if (strcmp(verb, "leave") == 0) {
 		check(kernel->operations->gate_leave(kernel, numbers[0], &error), &error);
 	} else if (strcmp(verb, "hold") == 0) {
-		hold(kernel, numbers[0], numbers[1], numbers[2], numbers[3]);
+		hold(kernel, numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]);
 	} else if (strcmp(verb, "watch") == 0) {
 		watch(kernel, numbers[0], numbers[1]);
 	} else if (strcmp(verb, "cost") == 0) {
@@ -321,7 +324,8 @@ int main(int count, char **arguments)
 	} else {
 		fprintf(stderr,
 			"usage: gate_probe guard|shut|read|serve PORT | refresh PORT MS | hold PORT MS INTERVAL "
-			"TIMES | admit PORT MS ADDRESS JOINED | join PORT JOINED | leave JOINED | cost PORT TIMES | "
+			"TIMES [JOINED] | admit PORT MS ADDRESS JOINED | join PORT JOINED | leave JOINED | cost PORT "
+			"TIMES | "
 			"watch PORT [MS] | echo ADDRESS PORT [TIMES] | talk ADDRESS PORT INTERVAL TIMES | "
 			"silence ADDRESS PORT MS [knock]\n");
 		return 2;

@@ -6,9 +6,9 @@
  *           set guarded { type inet_service; }                  ports that may be served on with an element only
  *           set lease { type inet_service; flags timeout; }     those elements,
  *           set lease_other { the same }                        in turn
- *           set begun { the same }                              ports whose rules are new
  *           set legs { type inet_service; }                     ports of the legs of one volume each, and who may
  *           set consumer4, consumer6 { type ipv4_addr . inet_service, ...; flags timeout; }  open connections there
+ *           set begun { type inet_service; flags timeout; }     those of them whose rules are new
  *           set heard4, heard6 { type ipv4_addr, ipv6_addr; flags dynamic,timeout; }  who spoke just now there,
  *           set known4, known6 { the same }                     and who so lately that old connections may stand
  *           chain in { hook input: tcp dport @guarded, in neither @lease nor @lease_other: reject with tcp reset
@@ -17,7 +17,7 @@
  *                                  udp dport @legs: goto beat }
  *           chain legs4, legs6 {
  *                   SYN, saddr and dport not in @consumer: reject with tcp reset
- *                   saddr in @heard, or the guarded port in @begun, or SYN and saddr not in @known: jump heard
+ *                   saddr in @heard, or dport in @begun, or SYN and saddr not in @known: jump heard
  *                   reject with tcp reset
  *           }
  *           chain heard4, heard6 { refresh in @known and @heard, accept }
@@ -49,8 +49,8 @@
 #define TABLE "inet dnvme"
 #define NEW_CONNECTION " tcp flags & (fin | syn | rst | ack) == syn "
 /* Whatever the packet's port is, that one is looked up. */
-#define GATE_OF(protocol) " " protocol " dport & 0 | %" PRIu64 " "
-#define GATE GATE_OF("tcp")
+#define GATE " tcp dport & 0 | %" PRIu64 " "
+#define GATE_UDP " udp dport & 0 | %" PRIu64 " "
 #define REFRESH_TRIES 3
 #define READ_TRIES 5
 #define PORTS (UINT16_MAX + 1)
@@ -78,13 +78,12 @@
 	HEAR("beat " ip " saddr @heard" n, n, ip, "drop")                                                              \
 	"add rule " TABLE " legs" n NEW_CONNECTION ip " saddr . tcp dport != @consumer" n " reject with tcp reset\n"   \
 	"add rule " TABLE " legs" n " " ip " saddr @heard" n " jump heard" n "\n"                                      \
-	"add rule " TABLE " legs" n GATE "@begun jump heard" n "\n"                                                    \
+	"add rule " TABLE " legs" n " tcp dport @begun jump heard" n "\n"                                              \
 	"add rule " TABLE " legs" n NEW_CONNECTION ip " saddr != @known" n " jump heard" n "\n"                        \
 	"add rule " TABLE " legs" n " meta l4proto tcp reject with tcp reset\n"                                        \
 	"add rule " TABLE " in tcp dport @legs meta nfproto ipv" n " goto legs" n "\n"
 #define LEGS_COMMANDS(n, ip) LEGS_SETS(n) LEGS_RULES(n, ip)
-#define LEGS_NUMBERS(port)                                                                                             \
-	HEARD_SIZE, HEARD_SIZE, KNOWN_MS, LIMIT_PEER_SILENCE_MS, KNOWN_MS, LIMIT_PEER_SILENCE_MS, port
+#define LEGS_NUMBERS HEARD_SIZE, HEARD_SIZE, KNOWN_MS, LIMIT_PEER_SILENCE_MS, KNOWN_MS, LIMIT_PEER_SILENCE_MS
 
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
@@ -143,8 +142,8 @@ static int run(struct gate *gate, const char *commands, const char *what, uint64
 			 (int)strcspn(said, "\n"), said);
 }
 
-/* Whether nobody has been watching who speaks: there is no table, or its rules were taken away. */
-static bool is_new(struct gate *gate)
+/* Whether somebody took the rules away, or nobody made them yet: the table, or what is in its chain. */
+static bool are_missing(struct gate *gate)
 {
 	nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
 	if (nft_run_cmd_from_buffer(gate->context, "list chain " TABLE " in") != 0)
@@ -152,29 +151,31 @@ static bool is_new(struct gate *gate)
 	return strstr(nft_ctx_get_output_buffer(gate->context), "goto legs6") == NULL;
 }
 
-static int elements_print(const struct gate *gate, uint64_t port, bool begins, struct buffer *commands)
+static int legs_print(const struct gate *gate, bool begin, struct buffer *commands)
 {
-	if (begins &&
-	    buffer_printf(commands, "add element " TABLE " begun { %" PRIu64 " timeout %ums }\n", port, KNOWN_MS) != 0)
-		return -1;
 	for (size_t i = 0; i < PORTS; i++) {
-		if (gate->legs[i] && buffer_printf(commands, "add element " TABLE " legs { %zu }\n", i) != 0)
+		if (!gate->legs[i])
+			continue;
+		if (buffer_printf(commands, "add element " TABLE " legs { %zu }\n", i) != 0 ||
+		    (begin &&
+		     buffer_printf(commands, "add element " TABLE " begun { %zu timeout %ums }\n", i, KNOWN_MS) != 0))
 			return -1;
 	}
 	return buffer_append(commands, "", 1);
 }
 
 /* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rules would be
- * there twice: the chains are emptied in the same transaction, which packets see as one change. Where the rules are new
- * there may be consumers with connections, to which nobody listened yet: they have the time to speak. What this process
+ * there twice: the chains are emptied in the same transaction, which packets see as one change. Where they were
+ * taken away under this process, there are consumers with connections to whom nobody listened: they have the time to
+ * speak. One that finds none believes that the machine booted, and shuts out those that have some. What this process
  * made is not made again, as that takes the kernel a while. */
 static int guard(struct gate *gate, uint64_t port, struct error *error)
 {
 	struct buffer commands = BUFFER_INIT;
-	bool begins = is_new(gate);
+	bool missing = are_missing(gate);
 	int code;
 
-	if (gate->made == port && !begins)
+	if (gate->made == port && !missing)
 		return 0;
 	if (buffer_printf(&commands,
 			  "add table " TABLE "\n"
@@ -193,11 +194,12 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
 			  "add chain " TABLE " beat\n"
 			  "flush chain " TABLE " beat\n"
 			  "add rule " TABLE " in udp dport @legs goto beat\n"
-			  "add rule " TABLE " beat" GATE_OF("udp") "!= @lease" GATE_OF(
-				  "udp") "!= @lease_other drop\n" LEGS_COMMANDS("4", "ip")
-				  LEGS_COMMANDS("6", "ip6") "add rule " TABLE " beat drop\n",
-			  port, port, port, port, port, LEGS_NUMBERS(port), LEGS_NUMBERS(port)) != 0 ||
-	    elements_print(gate, port, begins, &commands) != 0) {
+			  "add rule " TABLE " beat" GATE_UDP "!= @lease" GATE_UDP "!= @lease_other drop\n",
+			  port, port, port, port, port) != 0 ||
+	    buffer_printf(&commands, LEGS_COMMANDS("4", "ip") LEGS_COMMANDS("6", "ip6"), LEGS_NUMBERS, LEGS_NUMBERS) !=
+		    0 ||
+	    buffer_printf(&commands, "add rule " TABLE " beat drop\n") != 0 ||
+	    legs_print(gate, missing, &commands) != 0) {
 		buffer_free(&commands);
 		return error_set_nomem(error);
 	}
