@@ -130,13 +130,22 @@ static bool is_accessible(const struct observed_import *import)
 		strcmp(import->ana, "non-optimized") == 0);
 }
 
-enum group_path group_path_of(const struct observed *observed, const char *nqn)
+static bool leads_to(const struct observed_import *import, const char *address, uint64_t port)
+{
+	return address == NULL ||
+	       (strcmp(import->address, address) == 0 && strtoull(import->trsvcid, NULL, 10) == port);
+}
+
+enum group_path group_path_at(const struct observed *observed, const char *nqn, const char *address, uint64_t port)
 {
 	enum group_path path = GROUP_PATH_GONE;
 
 	for (size_t i = 0; i < observed->imports.count && path != GROUP_PATH_LIVE; i++) {
-		if (strcmp(observed->imports.items[i].nqn, nqn) == 0)
-			path = is_accessible(&observed->imports.items[i]) ? GROUP_PATH_LIVE : GROUP_PATH_FROZEN;
+		const struct observed_import *import = &observed->imports.items[i];
+
+		if (strcmp(import->nqn, nqn) == 0)
+			path = is_accessible(import) && leads_to(import, address, port) ? GROUP_PATH_LIVE
+											: GROUP_PATH_FROZEN;
 	}
 	return path;
 }
@@ -167,7 +176,7 @@ enum group_path group_path_find(const struct observed *observed, uint64_t device
 {
 	const char *nqn = group_subsystem_find(observed, device);
 
-	return nqn != NULL ? group_path_of(observed, nqn) : GROUP_PATH_GONE;
+	return nqn != NULL ? group_path_at(observed, nqn, NULL, 0) : GROUP_PATH_GONE;
 }
 
 static bool is_device(const struct observed *observed, const char *name, uint64_t device)

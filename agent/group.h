@@ -39,8 +39,8 @@ enum group_path group_path_find(const struct observed *observed, uint64_t device
 /* The subsystem whose namespace the slice lies on; NULL when there is none. */
 const char *group_subsystem_find(const struct observed *observed, uint64_t device);
 
-/* The path to a subsystem. */
-enum group_path group_path_of(const struct observed *observed, const char *nqn);
+/* The path to a subsystem: the one that leads there, or (NULL) any. */
+enum group_path group_path_at(const struct observed *observed, const char *nqn, const char *address, uint64_t port);
 
 /* Who is in a place of the running table. */
 enum group_place {

@@ -74,9 +74,10 @@ static void losses_prune(struct health_memory *memory)
 	}
 }
 
-static int path_note(struct maker *maker, const char *nqn, bool *ret_lost, uint64_t *ret_ms)
+static int path_note(struct maker *maker, const char *nqn, const char *address, uint64_t port, bool *ret_lost,
+		     uint64_t *ret_ms)
 {
-	if (group_path_of(maker->observed, nqn) == GROUP_PATH_LIVE)
+	if (group_path_at(maker->observed, nqn, address, port) == GROUP_PATH_LIVE)
 		return 0;
 	*ret_ms = loss_note(maker, nqn);
 	*ret_lost = true;
@@ -211,13 +212,14 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 			made->drained = leg_drained(maker, volume, leg);
 		progress_note(&status, i, made);
 		if (member->state != LD_STATE_STALE &&
-		    path_note(maker, member->nqn, &made->path_lost, &made->path_lost_ms) != 0)
+		    path_note(maker, member->nqn, NULL, 0, &made->path_lost, &made->path_lost_ms) != 0)
 			return -1;
 	}
 	return 0;
 }
 
-/* All legs of a slot come through one subsystem. */
+/* All legs of a slot come through one subsystem. The path to the holder that the slot has now: one to an earlier holder
+ * is live until this kernel notices that that one is dead. */
 static int peer_report(struct maker *maker, const struct desired_leg *leg, struct volume_health *health)
 {
 	struct peer_status *peer;
@@ -230,7 +232,9 @@ static int peer_report(struct maker *maker, const struct desired_leg *leg, struc
 	if (peer == NULL)
 		return -1;
 	peer->slot = leg->slot;
-	return leg->nqn == NULL ? 0 : path_note(maker, leg->nqn, &peer->path_lost, &peer->path_lost_ms);
+	return leg->nqn == NULL
+		       ? 0
+		       : path_note(maker, leg->nqn, leg->address, leg->port, &peer->path_lost, &peer->path_lost_ms);
 }
 
 static int volume_report(struct maker *maker, const struct desired_volume *volume, struct volume_health *health)

@@ -66,12 +66,12 @@ static void test_inaccessible_is_lost(void **state)
 	struct observed observed = { .imports = { 1, &import } };
 
 	(void)state;
-	assert_int_equal(group_path_of(&observed, IMPORT), GROUP_PATH_LIVE);
+	assert_int_equal(group_path_at(&observed, IMPORT, NULL, 0), GROUP_PATH_LIVE);
 	import.ana = "optimized";
-	assert_int_equal(group_path_of(&observed, IMPORT), GROUP_PATH_LIVE);
+	assert_int_equal(group_path_at(&observed, IMPORT, NULL, 0), GROUP_PATH_LIVE);
 	import.ana = "inaccessible";
-	assert_int_equal(group_path_of(&observed, IMPORT), GROUP_PATH_FROZEN);
-	assert_int_equal(group_path_of(&observed, "nqn.x"), GROUP_PATH_GONE);
+	assert_int_equal(group_path_at(&observed, IMPORT, NULL, 0), GROUP_PATH_FROZEN);
+	assert_int_equal(group_path_at(&observed, "nqn.x", NULL, 0), GROUP_PATH_GONE);
 }
 
 static void test_superblock(void **state)

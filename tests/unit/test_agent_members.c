@@ -250,6 +250,31 @@ static void test_paths(void **state)
 	assert_int_equal(health.members.count + health.peers.count, 0);
 }
 
+/* The slot has another holder: a path to the one before is none, however live this kernel believes it to be. */
+static void test_path_to_an_earlier_holder(void **state)
+{
+	struct mirror *f = *state;
+	struct desired desired;
+	struct desired_leg *leg;
+	const char *was;
+
+	f->volume.controllers = 2;
+	f->volume.top_wanted = true;
+	mirror_format(f);
+	desired = mirror_desired(f, LD_STATE_IN_SYNC, 0);
+	leg = &desired.volumes.items[0].legs.items[0];
+	while (leg->local)
+		leg++;
+	was = leg->address;
+	assert_false(mirror_health(f, &desired).peers.items[0].path_lost);
+	leg->address = "10.0.2.9";
+	assert_true(mirror_health(f, &desired).peers.items[0].path_lost);
+	leg->address = was;
+	assert_false(mirror_health(f, &desired).peers.items[0].path_lost);
+	leg->port++;
+	assert_true(mirror_health(f, &desired).peers.items[0].path_lost);
+}
+
 static void test_progress_once_a_second(void **state)
 {
 	struct mirror *f = *state;
@@ -299,6 +324,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_label_of_another_epoch, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_thick_format, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_paths, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_path_to_an_earlier_holder, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_progress_once_a_second, mirror_setup, mirror_teardown),
 	};
 
