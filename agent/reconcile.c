@@ -21,6 +21,7 @@
 #define WATCH_INTERVAL_MS 200	/* paths, and mirrors that lose a member */
 #define WATCH_IDLE_TURNS 5	/* a node that imports nothing has neither, and looks less often */
 #define RETRY_FIRST_MS 250
+#define RETRY_STEADY_MS 3000 /* for so long as often: what it waits for, an export elsewhere, mostly comes by then */
 #define RETRY_MAX_MS 5000
 #define GATHER_MAX_MS 100 /* for other lanes to end, before an observation of the first one's work */
 
@@ -30,7 +31,7 @@ struct lane_failure {
 	char lane[OWNER_LANE_SIZE];
 	struct owner object;
 	char message[ERROR_MESSAGE_SIZE + 64];
-	uint64_t delay_ms, retry_ms; /* loop time */
+	uint64_t since_ms, delay_ms, retry_ms; /* loop time */
 };
 
 struct observation {
@@ -135,11 +136,13 @@ static void failure_note(struct reconciler *this, const struct lane_job *lane)
 			return; /* it is tried again at once */
 		failure->next = this->failures;
 		this->failures = failure;
-		failure->delay_ms = RETRY_FIRST_MS / 2;
+		failure->since_ms = uv_now(this->loop);
+		failure->delay_ms = RETRY_FIRST_MS;
 		snprintf(failure->lane, sizeof(failure->lane), "%s", lane->lane);
 	}
 	failure->object = lane->object;
-	failure->delay_ms = failure->delay_ms * 2 < RETRY_MAX_MS ? failure->delay_ms * 2 : RETRY_MAX_MS;
+	if (uv_now(this->loop) - failure->since_ms > RETRY_STEADY_MS)
+		failure->delay_ms = failure->delay_ms * 2 < RETRY_MAX_MS ? failure->delay_ms * 2 : RETRY_MAX_MS;
 	failure->retry_ms = uv_now(this->loop) + failure->delay_ms;
 	snprintf(failure->message, sizeof(failure->message), "%s", lane->error.message);
 }

@@ -37,7 +37,7 @@ def power_cut_without_watch(rig):
 @scenario("power_cut_8")
 def power_cut_8(rig):
     """Eight volumes."""
-    power_cut(rig, 8, SINGLE, "--threads 1 --rate 40")
+    power_cut(rig, 8, SINGLE, "--threads 1 --rate 10")
 
 
 @scenario("power_cut_30")
@@ -55,7 +55,7 @@ def power_cut_striped_1(rig):
 @scenario("power_cut_striped_8")
 def power_cut_striped_8(rig):
     """Eight of them."""
-    power_cut(rig, 8, STRIPED, "--threads 1 --rate 20")
+    power_cut(rig, 8, STRIPED, "--threads 1 --rate 5")
 
 
 @scenario("power_blink_striped")
