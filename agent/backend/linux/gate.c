@@ -328,7 +328,9 @@ int gate_join(struct kernel *kernel, uint64_t port, uint64_t leg_port, struct er
 
 	snprintf(commands, sizeof(commands), "add element " TABLE " legs { %" PRIu64 " }\n", leg_port);
 	pthread_mutex_lock(&gate->lock);
-	code = run_guarded(gate, commands, "guard the legs by the gate", port, error);
+	/* What this process had join is made anew with the rules, should somebody take these away. */
+	code = gate->legs[leg_port % PORTS] ? 0
+					    : run_guarded(gate, commands, "guard the legs by the gate", port, error);
 	if (code == 0)
 		gate->legs[leg_port % PORTS] = true;
 	pthread_mutex_unlock(&gate->lock);
