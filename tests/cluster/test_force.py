@@ -163,8 +163,11 @@ class Force(ClusterTest):
         used = next(name for name in ("dn1", "dn2", "dn3") if name != empty)
         self.words(self.cli(cluster, "node", "forget", holder, status=1), "! slot 0 of volume vol", "1 of these")
         agents[holder].kill()
-        wait_until("another one serves", lambda: self.slot(cluster)["phase"] == "serving" and
-                   self.slot(cluster)["holder"] != holder, 30)
+
+        def another_serves():
+            slot = self.slot(cluster)  # one look: between two it moves
+            return slot["phase"] == "serving" and slot["holder"] != holder
+        wait_until("another one serves", another_serves, 30)
         parked = lambda: [nqn for name in self.members(cluster) for nqn in self.ours(agents[name]) if nqn.endswith(":e1")]
         wait_until("the old exports are parked", parked)
         before = cluster.state()
