@@ -220,7 +220,7 @@ def medium_error_unreported(rig):
     for cp in rig.cps[1:]:
         rig.server_kill(cp)
     # One that still believes that it leads could write down what it is told, and have it committed later.
-    rig.wait("nobody leads", 30, lambda: rig.leader())
+    rig.wait("nobody leads", 30, lambda: rig.ask_or_none("cluster", "status", "--timeout", "1s"))
     fail_requests(rig, bad_node, path, 5)
     rig.wait("the group dropped the bad member", 20, lambda: None if dropped(rig, holder) else "it did not")
     fail_no_more(rig, bad_node, path)
