@@ -21,7 +21,7 @@
 #include "agent/backend/kernel.h"
 #include "lib/base/clock.h"
 
-#define CONNECTIONS 256 /* more than knocks, before one is closed to make room */
+#define CONNECTIONS 64 /* more than knocks, before one is closed to make room */
 #define ECHO_INTERVAL_MS 10
 #define SILENCE_MS 4000
 
