@@ -55,8 +55,8 @@ node guard $PORT
 client_is "refused ECONNREFUSED"
 step "guarded: a new connection is refused"
 
-# The holder refreshes for two seconds, then kills itself.
-node hold $PORT 1000 250 8 >"$LAB_STATE/hold" 2>/dev/null &
+# The holder refreshes for five seconds, then kills itself.
+node hold $PORT 1000 250 20 >"$LAB_STATE/hold" 2>/dev/null &
 holder=$!
 wait_until 5 "the gate opens" client_echoes
 client >"$LAB_STATE/client"
@@ -71,7 +71,7 @@ client_is "refused ECONNREFUSED"
 node shut $PORT
 
 # Agents come and go, and none of them has a leader: what is left of the time runs on.
-left_ms=${GATE_LEFT_MS:-12000}
+left_ms=60000
 last=$(on cn1 "gate_probe refresh $PORT $left_ms && cut -d' ' -f1 /proc/uptime >/run/last; gate_probe read $PORT")
 [ "$last" -le "$left_ms" ] && [ "$last" -gt $((left_ms / 2)) ] || fail "$last ms are left of $left_ms"
 on cn1 "cd /run; for i in 1 2; do
@@ -86,7 +86,7 @@ import sys
 left, after, before = open(sys.argv[2]).read().split()[-3:]
 spent = (float(after) - float(before)) * 1000
 print(f"        of {sys.argv[1]} ms, {left} ms are left after {spent:.0f} ms with two agents killed")
-sys.exit(int(left) == 0 or abs(int(sys.argv[1]) - spent - int(left)) > 150)
+sys.exit(int(left) == 0 or abs(int(sys.argv[1]) - spent - int(left)) > 500)
 P
 step "agents that were started and killed left the time as it was"
 
@@ -223,11 +223,13 @@ step "whoever knocks without being admitted is not heard"
 rules_are_back() { on cn1 "nft get element inet dnvme legs '{ $LEG }'"; }
 node admit $PORT 600000 "$PEER" $LEG
 on cn1 "setsid gate_probe hold $PORT 60000 250 40 $LEG </dev/null >/run/hold 2>&1 &"
-talks $LEG 500 14
+talks $LEG 20 350 # so often that no moment without the right to serve is missed
 wait_until 10 "the peer is let in" leg_echoes $LEG
-on cn1 "nft flush ruleset"
-wait_until 5 "the rules are back" rules_are_back
-talked "echoed 14"
+for _ in 1 2 3; do
+	on cn1 "nft flush ruleset"
+	wait_until 5 "the rules are back" rules_are_back
+done
+talked "echoed 350"
 wait_until 20 "the holder dies" on cn1 "grep last /run/hold"
 talks $LEG 500 14
 node admit $PORT 600000 "$PEER" $LEG

@@ -88,10 +88,11 @@
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
 	struct nft_ctx *context;
-	uint64_t made;	  /* the rules for this port, by this process; 0 */
-	bool other;	  /* the set whose turn it is */
-	bool no_consumer; /* nobody is in the sets of consumers */
-	bool legs[PORTS]; /* that joined, as far as this process knows */
+	uint64_t made;	   /* the rules for this port, by this process; 0 */
+	uint64_t until_ms; /* until when this process opened it last, on the boot clock; 0 */
+	bool other;	   /* the set whose turn it is */
+	bool no_consumer;  /* nobody is in the sets of consumers */
+	bool legs[PORTS];  /* that joined, as far as this process knows */
 };
 
 static const char *const sets[] = { "lease", "lease_other" };
@@ -151,6 +152,15 @@ static bool are_missing(struct gate *gate)
 	return strstr(nft_ctx_get_output_buffer(gate->context), "goto legs6") == NULL;
 }
 
+/* What this process opened stays open, or all connections would be reset until the next refresh. */
+static int lease_print(const struct gate *gate, uint64_t port, uint64_t now_ms, struct buffer *commands)
+{
+	if (now_ms >= gate->until_ms)
+		return 0;
+	return buffer_printf(commands, "add element " TABLE " %s { %" PRIu64 " timeout %" PRIu64 "ms }\n",
+			     sets[!gate->other], port, gate->until_ms - now_ms);
+}
+
 static int legs_print(const struct gate *gate, bool begin, struct buffer *commands)
 {
 	for (size_t i = 0; i < PORTS; i++) {
@@ -164,6 +174,26 @@ static int legs_print(const struct gate *gate, bool begin, struct buffer *comman
 	return buffer_append(commands, "", 1);
 }
 
+/* The kernel counts a time from when it gets it. This process may have been stopped since it looked at the clock. */
+static bool is_late(uint64_t looked_ms)
+{
+	return clock_boot_ms() - looked_ms > LIMIT_LEASE_MARGIN_MS;
+}
+
+static int shut(struct gate *gate, uint64_t port, struct error *error)
+{
+	char commands[448];
+
+	gate->until_ms = 0;
+	snprintf(commands, sizeof(commands),
+		 "add element " TABLE " lease { %" PRIu64 " timeout 1m }\n"
+		 "delete element " TABLE " lease { %" PRIu64 " }\n"
+		 "add element " TABLE " lease_other { %" PRIu64 " timeout 1m }\n"
+		 "delete element " TABLE " lease_other { %" PRIu64 " }\n",
+		 port, port, port, port);
+	return run(gate, commands, "shut the gate", port, error);
+}
+
 /* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rules would be
  * there twice: the chains are emptied in the same transaction, which packets see as one change. Where they were
  * taken away under this process, there are consumers with connections to whom nobody listened: they have the time to
@@ -173,6 +203,7 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
 {
 	struct buffer commands = BUFFER_INIT;
 	bool missing = are_missing(gate);
+	uint64_t now_ms = clock_boot_ms();
 	int code;
 
 	if (gate->made == port && !missing)
@@ -199,13 +230,15 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
 	    buffer_printf(&commands, LEGS_COMMANDS("4", "ip") LEGS_COMMANDS("6", "ip6"), LEGS_NUMBERS, LEGS_NUMBERS) !=
 		    0 ||
 	    buffer_printf(&commands, "add rule " TABLE " beat drop\n") != 0 ||
-	    legs_print(gate, missing, &commands) != 0) {
+	    lease_print(gate, port, now_ms, &commands) != 0 || legs_print(gate, missing, &commands) != 0) {
 		buffer_free(&commands);
 		return error_set_nomem(error);
 	}
 	code = run(gate, (const char *)commands.data, "guard the gate", port, error);
 	gate->made = code == 0 ? port : 0;
 	buffer_free(&commands);
+	if (code == 0 && gate->until_ms != 0 && is_late(now_ms))
+		code = shut(gate, port, error);
 	return code;
 }
 
@@ -249,19 +282,6 @@ static int refresh(struct gate *gate, uint64_t port, uint64_t timeout_ms, struct
 	return 0;
 }
 
-static int shut(struct gate *gate, uint64_t port, struct error *error)
-{
-	char commands[448];
-
-	snprintf(commands, sizeof(commands),
-		 "add element " TABLE " lease { %" PRIu64 " timeout 1m }\n"
-		 "delete element " TABLE " lease { %" PRIu64 " }\n"
-		 "add element " TABLE " lease_other { %" PRIu64 " timeout 1m }\n"
-		 "delete element " TABLE " lease_other { %" PRIu64 " }\n",
-		 port, port, port, port);
-	return run(gate, commands, "shut the gate", port, error);
-}
-
 int gate_guard(struct kernel *kernel, uint64_t port, struct error *error)
 {
 	struct gate *gate = gate_of(kernel);
@@ -276,34 +296,38 @@ int gate_guard(struct kernel *kernel, uint64_t port, struct error *error)
 	return code;
 }
 
+/* DEADLINE_EXCEEDED: it may run out too late, or has to be shut by now. */
+static int refresh_in_time(struct gate *gate, uint64_t port, uint64_t until_ms, struct error *error)
+{
+	uint64_t now_ms = clock_boot_ms();
+
+	error_clear(error);
+	if (now_ms < until_ms && refresh(gate, port, until_ms - now_ms, error) != 0)
+		return (int)error->code;
+	if (now_ms < until_ms && !is_late(now_ms))
+		return 0;
+	return error_set(error, ERROR_DEADLINE_EXCEEDED, "too late to refresh the gate of port %" PRIu64, port);
+}
+
 int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error)
 {
 	struct gate *gate = gate_of(kernel);
-	struct error first = { 0 };
-	uint64_t now;
-	int code = ERROR_INTERNAL;
+	struct error other = { 0 };
+	int code;
 
 	pthread_mutex_lock(&gate->lock);
-	for (int tries = 0; tries < REFRESH_TRIES && code != 0; tries++) {
+	gate->until_ms = until_ms;
+	code = refresh_in_time(gate, port, until_ms, error);
+	for (int tries = 1; tries < REFRESH_TRIES && code != 0; tries++) {
 		/* The rules may have been flushed with all others of the machine, or the old element may have run out
 		 * within the transaction. */
-		if (tries > 0 && guard_anew(gate, port, error) != 0)
+		if (code != ERROR_DEADLINE_EXCEEDED && guard_anew(gate, port, &other) != 0)
 			break;
-		now = clock_boot_ms();
-		if (now >= until_ms)
-			break;
-		error_clear(&first);
-		code = refresh(gate, port, until_ms - now, &first);
+		code = refresh_in_time(gate, port, until_ms, error);
 	}
-	/* This process may have been stopped between the look at the clock and the call. */
-	now = clock_boot_ms();
-	if (now >= until_ms) {
-		code = shut(gate, port, error);
-		if (code == 0)
-			code = error_set(error, ERROR_DEADLINE_EXCEEDED,
-					 "too late to refresh the gate of port %" PRIu64, port);
-	} else if (code != 0) {
-		code = error_set(error, first.code, "%s", first.message);
+	if (code == ERROR_DEADLINE_EXCEEDED && shut(gate, port, &other) != 0) {
+		*error = other;
+		code = (int)other.code;
 	}
 	pthread_mutex_unlock(&gate->lock);
 	return code;
