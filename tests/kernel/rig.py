@@ -434,7 +434,8 @@ class Rig:
         text = self.sh(node, """waiting() { ps -eo pid=,stat= | awk '$2 ~ /^D/ { print $1 }'; }
             waiting >/tmp/hung.1
             [ ! -s /tmp/hung.1 ] || { sleep 3; waiting >/tmp/hung.2
-            for p in $(grep -xFf /tmp/hung.1 /tmp/hung.2); do echo $(cat /proc/$p/comm) $(cat /proc/$p/wchan); done; }
+            for p in $(grep -xFf /tmp/hung.1 /tmp/hung.2); do
+                echo $(cat /proc/$p/comm) $(sed 's/^[^ ]* //' /proc/$p/stack); done; }
             dmesg | grep 'blocked for more than' | tail -n 3""", check=False)
         return [line for line in text.splitlines() if line.strip()]
 

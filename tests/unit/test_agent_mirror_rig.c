@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "agent/list.h"
+#include "tests/unit/test_text.h"
 
 struct mirror *mirror_open(unsigned copies)
 {
@@ -124,4 +125,20 @@ struct member_status mirror_member_status(struct mirror *f, const struct desired
 
 	assert_true(index < health.members.count);
 	return health.members.items[index];
+}
+
+void mirror_complete(struct mirror *f, const struct desired *desired)
+{
+	struct error error = { 0 };
+	const char *log;
+
+	rig_agent_restart(&f->agent);
+	rig_converge(&f->agent, desired);
+	log = mirror_log(f);
+	assert_lacks(log, "reload");
+	assert_lacks(log, "write");
+	/* The group says that it is complete before its superblocks do. */
+	assert_int_equal(kernel_sim_rebuild_set(f->agent.kernel, MIRROR, 145408, &error), 0);
+	assert_int_equal(mirror_member_status(f, desired, 1).health, MEMBER_HEALTH_REBUILDING);
+	rig_converge(&f->agent, desired);
 }

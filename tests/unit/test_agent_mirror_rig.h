@@ -42,4 +42,7 @@ struct volume_health mirror_health(struct mirror *f, const struct desired *desir
 struct volume_health mirror_health_with(struct mirror *f, const struct desired *desired, const char *status);
 struct member_status mirror_member_status(struct mirror *f, const struct desired *desired, size_t index);
 
+/* A new process goes on with the rebuild of member 1, which ends. */
+void mirror_complete(struct mirror *f, const struct desired *desired);
+
 #endif
