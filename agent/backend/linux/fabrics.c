@@ -40,6 +40,8 @@
 
 /* How long a peer may take to answer a connection before it counts as dead. */
 #define PEER_ANSWER_MS 150
+/* And how long until an attempt to make an import is given up: one packet that was lost is sent again after 1 s. */
+#define CONNECT_ANSWER_MS 1500
 /* What the kernel needs to notice that the connections are gone; without SOCK_DESTROY, that it may not send. */
 #define CONNECTING_WAIT_MS 5000
 #define CONNECTING_POLL_NS 2000000L
@@ -96,6 +98,21 @@ static const char *controller_find(struct kernel *kernel, struct arena *arena, c
 	return name;
 }
 
+/* An attempt is dear, as the kernel makes a controller for it, and toward a silent peer it lasts for minutes: so that
+ * somebody listens is found out first. A node that takes over is asked several times a second until it does. */
+static int somebody_listens(const struct kernel_import *import, struct error *error)
+{
+	enum peer_answer answer = peer_try(import->address, import->port, CONNECT_ANSWER_MS);
+
+	if (answer == PEER_ANSWERS)
+		return 0;
+	error_set(error, ERROR_UNAVAILABLE, "%s %s at port %" PRIu64 ", where %s is to be", import->address,
+		  answer == PEER_REFUSES ? "refuses" : "does not answer", import->port, import->nqn);
+	error_hint(error, answer == PEER_REFUSES ? "the node there does not export it yet, or lets nobody in at present"
+						 : "see whether the node is up and what its firewall lets through");
+	return error->code;
+}
+
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
 {
 	struct nvme_fabrics_config config;
@@ -105,8 +122,10 @@ int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, s
 	nvme_root_t root;
 	nvme_host_t host;
 	nvme_ctrl_t controller = NULL;
-	int code = 0, problem;
+	int code = somebody_listens(import, error), problem;
 
+	if (code != 0)
+		return code;
 	snprintf(trsvcid, sizeof(trsvcid), "%" PRIu64, import->port);
 	uuid_text_format(import->host_id, host_id);
 	nvmf_default_config(&config);
