@@ -445,7 +445,13 @@ class Rig:
         def look():
             hung = self.each(self.hung, [node for node in self.nodes + self.hosts if node not in self.off])
             return {node: lines for node, lines in hung.items() if lines} or None
-        self.wait("nothing hangs", 10, look, every=3)
+        try:
+            self.wait("nothing hangs", 10, look, every=3)
+        except Failure:
+            for node, lines in (look() or {}).items():
+                self.say(f"{node}: {'; '.join(lines)}\n" + self.sh(node, """for c in /sys/class/nvme/nvme*; do
+                    echo $(basename $c) $(cat $c/state $c/address $c/subsysnqn); done; dmesg | tail -n 30""", check=False))
+            raise
 
     def collect(self, folder):
         """Logs of everything, for whoever looks into a failure."""
