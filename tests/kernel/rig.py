@@ -430,12 +430,15 @@ class Rig:
         return "; ".join(f"{node}: {' '.join(lines)[:300]}" for node, lines in left.items() if any(lines))
 
     def hung(self, node):
-        """Tasks that wait in the kernel without end, and what the kernel said about such ones since it booted."""
-        text = self.sh(node, """waiting() { ps -eo pid=,stat= | awk '$2 ~ /^D/ { print $1 }'; }
+        """Tasks that wait in the kernel without end, and what the kernel said about such ones since it booted. A task that ran
+        meanwhile waits for something else now: workers of the kernel wait for an answer many times a second."""
+        text = self.sh(node, """waiting() {
+                for p in $(ps -eo pid=,stat= | awk '$2 ~ /^D/ { print $1 }'); do
+                    [ ! -e /proc/$p/status ] || echo $p $(awk '/ctxt_switches/ { print $2 }' /proc/$p/status); done; }
             waiting >/tmp/hung.1
             [ ! -s /tmp/hung.1 ] || { sleep 3; waiting >/tmp/hung.2
-            for p in $(grep -xFf /tmp/hung.1 /tmp/hung.2); do
-                echo $(cat /proc/$p/comm) $(sed 's/^[^ ]* //' /proc/$p/stack); done; }
+            grep -xFf /tmp/hung.1 /tmp/hung.2 | while read p switches; do
+                echo $(cat /proc/$p/comm) $(cat /proc/$p/wchan) $(sed 's/^[^ ]* //' /proc/$p/stack); done; }
             dmesg | grep 'blocked for more than' | tail -n 3""", check=False)
         return [line for line in text.splitlines() if line.strip()]
 

@@ -52,6 +52,21 @@ def rolled_back(rig):
     rig.say("a device that was rolled back: seen")
 
 
+@scenario("task_hangs")
+def task_hangs(rig):
+    """A task that waits for a suspended device is seen to hang, and one that is only busy reading is not."""
+    busy = rig.sh("dn1", "dd if=/dev/ubda of=/dev/null bs=512 iflag=direct 2>/dev/null >/dev/null & echo $!").strip()
+    rig.must_not_hang()
+    rig.sh("dn1", f"kill {busy}")  # which fails when it was not busy all the time
+    rig.sh("host1", "dmsetup create hangs --table '0 2048 zero' && dmsetup suspend hangs")
+    rig.sh("host1", "dd if=/dev/mapper/hangs of=/dev/null count=1 iflag=direct 2>/dev/null >/dev/null &")
+    try:
+        caught(rig, "a task that hangs", rig.must_not_hang)
+    finally:
+        rig.sh("host1", "dmsetup resume hangs && dmsetup remove --retry hangs")
+    rig.must_not_hang()
+
+
 @scenario("no_failover")
 def no_failover(rig):
     """A volume without a standby loses its only controller: the wait for a failover says so, and nobody claims progress."""
