@@ -2,6 +2,7 @@
 #include "lib/base/log.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SD_JOURNAL_SUPPRESS_LOCATION /* it would be this file for every record */
 #include <systemd/sd-journal.h>
 
 #include "lib/base/error.h"
@@ -70,30 +72,68 @@ static const char *level_name(enum log_level level)
 	return "error";
 }
 
-/* "volume=v1 node=n2" becomes the journal fields DNVME_VOLUME=v1 and DNVME_NODE=n2. */
-static void send_journal(enum log_level level, const char *message, char *fields)
+static bool is_name_ahead(const char *text)
 {
-	char message_field[LOG_LINE_BYTES], priority[16], pieces[LOG_JOURNAL_FIELDS][160];
+	return text[strcspn(text, "= ")] == '=';
+}
+
+/* The end of the value at `value`. Messages have quotes themselves: the last one stands before the next name. */
+static char *value_end(char *value)
+{
+	char *end;
+
+	if (value[0] != '"')
+		return value + strcspn(value, " ");
+	for (end = strchr(value + 1, '"'); end != NULL; end = strchr(end + 1, '"')) {
+		if (end[1] == '\0' || (end[1] == ' ' && is_name_ahead(end + 2)))
+			return end + 1;
+	}
+	return value + strlen(value);
+}
+
+/* "volume=v1 why="no answer"" becomes the journal fields DNVME_VOLUME=v1 and DNVME_WHY=no answer. */
+static int journal_fields(const char *fields, char texts[LOG_JOURNAL_FIELDS][LOG_LINE_BYTES])
+{
+	char copy[LOG_LINE_BYTES], *at = copy;
+	int count = 0;
+
+	snprintf(copy, sizeof(copy), "%s", fields);
+	while (*at != '\0' && count < LOG_JOURNAL_FIELDS) {
+		size_t name_length = strcspn(at, "= ");
+		char *value = at + name_length + 1, *end;
+
+		if (at[name_length] != '=') {
+			at += name_length + (at[name_length] == ' ');
+			continue;
+		}
+		for (char *c = at; c < at + name_length; c++) {
+			if (*c >= 'a' && *c <= 'z')
+				*c = (char)(*c - 'a' + 'A');
+		}
+		end = value_end(value);
+		if (value[0] == '"' && end - value >= 2 && end[-1] == '"')
+			snprintf(texts[count++], LOG_LINE_BYTES, "DNVME_%.*s=%.*s", (int)name_length, at,
+				 (int)(end - value - 2), value + 1);
+		else
+			snprintf(texts[count++], LOG_LINE_BYTES, "DNVME_%.*s=%.*s", (int)name_length, at,
+				 (int)(end - value), value);
+		at = *end == ' ' ? end + 1 : end;
+	}
+	return count;
+}
+
+static void send_journal(enum log_level level, const char *message, const char *fields)
+{
+	char message_field[LOG_LINE_BYTES], priority[16], texts[LOG_JOURNAL_FIELDS][LOG_LINE_BYTES];
 	struct iovec vector[LOG_JOURNAL_FIELDS + 2];
-	int count = 0, used = 0;
-	char *save = NULL;
+	int count = 0, named = journal_fields(fields, texts);
 
 	snprintf(message_field, sizeof(message_field), "MESSAGE=%s%s%s", message, fields[0] ? " " : "", fields);
 	snprintf(priority, sizeof(priority), "PRIORITY=%d", (int)level);
 	vector[count++] = (struct iovec){ message_field, strlen(message_field) };
 	vector[count++] = (struct iovec){ priority, strlen(priority) };
-	for (char *piece = strtok_r(fields, " ", &save); piece != NULL && used < LOG_JOURNAL_FIELDS;
-	     piece = strtok_r(NULL, " ", &save)) {
-		if (strchr(piece, '=') == NULL)
-			continue;
-		snprintf(pieces[used], sizeof(pieces[used]), "DNVME_%s", piece);
-		for (char *c = pieces[used]; *c != '='; c++) {
-			if (*c >= 'a' && *c <= 'z')
-				*c = (char)(*c - 'a' + 'A');
-		}
-		vector[count++] = (struct iovec){ pieces[used], strlen(pieces[used]) };
-		used++;
-	}
+	for (int i = 0; i < named; i++)
+		vector[count++] = (struct iovec){ texts[i], strlen(texts[i]) };
 	sd_journal_sendv(vector, count);
 }
 

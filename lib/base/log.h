@@ -29,7 +29,8 @@ void log_open(const char *program, enum log_target target, enum log_level level)
 /* Returns 0 or -1: "error", "warning", "notice", "info", "debug". */
 int log_level_parse(const char *text, enum log_level *ret_level);
 
-/* `fields` is "key=%s key2=%llu" (printf format, values without spaces or quoted by the caller), or NULL. */
+/* `fields` is "key=%s key2=%llu" (printf format, values without spaces or quoted by the caller), or NULL.
+ * The journal gets each as a field of its own, DNVME_KEY, without the quotes. */
 void log_message(enum log_level level, const char *message, const char *fields, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 dnvme_unit_test(base dnvme_base)
+dnvme_unit_test(log dnvme_base PkgConfig::SYSTEMD)
 dnvme_unit_test(model dnvme_model)
 dnvme_unit_test(wire dnvme_wire)
 add_test(NAME unit.includes COMMAND ${CMAKE_SOURCE_DIR}/tests/unit/check_includes.sh ${CMAKE_SOURCE_DIR})

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <msgpack.h>
 
 #include "lib/model/records.h"
 #include "lib/base/arena.h"
@@ -120,6 +121,20 @@ static void bad_input_is_named(void **state)
 		     "value: must be a string, not an integer");
 	DECODE_FAILS(schema_label(), "\x82\xa3key\xa4rack\xa3key\xa4rack", ERROR_INVALID_ARGUMENT, "key: given twice");
 	DECODE_FAILS(schema_label(), "\x90", ERROR_INVALID_ARGUMENT, "label must be a map, not an array");
+	DECODE_FAILS(schema_label(), "\xc0", ERROR_INVALID_ARGUMENT, "label must be a map, not nil");
+	DECODE_FAILS(schema_label(), "\xc3", ERROR_INVALID_ARGUMENT, "label must be a map, not a boolean");
+	DECODE_FAILS(schema_label(), "\xc4\x01x", ERROR_INVALID_ARGUMENT, "label must be a map, not binary");
+	DECODE_FAILS(schema_label(), "\xd4\x01x", ERROR_INVALID_ARGUMENT, "label must be a map, not an extension");
+	DECODE_FAILS(schema_label(), "\x82\xa3key\xa4rack\xa5value\x80", ERROR_INVALID_ARGUMENT,
+		     "value: must be a string, not a map");
+	DECODE_FAILS(schema_host(),
+		     "\x82\xa3nqn\xa1"
+		     "a\xa7volumes\xc2",
+		     ERROR_INVALID_ARGUMENT, "volumes: must be an array, not a boolean");
+	DECODE_FAILS(schema_place_group(), "\x81\xa7members\xa1x", ERROR_INVALID_ARGUMENT,
+		     "members: must be an array, not a string");
+	DECODE_FAILS(schema_place_group(), "\x81\xa7members\x91\xc0", ERROR_INVALID_ARGUMENT,
+		     "members[0]: must be a map, not nil");
 	DECODE_FAILS(schema_label(), "\x80\x80", ERROR_INVALID_ARGUMENT, "label: bytes behind the record");
 	DECODE_FAILS(schema_label(), "\xc1", ERROR_INVALID_ARGUMENT,
 		     "label: the byte 0xc1 is never used in MessagePack");
@@ -272,6 +287,36 @@ static void frames_end_at_the_same_byte_for_any_pieces(void **state)
 	buffer_free(&stream);
 }
 
+/* Whatever a value begins with, the scanner and the library agree on where it ends. */
+static void frames_end_where_the_library_says(void **state)
+{
+	(void)state;
+	for (unsigned first = 0; first < 256; first++) {
+		static const uint8_t long_length[] = { 0xc6, 0xc9, 0xdb, 0xdd, 0xdf },
+				     short_length[] = { 0xc5, 0xc8, 0xda, 0xdc, 0xde };
+		uint8_t bytes[64] = { (uint8_t)first, 3 };
+		struct frame_scanner scanner;
+		msgpack_unpacked unpacked;
+		size_t used = 0, end = 0;
+		int complete = 0;
+
+		if (first == 0xc1)
+			continue;
+		if (memchr(long_length, (int)first, sizeof(long_length)) != NULL)
+			memcpy(bytes + 1, "\0\0\0\3", 4);
+		if (memchr(short_length, (int)first, sizeof(short_length)) != NULL)
+			memcpy(bytes + 1, "\0\3", 2);
+		msgpack_unpacked_init(&unpacked);
+		assert_int_equal(msgpack_unpack_next(&unpacked, (const char *)bytes, sizeof(bytes), &end),
+				 MSGPACK_UNPACK_SUCCESS);
+		msgpack_unpacked_destroy(&unpacked);
+		frame_scanner_init(&scanner, sizeof(bytes));
+		assert_int_equal(frame_scanner_feed(&scanner, bytes, sizeof(bytes), &used, &complete, NULL), 0);
+		assert_true(complete);
+		assert_int_equal(used, end);
+	}
+}
+
 static int scan(const void *data, size_t size, size_t max_bytes, struct error *error)
 {
 	struct frame_scanner scanner;
@@ -407,6 +452,7 @@ int main(void)
 		cmocka_unit_test(unknown_fields_are_skipped_and_nil_is_absent),
 		cmocka_unit_test(codec_survives_failing_allocations),
 		cmocka_unit_test(frames_end_at_the_same_byte_for_any_pieces),
+		cmocka_unit_test(frames_end_where_the_library_says),
 		cmocka_unit_test(frames_are_bounded),
 		cmocka_unit_test(rpc_messages_are_checked),
 		cmocka_unit_test(rpc_round_trips),
