@@ -8,6 +8,7 @@
 #include "agent/health.h"
 #include "agent/label_memory.h"
 #include "agent/lane.h"
+#include "agent/lane_failure.h"
 #include "agent/list.h"
 #include "agent/status.h"
 #include "lib/base/clock.h"
@@ -20,19 +21,7 @@
 #define BUSY_INTERVAL_MS 1000	/* a lane tells how far it came */
 #define WATCH_INTERVAL_MS 200	/* paths, and mirrors that lose a member */
 #define WATCH_IDLE_TURNS 5	/* a node that imports nothing has neither, and looks less often */
-#define RETRY_FIRST_MS 250
-#define RETRY_STEADY_MS 3000 /* for so long as often: what it waits for, an export elsewhere, mostly comes by then */
-#define RETRY_MAX_MS 5000
-#define GATHER_MAX_MS 100 /* for other lanes to end, before an observation of the first one's work */
-
-/* A lane whose last attempt failed. */
-struct lane_failure {
-	struct lane_failure *next;
-	char lane[OWNER_LANE_SIZE];
-	struct owner object;
-	char message[ERROR_MESSAGE_SIZE + 64];
-	uint64_t since_ms, delay_ms, retry_ms; /* loop time */
-};
+#define GATHER_MAX_MS 100	/* for other lanes to end, before an observation of the first one's work */
 
 struct observation {
 	struct worker_job job;
@@ -70,7 +59,7 @@ struct reconciler {
 	bool closing;
 	unsigned timers_closed;
 	struct lane_job *lanes; /* running, or ended during an observation */
-	struct lane_failure *failures;
+	struct lane_failures failures;
 	struct label_memory labels; /* those that were read */
 	uint64_t wait_ms;
 	bool converged;
@@ -102,49 +91,6 @@ static void lane_remove(struct reconciler *this, struct lane_job *lane)
 		at = &(*at)->next;
 	*at = lane->next;
 	lane_job_free(lane);
-}
-
-static struct lane_failure **failure_find(struct reconciler *this, const char *lane)
-{
-	struct lane_failure **at = &this->failures;
-
-	while (*at != NULL && strcmp((*at)->lane, lane) != 0)
-		at = &(*at)->next;
-	return at;
-}
-
-static void failure_remove(struct lane_failure **at)
-{
-	struct lane_failure *failure = *at;
-
-	*at = failure->next;
-	free(failure);
-}
-
-static void failure_note(struct reconciler *this, const struct lane_job *lane)
-{
-	struct lane_failure **at = failure_find(this, lane->lane), *failure = *at;
-
-	if (lane->error.code == 0) {
-		if (failure != NULL)
-			failure_remove(at);
-		return;
-	}
-	if (failure == NULL) {
-		failure = calloc(1, sizeof(*failure));
-		if (failure == NULL)
-			return; /* it is tried again at once */
-		failure->next = this->failures;
-		this->failures = failure;
-		failure->since_ms = uv_now(this->loop);
-		failure->delay_ms = RETRY_FIRST_MS;
-		snprintf(failure->lane, sizeof(failure->lane), "%s", lane->lane);
-	}
-	failure->object = lane->object;
-	if (uv_now(this->loop) - failure->since_ms > RETRY_STEADY_MS)
-		failure->delay_ms = failure->delay_ms * 2 < RETRY_MAX_MS ? failure->delay_ms * 2 : RETRY_MAX_MS;
-	failure->retry_ms = uv_now(this->loop) + failure->delay_ms;
-	snprintf(failure->message, sizeof(failure->message), "%s", lane->error.message);
 }
 
 /* --- a pass --- */
@@ -191,7 +137,7 @@ static void on_lane_done(struct worker_job *job)
 	struct lane_job *lane = (struct lane_job *)job;
 	struct reconciler *this = lane->owner;
 
-	failure_note(this, lane);
+	lane_failures_note(&this->failures, lane->lane, &lane->object, &lane->error, uv_now(this->loop));
 	for (size_t i = 0; i < lane->rewritten.count; i++)
 		label_memory_forget(&this->labels, lane->rewritten.items[i]);
 	for (size_t i = 0; i < lane->labels.count; i++)
@@ -210,20 +156,18 @@ static void on_lane_done(struct worker_job *job)
 static size_t lanes_start(struct reconciler *this, struct plan_box *box, uint64_t *ret_retry_ms)
 {
 	const struct action_list *actions = &box->plan.actions;
-	uint64_t now = uv_now(this->loop);
 	size_t started = 0;
 
 	for (size_t i = 0; i < actions->count; i++) {
 		const char *name = actions->items[i].owner.lane;
-		struct lane_failure *failure = *failure_find(this, name);
+		uint64_t wait_ms = lane_failures_wait_ms(&this->failures, name, uv_now(this->loop));
 		struct lane_job *lane;
 		struct error error = { 0 };
 
 		if (lane_find(this, name) != NULL)
 			continue;
-		if (failure != NULL && failure->retry_ms > now) {
-			if (failure->retry_ms - now < *ret_retry_ms)
-				*ret_retry_ms = failure->retry_ms - now;
+		if (wait_ms > 0) {
+			*ret_retry_ms = wait_ms < *ret_retry_ms ? wait_ms : *ret_retry_ms;
 			continue;
 		}
 		lane = lane_job_make(box, this->kernel, name);
@@ -251,7 +195,7 @@ static int lanes_describe(struct reconciler *this, struct arena *arena, struct s
 {
 	struct status_lane *lane;
 
-	for (struct lane_failure *failure = this->failures; failure != NULL; failure = failure->next) {
+	for (struct lane_failure *failure = this->failures.first; failure != NULL; failure = failure->next) {
 		lane = LIST_PUSH(arena, ret_lanes);
 		if (lane == NULL)
 			return -1;
@@ -277,21 +221,19 @@ static int lanes_describe(struct reconciler *this, struct arena *arena, struct s
 	return 0;
 }
 
-/* A failure of a lane that has nothing to do any more is history. */
-static void failures_prune(struct reconciler *this, const struct plan *plan)
+struct planned {
+	struct reconciler *this;
+	const struct plan *plan;
+};
+
+static bool is_planned(void *data, const char *lane)
 {
-	struct lane_failure **at = &this->failures;
+	const struct planned *planned = data;
+	bool found = lane_find(planned->this, lane) != NULL;
 
-	while (*at != NULL) {
-		bool planned = lane_find(this, (*at)->lane) != NULL;
-
-		for (size_t i = 0; i < plan->actions.count && !planned; i++)
-			planned = strcmp(plan->actions.items[i].owner.lane, (*at)->lane) == 0;
-		if (planned)
-			at = &(*at)->next;
-		else
-			failure_remove(at);
-	}
+	for (size_t i = 0; i < planned->plan->actions.count && !found; i++)
+		found = strcmp(planned->plan->actions.items[i].owner.lane, lane) == 0;
+	return found;
 }
 
 static void text_keep(struct reconciler *this, const struct plan *plan)
@@ -327,7 +269,8 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	    target_build(&desired, &box->arena, &box->target, error) != 0 ||
 	    plan_make(observed, &box->target, &box->arena, &box->plan, error) != 0)
 		goto cleanup;
-	failures_prune(this, &box->plan);
+	/* A failure of a lane that has nothing to do any more is history. */
+	lane_failures_prune(&this->failures, is_planned, &(struct planned){ this, &box->plan });
 	started = lanes_start(this, box, &retry_ms);
 	for (struct lane_job *job = this->lanes; job != NULL; job = job->next)
 		busy = busy || !job->finished;
@@ -361,8 +304,7 @@ static void free_if_closed(struct reconciler *this)
 {
 	if (this->timers_closed < 2 || this->watching || this->observing != NULL || this->lanes != NULL)
 		return;
-	while (this->failures != NULL)
-		failure_remove(&this->failures);
+	lane_failures_free(&this->failures);
 	label_memory_free(&this->labels);
 	observation_free(this->last);
 	health_memory_free(&this->health_memory);

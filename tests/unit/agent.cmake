@@ -16,6 +16,7 @@ dnvme_unit_test(agent_known dnvme_agent)
 dnvme_unit_test(agent_nvme_cache dnvme_agent)
 dnvme_unit_test(agent_signatures dnvme_agent)
 dnvme_unit_test(agent_tracelog dnvme_agent)
+dnvme_unit_test(agent_lane_failure dnvme_agent)
 dnvme_unit_test(agent_lease dnvme_agent)
 dnvme_unit_test(agent_gatekeeper dnvme_agent)
 foreach(name agent_plan agent_crash agent_fence agent_fence_disk agent_fence_crash agent_members agent_rebuild agent_resync
