@@ -125,8 +125,7 @@ def agent_restarted(rig):
     witnesses = serve(rig, many(2, **SINGLE))
     victim, keys = busiest(rig, [one.volume for one in witnesses])
     before = {name: rig.status(name)["volume"]["slots"] for name, _ in keys}
-    rig.agent_kill(victim)
-    rig.agent_start(victim)
+    rig.agent_restart(victim)
     hold(rig, witnesses, 4)
     after = {name: rig.status(name)["volume"]["slots"] for name, _ in keys}
     if before != after:
