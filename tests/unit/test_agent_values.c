@@ -321,6 +321,10 @@ static void test_options(void **state)
 	assert_int_equal(parse(&options, &error, "--server", "a:1", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "--server", "10.0.0.1", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "--label", "rack", NULL), ERROR_INVALID_ARGUMENT);
+	/* What no message can carry would only be noticed when the agent says hello, again and again. */
+	assert_int_equal(parse(&options, &error, "--label", "rack=\xff", NULL), ERROR_INVALID_ARGUMENT);
+	assert_non_null(strstr(error.message, "--label: value: not valid UTF-8"));
+	assert_int_equal(parse(&options, &error, "--label", "rack=a\tb", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "--backend", "x", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "--sim-state", "x", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "plan", NULL), ERROR_INVALID_ARGUMENT);
