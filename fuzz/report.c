@@ -67,7 +67,7 @@ struct sight {
 	struct node_list nodes;
 	struct disk_list disks;
 	struct online_node online_nodes[NODES];
-	struct online_disk online_disks[2 * NODES + 4];
+	struct online_disk online_disks[NODES];
 	char names[NODES][8];
 	struct online_view view;
 };

@@ -76,7 +76,7 @@ static void history_members(struct buffer *input)
 	struct command_lds_stale other = { 1, 0, PRESENT, STALE_REASON_MEDIUM, { 1, second } };
 	struct command_ld_rebuild rebuild = { 1, 0, PRESENT, 1, true };
 	struct command_ld_in_sync in_sync = { 1, 0, PRESENT, 1, PRESENT };
-	struct command_ld_replace replace = { 1, 0, PRESENT, 2, 9 };
+	struct command_ld_replace replace = { 1, 0, PRESENT, 2, 5 };
 	struct command_lds_free lds_free = { 1, { 1, gone } };
 	struct failed_reads failed = { .boot_id = { 7 }, .reads = 3, .last_us = 9 };
 	struct command_ld_drain drain = { 1, 0, PRESENT, 1, &failed };
@@ -146,7 +146,7 @@ static void history_nodes(struct buffer *input)
 	struct command_node_cordon cordon = { "n4", true, true };
 	struct command_node_register node = { .name = "n4", .address = "10.0.0.9", .port = 4421, .boot_id = { 9 } };
 	struct command_disk_add disk = { "n4", "/dev/x", UINT64_C(1) << 30, "S9", true };
-	struct command_disk_remove remove = { 13 };
+	struct command_disk_remove remove = { 7 };
 	struct command_node_forget forget = { "n5", false };
 
 	command_add((struct command){ .cluster_set = &set }, input);
@@ -235,7 +235,6 @@ static void agent(struct world *world, const char *node, unsigned waves)
 	desired.term = 3;
 	FUZZ_MUST(kernel_sim_open(NULL, &kernel, &error), &error);
 	FUZZ_MUST(kernel_sim_disk_add(kernel, "/dev/nvme0n1=2GiB", &error), &error);
-	FUZZ_MUST(kernel_sim_disk_add(kernel, "/dev/nvme1n1=2GiB", &error), &error);
 	kernel_sim_labels_assume(kernel);
 	for (unsigned i = 0; i < waves; i++) {
 		buffer_clear(&input);

@@ -226,10 +226,10 @@ static void go_on(struct world *loaded)
 	struct command_node_register node = { .name = "n1", .address = "10.0.9.9", .port = 4420, .version = "2" };
 	struct command_node_forget forget = { .name = "n3", .dead = true };
 	struct command_disk_add disk_add = { .node = "n2", .path = "/dev/new", .size_bytes = UINT64_C(1) << 30 };
-	struct command_disk_remove disk_remove = { 12 };
+	struct command_disk_remove disk_remove = { 6 };
 	struct command_slot_move move = { 1, 0, WORDS_PRESENT, "n2", MOVE_REASON_FAILOVER };
 	struct command_lds_stale stale = { 1, 0, WORDS_PRESENT, STALE_REASON_MEDIUM, { 1, lds } };
-	struct command_ld_replace replace = { 1, 0, WORDS_PRESENT, 1, 9 };
+	struct command_ld_replace replace = { 1, 0, WORDS_PRESENT, 1, 5 };
 	struct command_volume_delete remove = { "db3" };
 	struct command_lds_free lds_free = { 1, { 2, lds } };
 	struct command commands[] = {

@@ -11,7 +11,6 @@
 #include "lib/wire/codec.h"
 
 #define NODES 6u
-#define DISKS 2u
 #define DISK_BYTES (UINT64_C(2) << 30)
 
 static const uint8_t boot_id[16] = "one and the same";
@@ -82,14 +81,16 @@ static void must(struct world *world, struct command command)
 
 static void node_make(struct world *world, unsigned number)
 {
-	char name[16], address[16], rack[16], path[32];
+	char name[16], address[16], rack[16];
 	struct label labels[] = { { "rack", rack } };
 	struct command_node_register node = {
 		.name = name, .address = address, .port = 4420, .version = "1", .labels = { 1, labels }
 	};
-	struct command_disk_add disk = {
-		.node = name, .path = path, .size_bytes = DISK_BYTES, .serial = "S1", .volatile_cache = number % 2
-	};
+	struct command_disk_add disk = { .node = name,
+					 .path = "/dev/nvme0n1",
+					 .size_bytes = DISK_BYTES,
+					 .serial = "S1",
+					 .volatile_cache = number % 2 };
 
 	snprintf(name, sizeof(name), "n%u", number);
 	snprintf(address, sizeof(address), "10.0.0.%u", number);
@@ -97,10 +98,7 @@ static void node_make(struct world *world, unsigned number)
 	memset(node.boot_id, 7, sizeof(node.boot_id));
 	node.storage_only = number == NODES;
 	must(world, (struct command){ .node_register = &node });
-	for (unsigned i = 0; i < DISKS; i++) {
-		snprintf(path, sizeof(path), "/dev/nvme%un1", i);
-		must(world, (struct command){ .disk_add = &disk });
-	}
+	must(world, (struct command){ .disk_add = &disk });
 }
 
 static void volume_make(struct world *world, const char *name, uint64_t copies, size_t actives, uint64_t standbys,

@@ -2,7 +2,7 @@
 /*
  * A state machine in a small world, which can be taken back to its beginning after each input:
  *
- *   nodes n1 to n6 (racks r1 to r3) with two disks of 2 GiB each; n6 has no third one, and holds no controllers
+ *   nodes n1 to n6 (racks r1 to r3) with a disk of 2 GiB each, d1 to d6; n6 holds no controllers
  *   db1 (v1), online: two slots, two copies, a standby     db2 (v2), placed     db3 (v3), online, one slot, one copy
  */
 #ifndef DNVME_FUZZ_WORLD_H
