@@ -5,6 +5,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "lib/wire/codec.h"
+
 static const uint8_t label_magic[8] = { 'd', 'n', 'v', 'm', 'e', 'L', 'D', '\n' };
 
 #define LABEL_VERSION 1
@@ -86,6 +88,9 @@ int label_decode(const uint8_t block[LABEL_BLOCK_BYTES], struct arena *arena, st
 	label.epoch = get(block + AT_EPOCH, 8);
 	label.size_bytes = get(block + AT_SIZE, 8);
 	label.rebuild_ms = get(block + AT_REBUILD, 8);
+	/* A checksum does not keep out places and sizes that there cannot be. */
+	if (codec_validate(schema_ld_label(), &label, error) != 0)
+		return error_prefix(error, "the label is damaged"), ERROR_INVALID_ARGUMENT;
 	*ret_label = label;
 	return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "agent/list.h"
 #include "lib/model/names.h"
+#include "lib/wire/codec.h"
 
 #define USAGE_STATUS 2
 #define PORT_DEFAULT 4420
@@ -154,7 +155,12 @@ static int label_parse(struct options *options, const char *field, const char *t
 	label->value = arena_strdup(&options->arena, equals + 1);
 	if (label->value == NULL)
 		return error_set_nomem(error);
-	return names_name_check(field, key, error);
+	if (names_name_check(field, key, error) != 0)
+		return ERROR_INVALID_ARGUMENT;
+	/* Else the agent would start, and could never say hello. */
+	if (codec_validate(schema_label(), label, error) != 0)
+		return error_prefix(error, "%s", field), ERROR_INVALID_ARGUMENT;
+	return 0;
 }
 
 static int number_parse(const struct setting *setting, const char *field, const char *text, uint64_t *ret_number,

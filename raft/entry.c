@@ -56,7 +56,7 @@ int entry_unpack(struct bytes entry, struct bytes **ret_commands, size_t *ret_co
 	size_t count, left, length;
 	const uint8_t *data;
 
-	if (entry.size < ENTRY_HEADER_BYTES || get_u32(entry.data) != ENTRY_MAGIC)
+	if (entry.size < ENTRY_HEADER_BYTES || entry.size % ENTRY_ALIGNMENT != 0 || get_u32(entry.data) != ENTRY_MAGIC)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "a Raft entry is damaged or of another version");
 	count = get_u32(entry.data + 4);
 	left = entry.size - ENTRY_HEADER_BYTES;

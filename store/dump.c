@@ -238,6 +238,8 @@ static int dump_next_table(struct dump_reader *reader, uint32_t expected, uint64
 
 	if (bytes == NULL || get32(bytes) != expected)
 		return dump_damaged(error, "a table is missing");
+	if (get32(bytes + 4) != 0)
+		return dump_damaged(error, "a table is of an unknown kind");
 	*ret_count = get64(bytes + 8);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "lib/base/log.h"
 #include "store/internal.h"
 #include "store/state_file.h"
+#include "store/verify.h"
 
 #define DATA_NAME "data.mdb"
 #define READERS_NAME DATA_NAME "-lock" /* LMDB chooses the name */
@@ -149,6 +150,30 @@ static int data_path(struct store *store, char **ret_path, struct error *error)
 	return 0;
 }
 
+/* LMDB believes what stands in its file: see that it may. */
+static int data_verify(struct store *store, uint64_t file_bytes, struct error *error)
+{
+	int fd = openat(store->directory_fd, DATA_NAME, O_RDONLY | O_CLOEXEC), code;
+	struct store_verified verified;
+
+	if (fd < 0)
+		return error_set_errno(error, errno, "cannot open \"%s/" DATA_NAME "\"", store->directory);
+	code = store_verify(fd, file_bytes, IDENTITY_TABLE, &verified, error);
+	close(fd);
+	if (code != 0)
+		return error_prefix(error, "cannot look through the store \"%s\"", store->directory), code;
+	switch (verified.verdict) {
+	case STORE_VERDICT_DAMAGED:
+		return damaged(store, error, verified.why);
+	case STORE_VERDICT_FOREIGN:
+		return foreign(store, error);
+	case STORE_VERDICT_UNKNOWN: /* it tells why when it is asked to open it */
+	case STORE_VERDICT_SOUND:
+		break;
+	}
+	return 0;
+}
+
 /* Look at an existing data file without changing it (opened for writing, LMDB would lengthen one that was cut short).
  * *ret_map_bytes is the map that it needs. */
 static int data_probe(struct store *store, uint64_t *ret_map_bytes, struct error *error)
@@ -169,7 +194,9 @@ static int data_probe(struct store *store, uint64_t *ret_map_bytes, struct error
 	if (status.st_size <= 0)
 		return damaged(store, error, "the data file is empty");
 	file_bytes = (uint64_t)status.st_size;
-	code = data_path(store, &path, error);
+	code = data_verify(store, file_bytes, error);
+	if (code == 0)
+		code = data_path(store, &path, error);
 	if (code != 0)
 		return code;
 	code = mdb_env_create(&env);

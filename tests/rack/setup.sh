@@ -3,7 +3,7 @@
 
 setup_packages() {
 	echo build-essential cmake ninja-build pkg-config               # the programs
-	echo clang clang-format                                         # sanitizers, fuzzing, style
+	echo clang clang-format llvm                                    # sanitizers, fuzzing, style
 	echo liblmdb-dev libmsgpack-dev libuv1-dev libxxhash-dev        # control plane
 	echo libraft-dev libraft0
 	echo libnvme-dev libdevmapper-dev libblkid-dev libnftables-dev uuid-dev # agent

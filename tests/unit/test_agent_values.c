@@ -74,6 +74,30 @@ static void test_label_damaged(void **state)
 	arena_free(&arena);
 }
 
+/* A label whose checksum is right, and whose content breaks the schema. */
+static void test_label_impossible(void **state)
+{
+	const struct ld_label impossible[] = {
+		{ .cluster = "c\n", .volume = 1, .ld = 7, .epoch = 1, .size_bytes = 4096 },
+		{ .cluster = "c", .volume = 0, .ld = 7, .epoch = 1, .size_bytes = 4096 },
+		{ .cluster = "c", .volume = 1, .leg = LIMIT_LEGS, .ld = 7, .epoch = 1, .size_bytes = 4096 },
+		{ .cluster = "c", .volume = 1, .ld = 7, .epoch = 0, .size_bytes = 4096 },
+		{ .cluster = "c", .volume = 1, .ld = 7, .epoch = 1, .size_bytes = 1 },
+	};
+	uint8_t block[LABEL_BLOCK_BYTES];
+	struct arena arena = ARENA_INIT;
+	struct ld_label label;
+	struct error error = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
+		label_encode(&impossible[i], block);
+		assert_int_equal(label_decode(block, &arena, &label, &error), ERROR_INVALID_ARGUMENT);
+		assert_non_null(strstr(error.message, "the label is damaged"));
+	}
+	arena_free(&arena);
+}
+
 /* --- owners --- */
 
 static void check_dm(const char *uuid, enum object_kind kind, const char *id, const char *lane)
@@ -297,6 +321,10 @@ static void test_options(void **state)
 	assert_int_equal(parse(&options, &error, "--server", "a:1", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "--server", "10.0.0.1", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "--label", "rack", NULL), ERROR_INVALID_ARGUMENT);
+	/* What no message can carry would only be noticed when the agent says hello, again and again. */
+	assert_int_equal(parse(&options, &error, "--label", "rack=\xff", NULL), ERROR_INVALID_ARGUMENT);
+	assert_non_null(strstr(error.message, "--label: value: not valid UTF-8"));
+	assert_int_equal(parse(&options, &error, "--label", "rack=a\tb", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "--backend", "x", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "--sim-state", "x", NULL), ERROR_INVALID_ARGUMENT);
 	assert_int_equal(parse(&options, &error, "plan", NULL), ERROR_INVALID_ARGUMENT);
@@ -353,10 +381,15 @@ static void test_options_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_label_round_trip), cmocka_unit_test(test_label_damaged),
-		cmocka_unit_test(test_owner_of_dm),	 cmocka_unit_test(test_owner_of_nqn),
-		cmocka_unit_test(test_desired_store),	 cmocka_unit_test(test_desired_store_out_of_memory),
-		cmocka_unit_test(test_options),		 cmocka_unit_test(test_options_file),
+		cmocka_unit_test(test_label_round_trip),
+		cmocka_unit_test(test_label_damaged),
+		cmocka_unit_test(test_label_impossible),
+		cmocka_unit_test(test_owner_of_dm),
+		cmocka_unit_test(test_owner_of_nqn),
+		cmocka_unit_test(test_desired_store),
+		cmocka_unit_test(test_desired_store_out_of_memory),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_options_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

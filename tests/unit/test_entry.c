@@ -47,7 +47,8 @@ static void damaged_entries_are_refused(void **state)
 
 	(void)state;
 	entry_pack(sample, 3, memory);
-	for (size_t cut = 8; cut < size; cut += 8)
+	/* The last ones cut only the padding: it was not this that was committed, either. */
+	for (size_t cut = 0; cut < size; cut++)
 		assert_int_equal(entry_unpack((struct bytes){ memory, cut }, &commands, &found, &error),
 				 ERROR_FAILED_PRECONDITION);
 	assert_int_equal(entry_unpack((struct bytes){ memory, 0 }, &commands, &found, &error),

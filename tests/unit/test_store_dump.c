@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "tests/unit/failing_alloc.h"
 
@@ -184,6 +185,34 @@ static void test_every_flipped_bit(void **state)
 	buffer_free(&dump);
 }
 
+/* A checksum keeps nobody out who writes one: what is taken is what was given, to the last bit. */
+static void test_every_flipped_bit_with_its_checksum(void **state)
+{
+	const size_t hash_size = sizeof(XXH128_canonical_t);
+	struct pair_of_stores *pair = *state;
+	struct buffer dump, again;
+	XXH128_canonical_t hash;
+	size_t taken = 0;
+
+	small_state(pair->stores[0]);
+	dump = must_dump(pair->stores[0]);
+	for (size_t bit = 96; bit < (dump.size - hash_size) * 8; bit++) {
+		dump.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		XXH128_canonicalFromHash(&hash, XXH3_128bits(dump.data, dump.size - hash_size));
+		memcpy(dump.data + dump.size - hash_size, hash.digest, hash_size);
+		if (store_load(pair->stores[1], buffer_bytes(&dump), NULL) == 0) {
+			again = must_dump(pair->stores[1]);
+			assert_int_equal(again.size, dump.size);
+			assert_memory_equal(again.data, dump.data, dump.size);
+			buffer_free(&again);
+			taken++;
+		}
+		dump.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	assert_true(taken > 100);
+	buffer_free(&dump);
+}
+
 /* Large and small values, more than the map of the receiver holds at first. */
 static void test_large(void **state)
 {
@@ -302,8 +331,13 @@ int main(void)
 {
 #define PAIR_TEST(name) cmocka_unit_test_setup_teardown(name, pair_setup, pair_teardown)
 	const struct CMUnitTest tests[] = {
-		PAIR_TEST(test_round_trip),	     PAIR_TEST(test_digest), PAIR_TEST(test_cut_at_every_byte),
-		PAIR_TEST(test_every_flipped_bit),   PAIR_TEST(test_large),  PAIR_TEST(test_load_without_room),
+		PAIR_TEST(test_round_trip),
+		PAIR_TEST(test_digest),
+		PAIR_TEST(test_cut_at_every_byte),
+		PAIR_TEST(test_every_flipped_bit),
+		PAIR_TEST(test_every_flipped_bit_with_its_checksum),
+		PAIR_TEST(test_large),
+		PAIR_TEST(test_load_without_room),
 		PAIR_TEST(test_failing_allocations),
 	};
 
