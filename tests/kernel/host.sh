@@ -158,7 +158,7 @@ took=$(($(date +%s) - begin))
 device=$(sed -n 's/^single //p' "$LAB_STATE/boot.out")
 grep -q '^double /dev/nvme' "$LAB_STATE/boot.out" || fail "double is not there after the boot: $(cat "$LAB_STATE/boot.out")"
 expect_paths single 2 2 || fail "paths of single after the boot"
-expect_paths double 2 5 || fail "paths of double after the boot"
+expect_paths double 2 3 || fail "paths of double after the boot"
 [ "$(sum_of "$device")" = "$sum" ] || fail "$device does not hold what was written before the boot"
 step "rebooted: both volumes are back after $took s, with what was written"
 

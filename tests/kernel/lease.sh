@@ -63,10 +63,13 @@ on dn1 "nft list ruleset" | grep -q dnvme && fail "a node that is storage only h
 cli volume create db1 --size 128MiB --copies 2 --controllers 1 --standbys 0 --legs 1 >/dev/null || fail "volume create"
 cli volume attach db1 "$(host_nqn)" >/dev/null || fail "volume attach"
 device=$(host_connect db1) || fail "host connect"
-holder=$(cli volume get db1 -o json | python3 -c '
+holder_find() {
+	holder=$(cli volume get db1 -o json | python3 -c '
 import json, sys
 print(*[controller["node"] for controller in json.load(sys.stdin)["volume"]["controllers"]])')
-other=cn$((3 - ${holder#cn}))
+	other=cn$((3 - ${holder#cn}))
+}
+holder_find
 step "db1 is connected: $device, held by $holder"
 
 on host1 "fio --name=steady --filename=$device --bs=16k --direct=1 --ioengine=libaio --iodepth=4 --rw=randrw --size=32M \
@@ -100,7 +103,8 @@ for signal in TERM KILL; do
 	fi
 done
 
-# A fence while nobody leads: the export of a member is taken away.
+# A fence while nobody leads: the export of a member is taken away. An agent that was away for too long lost its slot.
+holder_find
 dn=$(cli volume get db1 -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["disks"][0]["node"])')
 majority_kill
 wait_until 10 "$other lets its gate run out" gate_is_shut "$other"

@@ -21,6 +21,7 @@ NAMESPACE = uuid.UUID("5b1f6c0e-8d42-4e7a-9c31-646e766d6501")  # lib/base/uuid.c
 CLUSTER = "trial"
 MIB = 1 << 20
 STRIPE = 64 << 10
+LEG_PORT = 20001  # of the volume's legs, at every node
 
 
 def derived(name):
@@ -108,7 +109,7 @@ class Volume:
         else:
             result["nqn"] = f"nqn.2026-11.io.dnvme:{CLUSTER}:leg:v1.s{slot}.{me}"
             result["address"] = address(self.o.address.get(slot, self.holder(slot)))
-            result["port"] = 4420
+            result["port"] = LEG_PORT
         return result
 
     def volume(self, me, phase):
@@ -120,12 +121,15 @@ class Volume:
                   "hosts": self.o.host, "revision": 1,
                   "legs_wanted": not standby and phase in ("assembling", "exporting", "online", "unexporting"),
                   "top_wanted": phase in ("exporting", "online")}
+        if self.o.controllers > 1:
+            result["leg_port"] = LEG_PORT
         if not standby:
             result["legs"] = [self.leg(leg, me, phase == "assembling") for leg in range(self.legs)]
             others = [self.holder(other) for other in range(self.o.controllers) if other != slot]
             result["consumers"] = [
-                {"id": f"v1.s{slot}.{other}", "node": other, "host_nqn": node_nqn(other),
-                 "nqn": f"nqn.2026-11.io.dnvme:{CLUSTER}:leg:v1.s{slot}.{other}", "parked": other in self.o.shut}
+                {"id": f"v1.s{slot}.{other}", "node": other, "address": address(other), "host_nqn": node_nqn(other),
+                 "nqn": f"nqn.2026-11.io.dnvme:{CLUSTER}:leg:v1.s{slot}.{other}", "parked": other in self.o.shut,
+                 "admitted": other not in self.o.shut}
                 for other in others + [node for node in self.o.shut if node not in others]]
         return result
 

@@ -44,6 +44,15 @@ apply() { # NODE PHASE OPTIONS…
 	rack exec --timeout 60 "$1" 'b=$(date +%s%3N); timeout 50 dnvme-agent apply --desired /tmp/desired.json \
 		--timeout 45 2>/tmp/apply.log || exit; echo $(($(date +%s%3N) - b))' || die "apply $* on $1"
 }
+# What a lease and the beats of peers do: `agent apply` makes the gate, and it is shut. Legs have port 20001.
+admit() { # NODE CONSUMER…
+	node=$1 consumers=
+	shift
+	for consumer in "$@"; do consumers="$consumers, 10.77.0.3${consumer#cn} . 20001"; done
+	rack exec "$node" "nft add element inet dnvme lease { 4420 timeout 1h } && { [ -z '$consumers' ] ||
+		nft 'add element inet dnvme begun { 20001 timeout 1h }; add element inet dnvme consumer4 { ${consumers#, } }'; }" ||
+		die "admit $* at $node"
+}
 # Wait in a guest for something that prints nothing else, and print how many milliseconds it took.
 wait_for() { # NODE WANTED COMMAND
 	cat >"$TMP/wait" <<-E
@@ -101,6 +110,8 @@ HOST=$(rack exec host1 'cat /etc/nvme/hostnqn')
 DISK_PATH=$(rack exec dn1 "readlink -f /dev/rack/disk0")
 for node in dn1 dn2; do apply $node placed >/dev/null; done
 for node in cn1 cn2; do apply $node assembling >/dev/null; done
+admit cn1 cn2
+admit cn2 cn1
 for node in cn1 cn2 cn3; do apply $node exporting >/dev/null; done
 say "a volume with two holders, cn1 and cn2, and a standby, cn3"
 
@@ -138,10 +149,12 @@ same "the old epoch is not reachable" "" "$(rack exec dn1 'ls /sys/kernel/config
 apply dn1 online $MOVED --parked 0:1:cn1 >/dev/null
 
 timed "cn2 shuts cn1 out as a consumer" cn2 online $MOVED --address 0:cn1 --shut cn1
+admit cn2 cn3
 timed "cn3 assembled, as standby" cn3 online $MOVED --standby cn3
 timed "cn1 took down what was frozen" cn1 gone
 same "what is left on cn1" "" "$(rack exec cn1 'dnvme-agent observe | grep -v ^disk' || :)"
 timed "cn3 serves" cn3 online $MOVED
+admit cn3 cn2
 timed "cn2 imports leg 0 from cn3" cn2 online $MOVED --shut cn1
 same "paths of cn2 to leg 0" "traddr=10.77.0.33" "$(rack exec cn2 'for c in /sys/class/nvme/nvme*; do
 	grep -q :leg:v1.s0 $c/subsysnqn && cut -d , -f 1 $c/address; done')"
