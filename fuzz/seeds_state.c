@@ -265,9 +265,9 @@ static void agent(struct world *world, const char *node, unsigned waves)
 /* Everything of a node is as desired; its members are all well, but `lost`. */
 static void report_add(struct world *world, unsigned number, uint64_t lost, struct buffer *input)
 {
-	struct member_status members[] = { { .ld = 1, .epoch = 1, .health = MEMBER_HEALTH_IN_SYNC },
-					   { .ld = 2, .epoch = 1, .health = MEMBER_HEALTH_IN_SYNC } };
-	struct volume_health health = { .volume = 1, .members = { 2, members }, .revision = 1000 };
+	struct member_status members[] = { { .ld = 1, .epoch = PRESENT, .health = MEMBER_HEALTH_IN_SYNC },
+					   { .ld = 2, .epoch = PRESENT, .health = MEMBER_HEALTH_IN_SYNC } };
+	struct volume_health health = { .volume = 1, .members = { 2, members }, .revision = PRESENT };
 	struct object_status statuses[32] = { 0 };
 	struct agent_report report = { .objects = { 0, statuses }, .volumes = { 1, &health } };
 	struct arena arena = ARENA_INIT;
