@@ -11,21 +11,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fuzz/accept.h"
 #include "fuzz/sequence.h"
 #include "fuzz/world.h"
 #include "lib/base/arena.h"
 #include "lib/model/records.h"
 
 #define COMMANDS_MAX 24u
+#define TRIES 300u
 
 static const struct schema *(*const schemas[])(void) = { schema_command };
 static const struct sequence_kinds kinds = { schemas, 1, CODEC_TAGGED };
 static struct world world, replica;
-
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
-{
-	return sequence_mutate(&kinds, data, size, max_size, seed);
-}
 
 int LLVMFuzzerInitialize(int *argument_count, char ***arguments)
 {
@@ -66,6 +63,42 @@ static const char *prepare(struct bytes record, size_t number, struct arena *are
 	if (codec_encode(schema_command(), &command, CODEC_TAGGED, output, NULL) != 0)
 		buffer_append(output, record.data, record.size);
 	return name_of(&command);
+}
+
+/* Go where the input leads, and one step further. */
+static size_t step_add(uint8_t *data, size_t size, size_t max_size, struct shape *shape)
+{
+	struct buffer made = BUFFER_INIT, bytes = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+	struct sequence sequence;
+	size_t given;
+
+	sequence_split((struct bytes){ data, size }, &sequence);
+	if (sequence.count >= COMMANDS_MAX)
+		sequence.count = 1 + dice_roll(&shape->dice, COMMANDS_MAX - 1);
+	world_reset(&world);
+	for (size_t i = 0; i < sequence.count; i++) {
+		buffer_clear(&bytes);
+		prepare(sequence.items[i].record, i, &arena, &bytes);
+		world_apply(&world, buffer_bytes(&bytes), NULL);
+		sequence_append(sequence.items[i].kind, sequence.items[i].record, &made);
+	}
+	given = accept_find(&world, shape, TRIES, &made) ? fuzz_give(&made, data, max_size) : 0;
+	buffer_free(&made);
+	buffer_free(&bytes);
+	arena_free(&arena);
+	return given;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+	struct shape shape = { .style = CODEC_TAGGED };
+	size_t given = 0;
+
+	dice_init(&shape.dice, seed);
+	if (dice_once_in(&shape.dice, 4))
+		given = step_add(data, size, max_size, &shape);
+	return given > 0 ? given : sequence_mutate(&kinds, data, size, max_size, seed);
 }
 
 static void outcome_check(const struct buffer *bytes, struct arena *arena, struct outcome *ret_outcome)

@@ -5,6 +5,8 @@
  *   input: sequence.h; kinds 0 and 1: a report of the agent of n1 to n6, 2: of a host, 3: five seconds pass, and a node
  *   goes or comes
  *
+ * In what stands below a controller, UINT64_MAX is the present epoch and revision.
+ *
  * After each the leader takes a step for each volume. What it proposes is a command that the schema takes and the state
  * machine does not refuse (it was made for this very state), and the audit of the state is content.
  */
@@ -13,6 +15,7 @@
 #include <string.h>
 
 #include "fuzz/sequence.h"
+#include "fuzz/words.h"
 #include "fuzz/world.h"
 #include "lib/base/arena.h"
 #include "lib/model/names.h"
@@ -193,6 +196,31 @@ static void leader_step(struct leader *leader)
 	arena_free(&arena);
 }
 
+/* UINT64_MAX stands for the present epoch and revision. */
+static void health_freshen(struct volume_health *health, struct arena *arena)
+{
+	struct volume volume;
+
+	if (fsm_volume_get(world.fsm, health->volume, arena, &volume, NULL) != 0)
+		return;
+	if (health->revision == WORDS_PRESENT)
+		health->revision = volume.revision;
+	for (size_t i = 0; i < health->members.count; i++) {
+		struct member_status *member = &health->members.items[i];
+
+		if (member->epoch != WORDS_PRESENT)
+			continue;
+		for (size_t l = 0; l < volume.legs.count; l++) {
+			const struct ld_list *lds = &volume.legs.items[l].groups.items[0].members;
+
+			for (size_t m = 0; m < lds->count; m++) {
+				if (lds->items[m].id == member->ld)
+					member->epoch = volume.slots.items[volume.legs.items[l].slot].epoch;
+			}
+		}
+	}
+}
+
 static void take(struct leader *leader, const struct sequence_item *item, struct arena *arena)
 {
 	unsigned node = item->kind / 4 % NODES;
@@ -219,8 +247,10 @@ static void take(struct leader *leader, const struct sequence_item *item, struct
 	default:
 		if (codec_decode(schema_agent_report(), item->record, arena, &report, NULL) != 0)
 			return;
-		for (size_t i = 0; i < report.volumes.count; i++)
+		for (size_t i = 0; i < report.volumes.count; i++) {
+			health_freshen(&report.volumes.items[i], arena);
 			reported_health_update(&leader->reported[node], &report.volumes.items[i], leader->now_ms, NULL);
+		}
 		for (size_t i = 0; i < report.objects.count; i++)
 			reported_update(&leader->reported[node], &report.objects.items[i], NULL);
 	}

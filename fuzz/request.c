@@ -15,6 +15,7 @@
 #include "lib/wire/frame.h"
 #include "lib/wire/methods.h"
 #include "lib/wire/rpc.h"
+#include "src/strict.h"
 
 #define WILD 24u
 #define BUDGET 64u
@@ -171,6 +172,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rpc_failure_decode(&message.failure, &error);
 		record_take(method->reply(), &message.result, &arena);
 	} else if (method != NULL) {
+		/* A server tells a client about fields that it skips. */
+		if (strict_check(method->request(), &message.params, &error) != 0)
+			refusal_take(message.msgid, &error);
 		record_take(method->request(), &message.params, &arena);
 	}
 	rpc_message_close(&message);

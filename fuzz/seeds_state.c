@@ -6,6 +6,7 @@
 #include "agent/backend/sim/sim.h"
 #include "agent/label_memory.h"
 #include "agent/plan.h"
+#include "fuzz/accept.h"
 #include "fuzz/seeds.h"
 #include "fuzz/sequence.h"
 #include "fuzz/words.h"
@@ -13,8 +14,9 @@
 #include "lib/model/names.h"
 
 #define PRESENT WORDS_PRESENT
-#define HISTORIES 24u
-#define HISTORY_LENGTH 10u
+#define HISTORIES 40u
+#define HISTORY_LENGTH 20u
+#define TRIES 4000u
 #define WAVES 6u
 
 /* --- commands ----------------------------------------------------------------------------------------------------- */
@@ -93,6 +95,21 @@ static void history_members(struct buffer *input)
 	history_end(input);
 }
 
+/* Two members are replaced, of two slots; none of the old ones is gone yet. */
+static void history_leaving(struct buffer *input)
+{
+	const char *lds[2][1] = { { "ld2" }, { "ld4" } };
+
+	for (uint64_t slot = 0; slot < 2; slot++) {
+		struct command_lds_stale stale = { 1, slot, PRESENT, STALE_REASON_MEDIUM, { 1, lds[slot] } };
+		struct command_ld_replace replace = { 1, slot, PRESENT, 2 + 2 * slot, 5 + slot };
+
+		command_add((struct command){ .lds_stale = &stale }, input);
+		command_add((struct command){ .ld_replace = &replace }, input);
+	}
+	history_end(input);
+}
+
 /* The last copy with everything is away, and an operator takes the other one. */
 static void history_force(struct buffer *input)
 {
@@ -158,23 +175,19 @@ static void history_nodes(struct buffer *input)
 	history_end(input);
 }
 
-static void histories_random(struct buffer *input)
+/* Long ways into states that a few commands do not reach. */
+static void histories_random(struct world *world, struct buffer *input)
 {
-	struct buffer bytes = BUFFER_INIT;
-
 	for (uint64_t seed = 1; seed <= HISTORIES; seed++) {
 		struct shape shape = { .style = CODEC_TAGGED };
 
 		dice_init(&shape.dice, seed);
-		for (unsigned i = 0; i < HISTORY_LENGTH; i++) {
-			buffer_clear(&bytes);
-			shape.budget = 24;
-			shape_record(&shape, schema_command(), &bytes);
-			sequence_append(0, buffer_bytes(&bytes), input);
-		}
+		world_reset(world);
+		for (unsigned i = 0; i < HISTORY_LENGTH && accept_find(world, &shape, TRIES, input); i++)
+			;
 		history_end(input);
 	}
-	buffer_free(&bytes);
+	world_reset(world);
 }
 
 /* --- what an agent is told, and sees ------------------------------------------------------------------------------ */
@@ -252,9 +265,9 @@ static void agent(struct world *world, const char *node, unsigned waves)
 /* Everything of a node is as desired; its members are all well, but `lost`. */
 static void report_add(struct world *world, unsigned number, uint64_t lost, struct buffer *input)
 {
-	struct member_status members[] = { { .ld = 1, .epoch = 1, .health = MEMBER_HEALTH_IN_SYNC },
-					   { .ld = 2, .epoch = 1, .health = MEMBER_HEALTH_IN_SYNC } };
-	struct volume_health health = { .volume = 1, .members = { 2, members }, .revision = 1000 };
+	struct member_status members[] = { { .ld = 1, .epoch = PRESENT, .health = MEMBER_HEALTH_IN_SYNC },
+					   { .ld = 2, .epoch = PRESENT, .health = MEMBER_HEALTH_IN_SYNC } };
+	struct volume_health health = { .volume = 1, .members = { 2, members }, .revision = PRESENT };
 	struct object_status statuses[32] = { 0 };
 	struct agent_report report = { .objects = { 0, statuses }, .volumes = { 1, &health } };
 	struct arena arena = ARENA_INIT;
@@ -325,10 +338,11 @@ void seeds_state(void)
 	world_reset(&world);
 	history_move(&input);
 	history_members(&input);
+	history_leaving(&input);
 	history_force(&input);
 	history_volume(&input);
 	history_nodes(&input);
-	histories_random(&input);
+	histories_random(&world, &input);
 	seed_write("snapshot", world_beginning());
 	for (unsigned i = 1; i <= WAVES; i++)
 		agent(&world, "n1", i);

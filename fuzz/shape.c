@@ -105,8 +105,10 @@ static void make_string(struct maker *maker, const struct schema_field *field)
 
 static void make_id(struct maker *maker, const struct schema_field *field)
 {
+	/* Volumes, disks and LDs that there are in the small world, and a few more. */
+	uint64_t some = strcmp(field->prefix, "v") == 0 ? 4 : strcmp(field->prefix, "d") == 0 ? 7 : 14;
+	uint64_t id = 1 + roll(maker, roll(maker, 16) ? some : 40);
 	char text[NAMES_ID_SIZE + 2];
-	uint64_t id = 1 + roll(maker, roll(maker, 8) ? 12 : 40);
 
 	if (is_wild(maker))
 		id = roll(maker, 2) ? 0 : UINT64_MAX;
@@ -287,7 +289,7 @@ static void make_record(struct maker *maker, const struct schema *schema)
 
 	if (is_choice(schema)) {
 		do
-			chosen = roll(maker, schema->field_count);
+			chosen = maker->shape->choice > 0 ? maker->shape->choice - 1 : roll(maker, schema->field_count);
 		while (schema->fields[chosen].type != FIELD_ONE);
 	}
 	for (size_t i = 0; i < schema->field_count; i++) {

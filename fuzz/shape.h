@@ -17,6 +17,7 @@ struct shape {
 	enum codec_style style;
 	unsigned wild;	 /* one of so many values is out of bounds; 0: none is */
 	unsigned budget; /* values that may still be made; lists are empty then */
+	unsigned choice; /* of a command: this field of its record, counted from 1; 0: any */
 };
 
 /* Append a record. */

@@ -51,16 +51,17 @@ static int wrong_type(struct decoder *decoder, const struct codec_path *path, co
 	return codec_path_error(path, decoder->error, "must be %s, not %s", wanted, type_name(object));
 }
 
-/* Some clients write text as binary and binary as text (the old MessagePack had only "raw"): take both. */
+/* Some clients write text as binary and binary as text (the old MessagePack had only "raw"): take both. The library has
+ * no address for an empty one. */
 static int raw_of(const msgpack_object *object, const char **ret_data, size_t *ret_size)
 {
 	if (object->type == MSGPACK_OBJECT_STR) {
-		*ret_data = object->via.str.ptr;
+		*ret_data = object->via.str.size > 0 ? object->via.str.ptr : "";
 		*ret_size = object->via.str.size;
 		return 0;
 	}
 	if (object->type == MSGPACK_OBJECT_BIN) {
-		*ret_data = object->via.bin.ptr;
+		*ret_data = object->via.bin.size > 0 ? object->via.bin.ptr : "";
 		*ret_size = object->via.bin.size;
 		return 0;
 	}

@@ -19,7 +19,8 @@ static int open_call(struct rpc_message *message, const msgpack_object *method, 
 
 	if (method->type != MSGPACK_OBJECT_STR)
 		return not_rpc(error, "the method must be a string");
-	if (method->via.str.size > LIMIT_NAME || memchr(method->via.str.ptr, '\0', method->via.str.size) != NULL)
+	if (method->via.str.size > LIMIT_NAME ||
+	    (method->via.str.size > 0 && memchr(method->via.str.ptr, '\0', method->via.str.size) != NULL))
 		return not_rpc(error, "the method's name is too long or holds a NUL");
 	message->method = arena_strndup(arena, method->via.str.ptr, method->via.str.size);
 	if (message->method == NULL)
