@@ -194,7 +194,8 @@ byte i; /* of loops; 0 between steps, so that it is no state */
  */
 #define DN_KNOWS(d)                                                                                                    \
 	(dn_epoch[d] == epoch && dn_wanted[d] == (state[d] != STALE) && dn_formatted[d] == (state[d] == IN_SYNC))
-#define TASK(c) (role[c] != ACTIVE -> GO : (phase == FENCING -> WAIT : (phase == ASSEMBLING -> TASK_IN_ASSEMBLING : SERVE)))
+#define TASK(c)                                                                                                        \
+	(role[c] != ACTIVE -> GO : (phase == FENCING -> WAIT : (phase == ASSEMBLING -> TASK_IN_ASSEMBLING : SERVE)))
 #define CN_KNOWS_OF(c, d)                                                                                              \
 	(CN_STATE(c, d) == state[d] && (state[d] != REBUILDING || CN_ATTEMPT(c, d) == attempt[d]))
 #if DNS > 2
@@ -453,7 +454,7 @@ inline cn_take(c)
 	(CN_STATE(c, d) == STALE || (CN_STATE(c, d) == REBUILDING && !HAS(members[c], d)) ||                           \
 	 LETS_IN(d, cn_epoch[c]) || quiet[d] / 2 == cn_epoch[c])
 #endif
-#ifdef RETURN_UNCHECKED /* see README.md, "What it found" */
+#ifdef RETURN_UNCHECKED /* as the code does it; see README.md, "What it found" */
 #define MAY_RENEW(c) true
 #else
 /* A gate that is shut is opened only when nothing is exported that should not be: and then it does not matter here. */
