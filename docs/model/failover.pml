@@ -112,7 +112,8 @@ byte missing[CNS];     /* members that did not confirm it */
 
 byte export_epoch[DNS]; /* the export of that epoch is enabled; 0: there is none */
 bool linked[DNS];	/* and its holder gets through to it */
-byte quiet[DNS];	/* the epoch that was cut off in this tick, so that its holder may not have noticed: SILENCE */
+byte quiet[DNS];	/* the epoch that was cut off within SILENCE, so that its holder may not have noticed: twice the
+			 * epoch, and one more until the next tick */
 byte queue[DNS], queue_epoch[DNS], queue_from[DNS]; /* a write that came in and is not on the medium; 0: none */
 byte medium[DNS];
 byte label_epoch[DNS], label_attempt[DNS];
@@ -152,7 +153,11 @@ byte i; /* of loops; 0 between steps, so that it is no state */
 /* --- how things are --------------------------------------------------------------------------------------------- */
 
 /* An import carries the epoch in its name: it leads to the export of that epoch, or nowhere. */
+#ifdef FENCE_SKIPPED /* planted: the export of before stays when the new one is made */
+#define LETS_IN(d, e) (linked[d] && export_epoch[d] >= (e))
+#else
 #define LETS_IN(d, e) (linked[d] && export_epoch[d] == (e))
+#endif
 /* The group is of the epoch that is wanted. */
 #define IS_BUILT(c) (group_epoch[c] != 0 && group_epoch[c] == cn_epoch[c])
 /* The label says which rebuild it is. What it says is known from when there was a path; an epoch that its Disk Node
@@ -167,6 +172,15 @@ byte i; /* of loops; 0 between steps, so that it is no state */
 #define IS_UNWANTED(c, d) (HAS(members[c], d) && CN_STATE(c, d) == STALE)
 #define IS_OTHER(c, d) (HAS(members[c], d) && CN_STATE(c, d) == REBUILDING && !IS_COPY(c, d))
 #define LEAVES(c, d) (IS_UNWANTED(c, d) || IS_OTHER(c, d))
+/* What a node sent before it booted is done when it is let in again in the same epoch: an assumption, see README.md,
+ * "What it assumes".
+ */
+#define IS_ON_ITS_WAY(c, d) (queue[d] != 0 && queue_from[d] == (c))
+#if CN_REBOOTS == 0 || defined(AWAY_AGAIN)
+#define IS_LET_IN_CLEAN(c, d) true
+#else
+#define IS_LET_IN_CLEAN(c, d) (!IS_ON_ITS_WAY(c, d))
+#endif
 #define IS_SETTLED(c, d) (!LEAVES(c, d) && (HAS(members[c], d) || CN_STATE(c, d) == STALE))
 /* code: health_of is_settled group_label_is_complete */
 #define IS_WELL(c, d)                                                                                                  \
@@ -180,7 +194,8 @@ byte i; /* of loops; 0 between steps, so that it is no state */
  */
 #define DN_KNOWS(d)                                                                                                    \
 	(dn_epoch[d] == epoch && dn_wanted[d] == (state[d] != STALE) && dn_formatted[d] == (state[d] == IN_SYNC))
-#define TASK(c) (role[c] != ACTIVE -> GO : (phase == FENCING -> WAIT : (phase == ASSEMBLING -> TASK_IN_ASSEMBLING : SERVE)))
+#define TASK(c)                                                                                                        \
+	(role[c] != ACTIVE -> GO : (phase == FENCING -> WAIT : (phase == ASSEMBLING -> TASK_IN_ASSEMBLING : SERVE)))
 #define CN_KNOWS_OF(c, d)                                                                                              \
 	(CN_STATE(c, d) == state[d] && (state[d] != REBUILDING || CN_ATTEMPT(c, d) == attempt[d]))
 #if DNS > 2
@@ -278,7 +293,7 @@ inline slot_move(to)
 	await_gates(GATE)
 }
 
-#ifdef FENCE_SKIPPED /* planted: nobody waits for the Disk Nodes */
+#ifdef FENCE_NOT_AWAITED /* planted: nobody waits for the Disk Nodes */
 #define IS_FENCED(d) true
 #else
 #define IS_FENCED(d) (state[d] != IN_SYNC || DN_CONVERGED(d))
@@ -430,16 +445,16 @@ inline cn_take(c)
 /* code: leg_decide create */
 #define CAN_ASSEMBLE(c, d)                                                                                             \
 	(CN_STATE(c, d) != IN_SYNC ||                                                                                  \
-	 (LETS_IN(d, cn_epoch[c]) && label_epoch[d] == cn_epoch[c] && label_formatted[d]))
+	 (LETS_IN(d, cn_epoch[c]) && IS_LET_IN_CLEAN(c, d) && label_epoch[d] == cn_epoch[c] && label_formatted[d]))
 /* code: lease_claim_make leg_add */
 #ifdef CHECK_BLIND /* planted: it does not look at its members */
 #define IS_THERE(c, d) true
 #else
 #define IS_THERE(c, d)                                                                                                 \
 	(CN_STATE(c, d) == STALE || (CN_STATE(c, d) == REBUILDING && !HAS(members[c], d)) ||                           \
-	 LETS_IN(d, cn_epoch[c]) || quiet[d] == cn_epoch[c])
+	 LETS_IN(d, cn_epoch[c]) || quiet[d] / 2 == cn_epoch[c])
 #endif
-#ifdef RETURN_UNCHECKED /* see README.md, "What it found" */
+#ifdef RETURN_UNCHECKED /* as the code does it; see README.md, "What it found" */
 #define MAY_RENEW(c) true
 #else
 /* A gate that is shut is opened only when nothing is exported that should not be: and then it does not matter here. */
@@ -502,7 +517,7 @@ inline agent_of_cn(c)
 		   gate[c] = LEASE; PROMISES }
 #endif
 	/* Nobody answers, but all members that it knows to be in sync are there.
-	 * code: check_start lease_claim_make imports_check on_check_done lease_checked lease_step
+	 * code: check_start lease_claim_make paths_check on_check_done lease_checked lease_step
 	 */
 	:: d_step { CN_WORKS(c) && !healed && role[c] == RETIRED && MAY_EXPORT(c) && cn_task[c] == SERVE &&
 		   gate[c] < TAIL && ALL_DNS_OF(IS_THERE, c) ->
@@ -542,8 +557,7 @@ inline leave(c, d)
 
 #define MAY_COPY_FROM(c, d) (HAS(members[c], d) && !HAS(copied[c], d) && LETS_IN(d, group_epoch[c]))
 
-#define IS_ON_ITS_WAY(c, d) (queue[d] != 0 && queue_from[d] == (c))
-#ifdef AWAY_AGAIN /* see README.md, "What it found" */
+#ifdef AWAY_AGAIN
 #define DROP_WAITS(c, d) false
 #else
 #define DROP_WAITS(c, d) (LETS_IN(d, group_epoch[c]) && IS_ON_ITS_WAY(c, d) && DN_KNOWS(d))
@@ -577,7 +591,7 @@ inline agent_of_cn_member(c, d)
 	 * code: add may_add label_write table_make
 	 */
 	:: d_step { CN_WORKS(c) && IS_BUILT(c) && CN_STATE(c, d) == REBUILDING && !HAS(members[c], d) &&
-		   copied[c] == 0 && LETS_IN(d, cn_epoch[c]) && flight[c] == 0 ->
+		   copied[c] == 0 && LETS_IN(d, cn_epoch[c]) && IS_LET_IN_CLEAN(c, d) && flight[c] == 0 ->
 		   printf("cn%d: its group takes dn%d in\n", c, d);
 		   label_epoch[d] = cn_epoch[c]; label_formatted[d] = false; label_attempt[d] = CN_ATTEMPT(c, d);
 		   members[c] = members[c] | BIT(d); copied[c] = copied[c] | BIT(d);
@@ -625,6 +639,15 @@ inline host(c)
 #define LABEL_ALLOWS(d) (label_epoch[d] <= dn_epoch[d])
 #endif
 
+/* Only who may still look at his members is concerned. */
+#define MAY_LOOK(c, e)                                                                                                 \
+	((role[c] == RETIRED && cn_task[c] == SERVE && cn_epoch[c] == (e)) || (role[c] == ACTIVE && (e) == epoch))
+#if CNS > 2
+#define QUIET(e) (MAY_LOOK(0, e) || MAY_LOOK(1, e) || MAY_LOOK(2, e) -> 2 * (e) + SILENCE : 0)
+#else
+#define QUIET(e) (MAY_LOOK(0, e) || MAY_LOOK(1, e) -> 2 * (e) + SILENCE : 0)
+#endif
+
 inline disk_node(d)
 {
 	if
@@ -639,7 +662,7 @@ inline disk_node(d)
 	 */
 	:: d_step { DN_WORKS(d) && dn_epoch[d] != 0 && linked[d] && (!dn_wanted[d] || export_epoch[d] != dn_epoch[d]) ->
 		   printf("dn%d: shuts epoch %d out\n", d, export_epoch[d]);
-		   linked[d] = false; quiet[d] = export_epoch[d];
+		   linked[d] = false; quiet[d] = QUIET(export_epoch[d]);
 		   export_epoch[d] = (IS_DRAINED(d) -> 0 : export_epoch[d]) }
 	/* The label is raised, never lowered; then comes the export to the new holder.
 	 * code: planner_build_guard raise subsystem_build subsystem_link
@@ -655,7 +678,7 @@ inline disk_node(d)
 		   printf("dn%d: boots anew\n", d);
 		   dn_reboots++;
 		   dn_wanted[d] = false; dn_formatted[d] = false; dn_epoch[d] = 0;
-		   quiet[d] = (linked[d] -> export_epoch[d] : quiet[d]);
+		   quiet[d] = (linked[d] -> QUIET(export_epoch[d]) : quiet[d]);
 		   export_epoch[d] = 0; linked[d] = false; queue[d] = 0; queue_epoch[d] = 0; queue_from[d] = 0 }
 	/* Its kernel: what came in reaches the medium. Who was cut off meanwhile gets no answer, and sends it again. */
 	:: d_step { queue[d] != 0 ->
@@ -683,7 +706,7 @@ inline disk_node(d)
 #define GATE_TICK(c) gate[c] = (gate[c] > 0 && role[c] != ACTIVE -> gate[c] - 1 : gate[c])
 #endif
 #define WAIT_TICK(c) gate_wait[c] = (gate_wait[c] > 0 -> gate_wait[c] - 1 : 0)
-#define QUIET_TICK(d) quiet[d] = 0
+#define QUIET_TICK(d) quiet[d] = (quiet[d] & 1 -> quiet[d] - 1 : 0)
 #define TICK EACH_CN(GATE_TICK); EACH_CN(WAIT_TICK); EACH_DN(QUIET_TICK)
 
 #define NO_GATE(c) (gate[c] == 0 || role[c] == ACTIVE)

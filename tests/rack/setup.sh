@@ -8,7 +8,7 @@ setup_packages() {
 	echo libraft-dev libraft0
 	echo libnvme-dev libdevmapper-dev libblkid-dev libnftables-dev uuid-dev # agent
 	echo libjson-c-dev libsystemd-dev libsmartcols-dev libinih-dev
-	echo libcmocka-dev gcovr neovim procps python3                         # tests
+	echo libcmocka-dev gcovr neovim procps python3 spin                         # tests
 	echo iproute2 nftables socat curl                               # networks of tests
 	echo nvme-cli fio dmsetup thin-provisioning-tools e2fsprogs busybox-static  # in the guests
 	echo flex bison bc libelf-dev xz-utils patch                    # the user-mode kernel
