@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is recorded: servers at work, one of them in the recorder."""
+
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
+
+import harness
+
+MIB = 1 << 20
+SERVER_OPTIONS = ["--snapshot-threshold=32", "--snapshot-trailing=8"]
+
+
+class RecordedServer(harness.Server):
+    """A server whose writes are recorded; its files are in a directory that holds nothing else."""
+
+    def __init__(self, cluster, number, program):
+        super().__init__(cluster, number)
+        self.program = program
+        self.root = os.path.join(cluster.directory, "disk")
+        self.directory = os.path.join(self.root, "data")
+        self.trace = os.path.join(cluster.directory, "trace")
+        os.mkdir(self.root)
+
+    def arguments(self):
+        own = super().arguments()
+        own[0] = os.path.join(harness.BIN, self.program)
+        return [os.path.join(harness.BIN, "power_recorder"), self.trace, self.root] + own
+
+    def crash(self):
+        """The process dies; what it wrote is still with the kernel."""
+        self.process.send_signal(signal.SIGUSR1)
+        status = self.process.wait(30 * harness.SLOW)
+        self.process = None
+        if status != 128 + signal.SIGKILL:
+            raise AssertionError(f"the recorder ended with {status}\n{self.log()[-3000:]}")
+
+
+class PlainServer(harness.Server):
+    def __init__(self, cluster, number, program):
+        super().__init__(cluster, number)
+        self.program = program
+
+    def arguments(self):
+        own = super().arguments()
+        own[0] = os.path.join(harness.BIN, self.program)
+        return own
+
+
+class Recording:
+    """Commands to a group whose first server is recorded, and the digest of each state that was seen."""
+
+    def __init__(self, servers, program, plain_program="power_dnvmed"):
+        self.cluster = harness.Cluster(servers, SERVER_OPTIONS)
+        self.victim = RecordedServer(self.cluster, 1, program)
+        self.cluster.servers = [self.victim] + [
+            PlainServer(self.cluster, number, plain_program) for number in range(2, servers + 1)
+        ]
+        self.digests = {}  # revision: digest
+        self.volumes = 0
+
+    def see(self, revision):
+        """Remember the digest of the state that the last command made, unless the leader made another one of it."""
+        for server in self.cluster.alive():
+            info = server.info(digest=True)
+            if info["role"] == "leader" and self.call("cluster.status", {})["revision"] == revision:
+                self.digests[revision] = info["digest"]
+
+    def call(self, method, params):
+        return self.cluster.retry(method, params)
+
+    def nodes(self, count=3):
+        """Agents that never finish anything, so that nothing changes but by our commands."""
+        agents = [self.cluster.agent(f"node{number}", disks=2) for number in range(count)]
+        for agent in agents:
+            agent.hold_if = lambda kind, item: True
+        self.nodes_are_back()
+        for agent in agents:
+            for disk in ("/dev/fake0", "/dev/fake1"):
+                self.see(self.call("disk.add", {"node": agent.name_, "path": disk})["revision"])
+
+    def nodes_are_back(self):
+        def online():
+            nodes = self.call("node.list", {}).get("nodes", [])
+            return len(nodes) == len(self.cluster.agents) and all(node["health"] == "online" for node in nodes)
+
+        harness.wait_until("the agents are with the leader", online)
+
+    def create(self):
+        self.volumes += 1
+        return {"name": f"vol{self.volumes}", "size_bytes": MIB}
+
+    def steps(self, count):
+        """One command after the other, of several kinds."""
+        self.nodes_are_back()
+        for number in range(count):
+            method, params = (
+                ("volume.create", self.create),
+                ("node.cordon", lambda: {"name": "node0"}),
+                ("node.uncordon", lambda: {"name": "node0"}),
+                ("volume.delete", lambda: {"name": f"vol{self.volumes}"}),
+            )[number % 4]
+            self.see(self.call(method, params())["revision"])
+
+    def burst(self, count):
+        """Many commands at once: they share entries of the log, which are longer than a block then."""
+        self.nodes_are_back()
+        leader = self.cluster.leader()
+        connections = [leader.connect() for _ in range(count)]
+        try:
+            asked = [(c, c.request("volume.create", self.create())) for c in connections]
+            revision = max(c.response(request)["revision"] for c, request in asked)
+        finally:
+            for connection in connections:
+                connection.close()
+        self.see(revision)
+
+    def end(self):
+        for agent in self.cluster.agents:
+            agent.stop()
+        for server in self.cluster.alive():
+            server.kill()
+
+    def remove(self):
+        self.cluster.remove()
+
+
+def alone(recording, length):
+    """One server: forms its cluster, works, takes snapshots, is stopped and killed in between."""
+    server = recording.victim
+    server.start()
+    recording.cluster.init()
+    recording.nodes()
+    recording.steps(length)
+    recording.burst(24)
+    if server.stop() != 0:
+        raise AssertionError("the server did not stop as it should")
+    server.start()
+    recording.steps(length // 2)
+    recording.burst(40)
+    server.crash()
+    server.start()
+    recording.steps(length // 2)
+    if server.stop() != 0:
+        raise AssertionError("the server did not stop as it should")
+    server.start()
+    recording.steps(2)
+    server.crash()
+
+
+def member(recording, length):
+    """One of three: votes, follows, leads, is deposed with entries that nobody else has, gets a snapshot."""
+    cluster, victim, others = recording.cluster, recording.victim, recording.cluster.servers[1:]
+    cluster.start()
+    cluster.init()
+    recording.nodes()
+    recording.steps(length)
+    # Leaders come and go; the victim votes and is elected.
+    for _ in range(6):
+        leader = cluster.leader()
+        if leader is victim:
+            break
+        leader.stop()
+        recording.steps(2)
+        leader.start()
+        recording.steps(2)
+    # As a leader that nobody hears it takes commands, and dies with them; the others go on without.
+    if cluster.leader() is victim:
+        for other in others:
+            other.pause()
+        lonely = [victim.connect() for _ in range(40)]
+        try:
+            for connection in lonely:
+                connection.request("volume.create", recording.create())
+            harness.wait_until("it leads no more", lambda: victim.info()["role"] != "leader")
+        finally:
+            for connection in lonely:
+                connection.close()
+        victim.crash()
+        for other in others:
+            other.resume()
+    else:
+        victim.crash()
+    recording.steps(4)
+    victim.start()
+    recording.steps(4)
+    cluster.check_replicas()
+    # Away for longer than the others keep their log.
+    victim.crash()
+    recording.steps(48)
+    victim.start()
+    cluster.check_replicas()
+    recording.steps(length // 2)
+    cluster.check_replicas()
+    victim.crash()
+
+
+WORKLOADS = {"alone": (alone, 1), "member": (member, 3)}
+
+
+def record(name, program, length):
+    work, servers = WORKLOADS[name]
+    recording = Recording(servers, program)
+    try:
+        work(recording, length)
+    except BaseException:
+        print(recording.victim.log()[-4000:], file=sys.stderr)
+        raise
+    finally:
+        recording.end()
+    return recording
