@@ -30,6 +30,10 @@ static int directory_sync(const char *directory, struct error *error)
 
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot open %s", directory);
+#ifdef DNVME_CANARY_SKIP_DIRECTORY_SYNC
+	close(fd);
+	return 0;
+#endif
 	rv = fsync(fd) == 0 ? 0 : error_set_errno(error, errno, "cannot sync %s", directory);
 	close(fd);
 	return rv;

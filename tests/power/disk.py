@@ -145,6 +145,21 @@ class Disk:
             directory = directory.now()[part]
         return directory, name
 
+    def first_write_undecided(self):
+        """Whether any part of what was first written to some file may be missing: such files are told by their begin."""
+        return any(
+            isinstance(node, File) and len(node.sectors) > 1 and len(node.sectors.get(0, ())) > 1
+            for directory in self.directories()
+            for node in directory.now().values()
+        )
+
+    def directories(self, directory=None):
+        directory = directory or self.root
+        yield directory
+        for node in directory.now().values():
+            if isinstance(node, Directory):
+                yield from self.directories(node)
+
     def apply(self, event):
         """One event; True when it changed what may be found after a power loss."""
         self.sequence += 1

@@ -165,7 +165,7 @@ class Report:
         self.shown += 1
         print(f"power loss after event {moment} ({event}), part {number} ({choice}): {sentence}")
         print(f"  told: {promises}")
-        print(f"  replay: {self.replay} --moment {moment} --part {number}")
+        print(f"  replay: {self.replay} --parts {self.options.parts} --moment {moment} --part {number}")
         if self.options.keep:
             place = os.path.join(self.options.keep, f"{moment}-{number}")
             shutil.rmtree(place, ignore_errors=True)
@@ -192,14 +192,19 @@ def examine(events, victim, kind, digests, options, report, base=None):
             heard = listener.hear(event)
             if moment not in wanted or not (changed or heard):
                 continue
+            if options.caught and report.failures:
+                break
             moments += 1
-            chosen = [disk.Choice("all", "all")] + choices(options.seed, moment, options.parts)
+            chosen = [disk.Choice("all", "all")]
+            if options.moment in (None, moment):
+                parts = options.parts * (4 if medium.first_write_undecided() else 1)
+                chosen += choices(options.seed, moment, parts)
             images = [disk.Image(medium, choice) for choice in chosen]
             answers = recover.start(images)
             whole = answers[0]
             check.moment(listener.told, whole)
             for number, (choice, image, answer) in enumerate(zip(chosen, images, answers)):
-                if options.part is not None and number != options.part:
+                if options.part not in (None, number) or options.moment not in (None, moment):
                     continue
                 media += 1
                 sentence = check.wrong(answer, listener.told, whole)
@@ -226,7 +231,7 @@ def moments_wanted(events, options):
 
 
 def record(options, directory):
-    recording = workload.record(options.workload, options.program, options.length)
+    recording = workload.record(options.workload, options.program, options.length, options.caught)
     os.makedirs(directory, exist_ok=True)
     shutil.copy(recording.victim.trace, os.path.join(directory, "trace"))
     victim = recording.victim
