@@ -200,11 +200,18 @@ static int guarded_append(struct raft_io *io, struct raft_io_append *outer, cons
 static int guarded_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct raft_snapshot **snapshot,
 			raft_index *start_index, struct raft_entry *entries[], size_t *count)
 {
-	int rv = of_io(io)->uv.load(io, term, voted_for, snapshot, start_index, entries, count);
+	struct consensus *consensus = of_io(io);
+	struct error failure = { 0 };
+	int rv = consensus->uv.load(io, term, voted_for, snapshot, start_index, entries, count);
 
-	if (rv == 0)
-		of_io(io)->log_end = *start_index + *count;
-	return rv;
+	if (rv != 0)
+		return rv;
+	consensus->log_end = *start_index + *count;
+	/* It closed the open segments, and gives their names to new ones next: not before the medium has the names
+	 * that the entries are under now. */
+	if (directory_sync(consensus->directory, &failure) != 0)
+		member_fail(consensus, &failure); /* ends it before it promises anything */
+	return 0;
 }
 
 /* One that keeps nothing of the log is a leader's. */

@@ -112,6 +112,7 @@ void room_tick(struct consensus *consensus);
 /* directory.c */
 int directory_make(const char *directory, struct error *error);
 int directory_reset(const char *directory, struct error *error);
+int directory_sync(const char *directory, struct error *error);
 
 /* mend.c: put in order what an interrupted write left; what to do around a truncation for that. Block on disk. */
 int directory_mend(const char *directory, struct error *error);

@@ -217,19 +217,12 @@ static int truncations_mend(struct listing *listing, uint64_t last_begun, struct
 		if (last_begun == 0)
 			rv = truncation_finish(listing, index, error);
 		/* The marker must not be gone before what it stands for. */
-		if (rv == 0 && fsync(listing->fd) != 0)
-			rv = error_set_errno(error, errno, "cannot sync %s", listing->directory);
+		if (rv == 0)
+			rv = directory_sync(listing->directory, error);
 		if (rv == 0)
 			rv = file_drop(listing, name, NULL, error);
 	}
 	return rv;
-}
-
-static int listing_sync(const struct listing *listing, struct error *error)
-{
-	if (fsync(listing->fd) != 0)
-		return error_set_errno(error, errno, "cannot sync %s", listing->directory);
-	return 0;
 }
 
 int directory_mend(const char *directory, struct error *error)
@@ -253,7 +246,7 @@ int directory_mend(const char *directory, struct error *error)
 	if (rv == 0)
 		rv = truncations_mend(&listing, last_begun, error);
 	if (rv == 0 && listing.changed)
-		rv = listing_sync(&listing, error);
+		rv = directory_sync(directory, error);
 	listing_free(&listing);
 	return rv;
 }
@@ -288,7 +281,7 @@ int truncation_end(const char *directory, struct error *error)
 			rv = file_drop(&listing, listing.entries[i]->d_name, NULL, error);
 	}
 	if (rv == 0)
-		rv = listing_sync(&listing, error);
+		rv = directory_sync(directory, error);
 	listing_free(&listing);
 	return rv;
 }

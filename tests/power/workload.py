@@ -109,9 +109,7 @@ class Recording:
         """Many commands at once: they share entries of the log, which are longer than a block then."""
         self.nodes_are_back()
         with self.cluster.leader().connect() as connection:
-            connection.send(
-                b"".join(msgpack_small.pack([0, msgid, "volume.create", [self.create()]]) for msgid in range(count))
-            )
+            connection.send(self.many(count))
             replies = []
             while len(replies) < count:
                 _, _, failure, reply = connection.receive()
@@ -119,6 +117,9 @@ class Recording:
                     raise harness.RpcError(failure)
                 replies.append(reply["revision"])
         self.see(max(replies))
+
+    def many(self, count):
+        return b"".join(msgpack_small.pack([0, msgid, "volume.create", [self.create()]]) for msgid in range(count))
 
     def end(self):
         for agent in self.cluster.agents:
@@ -162,32 +163,32 @@ def member(recording, length):
     cluster.init()
     recording.nodes()
     recording.steps(length)
-    # Leaders come and go; the victim votes and is elected.
-    for _ in range(6):
+    # Leaders come and go; who stops hands over, to the first server first.
+    if cluster.leader() is victim:
+        victim.stop()
+        recording.steps(2)
+        victim.start()
+    for _ in range(12):
         leader = cluster.leader()
         if leader is victim:
             break
         leader.stop()
-        recording.steps(2)
+        cluster.leader()
         leader.start()
-        recording.steps(2)
-    # As a leader that nobody hears it takes commands, and dies with them; the others go on without.
-    if cluster.leader() is victim:
-        for other in others:
-            other.pause()
-        lonely = [victim.connect() for _ in range(40)]
-        try:
-            for connection in lonely:
-                connection.request("volume.create", recording.create())
-            harness.wait_until("it leads no more", lambda: victim.info()["role"] != "leader")
-        finally:
-            for connection in lonely:
-                connection.close()
-        victim.crash()
-        for other in others:
-            other.resume()
     else:
+        raise AssertionError("the victim was never elected")
+    recording.steps(4)
+    # As a leader that nobody hears it writes what the others never get, over more than one segment, and dies with it.
+    with victim.connect() as connection:
+        cut_off = [recording.many(40) for _ in range(8)]
+        for other in others:
+            other.kill()
+        for requests in cut_off:
+            connection.send(requests)
+        harness.wait_until("it leads no more", lambda: victim.info()["role"] != "leader")
         victim.crash()
+    for other in others:
+        other.start()
     recording.steps(4)
     victim.start()
     recording.steps(4)
