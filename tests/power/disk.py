@@ -314,7 +314,7 @@ class Image:
         return hash.digest()
 
     def make(self, directory):
-        os.mkdir(directory)
+        os.makedirs(directory, exist_ok=True)
         for path, content in self.entries:
             full = os.path.join(directory, path)
             if content is None:

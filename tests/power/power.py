@@ -19,8 +19,10 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
 
+import again
 import disk
 import harness
+import real
 import told
 import trace
 import workload
@@ -165,7 +167,8 @@ class Report:
         self.shown += 1
         print(f"power loss after event {moment} ({event}), part {number} ({choice}): {sentence}")
         print(f"  told: {promises}")
-        print(f"  replay: {self.replay} --parts {self.options.parts} --moment {moment} --part {number}")
+        if self.replay:
+            print(f"  replay: {self.replay} --parts {self.options.parts} --moment {moment} --part {number}")
         if self.options.keep:
             place = os.path.join(self.options.keep, f"{moment}-{number}")
             shutil.rmtree(place, ignore_errors=True)
@@ -176,12 +179,12 @@ class Report:
             print(image.summary())
 
 
-def examine(events, victim, kind, digests, options, report, base=None):
-    """Every moment, or as many as there is time for; returns how many moments and how many media were looked at."""
-    medium = disk.Disk()
-    if base is not None:
-        medium.load(base)
-    listener = told.Listener(events, victim.number, harness.API_PORT, harness.RAFT_PORT)
+def examine(events, victim, kind, digests, options, report, medium=None, before=None):
+    """Every moment, or as many as are wanted; returns how many moments, media and starts there were, and what was told.
+
+    `medium` and `before`: what was there and what was told before the first event."""
+    medium = medium or disk.Disk()
+    listener = told.Listener(events, victim.number, harness.API_PORT, harness.RAFT_PORT, before)
     check = Check(kind, digests)
     recover = Recover(victim, kind)
     moments = media = 0
@@ -242,6 +245,8 @@ def record(options, directory):
         "raft": victim.raft,
         "digests": {str(revision): digest for revision, digest in recording.digests.items()},
     }
+    for server in recording.cluster.servers[1:]:
+        shutil.copytree(server.directory, os.path.join(directory, f"server{server.number}"))
     with open(os.path.join(directory, "about"), "w") as file:
         json.dump(about, file)
     recording.remove()
@@ -258,6 +263,8 @@ def main():
     parser.add_argument("--trace", help="where the recording is, or goes; one that is there is used again")
     parser.add_argument("--moment", type=int, help="look at this moment only")
     parser.add_argument("--part", type=int, help="and at this medium")
+    parser.add_argument("--real", type=int, default=0, help="start the installed program on so many media as well")
+    parser.add_argument("--again", type=int, default=0, help="record so many starts after a power loss, and cut them")
     parser.add_argument("--keep", help="a directory for the media of the first failures")
     parser.add_argument("--caught", action="store_true", help="the program has a planted bug: succeed if it is found")
     options = parser.parse_args()
@@ -275,9 +282,14 @@ def main():
     kind = "alone" if workload.WORKLOADS[about["workload"]][1] == 1 else "member"
     digests = {int(revision): digest for revision, digest in about["digests"].items()}
     moments, media, starts, promises = examine(events, victim, kind, digests, options, report)
+    checked = time.monotonic()
+    if options.again and not report.failures:
+        again.examine(events, victim, kind, digests, options, report, examine)
+    if options.real and not report.failures:
+        real.examine(events, victim, directory, digests, options, report)
     print(
         f"{options.workload}: seed {options.seed}, {len(events)} events recorded in {recorded - started:.1f} s; "
-        f"{moments} moments, {media} media, {starts} of them different, {time.monotonic() - recorded:.1f} s; "
+        f"{moments} moments, {media} media, {starts} of them different, {checked - recorded:.1f} s; "
         f"told: {promises.answers} answers, {promises}; "
         f"failures: {sum(report.failures.values())} {dict(report.failures) or ''}"
     )

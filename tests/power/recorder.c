@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * recorder TRACE ROOT PROGRAM [ARGUMENT]...
+ * recorder TRACE ROOT BOOT PROGRAM [ARGUMENT]...
  *
  * Runs a program and appends to TRACE what it does to the files below ROOT, and what it sends over TCP, in the order
  * in which it happens. It traces every system call that can write, of every thread (ptrace, with a seccomp filter that
@@ -10,8 +10,9 @@
  * A thread that waits at one of its calls has done nothing after it, so whatever the program does in an order that it
  * relies on is recorded in that order.
  *
- * The program sees a boot id of its own: whoever starts on the same files outside of the recorder finds that the
- * machine was started anew. SIGTERM is passed on; SIGUSR1 kills the program between two calls.
+ * The program sees a boot id made of the number BOOT: whoever starts on the same files outside of the recorder, or with
+ * another number, finds that the machine was started anew. SIGTERM is passed on; SIGUSR1 kills the program between two
+ * calls.
  */
 #include "tests/power/recorder.h"
 
@@ -38,7 +39,7 @@
 
 #define THREADS_MAX 64
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
-#define BOOT_ID "00000000-0000-4000-8000-000000000001\n"
+#define BOOT_ID "00000000-0000-4000-8000-%012lu\n"
 
 struct thread {
 	pid_t pid;
@@ -101,13 +102,13 @@ const char *below_root(const char *path)
 /* --- the program ---------------------------------------------------------------------------------------------- */
 
 /* Another boot id, in a mount namespace of its own. */
-static void boot_id_replace(void)
+static void boot_id_replace(unsigned long boot)
 {
-	char path[] = "/tmp/dnvme-boot-id-XXXXXX";
-	int fd = mkstemp(path);
+	char path[] = "/tmp/dnvme-boot-id-XXXXXX", text[64];
+	int fd = mkstemp(path), size = snprintf(text, sizeof(text), BOOT_ID, boot);
 
-	if (fd < 0 || write(fd, BOOT_ID, strlen(BOOT_ID)) != (ssize_t)strlen(BOOT_ID) || close(fd) != 0 ||
-	    unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+	if (fd < 0 || write(fd, text, (size_t)size) != size || close(fd) != 0 || unshare(CLONE_NEWNS) != 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
 	    mount(path, BOOT_ID_PATH, NULL, MS_BIND, NULL) != 0) {
 		perror("recorder: cannot replace the boot id");
 		_exit(125);
@@ -137,7 +138,7 @@ static void filter_install(void)
 	}
 }
 
-static void program_start(char **arguments)
+static void program_start(unsigned long boot, char **arguments)
 {
 	int status;
 
@@ -147,7 +148,7 @@ static void program_start(char **arguments)
 	if (program == 0) {
 		signal(SIGTERM, SIG_DFL);
 		signal(SIGUSR1, SIG_DFL);
-		boot_id_replace();
+		boot_id_replace(boot);
 		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
 			_exit(125);
 		raise(SIGSTOP);
@@ -296,8 +297,8 @@ int main(int argument_count, char **arguments)
 {
 	struct stat status;
 
-	if (argument_count < 4) {
-		fputs("usage: recorder TRACE ROOT PROGRAM [ARGUMENT]...\n", stderr);
+	if (argument_count < 5) {
+		fputs("usage: recorder TRACE ROOT BOOT PROGRAM [ARGUMENT]...\n", stderr);
 		return 125;
 	}
 	root = arguments[2];
@@ -305,6 +306,6 @@ int main(int argument_count, char **arguments)
 	if (trace_fd < 0 || stat(root, &status) != 0)
 		give_up("cannot open %s: %s", arguments[1], strerror(errno));
 	record_write(&(struct record){ .kind = RECORD_BEGIN, .inode = status.st_ino });
-	program_start(arguments + 3);
+	program_start(strtoul(arguments[3], NULL, 10), arguments + 4);
 	return run();
 }

@@ -28,8 +28,8 @@ class Told:
 class Listener:
     """Puts what was sent together again and takes out what counts."""
 
-    def __init__(self, events, number, api_port, raft_port):
-        self.told = Told()
+    def __init__(self, events, number, api_port, raft_port, before=None):
+        self.told = before or Told()
         self.number = number
         self.api_port, self.raft_port = api_port, raft_port
         self.streams = {}

@@ -17,18 +17,18 @@ SERVER_OPTIONS = ["--snapshot-threshold=32", "--snapshot-trailing=8"]
 class RecordedServer(harness.Server):
     """A server whose writes are recorded; its files are in a directory that holds nothing else."""
 
-    def __init__(self, cluster, number, program):
+    def __init__(self, cluster, number, program, boot=1):
         super().__init__(cluster, number)
-        self.program = program
+        self.program, self.boot = program, boot
         self.root = os.path.join(cluster.directory, "disk")
         self.directory = os.path.join(self.root, "data")
         self.trace = os.path.join(cluster.directory, "trace")
-        os.mkdir(self.root)
+        os.makedirs(self.root, exist_ok=True)
 
     def arguments(self):
         own = super().arguments()
         own[0] = os.path.join(harness.BIN, self.program)
-        return [os.path.join(harness.BIN, "power_recorder"), self.trace, self.root] + own
+        return [os.path.join(harness.BIN, "power_recorder"), self.trace, self.root, str(self.boot)] + own
 
     def crash(self):
         """The process dies; what it wrote is still with the kernel."""
