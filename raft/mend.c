@@ -227,10 +227,14 @@ static int truncations_mend(struct listing *listing, uint64_t last_begun, struct
 
 int directory_mend(const char *directory, struct error *error)
 {
-	struct listing listing;
+	struct listing listing = { .fd = -1 };
 	uint64_t last_begun = 0;
-	int rv = listing_make(directory, &listing, error);
+	int rv;
 
+#ifdef DNVME_CANARY_SKIP_MEND
+	return 0;
+#endif
+	rv = listing_make(directory, &listing, error);
 	if (rv != 0)
 		return rv;
 	for (int i = 0; rv == 0 && i < listing.count; i++) {
@@ -270,7 +274,7 @@ int truncation_begin(const char *directory, uint64_t index, struct error *error)
 
 int truncation_end(const char *directory, struct error *error)
 {
-	struct listing listing;
+	struct listing listing = { .fd = -1 };
 	uint64_t index;
 	int rv = listing_make(directory, &listing, error);
 

@@ -29,7 +29,9 @@ class File:
         return versions[-1][1] if versions else ZEROS
 
     def put(self, number, sequence, content):
-        self.sectors.setdefault(number, [(0, ZEROS)]).append((sequence, content))
+        versions = self.sectors.setdefault(number, [(0, ZEROS)])
+        if len(versions) > 1 or versions[0][1] != content:  # else it is there whatever becomes of this write
+            versions.append((sequence, content))
 
     def write(self, sequence, offset, data):
         at = 0
@@ -146,9 +148,9 @@ class Disk:
         return directory, name
 
     def first_write_undecided(self):
-        """Whether any part of what was first written to some file may be missing: such files are told by their begin."""
+        """Whether the begin of some file may be missing: that is what a reader looks at first."""
         return any(
-            isinstance(node, File) and len(node.sectors) > 1 and len(node.sectors.get(0, ())) > 1
+            isinstance(node, File) and len(node.sectors.get(0, ())) > 1
             for directory in self.directories()
             for node in directory.now().values()
         )

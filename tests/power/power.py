@@ -35,8 +35,8 @@ class Recover:
 
     WORKERS = 4  # a start mostly waits
 
-    def __init__(self, victim, kind):
-        arguments = [os.path.join(harness.BIN, "power_recover"), str(victim.number), victim.api, victim.raft, kind]
+    def __init__(self, victim, kind, program):
+        arguments = [os.path.join(harness.BIN, program), str(victim.number), victim.api, victim.raft, kind]
         self.workers = [
             subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             for _ in range(self.WORKERS)
@@ -186,7 +186,7 @@ def examine(events, victim, kind, digests, options, report, medium=None, before=
     medium = medium or disk.Disk()
     listener = told.Listener(events, victim.number, harness.API_PORT, harness.RAFT_PORT, before)
     check = Check(kind, digests)
-    recover = Recover(victim, kind)
+    recover = Recover(victim, kind, options.recover)
     moments = media = 0
     wanted = moments_wanted(events, options)
     try:
@@ -260,6 +260,7 @@ def main():
     parser.add_argument("--moments", type=int, help="look at so many moments only, and at all that change names")
     parser.add_argument("--parts", type=int, default=3, help="media for each moment besides the certain one")
     parser.add_argument("--program", default="power_dnvmed", help="the server to record")
+    parser.add_argument("--recover", default="power_recover", help="what starts on the media")
     parser.add_argument("--trace", help="where the recording is, or goes; one that is there is used again")
     parser.add_argument("--moment", type=int, help="look at this moment only")
     parser.add_argument("--part", type=int, help="and at this medium")
