@@ -5,8 +5,8 @@
  *
  *   metadata1, metadata2  of zeros: created, and its content never synced. Nobody was told what it would have held.
  *   open-N                without its first word, which the first write to it brings: that write was never finished, so
- *                         nothing in it was acknowledged. libraft takes one that is all zeros only; and it takes ones
- *                         that are prepared for entries when the log ends before a snapshot that was installed.
+ *                         nothing in it was acknowledged. libraft takes such a segment only if it is all zeros; and
+ *                         where the closed segments end before a snapshot that was installed it takes it for more.
  *   FIRST-END             of a truncation that was not finished: both the segment and its shorter self, or a gap behind
  *                         the entries that stay. A file "truncating-INDEX" stands from before libraft begins until an
  *                         entry was written behind the ones that stayed.
@@ -74,6 +74,14 @@ static bool name_is_closed(const char *name, uint64_t *ret_first, uint64_t *ret_
 	int used = 0;
 
 	return sscanf(name, "%16" SCNu64 "-%16" SCNu64 "%n", ret_first, ret_end, &used) == 2 && name[used] == '\0';
+}
+
+static bool name_is_snapshot(const char *name, uint64_t *ret_index)
+{
+	int used = 0;
+
+	return sscanf(name, "snapshot-%*u-%" SCNu64 "-%*u.meta%n", ret_index, &used) == 1 && used > 0 &&
+	       name[used] == '\0';
 }
 
 static bool name_is_marker(const char *name, uint64_t *ret_index)
@@ -158,18 +166,68 @@ static int opens_look(const struct listing *listing, uint64_t *ret_last, struct 
 	return 0;
 }
 
-/* Those before the last one that was begun are left to libraft: it would be damage. */
-static int opens_mend(struct listing *listing, uint64_t last_begun, struct error *error)
+/* *ret_zeros: nothing was ever written to it. */
+static int open_is_zeros(const struct listing *listing, const char *name, bool *ret_zeros, struct error *error)
 {
-	uint64_t number;
+	uint8_t piece[65536];
+	int fd = openat(listing->fd, name, O_RDONLY | O_CLOEXEC);
+	bool zeros = true;
+	ssize_t got = 0;
+	off_t at;
+
+	if (fd < 0)
+		return error_set_errno(error, errno, "cannot open %s/%s", listing->directory, name);
+	/* Most of it has no blocks yet. */
+	for (at = lseek(fd, 0, SEEK_DATA); zeros && at >= 0; at = lseek(fd, at + got, SEEK_DATA)) {
+		got = pread(fd, piece, sizeof(piece), at);
+		if (got <= 0)
+			break;
+		zeros = piece[0] == 0 && memcmp(piece, piece + 1, (size_t)got - 1) == 0;
+	}
+	if (got < 0)
+		error_set_errno(error, errno, "cannot read %s/%s", listing->directory, name);
+	close(fd);
+	if (got < 0)
+		return error != NULL ? (int)error->code : ERROR_INTERNAL;
+	*ret_zeros = zeros;
+	return 0;
+}
+
+/* Whether the closed segments end before the last snapshot. */
+static bool ends_before_snapshot(const struct listing *listing)
+{
+	uint64_t first, end, last = 0, index, snapshot = 0;
 
 	for (int i = 0; i < listing->count; i++) {
 		const char *name = listing->entries[i]->d_name;
 
-		if (name_is_open(name, &number) && number > last_begun && file_drop(listing, name, NULL, error) != 0)
-			return error != NULL ? (int)error->code : ERROR_INTERNAL;
+		if (name_is_closed(name, &first, &end) && end > last)
+			last = end;
+		if (name_is_snapshot(name, &index) && index > snapshot)
+			snapshot = index;
 	}
-	return 0;
+	return last > 0 && last < snapshot;
+}
+
+/* Those before the last one that was begun are left to libraft: it would be damage. So are empty ones that do not stand
+ * in its way: on a full disk they are room that the member still has. */
+static int opens_mend(struct listing *listing, uint64_t last_begun, struct error *error)
+{
+	bool all = last_begun == 0 && ends_before_snapshot(listing), zeros = false;
+	uint64_t number;
+	int rv = 0;
+
+	for (int i = 0; rv == 0 && i < listing->count; i++) {
+		const char *name = listing->entries[i]->d_name;
+
+		if (!name_is_open(name, &number) || number <= last_begun)
+			continue;
+		if (!all)
+			rv = open_is_zeros(listing, name, &zeros, error);
+		if (rv == 0 && (all || !zeros))
+			rv = file_drop(listing, name, "its first entries were never acknowledged", error);
+	}
+	return rv;
 }
 
 static bool has_closed(const struct listing *listing, uint64_t wanted_first, uint64_t wanted_end)

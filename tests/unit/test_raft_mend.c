@@ -99,7 +99,24 @@ static void content_that_was_never_written(void **state)
 	make("open-3", 8192, 0, 0);
 	make("open-x", 8192, 0, 0);
 	mend();
-	assert_string_equal(names(), "metadata2 open-1 open-x ");
+	assert_string_equal(names(), "metadata2 open-1 open-3 open-x ");
+}
+
+static void segments_prepared_behind_an_installed_snapshot(void **state)
+{
+	(void)state;
+	make("0000000000000001-0000000000000010", 64, 1, 0);
+	make("open-3", 8192, 0, 0);
+	make("snapshot-2-10-77", 64, 1, 0);
+	make("snapshot-2-10-77.meta", 64, 1, 0);
+	mend();
+	assert_string_equal(names(),
+			    "0000000000000001-0000000000000010 open-3 snapshot-2-10-77 snapshot-2-10-77.meta ");
+	make("snapshot-3-50-99", 64, 1, 0);
+	make("snapshot-3-50-99.meta", 64, 1, 0);
+	mend();
+	assert_string_equal(names(), "0000000000000001-0000000000000010 snapshot-2-10-77 snapshot-2-10-77.meta "
+				     "snapshot-3-50-99 snapshot-3-50-99.meta ");
 }
 
 static void damage_is_left_to_be_refused(void **state)
@@ -125,11 +142,11 @@ static void truncation_begun_and_not_finished(void **state)
 	assert_int_equal(truncation_begin(directory, 15, &error), 0);
 	/* Nothing of it was done yet: whole segments behind it are what may be missing later, so they go. */
 	mend();
-	assert_string_equal(names(), SEGMENT("01", "10") " " SEGMENT("11", "20") " ");
+	assert_string_equal(names(), SEGMENT("01", "10") " " SEGMENT("11", "20") " open-7 ");
 	assert_int_equal(truncation_begin(directory, 15, &error), 0);
 	make(SEGMENT("11", "14"), 64, 1, 0);
 	mend();
-	assert_string_equal(names(), SEGMENT("01", "10") " " SEGMENT("11", "14") " ");
+	assert_string_equal(names(), SEGMENT("01", "10") " " SEGMENT("11", "14") " open-7 ");
 }
 
 static void truncation_with_a_gap(void **state)
@@ -184,6 +201,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(content_that_was_never_written, setup, teardown),
+		cmocka_unit_test_setup_teardown(segments_prepared_behind_an_installed_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(damage_is_left_to_be_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncation_begun_and_not_finished, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncation_with_a_gap, setup, teardown),
