@@ -370,6 +370,8 @@ int consensus_start(const struct consensus_options *options, const struct consen
 		rv = consensus_directory_check(options->directory, &initialized, error);
 	if (rv == 0 && !initialized && bootstrap_count > 0)
 		rv = directory_reset(options->directory, error);
+	if (rv == 0)
+		rv = directory_mend(options->directory, error);
 	if (rv != 0)
 		return rv;
 	consensus = calloc(1, sizeof(*consensus));

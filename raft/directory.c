@@ -17,11 +17,25 @@ static bool is_member_file(const char *name)
 	       (name[0] >= '0' && name[0] <= '9' && strchr(name, '-') != NULL);
 }
 
+int directory_sync(const char *directory, struct error *error)
+{
+	int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC), saved;
+
+	if (descriptor < 0)
+		return error_set_errno(error, errno, "cannot open %s", directory);
+	if (fsync(descriptor) != 0) {
+		saved = errno;
+		close(descriptor);
+		return error_set_errno(error, saved, "cannot sync %s", directory);
+	}
+	close(descriptor);
+	return 0;
+}
+
 int directory_make(const char *directory, struct error *error)
 {
 	char parent[4096];
 	char *slash;
-	int descriptor;
 
 	if (mkdir(directory, 0700) != 0 && errno != EEXIST)
 		return error_set_errno(error, errno, "cannot create %s", directory);
@@ -33,17 +47,7 @@ int directory_make(const char *directory, struct error *error)
 		strcpy(parent, ".");
 	else
 		slash[slash == parent ? 1 : 0] = '\0';
-	descriptor = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (descriptor < 0)
-		return error_set_errno(error, errno, "cannot open %s", parent);
-	if (fsync(descriptor) != 0) {
-		int saved = errno;
-
-		close(descriptor);
-		return error_set_errno(error, saved, "cannot sync %s", parent);
-	}
-	close(descriptor);
-	return 0;
+	return directory_sync(parent, error);
 }
 
 int consensus_directory_check(const char *directory, bool *ret_initialized, struct error *error)

@@ -5,7 +5,9 @@
  * a failure ends the member, and nothing leaves it from then on.
  */
 #include <stdlib.h>
+#include <string.h>
 
+#include "lib/base/canary.h"
 #include "raft/internal.h"
 
 struct append_request {
@@ -13,6 +15,7 @@ struct append_request {
 	struct raft_io_append *outer;
 	raft_io_append_cb callback;
 	struct consensus *consensus;
+	bool behind_cut; /* asked for after a truncation, which is done before it is written */
 };
 
 /* A send or an append that never went out. libraft frees twice when these fail at once, so they fail later. */
@@ -22,6 +25,7 @@ struct held_request {
 	raft_io_send_cb send_callback;
 	struct raft_io_append *append;
 	raft_io_append_cb append_callback;
+	int status;
 };
 
 static struct consensus *of_io(struct raft_io *io)
@@ -46,13 +50,14 @@ void member_fail_raft(struct consensus *consensus, int code, const char *what)
 
 static int hold(struct consensus *consensus, const struct held_request *template)
 {
-	struct held_request *held = malloc(sizeof(*held));
+	struct held_request *held = malloc(sizeof(*held)), **end = &consensus->held;
 
 	if (held == NULL)
 		return RAFT_NOMEM;
 	*held = *template;
-	held->next = consensus->held;
-	consensus->held = held;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = held;
 	return 0;
 }
 
@@ -63,9 +68,9 @@ void guard_tick(struct consensus *consensus)
 	while ((held = consensus->held) != NULL) {
 		consensus->held = held->next;
 		if (held->send != NULL)
-			held->send_callback(held->send, RAFT_CANCELED);
+			held->send_callback(held->send, held->status);
 		else
-			held->append_callback(held->append, RAFT_CANCELED);
+			held->append_callback(held->append, held->status);
 		free(held);
 	}
 }
@@ -104,7 +109,7 @@ static int guarded_set_term(struct raft_io *io, raft_term term)
 
 static int guarded_set_vote(struct raft_io *io, raft_id server_id)
 {
-	int rv = of_io(io)->uv.set_vote(io, server_id);
+	int rv = canary("skip_vote") ? 0 : of_io(io)->uv.set_vote(io, server_id);
 
 	if (rv != 0)
 		member_fail_raft(of_io(io), rv, "cannot store the Raft vote");
@@ -119,7 +124,8 @@ static int guarded_send(struct raft_io *io, struct raft_io_send *request, const 
 	if (of_io(io)->raft_closing)
 		return RAFT_CANCELED;
 	if (of_io(io)->failed)
-		return hold(of_io(io), &(struct held_request){ .send = request, .send_callback = callback });
+		return hold(of_io(io), &(struct held_request){
+					       .send = request, .send_callback = callback, .status = RAFT_CANCELED });
 	return of_io(io)->uv.send(io, request, message, callback);
 }
 
@@ -129,10 +135,22 @@ static void on_appended(struct raft_io_append *inner, int status)
 	struct consensus *consensus = request->consensus;
 	struct raft_io_append *outer = request->outer;
 	raft_io_append_cb callback = request->callback;
+	bool behind_cut = request->behind_cut;
+	struct error failure = { 0 };
 
 	free(request);
+	if (status == 0 && behind_cut && consensus->truncating) {
+		/* Before anybody hears of the entries: a start that found the mark might take them for old ones. */
+		consensus->truncating = false;
+		if (truncation_end(consensus->directory, &failure) != 0) {
+			member_fail(consensus, &failure);
+			status = RAFT_IOERR;
+		}
+	}
 	if (status != 0 && !consensus->closing)
 		member_fail_raft(consensus, status, "cannot write the Raft log");
+	if (canary("ack_before_sync") && callback == NULL)
+		return;
 	callback(outer, status);
 }
 
@@ -143,18 +161,84 @@ static int guarded_append(struct raft_io *io, struct raft_io_append *outer, cons
 	struct append_request *request = malloc(sizeof(*request));
 	int rv = RAFT_NOMEM;
 
+	if (canary("ack_before_sync")) {
+		struct raft_entry *copy = calloc(count, sizeof(*copy)); /* never freed */
+
+		if (copy != NULL)
+			memcpy(copy, entries, count * sizeof(*copy));
+		entries = copy;
+	}
 	if (request != NULL) {
 		*request = (struct append_request){
-			.inner.data = request, .outer = outer, .callback = callback, .consensus = consensus
+			.inner.data = request,
+			.outer = outer,
+			.callback = callback,
+			.consensus = consensus,
+			.behind_cut = consensus->truncating,
 		};
 		outer->cb = callback;
 		rv = consensus->uv.append(io, &request->inner, entries, count, on_appended);
 	}
-	if (rv == 0)
+	if (rv == 0) {
+		consensus->log_end += count;
+		if (canary("ack_before_sync")) {
+			request->callback = NULL;
+			hold(consensus, &(struct held_request){ .append = outer, .append_callback = callback });
+		}
 		return 0;
+	}
 	free(request);
 	member_fail_raft(consensus, rv, "cannot write the Raft log");
-	return hold(consensus, &(struct held_request){ .append = outer, .append_callback = callback });
+	return hold(consensus,
+		    &(struct held_request){ .append = outer, .append_callback = callback, .status = RAFT_CANCELED });
+}
+
+static int guarded_load(struct raft_io *io, raft_term *term, raft_id *voted_for, struct raft_snapshot **snapshot,
+			raft_index *start_index, struct raft_entry *entries[], size_t *count)
+{
+	struct consensus *consensus = of_io(io);
+	struct error failure = { 0 };
+	int rv = consensus->uv.load(io, term, voted_for, snapshot, start_index, entries, count);
+
+	if (rv != 0)
+		return rv;
+	consensus->log_end = *start_index + *count;
+	/* It closed the open segments, and gives their names to new ones next: not before the medium has the names
+	 * that the entries are under now. */
+	if (directory_sync(consensus->directory, &failure) != 0)
+		member_fail(consensus, &failure); /* ends it before it promises anything */
+	return 0;
+}
+
+/* One that keeps nothing of the log is a leader's. */
+static int guarded_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *request,
+				const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb callback)
+{
+	int rv = of_io(io)->uv.snapshot_put(io, trailing, request, snapshot, callback);
+
+	if (rv == 0 && trailing == 0)
+		of_io(io)->log_end = snapshot->index + 1;
+	return rv;
+}
+
+/* libraft removes segments one by one and syncs at the end: what it leaves when it is interrupted it refuses to load.
+ */
+static int guarded_truncate(struct raft_io *io, raft_index index)
+{
+	struct consensus *consensus = of_io(io);
+	struct error failure = { 0 };
+
+	/* It asks before each append, also when there is nothing to cut. */
+	if (index >= consensus->log_end)
+		return consensus->uv.truncate(io, index);
+	if (truncation_begin(consensus->directory, index, &failure) != 0) {
+		error_prefix(&failure, "cannot truncate the Raft log");
+		member_fail(consensus, &failure);
+		return RAFT_IOERR;
+	}
+	consensus->truncating = true;
+	consensus->log_end = index;
+	return consensus->uv.truncate(io, index);
 }
 
 void guard_init(struct consensus *consensus)
@@ -165,4 +249,7 @@ void guard_init(struct consensus *consensus)
 	consensus->io.set_vote = guarded_set_vote;
 	consensus->io.send = guarded_send;
 	consensus->io.append = guarded_append;
+	consensus->io.truncate = guarded_truncate;
+	consensus->io.load = guarded_load;
+	consensus->io.snapshot_put = guarded_snapshot_put;
 }

@@ -67,6 +67,8 @@ struct consensus {
 	struct barrier_wait *barrier_active; /* wait for the one under way */
 	bool barrier_busy;
 	struct held_request *held; /* guard.c: to be completed as failed */
+	raft_index log_end;	   /* of the next entry, as far as libraft's I/O was told */
+	bool truncating;	   /* the log is cut, and nothing was written behind the cut yet */
 	struct transfer_wait transfer;
 	bool transferring;
 
@@ -110,6 +112,12 @@ void room_tick(struct consensus *consensus);
 /* directory.c */
 int directory_make(const char *directory, struct error *error);
 int directory_reset(const char *directory, struct error *error);
+int directory_sync(const char *directory, struct error *error);
+
+/* mend.c: put in order what an interrupted write left; what to do around a truncation for that. Block on disk. */
+int directory_mend(const char *directory, struct error *error);
+int truncation_begin(const char *directory, uint64_t index, struct error *error);
+int truncation_end(const char *directory, struct error *error);
 
 /* machine.c: the callbacks of libraft's state machine. */
 void machine_init(struct consensus *consensus);
