@@ -7,6 +7,13 @@
 #include "raft/entry.h"
 #include "raft/internal.h"
 
+/* A planted bug, which tests/cluster/attack must find: what may have been committed counts as not appended. */
+#ifdef DNVME_CANARY_LEADERSHIP_LOST
+#define CANARY true
+#else
+#define CANARY false
+#endif
+
 #define NO_SPACE_PATIENCE_MS 3000
 #define FLIGHTS_MAX 2 /* more packed entries under way only make each one smaller */
 
@@ -55,7 +62,7 @@ static void on_flight_done(struct raft_apply *request, int status, void *result)
 	for (size_t i = 0; proposal != NULL; i++, proposal = next) {
 		next = proposal->next;
 		if (failure.code != ERROR_NONE)
-			proposal_end(proposal, (struct bytes){ 0 }, true, &failure);
+			proposal_end(proposal, (struct bytes){ 0 }, !CANARY, &failure);
 		else
 			proposal_end(proposal, buffer_bytes(&flight->outcomes[i]), false, NULL);
 	}
