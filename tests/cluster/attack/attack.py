@@ -95,22 +95,24 @@ class Attack:
         self.initial[f"r{number}"] = switch_read(register(leader, f"r{number}"))
         if self.scenario["agents"]:
             params = {"name": f"h{number}", "size_bytes": 16 * MIB, "copies": 1, "provision": "thin"}
-            leader.call("volume.create", params)
+            # A slow machine may keep agents waiting for longer than a lease.
+            harness.wait_until("there is a node for a volume", lambda: leader.call("volume.create", params))
 
     def clients(self):
         addresses = [server.api for server in self.cluster.servers]
         began = time.monotonic()
-        kinds = ["raw"] * self.scenario["raw"] + ["library"] * self.scenario["library"]
+        kinds = [kind for kind in ("raw", "library", "readers") for _ in range(self.scenario[kind])]
         for number, kind in enumerate(kinds, 1):
             seed = self.random.getrandbits(32)
-            if kind == "raw":
+            if kind != "library":
                 source = self.cluster.net.local(number)
                 transport = RawClient(addresses, source, seed)
             else:
                 source = f"{network.LIBRARY}.{number}"
                 transport = LibraryClient(addresses, self.cluster.net.endpoint(f"c{number}", source).prefix, seed)
             self.cluster.client_addresses.append(source)
-            yield Client(number, transport, self.history, self.scenario, seed, began, self.ending)
+            scenario = dict(self.scenario, mix=scenarios.READS) if kind == "readers" else self.scenario
+            yield Client(number, transport, self.history, scenario, seed, began, self.ending)
 
     def tenants(self):
         for server in self.cluster.servers if self.scenario["tenants"] else []:

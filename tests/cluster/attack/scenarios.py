@@ -15,13 +15,15 @@ EVERYTHING = {
     "status": 6,
     "again": 8,
 }
-REGISTERS = {"turn": 30, "look": 40, "status": 15, "create": 8, "get": 12, "again": 5}
+SWITCHES = {"turn": 50, "look": 50}
+READS = {"look": 80, "status": 20}
 
 DEFAULTS = {
     "servers": 3,
     "agents": 3,
     "raw": 4,  # clients on MessagePack-RPC
     "library": 3,  # clients on libdnvme
+    "readers": 0,  # clients on MessagePack-RPC that only read
     "tenants": True,  # one for each server: nodes that ask for leases
     "mix": EVERYTHING,
     "pace_s": 0.02,  # what a client waits between two operations
@@ -48,7 +50,7 @@ SCENARIOS = {
         "options": SNAPSHOTS,
         "hold_s": (1.0, 4.0),
     },
-    "clock": {"faults": ("clocks", "pause-leader"), "at_once": 2},
+    "clock": {"faults": ("clocks", "slow-clocks", "isolate-slow-leader", "pause-leader"), "at_once": 2},
     "agent": {"faults": ("kill-agent", "pause-agent", "cut-clients", "kill-leader"), "at_once": 2},
     "five": {
         "servers": 5,
@@ -76,36 +78,37 @@ SCENARIOS = {
             "slow-disk",
             "bad-disk",
             "clocks",
+            "slow-clocks",
             "kill-agent",
             "pause-agent",
         ),
         "at_once": 2,
         "options": SNAPSHOTS,
     },
-    # What the canaries die of: a leader that does not know that it is none any more.
+    # A leader that does not know yet that it is none any more, and clients that ask it and others.
     "deposed": {
-        "faults": ("isolate-leader",),
-        "mix": REGISTERS,
+        "faults": ("isolate-slow-leader",),
+        "mix": SWITCHES,
         "agents": 0,
         "library": 1,
-        "raw": 6,
-        "pace_s": 0.005,
+        "raw": 4,
+        "readers": 6,
+        "pace_s": 0.01,
         "timeout_s": 1.0,
-        "calm_s": (0.2, 0.5),
+        "calm_s": (0.3, 0.8),
         "hold_s": (2.0, 2.5),
-        "options": ["--election-timeout-ms=800"],
     },
-    # Entries reach the followers, and their answers do not come back.
+    # What a leader sends reaches the others, and their answers do not come back: it cannot know what became of it.
     "unheard": {
-        "faults": ("deaf-leader", "pause-leader"),
-        "mix": {"create": 40, "get": 20, "turn": 20, "look": 10, "list": 2},
-        "agents": 1,
+        "faults": ("deaf-leader",),
+        "mix": SWITCHES,
+        "agents": 0,
         "library": 0,
-        "raw": 6,
-        "pace_s": 0.002,
+        "raw": 8,
+        "pace_s": 0.005,
         "timeout_s": 8.0,
         "calm_s": (0.3, 0.8),
-        "hold_s": (1.0, 2.0),
+        "hold_s": (1.5, 2.0),
     },
 }
 

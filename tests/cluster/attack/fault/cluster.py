@@ -4,6 +4,7 @@
 import mmap
 import os
 import struct
+import time
 
 import harness
 from fault import network
@@ -19,12 +20,21 @@ class Control:
     def __init__(self, path):
         self.path = path
         with open(path, "wb") as file:
-            file.write(bytes(16))
+            file.write(bytes(32))
         with open(path, "r+b") as file:
-            self.page = mmap.mmap(file.fileno(), 16)
+            self.page = mmap.mmap(file.fileno(), 32)
 
-    def set(self, delay_ms=0, fail=0, clock_ms=0):
-        self.page[:] = struct.pack("=IIq", delay_ms, fail, clock_ms)
+    def disk(self, delay_ms=0, fail=0):
+        self.page[:8] = struct.pack("=II", delay_ms, fail)
+
+    def clock(self, jump_ms=0):
+        self.page[8:16] = struct.pack("=q", jump_ms)
+
+    def speed(self, percent=0):
+        """Clocks only ever run slower from now on, or catch up at once: none goes back."""
+        self.page[24:28] = struct.pack("=I", 0)
+        self.page[16:24] = struct.pack("=q", time.monotonic_ns())
+        self.page[24:28] = struct.pack("=I", percent)
 
 
 class Server(harness.Server):

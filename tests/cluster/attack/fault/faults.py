@@ -143,8 +143,21 @@ class CutHalves(Cut):
 
 class IsolateLeader(Cut):
     def pairs(self):
-        leader = leader_of(self.cluster)
+        self.leader = leader = leader_of(self.cluster)
         return [pair for server in self.servers if server is not leader for pair in both(leader, server)]
+
+
+class IsolateSlowLeader(IsolateLeader):
+    """The clocks of a leader that nobody hears run slow: it believes for longer that it leads."""
+
+    def begin(self):
+        told = super().begin()
+        self.leader.control.speed(20)
+        return told
+
+    def heal(self):
+        super().heal()
+        self.leader.control.speed()
 
 
 class DeafLeader(Cut):
@@ -219,12 +232,12 @@ class SlowDisk(Fault):
         self.victims = self.random.sample(self.servers, self.random.randint(1, len(self.servers)))
         delay_ms = self.random.choice((20, 100, 400))
         for server in self.victims:
-            server.control.set(delay_ms=delay_ms)
+            server.control.disk(delay_ms=delay_ms)
         return [f"s{server.number}: {delay_ms} ms" for server in self.victims]
 
     def heal(self):
         for server in self.victims:
-            server.control.set()
+            server.control.disk()
 
 
 class BadDisk(Fault):
@@ -232,11 +245,11 @@ class BadDisk(Fault):
 
     def begin(self):
         self.victim = self.pick()
-        self.victim.control.set(fail=1)
+        self.victim.control.disk(fail=1)
         return [f"s{self.victim.number}"]
 
     def heal(self):
-        self.victim.control.set()
+        self.victim.control.disk()
         revive(self.victim)
 
 
@@ -247,13 +260,28 @@ class Clocks(Fault):
         told = []
         for server in self.random.sample(self.servers, self.random.randint(1, len(self.servers))):
             jump_ms = self.random.choice((-1, 1)) * int(10 ** self.random.uniform(2, 8))
-            server.control.set(clock_ms=jump_ms)
+            server.control.clock(jump_ms)
             told.append(f"s{server.number}: {jump_ms} ms")
         return told
 
     def heal(self):
         for server in self.servers:
-            server.control.set()
+            server.control.clock()
+
+
+class SlowClocks(Fault):
+    """All clocks of some servers run slow, and catch up in the end. (Fast ones are against what leases rely on.)"""
+
+    def begin(self):
+        self.victims = self.random.sample(self.servers, self.random.randint(1, len(self.servers)))
+        percent = self.random.choice((20, 50, 90))
+        for server in self.victims:
+            server.control.speed(percent)
+        return [f"s{server.number}: {percent} %" for server in self.victims]
+
+    def heal(self):
+        for server in self.victims:
+            server.control.speed()
 
 
 class KillAgent(Fault):
@@ -286,6 +314,7 @@ FAULTS = {
     "pause-leader": PauseLeader,
     "cut-halves": CutHalves,
     "isolate-leader": IsolateLeader,
+    "isolate-slow-leader": IsolateSlowLeader,
     "deaf-leader": DeafLeader,
     "mute-leader": MuteLeader,
     "one-way": OneWay,
@@ -296,6 +325,7 @@ FAULTS = {
     "slow-disk": SlowDisk,
     "bad-disk": BadDisk,
     "clocks": Clocks,
+    "slow-clocks": SlowClocks,
     "kill-agent": KillAgent,
     "pause-agent": PauseAgent,
 }

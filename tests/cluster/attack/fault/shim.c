@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Preloaded into a server: a slow or failing disk, and a wall clock that is wrong. The file that DNVME_ATTACK_CONTROL
- * names is mapped, so that who runs the attack changes the numbers while the server runs.
+ * Preloaded into a server: a slow or failing disk, a wall clock that is wrong, and a machine whose every clock runs
+ * slow. The file that DNVME_ATTACK_CONTROL names is mapped, so that who runs the attack changes the numbers while the
+ * server runs.
  *
  * libraft writes its log by io_submit(2), through syscall(3): from the loop's thread with RWF_NOWAIT first, and if the
  * kernel says EAGAIN, from a thread that may wait. A disk that is slow says EAGAIN, and then takes its time.
@@ -24,9 +25,12 @@
 #endif
 
 struct control {
-	volatile uint32_t delay_ms; /* of each flush and each write of the log */
-	volatile uint32_t fail;	    /* they return EIO */
-	volatile int64_t clock_ms;  /* added to the wall clock */
+	volatile uint32_t delay_ms;	/* of each flush and each write of the log */
+	volatile uint32_t fail;		/* they return EIO */
+	volatile int64_t clock_ms;	/* added to the wall clock */
+	volatile int64_t slow_since_ns; /* monotonic */
+	volatile uint32_t slow_percent; /* how fast clocks run since then; 0: as they should */
+	uint32_t unused;
 };
 
 static struct control nothing;
@@ -115,21 +119,39 @@ long syscall(long number, ...)
 	return next_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
+static int64_t nanoseconds(const struct timespec *time)
+{
+	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+/* By how much this machine's clocks are behind. */
+static int64_t lag(void)
+{
+	uint32_t percent = control->slow_percent;
+	struct timespec now;
+
+	if (percent == 0 || next_clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+		return 0;
+	return (nanoseconds(&now) - control->slow_since_ns) / 100 * (100 - (int64_t)percent);
+}
+
 int clock_gettime(clockid_t id, struct timespec *now)
 {
-	int rv;
 	int64_t ns;
+	int rv;
 
 	/* Before the constructor ran: other libraries' own ask for the time. */
 	if (next_clock_gettime == NULL)
 		*(void **)&next_clock_gettime = dlsym(RTLD_NEXT, "clock_gettime");
 	rv = next_clock_gettime(id, now);
-	if (rv == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE) && control->clock_ms != 0) {
-		ns = (int64_t)now->tv_sec * 1000000000 + now->tv_nsec + control->clock_ms * 1000000;
-		now->tv_sec = (time_t)(ns / 1000000000);
-		now->tv_nsec = (long)(ns % 1000000000);
-	}
-	return rv;
+	if (rv != 0 || id == CLOCK_PROCESS_CPUTIME_ID || id == CLOCK_THREAD_CPUTIME_ID)
+		return rv;
+	ns = nanoseconds(now) - lag();
+	if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)
+		ns += control->clock_ms * 1000000;
+	now->tv_sec = (time_t)(ns / 1000000000);
+	now->tv_nsec = (long)(ns % 1000000000);
+	return 0;
 }
 
 int gettimeofday(struct timeval *restrict now, void *restrict zone)
