@@ -106,7 +106,7 @@ SCENARIOS = {
         "library": 0,
         "raw": 8,
         "pace_s": 0.005,
-        "timeout_s": 8.0,
+        "timeout_s": 6.0,
         "calm_s": (0.3, 0.8),
         "hold_s": (1.5, 2.0),
     },

@@ -40,7 +40,7 @@ class Picture:
         seconds = max((self.last - self.first) / 1e9, 0.1)
         self.width = int(min(max(seconds * PER_SECOND, WIDTH_MIN), WIDTH_MAX))
         self.seconds = seconds
-        self.operations = [operation for operation in operations(events) if operation.f != "lease"]
+        self.operations = [operation for operation in operations(events) if operation.f not in ("fault", "lease")]
         self.faults = faults(events, self.last)
         self.rows = {}
         # A client is one row, as whatever process it goes on.
