@@ -269,15 +269,20 @@ static void on_forwarded(void *data, const struct rpc_message *response, bool se
 	struct request *request = data;
 	struct error refusal;
 	bool none;
+	int rv;
 
 	request_hold(request);
 	if (response != NULL) {
-		if (rpc_failure_decode(&response->failure, &refusal) != ERROR_UNAVAILABLE) {
+		rv = rpc_failure_decode(&response->failure, &refusal);
+		if (rv != 0 && rv != ERROR_UNAVAILABLE && request->copied) {
+			request_fail(request, &refusal);
+		} else if (rv != ERROR_UNAVAILABLE) {
 			pass_response(request, response);
 		} else {
 			none = strstr(refusal.details, "outcome=none") != NULL;
 			if (none || request_may_repeat(request)) {
 				request->maybe_applied |= !none;
+				request->copied |= !none;
 				request_wait_leader(request);
 			} else {
 				pass_response(request, response);
@@ -285,6 +290,7 @@ static void on_forwarded(void *data, const struct rpc_message *response, bool se
 		}
 	} else if (failure->code != ERROR_DEADLINE_EXCEEDED && (!sent || request_may_repeat(request))) {
 		request->maybe_applied |= sent;
+		request->copied |= sent;
 		request_wait_leader(request);
 	} else {
 		request_fail_unavailable(request, failure->message, sent);

@@ -215,6 +215,14 @@ class Server:
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
+    def stack(self):
+        """Where its threads are, if there is a debugger."""
+        words = ["gdb", "-batch", "-ex", "thread apply all bt", "-p", str(self.process.pid)]
+        try:
+            return subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"no stack: {error}"
+
     def log(self):
         with open(self.log_path, errors="replace") as log:
             return log.read()
@@ -398,7 +406,7 @@ class Cluster:
             try:
                 status = server.process.wait(15 * SLOW)
             except subprocess.TimeoutExpired:
-                status = "no end"
+                status = f"no end\n{server.stack()}"
             if status != 0:
                 wrong.append(f"server {server.number}: {status}")
             server.kill()

@@ -270,6 +270,7 @@ def arguments():
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     parser.add_argument("--scenario", action="append", help="one of them; several times for several (default: all)")
     parser.add_argument("--only", help=argparse.SUPPRESS)
+    parser.add_argument("--fault", action="append", help="instead of the scenario's; several times for several")
     parser.add_argument("--seconds", type=float, help="of traffic and faults (default: the scenario's, 60)")
     parser.add_argument("--seed", type=int, help="of choices (default: a new one, which is told)")
     parser.add_argument("--out", default="build/attack", help="folder for histories, reports and logs")
@@ -286,6 +287,8 @@ def one(options, name, seed):
     scenario = scenarios.scenario(name)
     if options.seconds:
         scenario["seconds"] = options.seconds
+    if options.fault:
+        scenario["faults"] = options.fault
     directory = os.path.join(os.path.abspath(options.out), f"{name}-{seed}-{options.server}")
     began = time.monotonic()
     expected = options.expect.split(",") if options.expect else []

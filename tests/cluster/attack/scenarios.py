@@ -26,6 +26,7 @@ DEFAULTS = {
     "readers": 0,  # clients on MessagePack-RPC that only read
     "tenants": True,  # one for each server: nodes that ask for leases
     "mix": EVERYTHING,
+    "request_ids": 0.5,  # of changes: how many carry one that the client chose
     "pace_s": 0.02,  # what a client waits between two operations
     "timeout_s": 2.0,  # of each operation
     "options": [],  # of the servers
@@ -101,11 +102,13 @@ SCENARIOS = {
     # What a leader sends reaches the others, and their answers do not come back: it cannot know what became of it.
     "unheard": {
         "faults": ("deaf-leader",),
-        "mix": SWITCHES,
+        "mix": {"turn": 80, "look": 20},
+        "request_ids": 0.0,
         "agents": 0,
         "library": 0,
         "raw": 8,
-        "pace_s": 0.005,
+        "readers": 3,
+        "pace_s": 0.01,
         "timeout_s": 6.0,
         "calm_s": (0.3, 0.8),
         "hold_s": (1.5, 2.0),

@@ -284,9 +284,15 @@ class SlowClocks(Fault):
             server.control.speed()
 
 
-class KillAgent(Fault):
+class AgentFault(Fault):
+    def pick(self):
+        """One that runs: another fault may have killed some."""
+        return self.random.choice([agent for agent in self.cluster.agents if agent.process is not None])
+
+
+class KillAgent(AgentFault):
     def begin(self):
-        self.agent = self.random.choice(self.cluster.agents)
+        self.agent = self.pick()
         self.agent.kill()
         return [self.agent.name_]
 
@@ -294,14 +300,15 @@ class KillAgent(Fault):
         self.agent.start()
 
 
-class PauseAgent(Fault):
+class PauseAgent(AgentFault):
     def begin(self):
-        self.agent = self.random.choice(self.cluster.agents)
+        self.agent = self.pick()
         self.agent.pause()
         return [self.agent.name_]
 
     def heal(self):
-        self.agent.resume()
+        if self.agent.process is not None:
+            self.agent.resume()
 
 
 FAULTS = {

@@ -86,8 +86,8 @@ class Client(threading.Thread):
         return type
 
     def mutate(self, f, key, value, method, params, take, refusals=()):
-        """Half of them without a request id, which libdnvme then chooses."""
-        request = self.random.randbytes(16) if self.random.random() < 0.5 else None
+        """Some without a request id; libdnvme then chooses one."""
+        request = self.random.randbytes(16) if self.random.random() < self.scenario["request_ids"] else None
         type = self.do(f, key, value, method, params, take, refusals, request)
         if request is not None and type in ("ok", "info"):
             self.repeatable = self.repeatable[-7:] + [(f, key, value, method, params, take, refusals, request)]
