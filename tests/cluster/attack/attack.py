@@ -27,7 +27,7 @@ import scenarios
 from check import rules
 from fault import network
 from fault.cluster import Agent, Cluster
-from fault.faults import FAULTS, revive
+from fault.faults import FAULTS, leader_of
 from report import timeline
 from traffic.clients import LibraryClient, RawClient
 from traffic.history import History
@@ -166,7 +166,9 @@ class Attack:
 
     def settled(self):
         """Every node of ours is online, every volume is online with nothing to do, or gone."""
-        with self.cluster.leader().connect() as connection:
+        for server in self.cluster.servers:
+            server.revive()
+        with leader_of(self.cluster).connect() as connection:
             names = {agent.name_ for agent in self.cluster.agents}
             for item in connection.call("node.list").get("nodes", []):
                 if item["node"]["name"] in names and item["health"] != "online":
@@ -181,10 +183,6 @@ class Attack:
 
     def converge(self):
         cluster = self.cluster
-        for server in cluster.servers:
-            revive(server)
-        for server in cluster.servers:
-            server.ready()
         harness.wait_until("everything is settled", self.settled, CONVERGE_S)
         cluster.check_replicas()
         cluster.check_extents()
@@ -205,11 +203,9 @@ class Attack:
         """Ends whatever still runs; says what did not end as it should."""
         if self.cluster is None:
             return
-        for server in self.cluster.alive():
-            status = server.process.poll()
-            if status is not None:
-                self.wrong.append(f"server {server.number} ended by itself with {status}")
-                server.process = None
+        for server in self.cluster.servers:
+            server.revive()
+            self.wrong += server.wrong
         self.wrong += [f"at the end: {sentence}" for sentence in self.cluster.stop()]
         self.wrong += [f"agent: {agent.failure}" for agent in self.cluster.agents if agent.failure]
         for disk in self.disks:

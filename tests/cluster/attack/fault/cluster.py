@@ -10,6 +10,8 @@ from fault.network import Network
 
 GIB = 1 << 30
 
+DISK_TROUBLE = ("disk is full", "cannot write the Raft log", "Input/output error", "i/o error")
+
 
 class Server(harness.Server):
     def __init__(self, cluster, number):
@@ -17,6 +19,18 @@ class Server(harness.Server):
         self.program = cluster.program
         self.endpoint = cluster.net.endpoint(f"s{number}", self.host)
         self.control = Control(os.path.join(cluster.directory, f"control{number}"))
+        self.wrong = []  # ends that no fault explains
+
+    def revive(self):
+        """If it ended it starts again. It may end by itself when its disk is full or bad, and says so."""
+        if self.process is not None and self.process.poll() is not None:
+            status = self.process.wait()
+            self.process = None
+            last = [line for line in self.log().split("\n") if " error dnvmed: " in line][-1:]
+            if status != 1 or not last or not any(word in last[0] for word in DISK_TROUBLE):
+                self.wrong.append(f"server {self.number} ended by itself with {status}: {last}")
+        if self.process is None:
+            self.launch()
 
     def arguments(self):
         words = super().arguments()

@@ -18,14 +18,6 @@ def leader_of(cluster):
     return cluster.alive()[0]
 
 
-def revive(server):
-    """A server that ended, for whatever reason, starts again."""
-    if server.process is not None and server.process.poll() is not None:
-        server.process = None
-    if server.process is None:
-        server.launch()
-
-
 def both(one, other):
     return [(one, other), (other, one)]
 
@@ -64,7 +56,7 @@ class Kill(Fault):
 
     def heal(self):
         for server in self.killed:
-            revive(server)
+            server.revive()
 
 
 class KillLeader(Kill):
@@ -212,7 +204,7 @@ class DiskFull(Fault):
 
     def heal(self):
         self.victim.disk.free()
-        revive(self.victim)
+        self.victim.revive()
 
 
 class DiskFullRestart(DiskFull):
@@ -250,7 +242,7 @@ class BadDisk(Fault):
 
     def heal(self):
         self.victim.control.disk()
-        revive(self.victim)
+        self.victim.revive()
 
 
 class Clocks(Fault):
