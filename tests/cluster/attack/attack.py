@@ -108,7 +108,7 @@ class Attack:
             seed = self.random.getrandbits(32)
             if kind != "library":
                 source = self.cluster.net.local(number)
-                transport = RawClient(addresses, source, seed)
+                transport = RawClient(addresses, source, seed, self.scenario["follow"] and kind == "raw")
             else:
                 source = f"{network.LIBRARY}.{number}"
                 transport = LibraryClient(addresses, self.cluster.net.endpoint(f"c{number}", source).prefix, seed)

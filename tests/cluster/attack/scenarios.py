@@ -23,6 +23,7 @@ DEFAULTS = {
     "agents": 3,
     "raw": 4,  # clients on MessagePack-RPC
     "library": 3,  # clients on libdnvme
+    "follow": False,  # whether those on MessagePack-RPC look for the leader
     "readers": 0,  # clients on MessagePack-RPC that only read
     "tenants": True,  # one for each server: nodes that ask for leases
     "mix": EVERYTHING,
@@ -107,11 +108,12 @@ SCENARIOS = {
         "agents": 0,
         "library": 0,
         "raw": 8,
-        "readers": 3,
+        "follow": True,
+        "readers": 4,
         "pace_s": 0.01,
         "timeout_s": 6.0,
-        "calm_s": (0.3, 0.8),
-        "hold_s": (1.5, 2.0),
+        "calm_s": (0.2, 0.5),
+        "hold_s": (1.2, 1.6),
     },
 }
 

@@ -25,6 +25,8 @@ REFUSALS = (
 )
 # In the details of a refusal: it may have been done nevertheless.
 DOUBT = "outcome=unknown"
+# How often who follows the leader looks for it anew.
+FOLLOW = 0.05
 
 
 class RawClient:
@@ -32,8 +34,9 @@ class RawClient:
 
     kind = "raw"
 
-    def __init__(self, servers, source, seed):
+    def __init__(self, servers, source, seed, follow=False):
         self.servers = servers
+        self.follow = follow  # look for the leader, and stay with it for a while
         self.source = source
         self.random = random.Random(seed)
         self.connection = None
@@ -47,13 +50,24 @@ class RawClient:
         """The next call goes to any server."""
         self.close()
 
+    def connect(self):
+        server = self.random.choice(self.servers)
+        connection = harness.Connection(server, 0.5, self.source)
+        if not self.follow:
+            return connection
+        with connection:
+            leader = connection.call("server.info", {}, 0.5).get("leader", 0)
+        return harness.Connection(self.servers[leader - 1] if leader else server, 0.5, self.source)
+
     def call(self, method, params, request_id, timeout_s):
+        if self.follow and self.random.random() < FOLLOW:
+            self.move()
         if request_id is not None:
             params = dict(params, request_id=request_id)
         try:
             if self.connection is None:
-                self.connection = harness.Connection(self.random.choice(self.servers), 0.5, self.source)
-        except OSError as error:
+                self.connection = self.connect()
+        except (OSError, harness.RpcError) as error:
             return "fail", f"not connected: {error}"
         try:
             return "ok", self.connection.call(method, params, timeout_s)
