@@ -17,7 +17,8 @@
  * that time in addition.) Until then the library retries by itself: when a
  * connection breaks, a server stays silent or answers UNAVAILABLE, the call goes to the next server after a short
  * pause. That is safe for calls that change something too, because each carries a random request id under which the
- * cluster remembers the outcome.
+ * cluster remembers the outcome. What was refused had no effect; only where the details of the error have a line that
+ * begins with "outcome=unknown", an earlier attempt may be on its way yet, and take effect after all.
  *
  * Errors. Functions that can fail return DNVME_OK or a code, and fill `error` (which may be NULL). Outputs named
  * ret_x are untouched on failure. The library never prints, never installs signal handlers and raises no SIGPIPE.

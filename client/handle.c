@@ -215,6 +215,7 @@ static void connection_lost(struct dnvme *dnvme, size_t server, uint64_t now_ms)
 			call_finish(call, &outcome);
 			continue;
 		}
+		call->doubtful = true;
 		call_requeue(dnvme, call, now_ms);
 	}
 }
@@ -256,8 +257,10 @@ static void advance(struct dnvme *dnvme, uint64_t now_ms)
 			call_finish_deadline(dnvme, call);
 			continue;
 		}
-		if (call->machine.state == CALL_SENT && dnvme->count > 1 && now_ms >= call->attempt_ms)
+		if (call->machine.state == CALL_SENT && dnvme->count > 1 && now_ms >= call->attempt_ms) {
+			call->doubtful = true;
 			call_requeue(dnvme, call, now_ms);
+		}
 		if (call->machine.state == CALL_QUEUED && now_ms >= call->retry_ms)
 			call_route(dnvme, call, now_ms);
 	}
@@ -281,6 +284,7 @@ static void call_refused(struct dnvme *dnvme, struct dnvme_pending *call, const 
 
 	random_bytes(&random, sizeof(random));
 	call->refusal = *failure;
+	call->doubtful |= strstr(failure->details, "outcome=none") == NULL;
 	if (call->refusals < 16)
 		call->refusals++;
 	call_requeue(dnvme, call, now_ms + pause_ms / 2 + random % (pause_ms / 2 + 1));
@@ -295,6 +299,8 @@ static void take_response(struct dnvme *dnvme, size_t server, const struct rpc_m
 		return; /* cancelled, or answered by another server first */
 	if (rpc_failure_decode(&message->failure, &failure) != 0) {
 		if (failure.code != ERROR_UNAVAILABLE) {
+			if (call->doubtful && (call->method->flags & METHOD_MUTATE) != 0)
+				error_doubt(&failure);
 			call_finish(call, &failure);
 			return;
 		}

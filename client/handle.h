@@ -42,6 +42,7 @@ struct dnvme_pending {
 	unsigned refusals;	/* answers UNAVAILABLE */
 	unsigned misunderstood; /* servers that did not speak our protocol */
 	bool reached;		/* it was sent at least once */
+	bool doubtful;		/* nobody knows what becomes of an earlier attempt: it may still be read somewhere */
 	struct error refusal;	/* the last answer UNAVAILABLE */
 	struct error outcome;	/* FINISHED: code 0 on success */
 	struct dnvme_result *result;

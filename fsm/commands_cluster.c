@@ -44,7 +44,8 @@ int command_cluster_set_apply(struct transition *transition, const struct comman
 			      struct error *error)
 {
 	struct state *state = &transition->state;
-	struct settings present = { 0 };
+	const struct settings *wanted = command->settings;
+	struct settings present = { 0 }, settings;
 	struct cluster cluster;
 	struct key key;
 	int result = state_cluster(state, &cluster, error);
@@ -54,10 +55,19 @@ int command_cluster_set_apply(struct transition *transition, const struct comman
 	transition->id = cluster.id;
 	if (cluster.settings != NULL)
 		present = *cluster.settings;
-	if (present.rebuild_after_ms == command->settings->rebuild_after_ms &&
-	    present.rebuild_rate_bytes == command->settings->rebuild_rate_bytes)
+	/* Merged here and not by who proposes: another change of another setting may be on its way. */
+	settings = present;
+	if (wanted->rebuild_after_ms > 0)
+		settings.rebuild_after_ms = wanted->rebuild_after_ms;
+	if (wanted->rebuild_rate_bytes > 0)
+		settings.rebuild_rate_bytes = wanted->rebuild_rate_bytes;
+	/* 0 is the same as absent, so this says "no limit". */
+	if (settings.rebuild_rate_bytes == UINT64_MAX)
+		settings.rebuild_rate_bytes = 0;
+	if (present.rebuild_after_ms == settings.rebuild_after_ms &&
+	    present.rebuild_rate_bytes == settings.rebuild_rate_bytes)
 		return 0;
-	cluster.settings = command->settings;
+	cluster.settings = &settings;
 	transition_touch(transition);
 	result = state_put(state, STORE_TABLE_META, key_text(&key, META_CLUSTER), schema_cluster(), &cluster, error);
 	if (result == 0)

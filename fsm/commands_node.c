@@ -265,6 +265,7 @@ int command_node_cordon_apply(struct transition *transition, const struct comman
 			      struct error *error)
 {
 	struct node node;
+	bool draining;
 	int result;
 
 	if (command->draining && !command->cordoned)
@@ -276,10 +277,13 @@ int command_node_cordon_apply(struct transition *transition, const struct comman
 		return result;
 	transition->id = node.name;
 	transition->revision = node.revision;
-	if (node.cordoned == command->cordoned && node.draining == command->draining)
+	/* A drain that is under way goes on until somebody uncordons the node. Decided here and not by who proposes: in
+	 * between it may have begun, or ended. */
+	draining = command->draining || (command->cordoned && node.draining);
+	if (node.cordoned == command->cordoned && node.draining == draining)
 		return 0;
 	node.cordoned = command->cordoned;
-	node.draining = command->draining;
+	node.draining = draining;
 	node.revision = transition_touch(transition);
 	result = state_node_put(&transition->state, &node, error);
 	if (result == 0)

@@ -334,6 +334,7 @@ static int raft_open(struct consensus *consensus, const struct consensus_options
 	raft_uv_set_auto_recovery(&consensus->io, false);
 	raft_uv_set_connect_retry_delay(&consensus->io, CONNECT_RETRY_MS);
 	raft_uv_set_disk_retry(&consensus->io, DISK_RETRY_MS);
+	write_watch(consensus);
 	guard_init(consensus);
 	machine_init(consensus);
 	rv = raft_init(&consensus->raft, &consensus->io, &consensus->fsm, options->id, options->address);

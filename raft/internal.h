@@ -44,6 +44,7 @@ struct consensus {
 	struct raft raft;
 	struct raft_io io;
 	struct raft_fsm fsm;
+	struct raft_tracer tracer;
 	struct transport transport;
 	struct raft_transfer transfer_request;
 	struct raft_barrier barrier_request;
@@ -105,6 +106,9 @@ void member_fail_raft(struct consensus *consensus, int code, const char *what);
 void proposals_tick(struct consensus *consensus);
 void proposals_fail(struct consensus *consensus, const struct error *failure);
 bool space_may_come(struct consensus *consensus);
+
+/* write.c: fail the member when a write of its log failed. */
+void write_watch(struct consensus *consensus);
 
 /* room.c: tell when the log's disk is full, and when it is not any more. */
 void room_tick(struct consensus *consensus);

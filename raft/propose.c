@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/canary.h"
 #include "lib/base/limits.h"
 #include "raft/entry.h"
 #include "raft/internal.h"
@@ -14,6 +15,12 @@ static void proposal_end(struct proposal *proposal, struct bytes outcome, bool u
 {
 	proposal->callback(proposal->data, outcome, unknown, failure);
 	free(proposal);
+}
+
+/* Another server can do what this one cannot any more. */
+static void failure_of_member(const struct consensus *consensus, struct error *ret_failure)
+{
+	error_set(ret_failure, ERROR_UNAVAILABLE, "this server cannot go on: %s", consensus->failure.message);
 }
 
 static void flight_unlink(struct consensus *consensus, struct flight *flight)
@@ -49,13 +56,13 @@ static void on_flight_done(struct raft_apply *request, int status, void *result)
 	if (status != 0)
 		error_set_raft(&failure, status, "the proposal was not confirmed", raft_errmsg(&consensus->raft));
 	else if (consensus->failed)
-		failure = consensus->failure;
+		failure_of_member(consensus, &failure);
 	flight_unlink(consensus, flight);
 	consensus->queued -= flight->count;
 	for (size_t i = 0; proposal != NULL; i++, proposal = next) {
 		next = proposal->next;
 		if (failure.code != ERROR_NONE)
-			proposal_end(proposal, (struct bytes){ 0 }, true, &failure);
+			proposal_end(proposal, (struct bytes){ 0 }, !canary("leadership_lost"), &failure);
 		else
 			proposal_end(proposal, buffer_bytes(&flight->outcomes[i]), false, NULL);
 	}
@@ -159,7 +166,7 @@ void proposals_tick(struct consensus *consensus)
 	int rv = 0;
 
 	if (consensus->failed)
-		failure = consensus->failure;
+		failure_of_member(consensus, &failure);
 	else if (raft_state(&consensus->raft) != RAFT_LEADER)
 		error_set_raft(&failure, RAFT_NOTLEADER, "cannot propose", "");
 	while (failure.code == ERROR_NONE && consensus->queue != NULL && consensus->flight_count < FLIGHTS_MAX &&
@@ -170,7 +177,7 @@ void proposals_tick(struct consensus *consensus)
 		if (rv == 0)
 			consensus->no_space_since = 0;
 		else if (consensus->failed)
-			failure = consensus->failure;
+			failure_of_member(consensus, &failure);
 		else if (rv == RAFT_NOSPACE)
 			error_set_room(&failure, "cannot propose");
 		else

@@ -29,27 +29,11 @@ static void *record_make(struct request *request, size_t size, struct error *err
 int cluster_set_prepare(struct request *request, struct command *command, struct error *error)
 {
 	const struct cluster_set_request *params = request->params;
-	struct cluster cluster;
-	struct settings *settings;
 
-	if (fsm_cluster_get(request->dnvmed->fsm, &request->arena, &cluster, error) != 0)
-		return error->code;
-	settings = record_make(request, sizeof(*settings), error);
-	if (settings == NULL)
-		return error->code;
 	command->cluster_set = record_make(request, sizeof(*command->cluster_set), error);
 	if (command->cluster_set == NULL)
 		return error->code;
-	if (cluster.settings != NULL)
-		*settings = *cluster.settings;
-	if (params->settings->rebuild_after_ms > 0)
-		settings->rebuild_after_ms = params->settings->rebuild_after_ms;
-	if (params->settings->rebuild_rate_bytes > 0)
-		settings->rebuild_rate_bytes = params->settings->rebuild_rate_bytes;
-	/* On the wire 0 is the same as absent, so this says "no limit". */
-	if (settings->rebuild_rate_bytes == UINT64_MAX)
-		settings->rebuild_rate_bytes = 0;
-	command->cluster_set->settings = settings;
+	command->cluster_set->settings = params->settings;
 	return 0;
 }
 
@@ -69,13 +53,7 @@ static int cordon(struct request *request, bool cordoned, bool draining, struct 
 
 int node_cordon_prepare(struct request *request, struct command *command, struct error *error)
 {
-	const struct name_request *params = request->params;
-	struct node node;
-
-	if (fsm_node_get(request->dnvmed->fsm, params->name, &request->arena, &node, error) != 0)
-		return error->code;
-	/* A drain that is under way goes on. */
-	return cordon(request, true, node.draining, command, error);
+	return cordon(request, true, false, command, error);
 }
 
 int node_uncordon_prepare(struct request *request, struct command *command, struct error *error)

@@ -123,9 +123,14 @@ void request_finish_answered(struct request *request)
 
 void request_fail(struct request *request, const struct error *failure)
 {
+	struct error told = *failure;
+
+	/* Whoever refuses it now cannot speak for a copy that an earlier leader may read yet. */
+	if (request->copied && request->method->flags & METHOD_MUTATE)
+		error_doubt(&told);
 	request_hold(request);
 	if (request->session != NULL)
-		request_send_failure(request->session, request->msgid, failure);
+		request_send_failure(request->session, request->msgid, &told);
 	request_finish_answered(request);
 }
 

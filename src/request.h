@@ -62,6 +62,7 @@ struct request {
 	uint64_t target;				      /* server that it was forwarded to */
 	struct peer_call call;
 	bool maybe_applied;			    /* an earlier attempt may have been committed */
+	bool copied;				    /* a copy may be on its way to an earlier leader, and act later */
 	bool refusal_checked;			    /* the state behind the next refusal was read behind a barrier */
 	unsigned plans;				    /* how often a placement went stale */
 	const struct command_volume_create *create; /* while it is in dnvmed->creating */

@@ -114,6 +114,7 @@ static void forwarded_check(struct dnvmed *dnvmed)
 		}
 		peer_call_cancel(&request->call);
 		request->maybe_applied = true;
+		request->copied = true;
 		request_wait_leader(request);
 	}
 }

@@ -2,6 +2,7 @@
 /* How a request gets to the leader and what happens to it there: barrier, proposal, or another server. */
 #include <string.h>
 
+#include "lib/base/canary.h"
 #include "lib/base/clock.h"
 #include "lib/wire/codec.h"
 #include "src/change.h"
@@ -216,6 +217,11 @@ static void barrier(struct request *request)
 	int rv;
 
 	attempt_begin(request, REQUEST_BARRIER);
+	if (canary("stale_read")) {
+		request_hold(request);
+		on_barrier(request, NULL);
+		return;
+	}
 	rv = consensus_barrier(request->dnvmed->consensus, on_barrier, request, &failure);
 	if (rv == 0) {
 		request_hold(request);
@@ -257,15 +263,20 @@ static void on_forwarded(void *data, const struct rpc_message *response, bool se
 	struct request *request = data;
 	struct error refusal;
 	bool none;
+	int rv;
 
 	request_hold(request);
 	if (response != NULL) {
-		if (rpc_failure_decode(&response->failure, &refusal) != ERROR_UNAVAILABLE) {
+		rv = rpc_failure_decode(&response->failure, &refusal);
+		if (rv != 0 && rv != ERROR_UNAVAILABLE && request->copied) {
+			request_fail(request, &refusal);
+		} else if (rv != ERROR_UNAVAILABLE) {
 			pass_response(request, response);
 		} else {
 			none = strstr(refusal.details, "outcome=none") != NULL;
 			if (none || request_may_repeat(request)) {
 				request->maybe_applied |= !none;
+				request->copied |= !none;
 				request_wait_leader(request);
 			} else {
 				pass_response(request, response);
@@ -273,6 +284,7 @@ static void on_forwarded(void *data, const struct rpc_message *response, bool se
 		}
 	} else if (failure->code != ERROR_DEADLINE_EXCEEDED && (!sent || request_may_repeat(request))) {
 		request->maybe_applied |= sent;
+		request->copied |= sent;
 		request_wait_leader(request);
 	} else {
 		request_fail_unavailable(request, failure->message, sent);

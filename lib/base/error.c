@@ -174,3 +174,17 @@ int error_detail(struct error *error, const char *format, ...)
 	}
 	return error->code;
 }
+
+void error_doubt(struct error *error)
+{
+	char details[ERROR_DETAILS_SIZE], *rest = details;
+	const char *line;
+
+	if (strstr(error->details, "outcome=") != NULL)
+		return;
+	memcpy(details, error->details, sizeof(details));
+	error->details[0] = '\0';
+	error_detail(error, "outcome=unknown: an earlier attempt may still take effect");
+	while (details[0] != '\0' && (line = strsep(&rest, "\n")) != NULL)
+		error_detail(error, "%s", line);
+}

@@ -77,4 +77,8 @@ int error_hint(struct error *error, const char *format, ...) __attribute__((form
 /* Append a line to the details; lines that no longer fit are dropped and replaced by "…". Returns the code. */
 int error_detail(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What was refused may have been accepted at an earlier attempt, or may be yet: say so in the first of the details,
+ * unless they tell the outcome already. Lines at the end may be dropped for it. */
+void error_doubt(struct error *error);
+
 #endif

@@ -71,17 +71,32 @@ class RpcError(Exception):
         super().__init__(f"{self.code}: {self.message} ({self.hint}) {self.details!r}")
 
 
+def volume_extents(volume):
+    """(disk, set of extents) of each LD of a volume that was not freed yet."""
+    for leg in volume["legs"]:
+        for group in leg["groups"]:
+            for ld in group["members"]:
+                if ld["state"] == "freed":
+                    continue
+                extents = set()
+                for run in ld.get("ranges", []):
+                    extents.update(range(run["start"], run["start"] + run["length"]))
+                yield ld["disk"], extents
+
+
 class Connection:
     """One MessagePack-RPC connection; not for several threads at once."""
 
-    def __init__(self, address, timeout_s=5.0):
+    def __init__(self, address, timeout_s=5.0, source=None):
+        """`source`: the address of this machine to come from."""
         if address.startswith("/"):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.settimeout(timeout_s * SLOW)
             self.socket.connect(address)
         else:
             host, port = address.rsplit(":", 1)
-            self.socket = socket.create_connection((host, int(port)), timeout_s * SLOW)
+            origin = (source, 0) if source else None
+            self.socket = socket.create_connection((host, int(port)), timeout_s * SLOW, origin)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b""
         self.msgids = itertools.count(1)
@@ -138,6 +153,8 @@ class Connection:
 
 
 class Server:
+    program = "dnvmed"
+
     def __init__(self, cluster, number):
         self.cluster = cluster
         self.number = number
@@ -154,7 +171,7 @@ class Server:
 
     def arguments(self):
         return (self.disk.prefix() if self.disk else []) + [
-            os.path.join(BIN, "dnvmed"),
+            os.path.join(BIN, self.program),
             f"--id={self.number}",
             f"--listen={self.api}",
             f"--raft={self.raft}",
@@ -197,6 +214,14 @@ class Server:
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
+
+    def stack(self):
+        """Where its threads are, if there is a debugger."""
+        words = ["gdb", "-batch", "-ex", "thread apply all bt", "-p", str(self.process.pid)]
+        try:
+            return subprocess.run(words, capture_output=True, text=True, timeout=60).stdout
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"no stack: {error}"
 
     def log(self):
         with open(self.log_path, errors="replace") as log:
@@ -257,11 +282,13 @@ class SmallDisk:
 class Cluster:
     """A group of servers in a directory and a /24 of 127.0.0.0/8 of their own."""
 
-    def __init__(self, count=3, options=()):
+    make_server = Server
+
+    def __init__(self, count=3, options=(), network=None):
         self.directory = tempfile.mkdtemp(prefix="dnvme-cluster-")
-        self.network = f"127.{random.randint(1, 254)}.{random.randint(0, 254)}"
+        self.network = network or f"127.{random.randint(1, 254)}.{random.randint(0, 254)}"
         self.options = list(options)
-        self.servers = [Server(self, number) for number in range(1, count + 1)]
+        self.servers = [self.make_server(self, number) for number in range(1, count + 1)]
         self.agents = []
 
     def start(self):
@@ -343,6 +370,25 @@ class Cluster:
                 "hosts": connection.call("host.list").get("hosts", []),
             }
 
+    def check_extents(self):
+        """What the disks say is free and what the volumes say they own add up to what there is."""
+        owned = {}
+        volumes = self.call("volume.list").get("volumes", [])
+        for volume in volumes:
+            for disk, extents in volume_extents(volume):
+                taken = owned.setdefault(disk, set())
+                if taken & extents:
+                    raise AssertionError(f"an extent of {disk} is owned twice")
+                taken |= extents
+        for disk in self.call("disk.list").get("disks", []):
+            used = len(owned.pop(disk["id"], ()))
+            if disk.get("extents_free", 0) + used != disk["extents_total"]:
+                there = {volume["id"]: volume["phase"] for volume in volumes}
+                counts = f"{disk.get('extents_free', 0)} free, {used} used of {disk['extents_total']}"
+                raise AssertionError(f"{disk['id']}: {counts}; volumes: {there}")
+        if owned:
+            raise AssertionError(f"extents of disks that do not exist: {sorted(owned)}")
+
     def agent(self, name, **options):
         agent = FakeAgent(self, name, **options)
         self.agents.append(agent)
@@ -360,7 +406,7 @@ class Cluster:
             try:
                 status = server.process.wait(15 * SLOW)
             except subprocess.TimeoutExpired:
-                status = "no end"
+                status = f"no end\n{server.stack()}"
             if status != 0:
                 wrong.append(f"server {server.number}: {status}")
             server.kill()
@@ -372,6 +418,8 @@ class Cluster:
 
 class SimAgent:
     """The real dnvme-agent over a kernel that is only in its memory; the kernel outlives the agent in a file."""
+
+    address = "127.0.0.1"
 
     def __init__(self, cluster, name, disks=1, disk_bytes=64 * GIB, options=()):
         self.cluster = cluster
@@ -391,11 +439,15 @@ class SimAgent:
         used = {path: f":{text}" for path, text in self.used_by.items()}
         return [f"--sim-disk={path}={self.disk_bytes}{used.get(path, '')}" for path in self.paths]
 
+    def prefix(self):
+        """Words of the command line before the agent's own."""
+        return []
+
     def start(self):
-        arguments = [
+        arguments = self.prefix() + [
             os.path.join(BIN, "dnvme-agent"),
             f"--node={self.name_}",
-            "--address=127.0.0.1",
+            f"--address={self.address}",
             "--backend=sim",
             f"--sim-state={self.state_path}",
             "--server=" + ",".join(server.api for server in self.cluster.servers),
@@ -409,9 +461,16 @@ class SimAgent:
         self.process.wait()
         self.process = None
 
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self):
         if self.process is None:
             return
+        self.resume()
         self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(15 * SLOW)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A server's disk is really full: it says so, the others go on, and with room again it has what they have."""
+"""A server's disk is really full, or returns errors: it says so, the others go on, and later it has what they have."""
 
 import os
 import shutil
 import unittest
 
+import harness
+from attack.fault.control import Control
 from harness import ClusterTest, main, wait_until
 
 SMALL_MIB = 112  # the store's 64 MiB, three segments of the log, and some
@@ -91,6 +93,38 @@ class DiskFull(ClusterTest):
         victim.disk.free()
         cluster.check_replicas()
         self.assertEqual(len(cluster.call("volume.list")["volumes"]), 35)
+
+    def writes_fail(self, pick):
+        """Writes of the log return errors: it ends and says so, the others go on, and on a good disk it is back."""
+        cluster = self.make(count=0, init=False)
+        cluster.servers = [harness.Server(cluster, number) for number in range(1, 4)]
+        for server in cluster.servers:
+            server.disk = Control(os.path.join(cluster.directory, f"control{server.number}"))
+        cluster.start()
+        cluster.init()
+        self.rack(cluster)
+        self.create(cluster, 0, 3)
+        victim = pick(cluster)
+        victim.disk.disk(fail=1)
+        for number in range(5):
+            cluster.retry("volume.attach", {"volume": "vol0", "host_nqn": f"nqn.2014-08.org.x:{number}"})
+        wait_until(f"server {victim.number} ends", lambda: victim.process.poll() is not None)
+        self.assertEqual(victim.process.wait(), 1)
+        victim.process = None
+        self.assertIn("cannot write the Raft log", victim.log())
+        self.agents_are_back(cluster)
+        self.create(cluster, 3, 1)
+        victim.disk.disk()
+        victim.start()
+        cluster.check_replicas()
+        volumes = cluster.call("volume.list")["volumes"]
+        self.assertEqual([len(volume.get("hosts", [])) for volume in volumes], [5, 0, 0, 0])
+
+    def test_writes_of_leader_fail(self):
+        self.writes_fail(lambda cluster: cluster.leader())
+
+    def test_writes_of_follower_fail(self):
+        self.writes_fail(lambda cluster: cluster.followers()[0])
 
     def test_no_room_to_begin_with(self):
         cluster = self.make(count=1, init=False, small_disks={1: SMALL_MIB})

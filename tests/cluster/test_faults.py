@@ -11,22 +11,6 @@ VOLUMES = 50
 
 
 class Faults(ClusterTest):
-    def check_extents(self, cluster):
-        """What the disks say is free and what the volumes say they own add up to what there is."""
-        owned = {}
-        for volume in cluster.call("volume.list")["volumes"]:
-            for leg in volume["legs"]:
-                for group in leg["groups"]:
-                    for ld in group["members"]:
-                        for run in ld.get("ranges", []):
-                            extents = range(run["start"], run["start"] + run["length"])
-                            taken = owned.setdefault(ld["disk"], set())
-                            self.assertFalse(taken & set(extents), f"an extent of {ld['disk']} is owned twice")
-                            taken.update(extents)
-        for disk in cluster.call("disk.list")["disks"]:
-            used = len(owned.get(disk["id"], ()))
-            self.assertEqual(disk.get("extents_free", 0) + used, disk["extents_total"], disk["id"])
-
     def create_all(self, cluster, count, replies, started):
         """`count` clients, each creating one volume and repeating until it has an outcome."""
         seeds = [bytes(random.randrange(256) for _ in range(16)) for _ in range(count)]
@@ -66,7 +50,7 @@ class Faults(ClusterTest):
         self.assertEqual(sorted(v["name"] for v in volumes), sorted(f"vol{n}" for n in range(VOLUMES)))
         self.assertEqual({v["name"]: v["id"] for v in volumes}, {f"vol{n}": replies[n]["id"] for n in range(VOLUMES)})
         leader.start()
-        self.check_extents(cluster)
+        cluster.check_extents()
         cluster.check_replicas()
         for number in range(VOLUMES):
             self.online(cluster, f"vol{number}")
@@ -85,7 +69,7 @@ class Faults(ClusterTest):
             thread.join(90)
         self.assertEqual([r for r in replies.values() if not isinstance(r, dict)], [])
         self.assertEqual(len(cluster.call("volume.list")["volumes"]), VOLUMES)
-        self.check_extents(cluster)
+        cluster.check_extents()
         cluster.check_replicas()
 
     def test_paused_leader_is_deposed(self):
@@ -109,6 +93,23 @@ class Faults(ClusterTest):
         self.assertEqual(names, ["fresh"])
         cluster.check_replicas()
 
+    def test_refused_while_a_copy_is_on_its_way(self):
+        """The leader stands still with a request that it has not read. The next one refuses a second copy of it, and cannot
+        speak for the first: when that is read, it may be done after all."""
+        cluster = self.make()
+        old = cluster.leader()
+        follower = cluster.followers()[0]
+        params = {"name": "vol", "size_bytes": GIB}  # no node: nowhere to place it
+        error = self.refused("NO_CAPACITY", lambda: follower.call("volume.create", dict(params, request_id=bytes(16))))
+        self.assertNotIn("outcome=", error.details)
+        with follower.connect() as connection:
+            old.pause()
+            pending = connection.request("volume.create", dict(params, request_id=bytes(15) + b"x"))
+            error = self.refused("NO_CAPACITY", lambda: connection.response(pending), "outcome=unknown")
+        self.assertTrue(error.details.startswith("outcome=unknown"))
+        old.resume()
+        cluster.check_replicas()
+
     def test_all_killed_and_restarted(self):
         cluster = self.make()
         agents = self.rack(cluster)
@@ -124,7 +125,7 @@ class Faults(ClusterTest):
             server.start()
         self.assertEqual(cluster.state(), before)
         cluster.check_replicas()
-        self.check_extents(cluster)
+        cluster.check_extents()
         for agent in agents:
             wait_until(
                 f"{agent.name_} is online again",
@@ -163,7 +164,7 @@ class Faults(ClusterTest):
         present = {volume["name"]: volume["id"] for volume in cluster.call("volume.list")["volumes"]}
         for name, id in acknowledged.items():
             self.assertEqual(present.get(name), id, f"{name} was acknowledged")
-        self.check_extents(cluster)
+        cluster.check_extents()
         cluster.check_replicas()
 
     def test_follower_catches_up_by_snapshot(self):

@@ -65,6 +65,14 @@ static void error_text_is_bounded(void **state)
 	assert_memory_equal(error.details, "line 0 of the details\nline 1", 28);
 	assert_string_equal(error.details + strlen(error.details) - strlen("…"), "…");
 	error_set(NULL, ERROR_INTERNAL, "nobody listens");
+	error_doubt(&error);
+	assert_memory_equal(error.details, "outcome=unknown: ", 17);
+	assert_non_null(strstr(error.details, "effect\nline 0 of the details\nline 1"));
+	assert_string_equal(error.details + strlen(error.details) - strlen("…"), "…");
+	error_set(&error, ERROR_NOT_FOUND, "no");
+	error_detail(&error, "outcome=committed");
+	error_doubt(&error);
+	assert_string_equal(error.details, "outcome=committed");
 	error_detail(NULL, "nobody listens");
 }
 

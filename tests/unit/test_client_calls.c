@@ -289,6 +289,39 @@ static void test_retry_same_id(void **state)
 	}
 }
 
+/* Who refuses a change cannot speak for an attempt before: that may still be read somewhere. */
+static void test_refused_later(void **state)
+{
+	static const struct {
+		enum double_step first;
+		bool doubtful;
+	} cases[] = { { STEP_CLOSE, true }, { STEP_SILENT, true }, { STEP_NOT_FOUND, false } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct dnvme_call_options options = DNVME_CALL_OPTIONS_INIT;
+		enum double_step first[] = { cases[i].first };
+		struct server_double one, two;
+		struct dnvme_error error;
+		struct dnvme *dnvme;
+
+		options.timeout_ms = 4000;
+		start(&one, first, 1);
+		start(&two, STEPS(STEP_NOT_FOUND, STEP_NOT_FOUND));
+		dnvme = open_servers("%s,%s", one.address, two.address);
+		assert_int_equal(dnvme_volume_delete(dnvme, "db1", &options, NULL, &error), DNVME_NOT_FOUND);
+		assert_int_equal(strstr(error.details, "outcome=unknown") != NULL, cases[i].doubtful);
+		assert_non_null(strstr(error.details, "line one\nline two"));
+		/* What is only read changes nothing, however often it is asked. */
+		if (cases[i].doubtful)
+			assert_int_equal(dnvme_volume_get(dnvme, "db1", NULL, NULL, &error), DNVME_NOT_FOUND);
+		assert_null(cases[i].doubtful ? strstr(error.details, "outcome=") : NULL);
+		dnvme_close(dnvme);
+		double_stop(&one);
+		double_stop(&two);
+	}
+}
+
 static void test_retry_same_server(void **state)
 {
 	struct server_double one;
@@ -600,6 +633,7 @@ int main(void)
 		cmocka_unit_test(test_generic_call),
 		cmocka_unit_test(test_error_answer),
 		cmocka_unit_test(test_retry_same_id),
+		cmocka_unit_test(test_refused_later),
 		cmocka_unit_test(test_retry_same_server),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_silent_server_is_left),

@@ -372,6 +372,14 @@ static void test_settings(void **state)
 	assert_int_equal(cluster.settings->rebuild_after_ms, 5000);
 	assert_int_equal(cluster.settings->rebuild_rate_bytes, 1 << 20);
 	assert_string_equal(cluster.name, "lab");
+	/* One that says nothing of the rate leaves it as it is, whoever set it since. */
+	settings = (struct settings){ .rebuild_after_ms = 6000 };
+	rig_do(&rig, (struct command){ .cluster_set = &set });
+	settings = (struct settings){ .rebuild_rate_bytes = UINT64_MAX };
+	rig_do(&rig, (struct command){ .cluster_set = &set });
+	assert_int_equal(fsm_cluster_get(rig.fsm, &rig.arena, &cluster, NULL), 0);
+	assert_int_equal(cluster.settings->rebuild_after_ms, 6000);
+	assert_int_equal(cluster.settings->rebuild_rate_bytes, 0);
 
 	rig_node(&rig, "n1", "10.0.0.1", NULL);
 	rig_refused(rig_apply(&rig, (struct command){ .node_cordon = &cordon }), ERROR_INVALID_ARGUMENT,
@@ -380,7 +388,14 @@ static void test_settings(void **state)
 	rig_do(&rig, (struct command){ .node_cordon = &cordon });
 	assert_int_equal(fsm_node_get(rig.fsm, "n1", &rig.arena, &found, NULL), 0);
 	assert_true(found.cordoned && found.draining && !found.writethrough);
+	/* To cordon it once more ends no drain, to uncordon it does; and what was ended does not come back. */
 	cordon.draining = false;
+	rig_do(&rig, (struct command){ .node_cordon = &cordon });
+	assert_int_equal(fsm_node_get(rig.fsm, "n1", &rig.arena, &found, NULL), 0);
+	assert_true(found.cordoned && found.draining);
+	cordon.cordoned = false;
+	rig_do(&rig, (struct command){ .node_cordon = &cordon });
+	cordon.cordoned = true;
 	rig_do(&rig, (struct command){ .node_cordon = &cordon });
 	rig_do(&rig, (struct command){ .node_register = &node });
 	assert_int_equal(fsm_node_get(rig.fsm, "n1", &rig.arena, &found, NULL), 0);
