@@ -101,3 +101,12 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t length)
 		return errno;
 	return 0;
 }
+
+/* libuuid asks the kernel itself. */
+void __wrap_uuid_generate_random(uint8_t ret_uuid[16]);
+void __wrap_uuid_generate_random(uint8_t ret_uuid[16])
+{
+	random_bytes(ret_uuid, 16);
+	ret_uuid[6] = (uint8_t)((ret_uuid[6] & 0x0f) | 0x40);
+	ret_uuid[8] = (uint8_t)((ret_uuid[8] & 0x3f) | 0x80);
+}

@@ -110,7 +110,7 @@ static int world_resolve(void *data, struct kernel *kernel, const uint8_t uuid[1
 			continue;
 		node_enter(other);
 		goes_on = kernel_sim_goes_on(other->kernel, strtoull(import->trsvcid, NULL, 10), import->nqn,
-					     import->host_nqn, &namespaces);
+					     &namespaces);
 		world_current = before;
 		for (size_t n = 0; goes_on && n < namespaces.count; n++) {
 			if (!namespaces.items[n].optimized || memcmp(namespaces.items[n].uuid, uuid, 16) != 0)
@@ -223,7 +223,7 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 	}
 	path->unheard_since = 0;
 	node_enter(other);
-	goes_on = kernel_sim_goes_on(other->kernel, import->port, import->nqn, import->host_nqn, &namespaces);
+	goes_on = kernel_sim_goes_on(other->kernel, import->port, import->nqn, &namespaces);
 	node_leave();
 	if (!goes_on)
 		path_lost(path, import, "reset");

@@ -1,99 +1,156 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Runs seeds, each in a process of its own: what a run leaves in memory ends with it. */
+#include <argp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "client/dnvme.h"
-#include "tests/sim/net.h"
-#include "tests/sim/node.h"
-#include "tests/sim/server.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
-#define SERVERS "10.0.1.1:7400,10.0.1.2:7400,10.0.1.3:7400"
+struct arguments {
+	uint64_t seed, seeds, seconds;
+	bool verbose, twice, keep_going;
+};
 
-static void client_main(struct process *process)
+struct outcome {
+	uint64_t digest, events, virtual_us;
+};
+
+static const struct argp_option options[] = {
+	{ "seed", 's', "N", 0, "the first seed (1)", 0 },
+	{ "seeds", 'n', "N", 0, "how many (1)", 0 },
+	{ "seconds", 't', "N", 0, "virtual seconds of faults in each (40)", 0 },
+	{ "verbose", 'v', NULL, 0, "print what happens", 0 },
+	{ "twice", '2', NULL, 0, "run each twice and compare what happened", 0 },
+	{ "keep-going", 'k', NULL, 0, "go on after a seed that fails", 0 },
+	{ 0 },
+};
+
+static error_t parse(int key, char *text, struct argp_state *state)
 {
-	struct dnvme_server_spec specs[3];
-	struct dnvme_error error;
-	struct dnvme *dnvme;
-	struct dnvme_result *result;
-	int rc;
+	struct arguments *arguments = state->input;
 
-	(void)process;
-	rc = dnvme_open(SERVERS, &dnvme, &error);
-	for (size_t i = 0; i < 3; i++)
-		specs[i] = (struct dnvme_server_spec){ i + 1, server_machines[i].options.raft,
-						       server_machines[i].options.listen };
-	rc = dnvme_cluster_init(dnvme, "c1", specs, 3, NULL, NULL, &error);
-	world_trace("init: %d %s", rc, rc != 0 ? error.message : "");
-	for (size_t i = 0; i < node_count; i++) {
-		for (unsigned d = 0; d < nodes[i].disks; d++) {
-			char path[32];
+	switch (key) {
+	case 's':
+		arguments->seed = strtoull(text, NULL, 10);
+		break;
+	case 'n':
+		arguments->seeds = strtoull(text, NULL, 10);
+		break;
+	case 't':
+		arguments->seconds = strtoull(text, NULL, 10);
+		break;
+	case 'v':
+		arguments->verbose = true;
+		break;
+	case '2':
+		arguments->twice = true;
+		break;
+	case 'k':
+		arguments->keep_going = true;
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
 
-			snprintf(path, sizeof(path), "/dev/sim%u", d);
-			while ((rc = dnvme_disk_add(dnvme, nodes[i].name, path, NULL, NULL, &error)) != 0) {
-				world_trace("disk add: %d %s", rc, rc != 0 ? error.message : "");
-				world_sleep(WORLD_SECOND);
-			}
-		}
+static void run_child(const struct arguments *arguments, uint64_t seed, const char *directory, int fd)
+{
+	const struct scenario_options scenario = {
+		.seed = seed, .fault_seconds = arguments->seconds, .verbose = arguments->verbose, .directory = directory
+	};
+	struct outcome outcome;
+
+	scenario_run(&scenario);
+	outcome = (struct outcome){ world_trace_digest(), world_events, world_now };
+	fflush(stdout);
+	if (write(fd, &outcome, sizeof(outcome)) != sizeof(outcome))
+		_exit(1);
+	_exit(0);
+}
+
+static void directory_remove(const char *directory)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", directory);
+	if (system(command) != 0)
+		fprintf(stderr, "cannot remove %s\n", directory);
+}
+
+/* Returns whether it went well. */
+static bool run_seed(const struct arguments *arguments, uint64_t seed, struct outcome *ret_outcome)
+{
+	char directory[] = "/dev/shm/dnvme-sim-XXXXXX";
+	int pipes[2], status;
+	ssize_t size;
+	pid_t child;
+
+	fflush(stdout);
+	if (mkdtemp(directory) == NULL || pipe(pipes) != 0) {
+		perror("sim");
+		exit(2);
 	}
-	struct dnvme_volume_spec spec = DNVME_VOLUME_SPEC_INIT;
-	spec.name = "db";
-	spec.size_bytes = UINT64_C(1) << 30;
-	spec.copies = 2;
-	spec.controllers = 1;
-	spec.standbys = 1;
-	while ((rc = dnvme_volume_create(dnvme, &spec, NULL, NULL, &error)) != 0) {
-		world_trace("create: %d %s", rc, rc != 0 ? error.message : "");
-		world_sleep(WORLD_SECOND);
+	child = fork();
+	if (child == 0) {
+		close(pipes[0]);
+		run_child(arguments, seed, directory, pipes[1]);
 	}
-	for (int i = 0; i < 60; i++) {
-		rc = dnvme_volume_get(dnvme, "db", NULL, &result, &error);
-		world_trace("volume: %d %s", rc, rc != 0 ? error.message : dnvme_result_json(result));
-		dnvme_result_free(result);
-		world_sleep(WORLD_SECOND);
-	}
+	close(pipes[1]);
+	size = read(pipes[0], ret_outcome, sizeof(*ret_outcome));
+	close(pipes[0]);
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		status = -1;
+	directory_remove(directory);
+	if (status != 0 && WIFSIGNALED(status))
+		fprintf(stderr, "sim: seed %" PRIu64 " ends with signal %d\n", seed, WTERMSIG(status));
+	return status == 0 && size == sizeof(*ret_outcome);
 }
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-	char directory[] = "/dev/shm/dnvme-sim-XXXXXX";
-	const char *servers[] = { "10.0.1.1:7400", "10.0.1.2:7400", "10.0.1.3:7400" };
-	struct machine *client;
+	static const struct argp argp = {
+		options, parse, NULL, "The control plane in virtual time.", NULL, NULL, NULL
+	};
+	struct arguments arguments = { .seed = 1, .seeds = 1, .seconds = 40 };
+	uint64_t events = 0, virtual_us = 0, failed = 0, ran = 0;
+	struct timespec begin, end;
+	double took;
 
-	if (mkdtemp(directory) == NULL)
-		return 1;
-	world_begin(seed, argc > 2);
-	net_begin();
-	servers_make(3, directory);
-	for (int i = 0; i < 3; i++) {
-		char name[16];
+	argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (uint64_t i = 0; i < arguments.seeds; i++) {
+		uint64_t seed = arguments.seed + i;
+		struct outcome outcome, again;
+		bool well = run_seed(&arguments, seed, &outcome);
 
-		snprintf(name, sizeof(name), "dn%d", i + 1);
-		node_make(name, true, 1, servers, 3);
+		if (well && arguments.twice && run_seed(&arguments, seed, &again) && again.digest != outcome.digest) {
+			fprintf(stderr, "sim: seed %" PRIu64 " ran in two ways\n", seed);
+			well = false;
+		}
+		ran++;
+		if (!well) {
+			failed++;
+			if (!arguments.keep_going)
+				break;
+			continue;
+		}
+		events += outcome.events;
+		virtual_us += outcome.virtual_us;
+		if (arguments.seeds == 1)
+			printf("seed %" PRIu64 " trace %016" PRIx64 "\n", seed, outcome.digest);
 	}
-	for (int i = 0; i < 3; i++) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "cn%d", i + 1);
-		node_make(name, false, 0, servers, 3);
-	}
-	client = machine_make("client", 10 << 24 | 3 << 8 | 1);
-	for (size_t i = 0; i < 3; i++)
-		server_start(&server_machines[i]);
-	for (size_t i = 0; i < node_count; i++)
-		node_start(&nodes[i]);
-	fabric_begin();
-	process_start(client, "client", client_main, NULL, NULL);
-	world_run(30 * WORLD_SECOND);
-	node_power_cut(&nodes[3]);
-	world_run(60 * WORLD_SECOND);
-	node_power_on(&nodes[3]);
-	world_run(90 * WORLD_SECOND);
-	printf("seed %" PRIu64 " digest %016" PRIx64 " events %" PRIu64 "\n", seed, world_trace_digest(), world_events);
-	return 0;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	took = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+	printf("%" PRIu64 " seeds, %" PRIu64
+	       " failed; %.1f s, %.1f seeds a second, %.0f events and %.0f virtual seconds a "
+	       "second\n",
+	       ran, failed, took, (double)ran / took, (double)events / took, (double)virtual_us / 1e6 / took);
+	return failed > 0;
 }

@@ -114,8 +114,8 @@ struct kernel_sim_namespaces {
 /* Its clock must be this kernel's. */
 enum kernel_sim_answer kernel_sim_ask(struct kernel *kernel, uint64_t port, const char *nqn, const char *host_nqn,
 				      const char *from_address, struct kernel_sim_namespaces *ret_namespaces);
-/* The same for a connection that stands: whether it goes on. */
-bool kernel_sim_goes_on(struct kernel *kernel, uint64_t port, const char *nqn, const char *host_nqn,
+/* The same for a connection that stands: whether it goes on. A host that is denied keeps it, as in nvmet. */
+bool kernel_sim_goes_on(struct kernel *kernel, uint64_t port, const char *nqn,
 			struct kernel_sim_namespaces *ret_namespaces);
 
 struct kernel_sim_import {

@@ -322,7 +322,7 @@ int sim_dm_waits(struct sim_kernel *this, const struct observed_dm *dm, struct e
 			if (!is_device(word) || !device_find(this, word, &device))
 				continue;
 			if (device.dm != NULL && sim_dm_waits(this, device.dm, error) != 0)
-				return error->code;
+				return ERROR_FAILED_PRECONDITION;
 			for (size_t j = 0; device.dm == NULL && j < namespaces->count; j++) {
 				if (namespaces->items[j].major == device.major &&
 				    namespaces->items[j].minor == device.minor &&

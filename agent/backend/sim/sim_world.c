@@ -69,6 +69,7 @@ static bool has(const struct string_list *list, const char *text)
 	return false;
 }
 
+/* host_nqn NULL: who is in stays in. */
 static enum kernel_sim_answer ask_port(struct sim_kernel *this, const struct observed_port *port, const char *nqn,
 				       const char *host_nqn, struct kernel_sim_namespaces *ret_namespaces)
 {
@@ -80,7 +81,7 @@ static enum kernel_sim_answer ask_port(struct sim_kernel *this, const struct obs
 	}
 	if (subsystem == NULL || !has(&port->subsystems, nqn))
 		return KERNEL_SIM_NO_SUBSYSTEM;
-	if (!has(&subsystem->hosts, host_nqn))
+	if (host_nqn != NULL && !has(&subsystem->hosts, host_nqn))
 		return KERNEL_SIM_NO_HOST;
 	ret_namespaces->count = 0;
 	for (size_t i = 0; i < subsystem->namespaces.count; i++) {
@@ -114,15 +115,14 @@ enum kernel_sim_answer kernel_sim_ask(struct kernel *kernel, uint64_t id, const 
 	return ask_port(this, port, nqn, host_nqn, ret_namespaces);
 }
 
-bool kernel_sim_goes_on(struct kernel *kernel, uint64_t id, const char *nqn, const char *host_nqn,
+bool kernel_sim_goes_on(struct kernel *kernel, uint64_t id, const char *nqn,
 			struct kernel_sim_namespaces *ret_namespaces)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	const struct observed_port *port = port_by_id(this, id);
 
-	/* A host that is denied keeps its connections until the subsystem is unlinked; the agent unlinks first. */
 	return port != NULL && gate_is_open(this, id) &&
-	       ask_port(this, port, nqn, host_nqn, ret_namespaces) == KERNEL_SIM_TAKEN;
+	       ask_port(this, port, nqn, NULL, ret_namespaces) == KERNEL_SIM_TAKEN;
 }
 
 /* --- what it sees ----------------------------------------------------------------------------------------------- */
