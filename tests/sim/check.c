@@ -170,8 +170,11 @@ static bool node_is_as_desired(const struct server_machine *leader, struct stora
 		buffer_free(&text);
 		return false;
 	}
+	for (size_t i = 0, used = 0; i < plan.notes.count && used < size; i++)
+		used += (size_t)snprintf(ret_why + used, size - used, "%s%s: %s", i > 0 ? "; " : "", node->name,
+					 plan.notes.items[i].text);
 	if (plan.notes.count > 0)
-		return no(ret_why, size, "%s is not as desired: %s", node->name, plan.notes.items[0].text);
+		return false;
 	return true;
 }
 

@@ -278,7 +278,7 @@ static void run_until(uint64_t until)
 
 static void wait_for(const char *what, unsigned seconds, bool (*condition)(char *ret_why, size_t size))
 {
-	char why[512] = "";
+	char why[1500] = "";
 
 	for (unsigned i = 0; i < 2 * seconds; i++) {
 		run_until(world_now + WORLD_SECOND / 2);

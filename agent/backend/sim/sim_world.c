@@ -210,9 +210,19 @@ void kernel_sim_import_lose(struct kernel *kernel, uint64_t instance)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	struct observed_import *import = import_by_instance(this, instance);
+	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
+	size_t others = 0;
 
 	if (import == NULL)
 		return;
+	for (size_t i = 0; i < this->observed.imports.count; i++)
+		others += &this->observed.imports.items[i] != import &&
+			  strcmp(this->observed.imports.items[i].nqn, import->nqn) == 0;
+	/* The last path takes its namespaces with it, whatever lies on them. */
+	for (size_t i = list->count; i-- > 0 && others == 0;) {
+		if (strcmp(list->items[i].nqn, import->nqn) == 0)
+			sim_list_remove(list, i, sizeof(list->items[i]));
+	}
 	sim_list_remove(&this->observed.imports, (size_t)(import - this->observed.imports.items), sizeof(*import));
 	this->changes++;
 }
