@@ -12,6 +12,7 @@
 
 #include "agent/backend/sim/sim_state.h"
 #include "agent/group.h"
+#include "tests/sim/io.h"
 
 #define LOOK_US (10 * WORLD_MS)
 #define LOOK_ALWAYS 10 /* in so many looks all are looked at, whatever changed */
@@ -25,7 +26,11 @@ struct path {
 	struct storage *node;
 	uint64_t instance;
 	bool live;
+	uint64_t generation;	/* of connections */
 	uint64_t try_at;	/* connecting */
+	struct storage *target; /* live */
+	char nqn[224];
+	unsigned cuts;		/* live: what it has seen */
 	uint64_t target_boots;	/* live */
 	uint64_t unheard_since; /* live; 0: heard */
 	bool seen;
@@ -35,7 +40,7 @@ struct rebuild {
 	struct rebuild *next;
 	struct storage *node;
 	char name[128];
-	uint64_t done_at, event;
+	uint64_t began_at, done_at, event;
 };
 
 static struct path *paths;
@@ -173,6 +178,18 @@ static struct path *path_get(struct storage *node, uint64_t instance)
 	return path;
 }
 
+bool fabric_path_generation(const struct storage *node, uint64_t instance, uint64_t *ret_generation)
+{
+	const struct path *path = paths;
+
+	while (path != NULL && (path->node != node || path->instance != instance))
+		path = path->next;
+	if (path == NULL || !path->live || io_cuts(path->target, path->nqn) != path->cuts)
+		return false;
+	*ret_generation = path->generation;
+	return true;
+}
+
 static void path_lost(struct path *path, const struct kernel_sim_import *import, const char *why)
 {
 	world_trace("%s loses the path to %s at %s: %s", path->node->name, import->nqn, import->address, why);
@@ -202,6 +219,10 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 		if (answer == KERNEL_SIM_TAKEN) {
 			world_trace("%s has a path to %s at %s", path->node->name, import->nqn, import->address);
 			path->live = true;
+			path->generation++;
+			path->target = other;
+			snprintf(path->nqn, sizeof(path->nqn), "%s", import->nqn);
+			path->cuts = io_cuts(other, import->nqn);
 			path->target_boots = other->machine->boots;
 			kernel_sim_import_show(path->node->kernel, path->instance, &namespaces);
 		} else if (answer != KERNEL_SIM_RESET && gives_up) {
@@ -222,6 +243,10 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 		return;
 	}
 	path->unheard_since = 0;
+	if (io_cuts(other, import->nqn) != path->cuts) {
+		path_lost(path, import, "unlinked");
+		return;
+	}
 	node_enter(other);
 	goes_on = kernel_sim_goes_on(other->kernel, import->port, import->nqn, &namespaces);
 	node_leave();
@@ -253,12 +278,14 @@ static void rebuild_look(struct storage *node, const struct observed_dm *dm)
 	}
 	if (rebuild->event != dm->event) {
 		rebuild->event = dm->event;
+		rebuild->began_at = world_now;
 		rebuild->done_at = world_now + world_between(100 * WORLD_MS, 4 * WORLD_SECOND);
 	}
 	if (world_now < rebuild->done_at || sim_dm_waits((struct sim_kernel *)node->kernel, dm, NULL) != 0)
 		return;
 	snprintf(name, sizeof(name), "%s", dm->name);
 	world_trace("%s has copied %s", node->name, name);
+	io_mirror_copied(node, name, rebuild->began_at);
 	node_enter(node);
 	kernel_sim_rebuild_set(node->kernel, name, UINT64_MAX, &error);
 	node_leave();

@@ -7,4 +7,8 @@
 
 void fabric_attach(struct storage *node);
 
+/* Whether the import has a connection that stands, as its kernel sees it, and which one: the number changes each time.
+ */
+bool fabric_path_generation(const struct storage *node, uint64_t instance, uint64_t *ret_generation);
+
 #endif

@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "agent/options.h"
 #include "tests/sim/fabric.h"
+#include "tests/sim/io.h"
 
 struct storage nodes[NODES_MAX];
 size_t node_count;
@@ -35,15 +36,16 @@ static int take_time(void *data, const char *operation, const char *name, struct
 {
 	uint64_t us = world_between(30, 600);
 
-	(void)data;
 	(void)error;
 	if (world_chance(5))
 		us = world_between(5 * WORLD_MS, 150 * WORLD_MS);
 	if (strcmp(operation, "observe") != 0 && strncmp(operation, "gate_", 5) != 0 &&
 	    strcmp(operation, "imports_check") != 0 && strcmp(operation, "block_read") != 0)
 		world_trace("%s %s", operation, name);
-	if (coroutine_self() != NULL)
+	if (coroutine_self() != NULL) {
 		world_sleep(us);
+		io_operation(data, operation, name);
+	}
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "client/dnvme.h"
 #include "tests/sim/check.h"
 #include "tests/sim/fault.h"
+#include "tests/sim/host.h"
 #include "tests/sim/net.h"
 #include "tests/sim/node.h"
 #include "tests/sim/server.h"
@@ -17,7 +18,9 @@
 #define VOLUMES_MAX 16
 #define SETUP_S 60
 #define CONVERGE_S 300
+#define QUIET_S 60
 #define CHECK_US (100 * WORLD_MS)
+#define MEDIA_CHECKS 5 /* media are looked at in each so-manieth check */
 
 enum known { ABSENT, PRESENT, UNKNOWN };
 
@@ -25,7 +28,7 @@ enum known { ABSENT, PRESENT, UNKNOWN };
 static struct volume_known {
 	char name[16];
 	enum known known;
-	unsigned controllers;
+	bool attached;
 } volumes[VOLUMES_MAX];
 static size_t volume_count;
 
@@ -72,10 +75,37 @@ static int volume_create(struct dnvme *dnvme, struct volume_known *volume)
 	return rc;
 }
 
+/* Let the host use it. What fails is tried again when somebody looks at the volume. */
+static void volume_attach(struct dnvme *dnvme, struct volume_known *volume)
+{
+	struct dnvme_result *result;
+	struct dnvme_error error;
+	const struct dnvme_volume *found;
+
+	if (volume->known != PRESENT || volume->attached ||
+	    dnvme_volume_attach(dnvme, volume->name, HOST_NQN, NULL, NULL, &error) != 0 ||
+	    dnvme_volume_get(dnvme, volume->name, NULL, &result, &error) != 0)
+		return;
+	found = dnvme_result_volume(result, 0);
+	host_use(volume->name, found->nqn, found->size_bytes,
+		 (unsigned)(found->leg_count / found->legs_per_controller));
+	volume->attached = true;
+	dnvme_result_free(result);
+}
+
 static int volume_delete(struct dnvme *dnvme, struct volume_known *volume)
 {
 	struct dnvme_error error;
-	int rc = dnvme_volume_delete(dnvme, volume->name, NULL, NULL, &error);
+	int rc;
+
+	host_leave(volume->name);
+	volume->attached = false;
+	rc = dnvme_volume_detach(dnvme, volume->name, HOST_NQN, NULL, NULL, &error);
+	if (rc != 0 && rc != DNVME_NOT_FOUND) {
+		world_trace("detach %s: %s", volume->name, error.message);
+		return rc;
+	}
+	rc = dnvme_volume_delete(dnvme, volume->name, NULL, NULL, &error);
 
 	world_trace("delete %s: %s", volume->name, rc != 0 ? error.message : "done");
 	if (rc == DNVME_NOT_FOUND && volume->known == PRESENT)
@@ -88,13 +118,15 @@ static int volume_delete(struct dnvme *dnvme, struct volume_known *volume)
 }
 
 /* Committed is committed: what was made is there, what was deleted is not. */
-static void volume_look(struct dnvme *dnvme, const struct volume_known *volume)
+static void volume_look(struct dnvme *dnvme, struct volume_known *volume)
 {
 	struct dnvme_error error;
 	int rc = dnvme_volume_get(dnvme, volume->name, NULL, NULL, &error);
 
 	if (rc == DNVME_NOT_FOUND && volume->known == PRESENT)
 		world_fail("%s was made and is not there", volume->name);
+	if (rc == 0)
+		volume_attach(dnvme, volume);
 }
 
 static void until_done(const char *what, int (*call)(struct dnvme *dnvme, void *data, struct dnvme_error *error),
@@ -217,6 +249,8 @@ static void client_main(struct process *process)
 	}
 	for (unsigned i = 0; i < volumes_wanted; i++)
 		until_done("volume create", call_create, dnvme, volume_new());
+	for (size_t i = 0; i < volume_count; i++)
+		volume_attach(dnvme, &volumes[i]);
 	set_up = true;
 	while (!peace_wanted) {
 		world_sleep(world_between(100 * WORLD_MS, 4 * WORLD_SECOND));
@@ -268,11 +302,15 @@ static void cluster_make(const struct scenario_options *options)
 
 static void run_until(uint64_t until)
 {
+	static unsigned checks;
+
 	while (world_now < until) {
 		uint64_t next = world_now + CHECK_US < until ? world_now + CHECK_US : until;
 
 		world_run(next);
 		check_always();
+		if (++checks % MEDIA_CHECKS == 0)
+			host_check_media();
 	}
 }
 
@@ -315,6 +353,7 @@ void scenario_run(const struct scenario_options *options)
 	fabric_gives_up(world_chance(500));
 	cluster_make(options);
 	client = machine_make("client", 10 << 24 | 3 << 8 | 1);
+	host_begin();
 	for (size_t i = 0; i < server_count; i++)
 		server_start(&server_machines[i]);
 	for (size_t i = 0; i < node_count; i++)
@@ -328,6 +367,10 @@ void scenario_run(const struct scenario_options *options)
 	fault_heal();
 	peace_wanted = true;
 	wait_for("not well after all faults", CONVERGE_S, is_well);
+	host_quiet();
+	wait_for("the host waits for ever", QUIET_S, host_is_quiet);
+	host_check_media();
+	world_trace("%" PRIu64 " writes were acknowledged", host_acknowledged());
 	delete_wanted = true;
 	wait_for("not empty after all volumes were deleted", CONVERGE_S, is_deleted);
 }
