@@ -376,8 +376,10 @@ static void block_check(const struct block *block, const struct volume *record)
 	}
 }
 
+/* The state that is the last one as far as anybody ever knew: a server that has just started may be far behind. */
 static struct dnvmed *newest(void)
 {
+	static uint64_t revision;
 	struct dnvmed *found = NULL;
 
 	for (size_t i = 0; i < server_count; i++) {
@@ -389,6 +391,9 @@ static struct dnvmed *newest(void)
 		if (found == NULL || fsm_revision(dnvmed->fsm) > fsm_revision(found->fsm))
 			found = dnvmed;
 	}
+	if (found == NULL || fsm_revision(found->fsm) < revision)
+		return NULL;
+	revision = fsm_revision(found->fsm);
 	return found;
 }
 

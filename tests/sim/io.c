@@ -412,27 +412,38 @@ static enum io_result mirror_write_io(struct at at, const char *name, uint64_t s
 	return result;
 }
 
+/* From any member that is in sync at that moment; one that fails is not asked again. */
 static enum io_result mirror_read_io(struct at at, const char *name, uint64_t sector, struct io *io)
 {
-	struct group_status status;
-	struct group_table table;
-	bool suspended;
-	size_t first;
+	uint64_t failed[2 * LIMIT_COPIES];
+	size_t failed_count = 0;
 
-	if (!mirror_find(at, name, &table, &status, &suspended))
-		return IO_ERROR;
-	first = (size_t)world_below(table.count);
-	for (size_t n = 0; n < table.count; n++) {
-		size_t i = (first + n) % table.count;
+	for (;;) {
+		struct group_status status;
+		struct group_table table;
+		uint64_t usable[LIMIT_COPIES];
+		size_t count = 0;
+		bool suspended;
 		enum io_result result;
 
-		if (table.data[i] == 0 || i >= status.count || status.health[i] != 'A')
-			continue;
-		result = number_io(at, table.data[i] >> 32, table.data[i] & UINT32_MAX, sector, io);
+		if (!mirror_find(at, name, &table, &status, &suspended))
+			return IO_ERROR;
+		for (size_t i = 0; i < table.count; i++) {
+			bool bad = table.data[i] == 0 || i >= status.count || status.health[i] != 'A';
+
+			for (size_t f = 0; f < failed_count && !bad; f++)
+				bad = failed[f] == table.data[i];
+			if (!bad)
+				usable[count++] = table.data[i];
+		}
+		if (count == 0 || failed_count == 2 * LIMIT_COPIES)
+			return IO_ERROR;
+		failed[failed_count] = usable[world_below(count)];
+		result = number_io(at, failed[failed_count] >> 32, failed[failed_count] & UINT32_MAX, sector, io);
 		if (result != IO_ERROR)
 			return result;
+		failed_count++;
 	}
-	return IO_ERROR;
 }
 
 void io_mirror_copied(struct storage *node, const char *name, uint64_t since)

@@ -63,7 +63,7 @@ void net_begin(void)
 	quality.least_us = world_between(20, 300);
 	quality.most_us = quality.least_us + world_between(20, world_chance(300) ? 20000 : 1000);
 	quality.slow_per_mille = world_chance(500) ? (unsigned)world_below(10) : 0;
-	quality.slow_us = world_between(5 * WORLD_MS, 300 * WORLD_MS);
+	quality.slow_us = quality.most_us + world_between(5 * WORLD_MS, 300 * WORLD_MS);
 }
 
 void net_heal(void)

@@ -60,6 +60,8 @@ uint64_t world_below(uint64_t bound)
 
 uint64_t world_between(uint64_t least, uint64_t greatest)
 {
+	if (greatest < least)
+		abort();
 	return least + world_below(greatest - least + 1);
 }
 
