@@ -65,6 +65,9 @@ struct lease_step lease_step(struct lease *lease, uint64_t now_ms)
 	uint64_t early_ms = LEASE_EARLY_HEARTBEATS * lease->heartbeat_ms, until_ms;
 
 	until_ms = lease->lease_until_ms > lease->check_until_ms ? lease->lease_until_ms : lease->check_until_ms;
+#ifdef DNVME_CANARY_LEASE_ENDLESS
+	until_ms += 3600000;
+#endif
 	if (until_ms > now_ms) {
 		if (until_ms > lease->gate_until_ms) {
 			step.refresh = true;
