@@ -238,13 +238,17 @@ bool check_empty(char *ret_why, size_t size)
 	struct server_machine *leader = server_leader();
 	struct arena arena = ARENA_INIT;
 	struct error error = { 0 };
+	struct volume_list volumes;
 	struct disk_list disks;
 	bool more, well = true;
 
 	if (!check_converged(ret_why, size))
 		return false;
-	if (fsm_disk_list(leader->dnvmed->fsm, NULL, 0, 0, &arena, &disks, &more, &error) != 0)
+	if (fsm_disk_list(leader->dnvmed->fsm, NULL, 0, 0, &arena, &disks, &more, &error) != 0 ||
+	    fsm_volume_list(leader->dnvmed->fsm, NULL, 0, &arena, &volumes, &more, &error) != 0)
 		return no(ret_why, size, "%s", error.message);
+	if (volumes.count > 0)
+		well = no(ret_why, size, "%s is there", volumes.items[0].name);
 	for (size_t i = 0; i < disks.count && well; i++) {
 		if (disks.items[i].extents_free != disks.items[i].extents_total)
 			well = no(ret_why, size, "d%" PRIu64 " has %" PRIu64 " of %" PRIu64 " extents free",

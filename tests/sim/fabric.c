@@ -338,6 +338,7 @@ static void paths_look(void)
 			path->seen = true;
 			path_look(path, &import);
 		}
+		kernel_sim_superblocks_write(nodes[n].kernel);
 		mirrors_look(&nodes[n]);
 	}
 	for (struct path **at = &paths; *at != NULL;) {

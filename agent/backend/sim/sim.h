@@ -126,6 +126,8 @@ struct kernel_sim_import {
 bool kernel_sim_import_at(struct kernel *kernel, size_t index, struct kernel_sim_import *ret_import);
 /* `namespaces` NULL: it is connecting. */
 void kernel_sim_import_show(struct kernel *kernel, uint64_t instance, const struct kernel_sim_namespaces *namespaces);
+/* Write the superblocks of mirrors that waited for a path. */
+void kernel_sim_superblocks_write(struct kernel *kernel);
 /* The kernel gave it up. */
 void kernel_sim_import_lose(struct kernel *kernel, uint64_t instance);
 

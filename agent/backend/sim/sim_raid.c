@@ -46,8 +46,10 @@ static int superblock_put(struct sim_kernel *this, const struct group_table *tab
 	struct sim_place place;
 	uint64_t away = 0;
 
-	if (!metadata_place(this, table, index, &place))
+	if (!metadata_place(this, table, index, &place)) {
+		this->superblocks_wait = true;
 		return 0;
+	}
 	for (size_t i = 0; i < table->count; i++)
 		away |= (uint64_t)(table->data[i] == 0) << i;
 	if (complete && away != 0) {
@@ -95,6 +97,28 @@ int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error
 			  rebuilding ? "recover" : "idle") != 0
 		       ? error_set_nomem(error)
 		       : 0;
+}
+
+void kernel_sim_superblocks_write(struct kernel *kernel)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	if (!this->superblocks_wait)
+		return;
+	this->superblocks_wait = false;
+	for (size_t i = 0; i < this->observed.dms.count; i++) {
+		struct observed_dm *dm = &this->observed.dms.items[i];
+		struct group_status status;
+		struct group_table table;
+
+		if (dm->status == NULL || !group_table_parse(&dm->targets, &table))
+			continue;
+		group_status_parse(dm->status, &status);
+		for (size_t m = 0; m < table.count && m < status.count; m++) {
+			if (table.data[m] != 0 && (status.health[m] == 'A' || status.health[m] == 'a'))
+				(void)superblock_put(this, &table, m, status.health[m] == 'A');
+		}
+	}
 }
 
 static int member_set(struct kernel *kernel, const char *name, struct error *error,

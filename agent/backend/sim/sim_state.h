@@ -40,6 +40,7 @@ struct sim_kernel {
 	struct sim_peer peers[SIM_PEERS];
 	size_t peer_count;
 	bool hold_rebuilds;
+	bool superblocks_wait; /* some could not be written: their paths do not answer */
 	kernel_sim_fault fault;
 	void *fault_data;
 	struct kernel_sim_world world; /* resolve NULL: there is none */
