@@ -50,6 +50,7 @@ struct volume_used {
 
 struct attempt {
 	struct block *block;
+	char nqn[224]; /* the block may be another volume's when an old attempt ends */
 	uint64_t number, attempt, generation;
 	size_t node;
 	struct io io;
@@ -122,7 +123,7 @@ static void attempt_run(void *data)
 	bool heard;
 
 	if (travel(machine, node->machine, attempt))
-		result = io_target(node, machine, NODE_PORT, block->volume->nqn, NULL, block->sector, &attempt->io,
+		result = io_target(node, machine, NODE_PORT, attempt->nqn, NULL, block->sector, &attempt->io,
 				   attempt_stands, attempt);
 	heard = result != IO_LOST && travel(node->machine, machine, attempt) && attempt_stands(attempt) &&
 		block->attempt == attempt->attempt;
@@ -178,6 +179,7 @@ static void block_look(struct block *block)
 		.node = block->node,
 		.io = { .write = !block->is_read, .attempt = block->attempt, .block = { volume->number, block->sent } }
 	};
+	snprintf(attempt->nqn, sizeof(attempt->nqn), "%s", volume->nqn);
 	world_trace("the host sends a %s of v#%" PRIu64 " sector %" PRIu64 " write %" PRIu64 " attempt %" PRIu64
 		    " to %s",
 		    block->is_read ? "read" : "write", volume->number, block->sector, block->sent, block->attempt,
