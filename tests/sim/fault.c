@@ -139,6 +139,27 @@ static void machine_cut(void)
 	}
 }
 
+/* The cluster in two parts; hosts and clients reach both. */
+static void partition(void)
+{
+	uint64_t until = world_now + how_long();
+	bool side[WORLD_MACHINES], both = !world_chance(150);
+	size_t count = server_count + node_count;
+	unsigned share = (unsigned)world_between(100, 500);
+
+	for (size_t i = 0; i < count; i++)
+		side[i] = world_chance(share);
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < count; j++) {
+			if (!side[i] || side[j])
+				continue;
+			cut(&world_machines[i], &world_machines[j], until);
+			if (both)
+				cut(&world_machines[j], &world_machines[i], until);
+		}
+	}
+}
+
 static void process_stops(void)
 {
 	struct process *process = world_chance(300) ? any_server()->process : any_node()->process;
@@ -169,8 +190,8 @@ static void clock_steps(void)
 }
 
 static void (*const faults[])(void) = {
-	server_dies, server_loses_power, agent_dies,	  node_loses_power, link_cut,
-	machine_cut, process_stops,	 machine_freezes, clock_steps,
+	server_dies, server_loses_power, agent_dies,	node_loses_power, link_cut,
+	partition,   machine_cut,	 process_stops, machine_freezes,  clock_steps,
 };
 
 #define FAULTS (sizeof(faults) / sizeof(faults[0]))

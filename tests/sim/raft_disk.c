@@ -1,82 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stands in for libraft's raft_uv_*: a log in memory of the machine, messages over the simulated network.
+ * Stands in for libraft's raft_uv_*: a log in memory of the machine. Messages are in raft_network.c.
  *
  * What was appended and not yet confirmed is lost with the process or not, as chance has it, from some entry on.
- * Messages of one direction keep their order as on a connection; those that meet a cut are lost.
  */
 #include <fcntl.h>
-#include <limits.h>
-#include <raft.h>
-#include <raft/uv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/sim/loop.h"
-#include "tests/sim/net.h"
 #include "tests/sim/raft_disk.h"
+#include "tests/sim/raft_member.h"
 
 /* libraft's own: what raft_uv_init()'s prepare and check handles call. Hence its static library is linked. */
 void LegacyFireCompletedRequests(struct raft *raft);
 
-struct entry {
-	raft_term term;
-	enum raft_entry_type type;
-	size_t size;
-	uint8_t *bytes;
-};
-
-/* What the machine keeps. */
-struct disk {
-	raft_term term;
-	raft_id vote;
-	raft_index start; /* of the first entry */
-	struct entry *entries;
-	size_t count, size;
-	bool has_snapshot;
-	struct raft_snapshot snapshot;
-};
-
-struct append {
-	struct append *next;
-	struct member *member;
-	struct raft_io_append *request;
-	raft_io_append_cb callback;
-	raft_index last;
-	bool written; /* by a truncation that came after it */
-	unsigned count;
-	struct entry *entries;
-};
-
-/* A running server's. */
-struct member {
-	struct raft_io *io;
-	struct loop *loop;
-	struct machine *machine;
-	struct process *process;
-	struct disk *disk;
-	char directory[PATH_MAX];
-	raft_id id;
-	char address[64];
-	raft_io_tick_cb tick;
-	raft_io_recv_cb recv;
-	unsigned tick_ms;
-	struct event ticker;
-	struct append *appends, **appends_end;
-	raft_index next_index; /* of what is appended next */
-	uint64_t disk_free_at;
-	raft_io_close_cb close;
-	uv_prepare_t prepare;
-	uv_check_t check;
-	unsigned handles;
-	uint64_t last_arrival[WORLD_MACHINES];
-	bool closing;
-};
-
 static struct disk disks[WORLD_MACHINES];
-static struct member *members[WORLD_MACHINES];
+struct member *raft_members[WORLD_MACHINES];
 
 uint64_t raft_disk_last_index(const struct machine *machine)
 {
@@ -85,23 +26,7 @@ uint64_t raft_disk_last_index(const struct machine *machine)
 	return disk->start + disk->count - (disk->count > 0 || disk->start > 0);
 }
 
-static struct member *member_of(struct raft_io *io)
-{
-	return io->impl;
-}
-
-static void *copy_of(const void *data, size_t size)
-{
-	void *copy = raft_malloc(size > 0 ? size : 1);
-
-	if (copy == NULL)
-		abort();
-	if (size > 0)
-		memcpy(copy, data, size);
-	return copy;
-}
-
-static void configuration_copy(const struct raft_configuration *from, struct raft_configuration *to)
+void configuration_copy(const struct raft_configuration *from, struct raft_configuration *to)
 {
 	*to = (struct raft_configuration){ 0 };
 	for (unsigned i = 0; i < from->n; i++) {
@@ -113,7 +38,7 @@ static void configuration_copy(const struct raft_configuration *from, struct raf
 
 /* --- the log ---------------------------------------------------------------------------------------------------- */
 
-static struct entry entry_keep(const struct raft_entry *entry)
+struct entry entry_keep(const struct raft_entry *entry)
 {
 	struct entry kept = { entry->term, entry->type, entry->buf.len, malloc(entry->buf.len + 1) };
 
@@ -156,8 +81,7 @@ static void disk_truncate(struct disk *disk, raft_index index)
 		free(disk->entries[--disk->count].bytes);
 }
 
-/* Entries as libraft wants them: their bytes in one batch. */
-static struct raft_entry *entries_load(const struct entry *entries, size_t count)
+struct raft_entry *entries_load(const struct entry *entries, size_t count)
 {
 	size_t total = 1;
 	struct raft_entry *list;
@@ -425,137 +349,6 @@ static int disk_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *re
 	return 0;
 }
 
-/* --- messages --------------------------------------------------------------------------------------------------- */
-
-struct message {
-	struct raft_message message;
-	struct entry *entries;
-	size_t count;
-	char sender[64];
-	struct machine *from, *to;
-	struct member *receiver;
-};
-
-struct sent {
-	struct member *member;
-	struct raft_io_send *request;
-	raft_io_send_cb callback;
-};
-
-static void sent_done(void *data)
-{
-	struct sent *sent = data;
-
-	sent->callback(sent->request, 0);
-	free(sent);
-}
-
-static void on_sent(struct event *event)
-{
-	struct sent *sent = event->data;
-
-	loop_turn(sent->member->loop, sent_done, sent);
-}
-
-static void message_free(struct message *message)
-{
-	for (size_t i = 0; i < message->count; i++)
-		free(message->entries[i].bytes);
-	free(message->entries);
-	free(message);
-}
-
-static void message_take(void *data)
-{
-	struct message *message = data;
-	struct member *member = message->receiver;
-
-	message->message.server_address = message->sender;
-	if (message->message.type == RAFT_APPEND_ENTRIES)
-		message->message.append_entries.entries = entries_load(message->entries, message->count);
-	member->recv(member->io, &message->message);
-	message_free(message);
-}
-
-static void message_drop(struct message *message)
-{
-	if (message->message.type == RAFT_INSTALL_SNAPSHOT) {
-		raft_configuration_close(&message->message.install_snapshot.conf);
-		raft_free(message->message.install_snapshot.data.base);
-	}
-	message_free(message);
-}
-
-static void on_taken(struct event *event)
-{
-	struct message *message = event->data;
-
-	if (members[message->to->index] != message->receiver || message->receiver->closing ||
-	    message->receiver->recv == NULL) {
-		message_drop(message);
-		return;
-	}
-	loop_turn(message->receiver->loop, message_take, message);
-}
-
-static void on_arrived(struct event *event)
-{
-	struct message *message = event->data;
-
-	message->receiver = members[message->to->index];
-	if (!machine_hears(message->from, message->to) || message->receiver == NULL) {
-		message_drop(message);
-		return;
-	}
-	world_after(0, message->receiver->process, on_taken, message);
-}
-
-static struct machine *machine_of_address(const char *address)
-{
-	unsigned a, b, c, d;
-
-	if (sscanf(address, "%u.%u.%u.%u:", &a, &b, &c, &d) != 4)
-		return NULL;
-	return machine_by_ip(a << 24 | b << 16 | c << 8 | d);
-}
-
-static int disk_send(struct raft_io *io, struct raft_io_send *request, const struct raft_message *message,
-		     raft_io_send_cb callback)
-{
-	struct member *member = member_of(io);
-	struct message *copy = calloc(1, sizeof(*copy));
-	struct sent *sent = calloc(1, sizeof(*sent));
-	uint64_t arrives;
-
-	copy->message = *message;
-	copy->message.server_id = member->id;
-	snprintf(copy->sender, sizeof(copy->sender), "%s", member->address);
-	copy->from = member->machine;
-	copy->to = machine_of_address(message->server_address);
-	if (message->type == RAFT_APPEND_ENTRIES) {
-		copy->count = message->append_entries.n_entries;
-		copy->entries = calloc(copy->count + 1, sizeof(*copy->entries));
-		for (size_t i = 0; i < copy->count; i++)
-			copy->entries[i] = entry_keep(&message->append_entries.entries[i]);
-	} else if (message->type == RAFT_INSTALL_SNAPSHOT) {
-		configuration_copy(&message->install_snapshot.conf, &copy->message.install_snapshot.conf);
-		copy->message.install_snapshot.data.base =
-			copy_of(message->install_snapshot.data.base, message->install_snapshot.data.len);
-	}
-	*sent = (struct sent){ member, request, callback };
-	world_after(world_between(1, 20), member->process, on_sent, sent);
-	if (copy->to == NULL || !machine_hears(copy->from, copy->to)) {
-		message_drop(copy);
-		return 0;
-	}
-	arrives = world_now + net_delay(copy->from, copy->to);
-	if (arrives < member->last_arrival[copy->to->index])
-		arrives = member->last_arrival[copy->to->index];
-	member->last_arrival[copy->to->index] = arrives;
-	world_after(arrives - world_now, NULL, on_arrived, copy);
-	return 0;
-}
-
 /* --- life ------------------------------------------------------------------------------------------------------- */
 
 static void fire(struct member *member)
@@ -639,7 +432,7 @@ static int disk_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb callba
 	member->tick = callback;
 	member->recv = recv;
 	member->tick_ms = msecs;
-	members[member->machine->index] = member;
+	raft_members[member->machine->index] = member;
 	event_at(&member->ticker, world_now + msecs * WORLD_MS);
 	return 0;
 }
@@ -676,8 +469,8 @@ static void disk_close(struct raft_io *io, raft_io_close_cb callback)
 
 	member->closing = true;
 	member->close = callback;
-	if (members[member->machine->index] == member)
-		members[member->machine->index] = NULL;
+	if (raft_members[member->machine->index] == member)
+		raft_members[member->machine->index] = NULL;
 	world_after(WORLD_MS, member->process, on_close, member);
 }
 
@@ -719,7 +512,7 @@ int raft_uv_init(struct raft_io *io, struct uv_loop_s *loop, const char *directo
 	io->recover = disk_recover;
 	io->set_term = disk_set_term;
 	io->set_vote = disk_set_vote;
-	io->send = disk_send;
+	io->send = raft_member_send;
 	io->append = disk_append;
 	io->truncate = disk_truncate_from;
 	io->snapshot_put = disk_snapshot_put;
@@ -732,11 +525,11 @@ int raft_uv_init(struct raft_io *io, struct uv_loop_s *loop, const char *directo
 /* The process died: of what was not confirmed yet a part may be there. */
 void raft_disk_process_lost(struct process *process)
 {
-	struct member *member = members[process->machine->index];
+	struct member *member = raft_members[process->machine->index];
 
 	if (member == NULL || member->process != process)
 		return;
-	members[process->machine->index] = NULL;
+	raft_members[process->machine->index] = NULL;
 	for (struct append *append = member->appends; append != NULL && world_chance(500); append = append->next) {
 		unsigned part = (unsigned)world_below(append->count + 1);
 

@@ -28,7 +28,7 @@ enum known { ABSENT, PRESENT, UNKNOWN };
 static struct volume_known {
 	char name[16];
 	enum known known;
-	bool attached;
+	bool attached, left; /* left: asked to detach, which may happen late */
 } volumes[VOLUMES_MAX];
 static size_t volume_count;
 
@@ -82,7 +82,7 @@ static void volume_attach(struct dnvme *dnvme, struct volume_known *volume)
 	struct dnvme_error error;
 	const struct dnvme_volume *found;
 
-	if (volume->known != PRESENT || volume->attached ||
+	if (volume->known != PRESENT || volume->attached || volume->left ||
 	    dnvme_volume_attach(dnvme, volume->name, HOST_NQN, NULL, NULL, &error) != 0 ||
 	    dnvme_volume_get(dnvme, volume->name, NULL, &result, &error) != 0)
 		return;
@@ -100,6 +100,7 @@ static int volume_delete(struct dnvme *dnvme, struct volume_known *volume)
 
 	host_leave(volume->name);
 	volume->attached = false;
+	volume->left = true;
 	rc = dnvme_volume_detach(dnvme, volume->name, HOST_NQN, NULL, NULL, &error);
 	if (rc != 0 && rc != DNVME_NOT_FOUND) {
 		world_trace("detach %s: %s", volume->name, error.message);
