@@ -567,8 +567,11 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 		snprintf(device, sizeof(device), "%s", namespaces->items[i].device);
 	}
 	free(namespaces);
-	if (!goes_on)
+	if (!goes_on) {
+		/* Its packet is answered with a reset: the connection is gone, whatever comes next. */
+		inflight_get(node, nqn)->cuts++;
 		return IO_LOST;
+	}
 	if (!optimized || device[0] == '\0')
 		return IO_RETRY;
 	inflight = inflight_get(node, nqn);
