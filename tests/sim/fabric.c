@@ -52,6 +52,7 @@ static uint64_t looked_stamp;
 static unsigned turns;
 static bool gives_up;
 static uint64_t silent_since[WORLD_MACHINES][WORLD_MACHINES];
+static uint64_t unheard_since[NODES_MAX][NODES_MAX]; /* of the first by the second */
 
 void fabric_gives_up(bool up)
 {
@@ -309,6 +310,17 @@ static void mirrors_look(struct storage *node)
 
 /* --- the look --------------------------------------------------------------------------------------------------- */
 
+/* A holder shuts out a consumer of which it heard nothing for a while: docs/FAILURES.md, "A stale write", 2. */
+static void consumer_shut_out(struct storage *consumer, struct storage *holder)
+{
+	struct kernel_sim_import import;
+
+	for (size_t i = 0; kernel_sim_import_at(consumer->kernel, i, &import); i++) {
+		if (strcmp(import.address, holder->address) == 0 && strstr(import.nqn, ":leg:") != NULL)
+			io_cut(holder, import.nqn);
+	}
+}
+
 static void silence_note(void)
 {
 	for (size_t a = 0; a < node_count; a++) {
@@ -319,6 +331,13 @@ static void silence_note(void)
 				*since = 0;
 			else if (*since == 0)
 				*since = world_now;
+			if (machine_hears(nodes[a].machine, nodes[b].machine))
+				unheard_since[a][b] = 0;
+			else if (unheard_since[a][b] == 0)
+				unheard_since[a][b] = world_now;
+			if (unheard_since[a][b] != 0 &&
+			    world_now - unheard_since[a][b] > LIMIT_PEER_SILENCE_MS * WORLD_MS)
+				consumer_shut_out(&nodes[a], &nodes[b]);
 		}
 	}
 }
@@ -360,9 +379,9 @@ static void on_look(struct event *event)
 	event_at(event, world_now + LOOK_US);
 	for (size_t n = 0; n < node_count; n++)
 		stamp += kernel_sim_changes(nodes[n].kernel);
+	silence_note();
 	if (stamp == looked_stamp && ++turns % LOOK_ALWAYS != 0)
 		return;
-	silence_note();
 	paths_look();
 	looked_stamp = stamp;
 }

@@ -65,6 +65,11 @@ unsigned io_cuts(struct storage *node, const char *nqn)
 	return inflight_get(node, nqn)->cuts;
 }
 
+void io_cut(struct storage *node, const char *nqn)
+{
+	inflight_get(node, nqn)->cuts++;
+}
+
 /* Let a machine that is frozen wait; false: it lost power, and all that was in it. */
 static bool is_there(struct at at)
 {
@@ -207,7 +212,7 @@ static bool travel(struct storage *from, struct storage *to, bool (*stands)(void
 			return false;
 		world_sleep(RETRANSMIT_US);
 	}
-	return true;
+	return stands(data);
 }
 
 static enum io_result remote_io(struct at at, uint64_t minor, uint64_t sector, struct io *io)

@@ -38,5 +38,6 @@ void io_operation(struct storage *node, const char *operation, const char *name)
 void io_mirror_copied(struct storage *node, const char *name, uint64_t since);
 /* How often the connections to an export were cut by its target; one that has seen another number does not stand. */
 unsigned io_cuts(struct storage *node, const char *nqn);
+void io_cut(struct storage *node, const char *nqn);
 
 #endif
