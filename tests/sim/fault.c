@@ -11,6 +11,7 @@ static struct event next_fault;
 static bool healing;
 static uint64_t pause_least, pause_most;
 static unsigned weights[16];
+static bool splits; /* a run in which nodes are parted from the servers for long, and nothing else happens */
 
 static uint64_t how_long(void)
 {
@@ -142,13 +143,13 @@ static void machine_cut(void)
 /* The cluster in two parts; hosts and clients reach both. */
 static void partition(void)
 {
-	uint64_t until = world_now + how_long();
-	bool side[WORLD_MACHINES], both = !world_chance(150);
+	uint64_t until = world_now + (splits ? world_between(5 * WORLD_SECOND, 20 * WORLD_SECOND) : how_long());
+	bool side[WORLD_MACHINES], both = splits || !world_chance(150);
 	size_t count = server_count + node_count;
 	unsigned share = (unsigned)world_between(100, 500);
 
 	for (size_t i = 0; i < count; i++)
-		side[i] = world_chance(share);
+		side[i] = (!splits || i >= server_count) && world_chance(share);
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < count; j++) {
 			if (!side[i] || side[j])
@@ -221,6 +222,9 @@ void fault_begin(void)
 	for (size_t i = 0; i < FAULTS; i++)
 		weights[i] = world_chance(300) ? 0 : (unsigned)world_between(1, 10);
 	weights[world_below(FAULTS - 1)] += 5;
+	splits = world_chance(200);
+	for (size_t i = 0; i < FAULTS && splits; i++)
+		weights[i] = faults[i] == partition;
 	pause_least = world_between(50 * WORLD_MS, 3 * WORLD_SECOND);
 	pause_most = pause_least + world_between(100 * WORLD_MS, 8 * WORLD_SECOND);
 	event_init(&next_fault, NULL, on_fault, NULL);
