@@ -296,9 +296,6 @@ static int step_fencing(const struct online_view *view, size_t index, struct are
 		if (other != index && fence_other(view, index, other, arena, step, &fenced, error) != 0)
 			return error->code;
 	}
-#ifdef DNVME_CANARY_FENCE_SKIPPED
-	fenced = true;
-#endif
 	return fenced ? advance(view, index, SLOT_PHASE_ASSEMBLING, arena, step, error) : 0;
 }
 
@@ -353,9 +350,6 @@ static int may_serve(const struct online_view *view, size_t index, struct arena 
 	const struct volume *volume = view->volume;
 
 	*ret_may = true;
-#ifdef DNVME_CANARY_SERVE_EARLY
-	return 0;
-#endif
 	if (all_is_shut_out(view, index))
 		return 0;
 	for (size_t i = 0; i < volume->controllers.count; i++) {
