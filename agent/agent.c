@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -211,15 +212,26 @@ static void run(struct agent *agent)
 
 int agent_run(const struct options *options, struct kernel *kernel, struct error *error)
 {
-	/* Static: what an abandoned thread uses must outlive this function. */
-	static struct agent agent;
-	int code = begin(&agent, options, kernel, true, error);
+	struct agent *agent = calloc(1, sizeof(*agent));
+	int code;
 
-	if (code != 0)
+	if (agent == NULL)
+		return error_set_nomem(error);
+	code = begin(agent, options, kernel, true, error);
+	if (code != 0) {
+		/* What runs already ends with the program. */
+		if (agent->reconciler == NULL) {
+			desired_store_free(agent->store);
+			free(agent);
+		}
 		return code;
+	}
 	log_notice("agent started", "node=%s version=%s", options->node, DNVME_VERSION);
-	run(&agent);
+	run(agent);
 	log_notice("agent stopped", NULL);
+	/* What an abandoned thread uses must outlive this function. */
+	if (!agent->abandoned)
+		free(agent);
 	return 0;
 }
 

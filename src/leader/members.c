@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/leader/members.h"
 
+#include "lib/base/canary.h"
 #include "lib/model/names.h"
 #include "src/leader/excuse.h"
 
@@ -50,17 +51,25 @@ static bool lags_behind(const struct place *place, const struct ld *ld)
 	       member->health == MEMBER_HEALTH_REBUILDING && place->health->revision == place->view->volume->revision;
 }
 
-/* How long one that is to come back by bitmap has been refused by its group. */
-static uint64_t refused_ms(const struct place *place, const struct group *group, const struct ld *ld)
+/* Whether one that is to come back by bitmap is left out by its group, though its path is well. */
+static bool is_refused(const struct place *place, const struct ld *ld)
 {
 	const struct member_status *member = status_of(place, ld);
 
-	if (ld->state != LD_STATE_REBUILDING || !ld->resync || member == NULL || member->path_lost ||
-	    member->health != MEMBER_HEALTH_ABSENT || place->health->revision != place->view->volume->revision)
+	return ld->state == LD_STATE_REBUILDING && ld->resync && member != NULL && !member->path_lost &&
+	       member->health == MEMBER_HEALTH_ABSENT && place->health->revision == place->view->volume->revision;
+}
+
+/* For how long that. */
+static uint64_t refused_ms(const struct place *place, const struct group *group, const struct ld *ld)
+{
+	if (!is_refused(place, ld))
 		return 0;
-	/* It waits for another one. */
+	/* It waits for another one, unless that one waits as well. */
 	for (size_t m = 0; m < group->members.count; m++) {
-		if (&group->members.items[m] != ld && group->members.items[m].state == LD_STATE_REBUILDING)
+		const struct ld *other = &group->members.items[m];
+
+		if (other != ld && other->state == LD_STATE_REBUILDING && !is_refused(place, other))
 			return 0;
 	}
 	return place->view->now_ms - moments_ld_since(place->view->moments, ld, place->view->now_ms);
@@ -291,7 +300,8 @@ static int step_rebuilding(const struct place *place, const struct ld *ld, struc
 
 	/* A report from before the rebuild began may say "in sync", too; one that is ahead of what this leader knows is
 	 * of a time when it was. */
-	if (member == NULL || member->health != MEMBER_HEALTH_IN_SYNC || member->path_lost ||
+	if (member == NULL || member->path_lost ||
+	    (member->health != MEMBER_HEALTH_IN_SYNC && !canary("rebuild_believed")) ||
 	    place->health->revision != place->view->volume->revision)
 		return online_wait(step,
 				   arena_printf(arena, "ld%llu: node %s rebuilds it", (unsigned long long)ld->id,

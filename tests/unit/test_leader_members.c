@@ -184,6 +184,38 @@ static void test_rebuild_lost(void **state)
 	rig_close(&rig);
 }
 
+/* Two that are to come back by bitmap, and a group that cannot tell what either missed: neither waits for the other. */
+static void test_two_refused(void **state)
+{
+	struct member_status members[] = { { .ld = 1, .health = MEMBER_HEALTH_ABSENT },
+					   { .ld = 2, .health = MEMBER_HEALTH_ABSENT },
+					   { .ld = 3, .health = MEMBER_HEALTH_IN_SYNC } };
+	const struct command_lds_stale *stale;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.groups[0].members = (struct ld_list){ 3, &rig.lds[0] };
+	rig.groups[1].members = (struct ld_list){ 1, &rig.lds[3] };
+	for (size_t i = 0; i < 2; i++) {
+		rig.lds[i].state = LD_STATE_REBUILDING;
+		rig.lds[i].resync = true;
+	}
+	rig_members(&rig, C1, members, 3);
+	rig_expect_wait(&rig, members_step, "node c1 rebuilds it");
+	rig_see(&rig);
+	rig_wait(&rig, MEMBERS_RESYNC_MS + 1);
+	stale = rig_expect_command(&rig, members_step)->lds_stale;
+	assert_non_null(stale);
+	assert_int_equal(stale->reason, STALE_REASON_MEDIUM);
+	assert_int_equal(stale->lds.count, 2);
+	/* One that is being copied is waited for. */
+	members[0].health = MEMBER_HEALTH_REBUILDING;
+	rig_members(&rig, C1, members, 3);
+	rig_expect_wait(&rig, members_step, "node c1 rebuilds it");
+	rig_close(&rig);
+}
+
 static void members_well(struct rig *rig, uint64_t drained)
 {
 	struct member_status members[] = { { .ld = 1, .health = MEMBER_HEALTH_IN_SYNC, .drained = drained },
@@ -334,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_medium),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_rebuild_lost),
+		cmocka_unit_test(test_two_refused),
 		cmocka_unit_test(test_failed_reads),
 		cmocka_unit_test(test_failed_reads_unasked),
 		cmocka_unit_test(test_failing_allocations),

@@ -86,6 +86,7 @@ static int state_regrow(struct sim_kernel *this)
 	for (size_t i = 0; i < observed->ports.count; i++) {
 		LIST_REGROW(&this->arena, &observed->ports.items[i].subsystems);
 		LIST_REGROW(&this->arena, &observed->ports.items[i].groups);
+		LIST_REGROW(&this->arena, &observed->ports.items[i].rejected_for);
 	}
 	for (size_t i = 0; i < observed->subsystems.count; i++) {
 		LIST_REGROW(&this->arena, &observed->subsystems.items[i].hosts);
@@ -461,7 +462,7 @@ int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 	pthread_mutex_lock(&this->lock);
 	disks = this->observed.disks;
 	this->observed = (struct observed){ .disks = disks };
-	this->gate_count = this->peer_count = 0;
+	this->gate_count = this->peer_count = this->joined_count = 0;
 	return sim_end(this, 0, error);
 }
 

@@ -69,6 +69,68 @@ bool kernel_sim_is_joined(struct kernel *kernel, uint64_t port);
 /* A power cut: what lies on disks and imported namespaces stays, everything else is gone. For tests. */
 int kernel_sim_reboot(struct kernel *kernel, struct error *error);
 
+/*
+ * A world with other nodes in it. With one, an import shows what its other side exports, as kernel_sim_import_show()
+ * says; what lies on an imported namespace lies in the kernel that exports it; and a mirror's copying takes until
+ * kernel_sim_rebuild_set() says so. Must be set before the first operation.
+ */
+struct kernel_sim_world {
+	void *data;
+	/* Where a namespace that was imported lies: the kernel that exports it now, and the device there. UNAVAILABLE
+	 * when no path answers. */
+	int (*resolve)(void *data, struct kernel *kernel, const uint8_t uuid[16], struct kernel **ret_kernel,
+		       const char **ret_device, struct error *error);
+	/* A connection is asked for. On success it is there, "connecting", and the world goes on with it. */
+	int (*connect)(void *data, struct kernel *kernel, const struct kernel_import *import, struct error *error);
+	/* Whether something was heard from that address of late. */
+	bool (*heard)(void *data, struct kernel *kernel, const char *address);
+	/* Thin devices lie on media: whether a pool has one (by the identity of the pool), and that it was made. */
+	bool (*thin_find)(void *data, const char *identity, size_t length);
+	void (*thin_make)(void *data, const char *identity, size_t length);
+};
+void kernel_sim_world_set(struct kernel *kernel, const struct kernel_sim_world *world);
+
+/* What a connection that is asked for meets. */
+enum kernel_sim_answer {
+	KERNEL_SIM_RESET,	 /* nobody listens, or the port rejects */
+	KERNEL_SIM_NO_SUBSYSTEM, /* the kernel says so: from Linux 6.10 on a host gives up */
+	KERNEL_SIM_NO_HOST,
+	KERNEL_SIM_TAKEN,
+};
+
+struct kernel_sim_namespace {
+	uint8_t uuid[16];
+	uint32_t nsid;
+	uint64_t size_bytes;
+	bool optimized;
+	char device[128];
+};
+
+struct kernel_sim_namespaces {
+	size_t count;
+	struct kernel_sim_namespace items[64];
+};
+
+/* Its clock must be this kernel's. */
+enum kernel_sim_answer kernel_sim_ask(struct kernel *kernel, uint64_t port, const char *nqn, const char *host_nqn,
+				      const char *from_address, struct kernel_sim_namespaces *ret_namespaces);
+/* The same for a connection that stands: whether it goes on. A host that is denied keeps it, as in nvmet. */
+bool kernel_sim_goes_on(struct kernel *kernel, uint64_t port, const char *nqn,
+			struct kernel_sim_namespaces *ret_namespaces);
+
+struct kernel_sim_import {
+	uint64_t instance, port;
+	const char *nqn, *address, *host_nqn, *state; /* borrowed until the next change */
+};
+/* false: there are not so many. */
+bool kernel_sim_import_at(struct kernel *kernel, size_t index, struct kernel_sim_import *ret_import);
+/* `namespaces` NULL: it is connecting. */
+void kernel_sim_import_show(struct kernel *kernel, uint64_t instance, const struct kernel_sim_namespaces *namespaces);
+/* Write the superblocks of mirrors that waited for a path. */
+void kernel_sim_superblocks_write(struct kernel *kernel);
+/* The kernel gave it up. */
+void kernel_sim_import_lose(struct kernel *kernel, uint64_t instance);
+
 /* Operations that changed something so far. */
 uint64_t kernel_sim_changes(struct kernel *kernel);
 

@@ -126,6 +126,8 @@ static bool thin_exists(struct sim_kernel *this, const char *identity)
 {
 	size_t length = sim_identity_length(identity);
 
+	if (this->world.resolve != NULL)
+		return this->world.thin_find(this->world.data, identity, length);
 	for (size_t i = 0; i < this->state.thins.count; i++) {
 		const char *thin = this->state.thins.items[i];
 
@@ -137,6 +139,10 @@ static bool thin_exists(struct sim_kernel *this, const char *identity)
 
 int sim_thin_add(struct sim_kernel *this, const char *pool_uuid)
 {
+	if (this->world.resolve != NULL) {
+		this->world.thin_make(this->world.data, pool_uuid, sim_identity_length(pool_uuid));
+		return 0;
+	}
 	return thin_exists(this, pool_uuid) ? 0 : list_push_string(&this->arena, &this->state.thins, pool_uuid);
 }
 
@@ -296,7 +302,8 @@ static bool import_answers(struct sim_kernel *this, const char *nqn)
 		const struct observed_import *import = &this->observed.imports.items[i];
 
 		if (strcmp(import->nqn, nqn) == 0 && strcmp(import->state, "live") == 0 &&
-		    (import->ana == NULL || strcmp(import->ana, "inaccessible") != 0))
+		    (import->ana == NULL || strcmp(import->ana, "inaccessible") != 0) &&
+		    (this->world.resolve == NULL || this->world.heard(this->world.data, &this->base, import->address)))
 			return true;
 	}
 	return false;
@@ -315,7 +322,7 @@ int sim_dm_waits(struct sim_kernel *this, const struct observed_dm *dm, struct e
 			if (!is_device(word) || !device_find(this, word, &device))
 				continue;
 			if (device.dm != NULL && sim_dm_waits(this, device.dm, error) != 0)
-				return error->code;
+				return ERROR_FAILED_PRECONDITION;
 			for (size_t j = 0; device.dm == NULL && j < namespaces->count; j++) {
 				if (namespaces->items[j].major == device.major &&
 				    namespaces->items[j].minor == device.minor &&
@@ -438,9 +445,21 @@ int sim_dm_message(struct kernel *kernel, const char *name, const char *message,
 
 /* --- blocks --- */
 
+/* In a world the namespace is a device of another kernel. */
+static int place_remote(struct sim_kernel *this, const uint8_t uuid[16], uint64_t start, struct sim_place *ret_place,
+			struct error *error)
+{
+	struct kernel *kernel;
+	const char *device;
+
+	if (this->world.resolve(this->world.data, &this->base, uuid, &kernel, &device, error) != 0)
+		return ERROR_UNAVAILABLE;
+	return sim_block_place((struct sim_kernel *)kernel, device, start, ret_place, error);
+}
+
 /* Where a byte of a device lies: down through linears to what is at the bottom. */
-int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
-		    uint64_t *ret_start, struct error *error)
+int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, struct sim_place *ret_place,
+		    struct error *error)
 {
 	struct observed_dm *dm = sim_dm_find(this, name);
 
@@ -457,42 +476,49 @@ int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, c
 		if (device.dm == NULL) {
 			const uint8_t *uuid = (const uint8_t *)device.identity;
 
-			*ret_start = start;
+			if (device.major != SIM_DISK_MAJOR && this->world.resolve != NULL)
+				return place_remote(this, uuid, start, ret_place, error);
+			ret_place->kernel = this;
+			ret_place->start = start;
 			if (device.major == SIM_DISK_MAJOR) {
-				snprintf(ret_key, size, "%s", device.identity);
+				snprintf(ret_place->key, SIM_KEY_SIZE, "%s", device.identity);
 				return 0;
 			}
 			for (int i = 0; i < 16; i++)
-				snprintf(ret_key + 2 * i, size - 2 * (size_t)i, "%02x", uuid[i]);
+				snprintf(ret_place->key + 2 * i, SIM_KEY_SIZE - 2 * (size_t)i, "%02x", uuid[i]);
 			return 0;
 		}
 		dm = device.dm;
 	}
-	snprintf(ret_key, size, "%s", dm->uuid);
-	*ret_start = start;
+	ret_place->kernel = this;
+	ret_place->start = start;
+	snprintf(ret_place->key, SIM_KEY_SIZE, "%s", dm->uuid);
 	return 0;
 }
 
-struct sim_block *sim_block_find(struct sim_kernel *this, const char *key, uint64_t start)
+struct sim_block *sim_block_find(const struct sim_place *place, uint64_t offset)
 {
-	for (size_t i = 0; i < this->state.blocks.count; i++) {
-		struct sim_block *block = &this->state.blocks.items[i];
+	struct sim_block_list *blocks = &place->kernel->state.blocks;
 
-		if (block->start == start && strcmp(block->device, key) == 0)
+	for (size_t i = 0; i < blocks->count; i++) {
+		struct sim_block *block = &blocks->items[i];
+
+		if (block->start == place->start + offset && strcmp(block->device, place->key) == 0)
 			return block;
 	}
 	return NULL;
 }
 
-int sim_block_put(struct sim_kernel *this, const char *key, uint64_t start, const void *data)
+int sim_block_put(const struct sim_place *place, uint64_t offset, const void *data)
 {
-	struct sim_block *block = sim_block_find(this, key, start);
+	struct sim_block *block = sim_block_find(place, offset);
+	struct sim_kernel *this = place->kernel;
 
 	if (block == NULL) {
 		block = LIST_PUSH(&this->arena, &this->state.blocks);
-		if (block == NULL || (block->device = arena_strdup(&this->arena, key)) == NULL)
+		if (block == NULL || (block->device = arena_strdup(&this->arena, place->key)) == NULL)
 			return -1;
-		block->start = start;
+		block->start = place->start + offset;
 	}
 	block->data.data = arena_memdup(&this->arena, data, BLOCK_BYTES);
 	block->data.size = BLOCK_BYTES;
@@ -502,18 +528,20 @@ int sim_block_put(struct sim_kernel *this, const char *key, uint64_t start, cons
 int sim_block_zero(struct kernel *kernel, const char *name, uint64_t start, uint64_t length, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
-	char key[160];
-	uint64_t place;
+	struct sim_block_list *blocks;
+	struct sim_place place;
 	int code = sim_begin(this, "block_zero", name, error);
 
 	if (code != 0)
 		return code;
-	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
-	for (size_t i = this->state.blocks.count; i-- > 0 && code == 0;) {
-		const struct sim_block *block = &this->state.blocks.items[i];
+	code = sim_block_place(this, name, start, &place, error);
+	blocks = code == 0 ? &place.kernel->state.blocks : NULL;
+	for (size_t i = code == 0 ? blocks->count : 0; i-- > 0;) {
+		const struct sim_block *block = &blocks->items[i];
 
-		if (strcmp(block->device, key) == 0 && block->start >= place && block->start < place + length)
-			sim_list_remove(&this->state.blocks, i, sizeof(*block));
+		if (strcmp(block->device, place.key) == 0 && block->start >= place.start &&
+		    block->start < place.start + length)
+			sim_list_remove(blocks, i, sizeof(*block));
 	}
 	return sim_end(this, code, error);
 }
@@ -537,17 +565,16 @@ int sim_block_read(struct kernel *kernel, const char *name, uint64_t start, void
 		   struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
-	char key[160];
-	uint64_t place;
+	struct sim_place place;
 	int code = sim_begin(this, "block_read", name, error);
 
 	if (code != 0)
 		return code;
-	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
+	code = sim_block_place(this, name, start, &place, error);
 	if (code == 0)
 		memset(ret_data, 0, length);
 	for (size_t at = 0; at < length && code == 0; at += BLOCK_BYTES) {
-		const struct sim_block *block = sim_block_find(this, key, place + at);
+		const struct sim_block *block = sim_block_find(&place, at);
 
 		if (block != NULL)
 			memcpy((char *)ret_data + at, block->data.data, block->data.size);
@@ -562,15 +589,14 @@ int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, con
 		    struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
-	char key[160];
-	uint64_t place;
+	struct sim_place place;
 	int code = sim_begin(this, "block_write", name, error);
 
 	if (code != 0)
 		return code;
-	code = sim_block_place(this, name, start, key, sizeof(key), &place, error);
+	code = sim_block_place(this, name, start, &place, error);
 	for (size_t at = 0; at < length && code == 0; at += BLOCK_BYTES) {
-		if (sim_block_put(this, key, place + at, (const char *)data + at) != 0)
+		if (sim_block_put(&place, at, (const char *)data + at) != 0)
 			code = error_set_nomem(error);
 	}
 	return sim_end(this, code, error);

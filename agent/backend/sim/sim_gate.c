@@ -206,6 +206,8 @@ static bool path_is_there(struct sim_kernel *this, const struct kernel_path *pat
 		if (strcmp(import->nqn, path->nqn) == 0 && strcmp(import->address, path->address) == 0 &&
 		    strcmp(import->trsvcid, port) == 0)
 			return strcmp(import->state, "live") == 0 &&
+			       (this->world.resolve == NULL ||
+				this->world.heard(this->world.data, &this->base, path->address)) &&
 			       (import->ana == NULL || import->ana[0] == '\0' || strcmp(import->ana, "optimized") == 0);
 	}
 	return path->may_lack;

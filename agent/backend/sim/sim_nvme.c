@@ -356,7 +356,8 @@ static size_t import_find(struct sim_kernel *this, const struct kernel_import *i
 static int content_add(struct sim_kernel *this, const struct kernel_expected *expected)
 {
 	const struct ld_label *wanted = expected->label;
-	char key[2 * sizeof(expected->uuid) + 1], id[NAMES_ID_SIZE * 2], uuid[NAMES_DM_UUID_SIZE];
+	struct sim_place place = { .kernel = this };
+	char id[NAMES_ID_SIZE * 2], uuid[NAMES_DM_UUID_SIZE];
 	uint8_t block[LABEL_BLOCK_BYTES];
 	struct arena arena = ARENA_INIT;
 	const struct sim_block *found;
@@ -364,18 +365,18 @@ static int content_add(struct sim_kernel *this, const struct kernel_expected *ex
 	int result = 0;
 
 	for (size_t i = 0; i < sizeof(expected->uuid); i++)
-		snprintf(key + 2 * i, sizeof(key) - 2 * i, "%02x", expected->uuid[i]);
-	found = sim_block_find(this, key, 0);
+		snprintf(place.key + 2 * i, sizeof(place.key) - 2 * i, "%02x", expected->uuid[i]);
+	found = sim_block_find(&place, 0);
 	if (found != NULL && (label_decode(found->data.data, &arena, &label, NULL) != 0 ||
 			      !label_is_same(&label, wanted) || label.epoch >= wanted->epoch)) {
 		arena_free(&arena);
 		return 0;
 	}
 	label_encode(wanted, block);
-	result = sim_block_put(this, key, 0, block);
+	result = sim_block_put(&place, 0, block);
 	superblock_make(block, true);
-	if (result == 0 && sim_block_find(this, key, LAYOUT_LABEL_BYTES) == NULL)
-		result = sim_block_put(this, key, LAYOUT_LABEL_BYTES, block);
+	if (result == 0 && sim_block_find(&place, LAYOUT_LABEL_BYTES) == NULL)
+		result = sim_block_put(&place, LAYOUT_LABEL_BYTES, block);
 	snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64, wanted->volume, wanted->leg);
 	names_dm_uuid(wanted->cluster, "pool", id, wanted->epoch, uuid);
 	if (result == 0)
@@ -409,6 +410,25 @@ static int import_namespace_add(struct sim_kernel *this, const struct kernel_imp
 	return expected->label != NULL ? content_add(this, expected) : 0;
 }
 
+int sim_import_add(struct sim_kernel *this, const struct kernel_import *import, struct observed_import **ret_import,
+		   struct error *error)
+{
+	struct observed_import *added = LIST_PUSH(&this->arena, &this->observed.imports);
+
+	if (added == NULL)
+		return error_set_nomem(error);
+	added->instance = this->state.next_minor++;
+	added->nqn = arena_strdup(&this->arena, import->nqn);
+	added->address = arena_strdup(&this->arena, import->address);
+	added->trsvcid = arena_printf(&this->arena, "%" PRIu64, import->port);
+	added->host_nqn = arena_strdup(&this->arena, import->host_nqn);
+	added->state = "connecting";
+	if (added->nqn == NULL || added->address == NULL || added->trsvcid == NULL || added->host_nqn == NULL)
+		return error_set_nomem(error);
+	*ret_import = added;
+	return 0;
+}
+
 int sim_import_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -419,18 +439,13 @@ int sim_import_connect(struct kernel *kernel, const struct kernel_import *import
 		return code;
 	if (import_find(this, import) < this->observed.imports.count)
 		return sim_end(this, 0, error);
-	added = LIST_PUSH(&this->arena, &this->observed.imports);
-	if (added == NULL)
-		return sim_end(this, error_set_nomem(error), error);
-	added->instance = this->state.next_minor++;
-	added->nqn = arena_strdup(&this->arena, import->nqn);
-	added->address = arena_strdup(&this->arena, import->address);
-	added->trsvcid = arena_printf(&this->arena, "%" PRIu64, import->port);
-	added->host_nqn = arena_strdup(&this->arena, import->host_nqn);
+	if (this->world.resolve != NULL && this->world.connect(this->world.data, kernel, import, error) != 0)
+		return sim_end(this, (int)error->code, error);
+	code = sim_import_add(this, import, &added, error);
+	if (code != 0 || this->world.resolve != NULL)
+		return sim_end(this, code, error);
 	added->state = "live";
 	added->paths = import->expected.count;
-	if (added->nqn == NULL || added->address == NULL || added->trsvcid == NULL || added->host_nqn == NULL)
-		code = error_set_nomem(error);
 	for (size_t i = 0; i < import->expected.count && code == 0; i++) {
 		if (import_namespace_add(this, import, i) != 0)
 			code = error_set_nomem(error);

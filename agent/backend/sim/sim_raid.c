@@ -11,8 +11,6 @@
 #include "agent/planner.h"
 #include "agent/superblock.h"
 
-#define KEY_SIZE 160
-
 static int status_set(struct sim_kernel *this, struct observed_dm *dm, const char *health, uint64_t done,
 		      const char *action)
 {
@@ -33,48 +31,49 @@ static const struct observed_dm *dm_by_number(struct sim_kernel *this, uint64_t 
 	return NULL;
 }
 
-static bool metadata_place(struct sim_kernel *this, const struct group_table *table, size_t index, char key[KEY_SIZE],
-			   uint64_t *ret_start)
+static bool metadata_place(struct sim_kernel *this, const struct group_table *table, size_t index,
+			   struct sim_place *ret_place)
 {
 	const struct observed_dm *metadata = dm_by_number(this, table->metadata[index]);
 
-	return metadata != NULL && sim_block_place(this, metadata->name, 0, key, KEY_SIZE, ret_start, NULL) == 0;
+	return metadata != NULL && sim_block_place(this, metadata->name, 0, ret_place, NULL) == 0;
 }
 
 /* The superblock of a member, and its bitmap when others are away. */
 static int superblock_put(struct sim_kernel *this, const struct group_table *table, size_t index, bool complete)
 {
 	uint8_t block[SUPERBLOCK_BLOCK_BYTES], bitmap[SUPERBLOCK_BLOCK_BYTES];
-	uint64_t place, away = 0;
-	char key[KEY_SIZE];
+	struct sim_place place;
+	uint64_t away = 0;
 
-	if (!metadata_place(this, table, index, key, &place))
+	if (!metadata_place(this, table, index, &place)) {
+		this->superblocks_wait = true;
 		return 0;
+	}
 	for (size_t i = 0; i < table->count; i++)
 		away |= (uint64_t)(table->data[i] == 0) << i;
 	if (complete && away != 0) {
 		superblock_make_degraded(block, bitmap, away);
-		if (sim_block_put(this, key, place + SUPERBLOCK_BITMAP_START, bitmap) != 0)
+		if (sim_block_put(&place, SUPERBLOCK_BITMAP_START, bitmap) != 0)
 			return -1;
 	} else {
 		superblock_make(block, complete);
 	}
-	return sim_block_put(this, key, place, block);
+	return sim_block_put(&place, 0, block);
 }
 
 /* Whether the member is to be copied: the table says so, or its superblock. */
 static bool is_behind(struct sim_kernel *this, const struct group_table *table, size_t index)
 {
 	const struct sim_block *block;
-	char key[KEY_SIZE];
-	uint64_t place;
+	struct sim_place place;
 
 	if (table->rebuild[index])
 		return true;
-	if (!metadata_place(this, table, index, key, &place))
+	if (!metadata_place(this, table, index, &place))
 		return false;
-	block = sim_block_find(this, key, place);
-	return block != NULL && superblock_check(block->data.data, key, NULL) == 0 &&
+	block = sim_block_find(&place, 0);
+	return block != NULL && superblock_check(block->data.data, place.key, NULL) == 0 &&
 	       !superblock_is_complete(block->data.data);
 }
 
@@ -98,6 +97,28 @@ int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error
 			  rebuilding ? "recover" : "idle") != 0
 		       ? error_set_nomem(error)
 		       : 0;
+}
+
+void kernel_sim_superblocks_write(struct kernel *kernel)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	if (!this->superblocks_wait)
+		return;
+	this->superblocks_wait = false;
+	for (size_t i = 0; i < this->observed.dms.count; i++) {
+		struct observed_dm *dm = &this->observed.dms.items[i];
+		struct group_status status;
+		struct group_table table;
+
+		if (dm->status == NULL || !group_table_parse(&dm->targets, &table))
+			continue;
+		group_status_parse(dm->status, &status);
+		for (size_t m = 0; m < table.count && m < status.count; m++) {
+			if (table.data[m] != 0 && (status.health[m] == 'A' || status.health[m] == 'a'))
+				(void)superblock_put(this, &table, m, status.health[m] == 'A');
+		}
+	}
 }
 
 static int member_set(struct kernel *kernel, const char *name, struct error *error,

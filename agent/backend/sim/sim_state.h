@@ -40,8 +40,10 @@ struct sim_kernel {
 	struct sim_peer peers[SIM_PEERS];
 	size_t peer_count;
 	bool hold_rebuilds;
+	bool superblocks_wait; /* some could not be written: their paths do not answer */
 	kernel_sim_fault fault;
 	void *fault_data;
+	struct kernel_sim_world world; /* resolve NULL: there is none */
 };
 
 /* Every operation begins and ends with these. sim_begin() returns what the fault says, without the lock then. */
@@ -49,12 +51,23 @@ int sim_begin(struct sim_kernel *this, const char *operation, const char *name, 
 /* `code` 0: something may have changed. Keeps the file, gives the lock back, returns the code to return. */
 int sim_end(struct sim_kernel *this, int code, struct error *error);
 
-/* Where a byte of a device lies: down through linears to what is at the bottom. */
-int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, char *ret_key, size_t size,
-		    uint64_t *ret_start, struct error *error);
-/* The block at a place of a key, the hexadecimal uuid of an imported namespace or the path of a disk. */
-struct sim_block *sim_block_find(struct sim_kernel *this, const char *key, uint64_t start);
-int sim_block_put(struct sim_kernel *this, const char *key, uint64_t start, const void *data);
+#define SIM_KEY_SIZE 160
+
+/* Where a byte lies. `key`: the hexadecimal uuid of an imported namespace, or the path of a disk. */
+struct sim_place {
+	struct sim_kernel *kernel; /* another one in a world */
+	char key[SIM_KEY_SIZE];
+	uint64_t start;
+};
+
+/* Down through linears to what is at the bottom. */
+int sim_block_place(struct sim_kernel *this, const char *name, uint64_t start, struct sim_place *ret_place,
+		    struct error *error);
+/* The block so many bytes behind the place. */
+struct sim_block *sim_block_find(const struct sim_place *place, uint64_t offset);
+int sim_block_put(const struct sim_place *place, uint64_t offset, const void *data);
+int sim_import_add(struct sim_kernel *this, const struct kernel_import *import, struct observed_import **ret_import,
+		   struct error *error);
 /* A device with epoch has the same content as it had in another. */
 size_t sim_identity_length(const char *uuid);
 int sim_thin_add(struct sim_kernel *this, const char *pool_uuid);

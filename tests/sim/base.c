@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Stands in for lib/base/clock.c and lib/base/log.c, and for a few calls of the C library. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/error.h"
+#include "lib/base/log.h"
+#include "tests/sim/world.h"
+
+uint64_t clock_boot_ms(void)
+{
+	return machine_boot_us(world_current->machine) / WORLD_MS;
+}
+
+uint64_t clock_wall_ms(void)
+{
+	return (uint64_t)(world_current->machine->wall_us + (int64_t)world_now) / WORLD_MS;
+}
+
+void random_bytes(void *data, size_t size)
+{
+	uint8_t *at = data;
+
+	while (size > 0) {
+		uint64_t value = world_random();
+		size_t part = size < sizeof(value) ? size : sizeof(value);
+
+		memcpy(at, &value, part);
+		at += part;
+		size -= part;
+	}
+}
+
+int boot_id_read(uint8_t ret_id[16])
+{
+	memcpy(ret_id, world_current->machine->boot_id, 16);
+	return 0;
+}
+
+void log_open(const char *program, enum log_target target, enum log_level level)
+{
+	(void)program;
+	(void)target;
+	(void)level;
+}
+
+int log_level_parse(const char *text, enum log_level *ret_level)
+{
+	(void)text;
+	*ret_level = LOG_LEVEL_INFO;
+	return 0;
+}
+
+void log_message(enum log_level level, const char *message, const char *fields, ...)
+{
+	char text[768] = "";
+	va_list arguments;
+
+	if (level > LOG_LEVEL_INFO)
+		return;
+	if (fields != NULL) {
+		va_start(arguments, fields);
+		vsnprintf(text, sizeof(text), fields, arguments);
+		va_end(arguments);
+	}
+	world_trace("%s %s", message, text);
+}
+
+void log_failure(enum log_level level, const char *what, const struct error *error)
+{
+	log_message(level, what, "%s%s%s", error->message, error->hint[0] != '\0' ? " hint: " : "", error->hint);
+}
+
+/* Options of sockets that do not exist (linked as setsockopt() of everything but the C library). */
+int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t size);
+int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_t size)
+{
+	(void)fd;
+	(void)level;
+	(void)option;
+	(void)value;
+	(void)size;
+	return 0;
+}
+
+/* To allocate and clear what is never used would take most of the time. */
+int __wrap_posix_fallocate(int fd, off_t offset, off_t length);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t length)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) != 0)
+		return errno;
+	if (status.st_size < offset + length && ftruncate(fd, offset + length) != 0)
+		return errno;
+	return 0;
+}
+
+/* libuuid asks the kernel itself. */
+void __wrap_uuid_generate_random(uint8_t ret_uuid[16]);
+void __wrap_uuid_generate_random(uint8_t ret_uuid[16])
+{
+	random_bytes(ret_uuid, 16);
+	ret_uuid[6] = (uint8_t)((ret_uuid[6] & 0x0f) | 0x40);
+	ret_uuid[8] = (uint8_t)((ret_uuid[8] & 0x3f) | 0x80);
+}

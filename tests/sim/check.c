@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/check.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/backend/sim/sim_state.h"
+#include "agent/label.h"
+#include "agent/plan.h"
+#include "agent/target.h"
+#include "fsm/fsm.h"
+#include "src/agents.h"
+#include "tests/sim/node.h"
+#include "tests/sim/server.h"
+
+/* --- always ----------------------------------------------------------------------------------------------------- */
+
+#define LABELS_MAX 512
+
+/* The highest epoch that was seen in a label, by its place. */
+static struct label_seen {
+	const struct storage *node;
+	char device[64];
+	uint64_t start, ld, epoch;
+} labels_seen[LABELS_MAX];
+static size_t label_count;
+
+static void label_note(const struct storage *node, const struct sim_block *block, const struct ld_label *label)
+{
+	struct label_seen *seen = NULL;
+
+	for (size_t i = 0; i < label_count && seen == NULL; i++) {
+		if (labels_seen[i].node == node && labels_seen[i].start == block->start &&
+		    labels_seen[i].ld == label->ld && strcmp(labels_seen[i].device, block->device) == 0)
+			seen = &labels_seen[i];
+	}
+	if (seen == NULL) {
+		if (label_count == LABELS_MAX)
+			return;
+		seen = &labels_seen[label_count++];
+		*seen = (struct label_seen){ .node = node, .start = block->start, .ld = label->ld };
+		snprintf(seen->device, sizeof(seen->device), "%s", block->device);
+	}
+	if (label->epoch < seen->epoch)
+		world_fail("the label of ld%" PRIu64 " on %s was lowered from epoch %" PRIu64 " to %" PRIu64, label->ld,
+			   node->name, seen->epoch, label->epoch);
+	seen->epoch = label->epoch;
+}
+
+/* What a Disk Node lets reach a medium: no two exports have the same place, and none is below its label. */
+static void exports_check(const struct storage *node)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+
+	for (size_t i = 0; i < kernel->state.blocks.count; i++) {
+		const struct sim_block *block = &kernel->state.blocks.items[i];
+		struct arena arena = ARENA_INIT;
+		struct ld_label label;
+
+		if (block->device[0] == '/' && label_decode(block->data.data, &arena, &label, NULL) == 0)
+			label_note(node, block, &label);
+		arena_free(&arena);
+	}
+	for (size_t i = 0; i < kernel->observed.subsystems.count; i++) {
+		const struct observed_subsystem *a = &kernel->observed.subsystems.items[i];
+
+		for (size_t n = 0; n < a->namespaces.count; n++) {
+			const char *path = a->namespaces.items[n].path;
+
+			if (strncmp(path, "/dev/mapper/dnvme-ld-", 21) != 0)
+				continue;
+			for (size_t j = i + 1; j < kernel->observed.subsystems.count; j++) {
+				const struct observed_subsystem *b = &kernel->observed.subsystems.items[j];
+
+				for (size_t m = 0; m < b->namespaces.count; m++) {
+					if (strcmp(b->namespaces.items[m].path, path) == 0)
+						world_fail("%s exports %s twice: %s and %s", node->name, path, a->nqn,
+							   b->nqn);
+				}
+			}
+		}
+	}
+}
+
+void check_always(void)
+{
+	for (size_t i = 0; i < node_count; i++)
+		exports_check(&nodes[i]);
+}
+
+/* --- in peace --------------------------------------------------------------------------------------------------- */
+
+static bool no(char *ret_why, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static bool no(char *ret_why, size_t size, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(ret_why, size, format, arguments);
+	va_end(arguments);
+	return false;
+}
+
+static bool servers_agree(const struct server_machine *leader, char *ret_why, size_t size)
+{
+	uint8_t first[16], digest[16];
+	struct error error = { 0 };
+
+	for (size_t i = 0; i < server_count; i++) {
+		struct server_machine *server = &server_machines[i];
+
+		if (server->process == NULL || server->process->ended || server->dnvmed == NULL ||
+		    server->dnvmed->consensus == NULL)
+			return no(ret_why, size, "%s does not run", server->machine->name);
+		if (fsm_revision(server->dnvmed->fsm) != fsm_revision(leader->dnvmed->fsm))
+			return no(ret_why, size, "%s is at revision %" PRIu64 ", the leader at %" PRIu64,
+				  server->machine->name, fsm_revision(server->dnvmed->fsm),
+				  fsm_revision(leader->dnvmed->fsm));
+	}
+	for (size_t i = 0; i < server_count; i++) {
+		if (fsm_digest(server_machines[i].dnvmed->fsm, i == 0 ? first : digest, &error) != 0 ||
+		    fsm_check(server_machines[i].dnvmed->fsm, &error) != 0)
+			world_fail("the state of %s: %s\n%s", server_machines[i].machine->name, error.message,
+				   error.details);
+		if (i > 0 && memcmp(first, digest, sizeof(first)) != 0)
+			world_fail("replicas differ: %s and %s at the same revision", server_machines[0].machine->name,
+				   server_machines[i].machine->name);
+	}
+	return true;
+}
+
+/* Labels are read when they are needed; that is no work left over. */
+static bool is_work(const struct action *action)
+{
+	return action->kind != ACTION_LABEL_READ;
+}
+
+static bool node_is_as_desired(const struct server_machine *leader, struct storage *node, struct arena *arena,
+			       char *ret_why, size_t size)
+{
+	struct observed observed;
+	struct desired desired;
+	struct target target;
+	struct error error = { 0 };
+	struct plan plan;
+
+	if (fsm_project_node(leader->dnvmed->fsm, node->name, arena, &desired, &error) != 0)
+		return no(ret_why, size, "%s: %s", node->name, error.message);
+	desired.reset = desired.complete = true;
+	node_enter(node);
+	if (node->kernel->operations->observe(node->kernel, arena, &observed, &error) != 0 ||
+	    target_build(&desired, arena, &target, &error) != 0 ||
+	    plan_make(&observed, &target, arena, &plan, &error) != 0) {
+		node_leave();
+		return no(ret_why, size, "%s: %s", node->name, error.message);
+	}
+	node_leave();
+	for (size_t i = 0; i < plan.actions.count; i++) {
+		struct buffer text = BUFFER_INIT;
+
+		if (!is_work(&plan.actions.items[i]))
+			continue;
+		if (action_print(&plan.actions.items[i], &text) != 0 || buffer_append(&text, "", 1) != 0)
+			abort();
+		no(ret_why, size, "%s is not as desired: %s", node->name, (const char *)text.data);
+		buffer_free(&text);
+		return false;
+	}
+	for (size_t i = 0, used = 0; i < plan.notes.count && used < size; i++)
+		used += (size_t)snprintf(ret_why + used, size - used, "%s%s: %s", i > 0 ? "; " : "", node->name,
+					 plan.notes.items[i].text);
+	if (plan.notes.count > 0)
+		return false;
+	return true;
+}
+
+static bool volume_is_well(struct fsm *fsm, uint64_t id, struct arena *arena, char *ret_why, size_t size)
+{
+	struct volume volume;
+	struct error error = { 0 };
+
+	if (fsm_volume_get(fsm, id, arena, &volume, &error) != 0)
+		return no(ret_why, size, "%s", error.message);
+	for (size_t i = 0; i < volume.slots.count; i++) {
+		if (volume.slots.items[i].phase != SLOT_PHASE_SERVING)
+			return no(ret_why, size, "v%" PRIu64 " slot %zu is in phase %d", id, i,
+				  (int)volume.slots.items[i].phase);
+	}
+	for (size_t l = 0; l < volume.legs.count; l++) {
+		for (size_t g = 0; g < volume.legs.items[l].groups.count; g++) {
+			const struct group *group = &volume.legs.items[l].groups.items[g];
+
+			for (size_t m = 0; m < group->members.count; m++) {
+				if (group->members.items[m].state != LD_STATE_IN_SYNC)
+					return no(ret_why, size, "v%" PRIu64 ": ld%" PRIu64 " is in state %d", id,
+						  group->members.items[m].id, (int)group->members.items[m].state);
+			}
+		}
+	}
+	for (size_t i = 0; i < volume.controllers.count; i++) {
+		if (volume.controllers.items[i].role == CONTROLLER_ROLE_RETIRED)
+			return no(ret_why, size, "v%" PRIu64 ": %s is retired", id, volume.controllers.items[i].node);
+	}
+	return no(ret_why, size, "v%" PRIu64 " in phase %d has %zu controllers", id, (int)volume.phase,
+		  volume.controllers.count);
+}
+
+bool check_converged(char *ret_why, size_t size)
+{
+	struct server_machine *leader = server_leader();
+	struct arena arena = ARENA_INIT;
+	struct error error = { 0 };
+	uint64_t *ids;
+	size_t count;
+	bool well;
+
+	if (leader == NULL)
+		return no(ret_why, size, "nobody leads");
+	if (!servers_agree(leader, ret_why, size))
+		return false;
+	well = fsm_transition_list(leader->dnvmed->fsm, 0, 100, &arena, &ids, &count, &error) == 0;
+	if (!well)
+		no(ret_why, size, "%s", error.message);
+	else if (count > 0)
+		well = volume_is_well(leader->dnvmed->fsm, ids[0], &arena, ret_why, size);
+	for (size_t i = 0; i < node_count && well; i++)
+		well = node_is_as_desired(leader, &nodes[i], &arena, ret_why, size);
+	arena_free(&arena);
+	return well;
+}
+
+bool check_empty(char *ret_why, size_t size)
+{
+	struct server_machine *leader = server_leader();
+	struct arena arena = ARENA_INIT;
+	struct error error = { 0 };
+	struct volume_list volumes;
+	struct disk_list disks;
+	bool more, well = true;
+
+	if (!check_converged(ret_why, size))
+		return false;
+	if (fsm_disk_list(leader->dnvmed->fsm, NULL, 0, 0, &arena, &disks, &more, &error) != 0 ||
+	    fsm_volume_list(leader->dnvmed->fsm, NULL, 0, &arena, &volumes, &more, &error) != 0)
+		return no(ret_why, size, "%s", error.message);
+	if (volumes.count > 0)
+		well = no(ret_why, size, "%s is there", volumes.items[0].name);
+	for (size_t i = 0; i < disks.count && well; i++) {
+		if (disks.items[i].extents_free != disks.items[i].extents_total)
+			well = no(ret_why, size, "d%" PRIu64 " has %" PRIu64 " of %" PRIu64 " extents free",
+				  disks.items[i].id, disks.items[i].extents_free, disks.items[i].extents_total);
+	}
+	arena_free(&arena);
+	for (size_t i = 0; i < node_count && well; i++) {
+		const struct sim_kernel *kernel = (const struct sim_kernel *)nodes[i].kernel;
+
+		if (kernel->observed.dms.count > 0)
+			well = no(ret_why, size, "%s still has %s", nodes[i].name, kernel->observed.dms.items[0].name);
+		else if (kernel->observed.imports.count > 0)
+			well = no(ret_why, size, "%s still imports %s", nodes[i].name,
+				  kernel->observed.imports.items[0].nqn);
+		else if (kernel->observed.subsystems.count > 0)
+			well = no(ret_why, size, "%s still has %s", nodes[i].name,
+				  kernel->observed.subsystems.items[0].nqn);
+	}
+	return well;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Each kernel's imports follow what the other side exports and the network between them: a path that is unlinked or
+ * reset is lost at once, one that is silent after the keep-alive; both are tried again each second.
+ */
+#include "tests/sim/fabric.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/backend/sim/sim_state.h"
+#include "agent/group.h"
+#include "tests/sim/io.h"
+
+#define LOOK_US (10 * WORLD_MS)
+#define LOOK_ALWAYS 10 /* in so many looks all are looked at, whatever changed */
+#define RECONNECT_US WORLD_SECOND
+#define KEEP_ALIVE_US (3 * WORLD_SECOND)
+#define PATH_SILENCE_US (1250 * WORLD_MS)
+#define THINS_MAX 256
+
+struct path {
+	struct path *next;
+	struct storage *node;
+	uint64_t instance;
+	bool live;
+	uint64_t generation;	/* of connections */
+	uint64_t try_at;	/* connecting */
+	struct storage *target; /* live */
+	char nqn[224];
+	unsigned cuts;		/* live: what it has seen */
+	uint64_t target_boots;	/* live */
+	uint64_t unheard_since; /* live; 0: heard */
+	bool seen;
+};
+
+struct rebuild {
+	struct rebuild *next;
+	struct storage *node;
+	char name[128];
+	uint64_t began_at, done_at, event;
+};
+
+static struct path *paths;
+static struct rebuild *rebuilds;
+static char *thins[THINS_MAX];
+static size_t thin_count;
+static struct event look;
+static uint64_t looked_stamp;
+static unsigned turns;
+static bool gives_up;
+static uint64_t silent_since[WORLD_MACHINES][WORLD_MACHINES];
+static uint64_t unheard_since[NODES_MAX][NODES_MAX]; /* of the first by the second */
+
+void fabric_gives_up(bool up)
+{
+	gives_up = up;
+}
+
+static bool both_hear(const struct storage *a, const struct storage *b)
+{
+	return machine_hears(a->machine, b->machine) && machine_hears(b->machine, a->machine);
+}
+
+/* --- what a kernel asks the world ------------------------------------------------------------------------------- */
+
+static bool world_heard(void *data, struct kernel *kernel, const char *address)
+{
+	struct storage *node = node_by_kernel(kernel), *other = node_by_address(address);
+	uint64_t since;
+
+	(void)data;
+	if (other == NULL)
+		return false;
+	since = silent_since[node->machine->index][other->machine->index];
+	return since == 0 || world_now - since < PATH_SILENCE_US;
+}
+
+static int world_connect(void *data, struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	struct storage *node = node_by_kernel(kernel), *other = node_by_address(import->address);
+	struct process *before = world_current;
+	struct kernel_sim_namespaces namespaces;
+	enum kernel_sim_answer answer = KERNEL_SIM_RESET;
+
+	(void)data;
+	if (other == NULL || !both_hear(node, other))
+		return error_set(error, ERROR_UNAVAILABLE, "%s does not answer", import->address);
+	node_enter(other);
+	answer = kernel_sim_ask(other->kernel, import->port, import->nqn, import->host_nqn, node->address, &namespaces);
+	world_current = before;
+	if (answer == KERNEL_SIM_TAKEN)
+		return 0;
+	return error_set(error, ERROR_UNAVAILABLE, "%s port %" PRIu64 " refuses %s: %d", import->address, import->port,
+			 import->nqn, answer);
+}
+
+/* The first path of a namespace's subsystem that answers. */
+static int world_resolve(void *data, struct kernel *kernel, const uint8_t uuid[16], struct kernel **ret_kernel,
+			 const char **ret_device, struct error *error)
+{
+	struct storage *node = node_by_kernel(kernel);
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	static struct kernel_sim_namespaces namespaces;
+
+	(void)data;
+	for (size_t i = 0; i < this->observed.imports.count; i++) {
+		const struct observed_import *import = &this->observed.imports.items[i];
+		struct storage *other = node_by_address(import->address);
+		struct process *before = world_current;
+		bool goes_on;
+
+		if (strcmp(import->state, "live") != 0 || other == NULL || !both_hear(node, other))
+			continue;
+		node_enter(other);
+		goes_on = kernel_sim_goes_on(other->kernel, strtoull(import->trsvcid, NULL, 10), import->nqn,
+					     &namespaces);
+		world_current = before;
+		for (size_t n = 0; goes_on && n < namespaces.count; n++) {
+			if (!namespaces.items[n].optimized || memcmp(namespaces.items[n].uuid, uuid, 16) != 0)
+				continue;
+			*ret_kernel = other->kernel;
+			*ret_device = namespaces.items[n].device;
+			return 0;
+		}
+	}
+	return error_set(error, ERROR_UNAVAILABLE, "no path to the namespace answers");
+}
+
+static bool world_thin_find(void *data, const char *identity, size_t length)
+{
+	(void)data;
+	for (size_t i = 0; i < thin_count; i++) {
+		if (strlen(thins[i]) == length && strncmp(thins[i], identity, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void world_thin_make(void *data, const char *identity, size_t length)
+{
+	if (world_thin_find(data, identity, length))
+		return;
+	if (thin_count == THINS_MAX)
+		abort();
+	thins[thin_count++] = strndup(identity, length);
+}
+
+void fabric_attach(struct storage *node)
+{
+	const struct kernel_sim_world world = { .resolve = world_resolve,
+						.connect = world_connect,
+						.heard = world_heard,
+						.thin_find = world_thin_find,
+						.thin_make = world_thin_make };
+
+	kernel_sim_world_set(node->kernel, &world);
+}
+
+/* --- paths ------------------------------------------------------------------------------------------------------ */
+
+static struct path *path_get(struct storage *node, uint64_t instance)
+{
+	struct path *path = paths;
+
+	while (path != NULL && (path->node != node || path->instance != instance))
+		path = path->next;
+	if (path != NULL)
+		return path;
+	path = calloc(1, sizeof(*path));
+	if (path == NULL)
+		abort();
+	*path = (struct path){ .next = paths, .node = node, .instance = instance };
+	/* The connection that was asked for is made. */
+	path->try_at = world_now + world_between(300, 4000);
+	paths = path;
+	return path;
+}
+
+bool fabric_path_generation(const struct storage *node, uint64_t instance, uint64_t *ret_generation)
+{
+	const struct path *path = paths;
+
+	while (path != NULL && (path->node != node || path->instance != instance))
+		path = path->next;
+	if (path == NULL || !path->live || io_cuts(path->target, path->nqn) != path->cuts)
+		return false;
+	*ret_generation = path->generation;
+	return true;
+}
+
+static void path_lost(struct path *path, const struct kernel_sim_import *import, const char *why)
+{
+	world_trace("%s loses the path to %s at %s: %s", path->node->name, import->nqn, import->address, why);
+	path->live = false;
+	path->unheard_since = 0;
+	path->try_at = world_now + RECONNECT_US;
+	kernel_sim_import_show(path->node->kernel, path->instance, NULL);
+}
+
+static void path_look(struct path *path, const struct kernel_sim_import *import)
+{
+	struct storage *other = node_by_address(import->address);
+	static struct kernel_sim_namespaces namespaces;
+	bool hears = other != NULL && both_hear(path->node, other), goes_on;
+	enum kernel_sim_answer answer;
+
+	if (!path->live) {
+		if (world_now < path->try_at)
+			return;
+		path->try_at = world_now + RECONNECT_US;
+		if (!hears)
+			return;
+		node_enter(other);
+		answer = kernel_sim_ask(other->kernel, import->port, import->nqn, import->host_nqn, path->node->address,
+					&namespaces);
+		node_leave();
+		if (answer == KERNEL_SIM_TAKEN) {
+			world_trace("%s has a path to %s at %s", path->node->name, import->nqn, import->address);
+			path->live = true;
+			path->generation++;
+			path->target = other;
+			snprintf(path->nqn, sizeof(path->nqn), "%s", import->nqn);
+			path->cuts = io_cuts(other, import->nqn);
+			path->target_boots = other->machine->boots;
+			kernel_sim_import_show(path->node->kernel, path->instance, &namespaces);
+		} else if (answer != KERNEL_SIM_RESET && gives_up) {
+			world_trace("%s gives up %s at %s: %d", path->node->name, import->nqn, import->address, answer);
+			kernel_sim_import_lose(path->node->kernel, path->instance);
+		}
+		return;
+	}
+	if (other->machine->up && other->machine->boots != path->target_boots && hears) {
+		path_lost(path, import, "it was booted anew");
+		return;
+	}
+	if (!hears) {
+		if (path->unheard_since == 0)
+			path->unheard_since = world_now;
+		if (world_now - path->unheard_since > KEEP_ALIVE_US)
+			path_lost(path, import, "it is silent");
+		return;
+	}
+	path->unheard_since = 0;
+	if (io_cuts(other, import->nqn) != path->cuts) {
+		path_lost(path, import, "unlinked");
+		return;
+	}
+	node_enter(other);
+	goes_on = kernel_sim_goes_on(other->kernel, import->port, import->nqn, &namespaces);
+	node_leave();
+	if (!goes_on)
+		path_lost(path, import, "reset");
+	else
+		kernel_sim_import_show(path->node->kernel, path->instance, &namespaces);
+}
+
+/* --- mirrors ---------------------------------------------------------------------------------------------------- */
+
+static void rebuild_look(struct storage *node, const struct observed_dm *dm)
+{
+	struct rebuild *rebuild = rebuilds;
+	struct error error = { 0 };
+	char name[128];
+
+	while (rebuild != NULL && (rebuild->node != node || strcmp(rebuild->name, dm->name) != 0))
+		rebuild = rebuild->next;
+	if (rebuild == NULL) {
+		rebuild = calloc(1, sizeof(*rebuild));
+		if (rebuild == NULL)
+			abort();
+		rebuild->next = rebuilds;
+		rebuild->node = node;
+		snprintf(rebuild->name, sizeof(rebuild->name), "%s", dm->name);
+		rebuilds = rebuild;
+		rebuild->event = UINT64_MAX;
+	}
+	if (rebuild->event != dm->event) {
+		rebuild->event = dm->event;
+		rebuild->began_at = world_now;
+		rebuild->done_at = world_now + world_between(100 * WORLD_MS, 4 * WORLD_SECOND);
+	}
+	if (world_now < rebuild->done_at || sim_dm_waits((struct sim_kernel *)node->kernel, dm, NULL) != 0)
+		return;
+	snprintf(name, sizeof(name), "%s", dm->name);
+	world_trace("%s has copied %s", node->name, name);
+	io_mirror_copied(node, name, rebuild->began_at);
+	node_enter(node);
+	kernel_sim_rebuild_set(node->kernel, name, UINT64_MAX, &error);
+	node_leave();
+}
+
+static void mirrors_look(struct storage *node)
+{
+	struct sim_kernel *kernel = (struct sim_kernel *)node->kernel;
+
+	for (size_t i = 0; i < kernel->observed.dms.count; i++) {
+		const struct observed_dm *dm = &kernel->observed.dms.items[i];
+		struct group_status status;
+
+		if (dm->status == NULL || strncmp(dm->status, "raid1 ", 6) != 0)
+			continue;
+		group_status_parse(dm->status, &status);
+		if (strchr(status.health, 'a') != NULL)
+			rebuild_look(node, dm);
+	}
+}
+
+/* --- the look --------------------------------------------------------------------------------------------------- */
+
+/* A holder shuts out a consumer of which it heard nothing for a while: docs/FAILURES.md, "A stale write", 2. */
+static void consumer_shut_out(struct storage *consumer, struct storage *holder)
+{
+	struct kernel_sim_import import;
+
+	for (size_t i = 0; kernel_sim_import_at(consumer->kernel, i, &import); i++) {
+		if (strcmp(import.address, holder->address) == 0 && strstr(import.nqn, ":leg:") != NULL)
+			io_cut(holder, import.nqn);
+	}
+}
+
+static void silence_note(void)
+{
+	for (size_t a = 0; a < node_count; a++) {
+		for (size_t b = 0; b < node_count; b++) {
+			uint64_t *since = &silent_since[nodes[a].machine->index][nodes[b].machine->index];
+
+			if (both_hear(&nodes[a], &nodes[b]))
+				*since = 0;
+			else if (*since == 0)
+				*since = world_now;
+			if (machine_hears(nodes[a].machine, nodes[b].machine))
+				unheard_since[a][b] = 0;
+			else if (unheard_since[a][b] == 0)
+				unheard_since[a][b] = world_now;
+			if (unheard_since[a][b] != 0 &&
+			    world_now - unheard_since[a][b] > LIMIT_PEER_SILENCE_MS * WORLD_MS)
+				consumer_shut_out(&nodes[a], &nodes[b]);
+		}
+	}
+}
+
+static void paths_look(void)
+{
+	for (struct path *path = paths; path != NULL; path = path->next)
+		path->seen = false;
+	for (size_t n = 0; n < node_count; n++) {
+		struct kernel_sim_import import;
+
+		if (!machine_runs(nodes[n].machine))
+			continue;
+		for (size_t i = 0; kernel_sim_import_at(nodes[n].kernel, i, &import); i++) {
+			struct path *path = path_get(&nodes[n], import.instance);
+
+			path->seen = true;
+			path_look(path, &import);
+		}
+		kernel_sim_superblocks_write(nodes[n].kernel);
+		mirrors_look(&nodes[n]);
+	}
+	for (struct path **at = &paths; *at != NULL;) {
+		struct path *path = *at;
+
+		if (path->seen || !machine_runs(path->node->machine)) {
+			at = &path->next;
+			continue;
+		}
+		*at = path->next;
+		free(path);
+	}
+}
+
+static void on_look(struct event *event)
+{
+	uint64_t stamp = 0;
+
+	event_at(event, world_now + LOOK_US);
+	for (size_t n = 0; n < node_count; n++)
+		stamp += kernel_sim_changes(nodes[n].kernel);
+	silence_note();
+	if (stamp == looked_stamp && ++turns % LOOK_ALWAYS != 0)
+		return;
+	paths_look();
+	looked_stamp = stamp;
+}
+
+void fabric_begin(void)
+{
+	event_init(&look, NULL, on_look, NULL);
+	event_at(&look, LOOK_US);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/host.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fsm/fsm.h"
+#include "lib/model/layout.h"
+#include "tests/sim/io.h"
+#include "tests/sim/net.h"
+#include "tests/sim/node.h"
+#include "tests/sim/server.h"
+
+#define VOLUMES 32
+#define BLOCKS 6
+#define LOOK_US (20 * WORLD_MS)
+#define RECONNECT_US WORLD_SECOND
+#define RETRANSMIT_US (200 * WORLD_MS)
+#define KEEP_ALIVE_ONE_US (2 * WORLD_SECOND)
+#define KEEP_ALIVE_MANY_US (3 * WORLD_SECOND)
+
+struct path {
+	bool live, optimized;
+	uint64_t generation; /* of connections; 0: there was none yet */
+	unsigned cuts;
+	uint64_t boots, try_at, unheard_since, patience_us;
+};
+
+struct volume_used {
+	uint64_t number; /* the mark on its blocks; 0: this place is free */
+	bool used;
+	char name[32], nqn[224];
+	uint64_t size_bytes;
+	unsigned slots;
+	struct path paths[NODES_MAX];
+	struct block {
+		struct volume_used *volume;
+		uint64_t sector;
+		uint64_t acknowledged, sent; /* sequence numbers */
+		bool busy, is_read;
+		uint64_t attempt; /* counts them; an answer to an earlier one is not heard */
+		bool under_way;
+		size_t node; /* by which path */
+		uint64_t generation;
+		uint64_t next_at, since;
+	} blocks[BLOCKS];
+};
+
+struct attempt {
+	struct block *block;
+	char nqn[224]; /* the block may be another volume's when an old attempt ends */
+	uint64_t number, attempt, generation;
+	size_t node;
+	struct io io;
+};
+
+static struct volume_used volumes[VOLUMES];
+static uint64_t next_number;
+static struct machine *machine;
+static struct event look;
+static bool quiet;
+static uint64_t acknowledged;
+
+/* --- requests --------------------------------------------------------------------------------------------------- */
+
+static bool attempt_stands(void *data)
+{
+	const struct attempt *attempt = data;
+	const struct volume_used *volume = attempt->block->volume;
+	const struct path *path = &volume->paths[attempt->node];
+
+	return volume->number == attempt->number && path->live && path->generation == attempt->generation &&
+	       path->cuts == io_cuts(&nodes[attempt->node], volume->nqn);
+}
+
+static bool travel(const struct machine *from, const struct machine *to, struct attempt *attempt)
+{
+	world_sleep(net_delay(from, to));
+	while (!machine_hears(from, to)) {
+		if (!attempt_stands(attempt))
+			return false;
+		world_sleep(RETRANSMIT_US);
+	}
+	return true;
+}
+
+static void request_done(struct attempt *attempt)
+{
+	struct block *block = attempt->block;
+	struct volume_used *volume = block->volume;
+
+	block->busy = block->under_way = false;
+	block->next_at = world_now + world_between(WORLD_MS, 400 * WORLD_MS);
+	world_trace("the host has attempt %" PRIu64 " of v#%" PRIu64 " sector %" PRIu64 " answered by %s",
+		    attempt->attempt, volume->number, block->sector, nodes[attempt->node].name);
+	if (attempt->io.write) {
+		block->acknowledged = attempt->io.block.sequence;
+		acknowledged++;
+		return;
+	}
+	if (block->acknowledged > 0 && attempt->io.block.volume != volume->number)
+		world_fail("foreign data: %s at sector %" PRIu64 " has a block of volume %" PRIu64 ", not %" PRIu64,
+			   volume->name, block->sector, attempt->io.block.volume, volume->number);
+	if (block->acknowledged == 0 && attempt->io.block.volume != 0)
+		world_fail("foreign data: %s at sector %" PRIu64
+			   " was never written and has a block of volume %" PRIu64,
+			   volume->name, block->sector, attempt->io.block.volume);
+	if (attempt->io.block.sequence != block->acknowledged)
+		world_fail("%s: %s at sector %" PRIu64 " reads write %" PRIu64 ", acknowledged was %" PRIu64,
+			   attempt->io.block.sequence < block->acknowledged ? "lost write or stale read"
+									    : "two writers",
+			   volume->name, block->sector, attempt->io.block.sequence, block->acknowledged);
+}
+
+static void attempt_run(void *data)
+{
+	struct attempt *attempt = data;
+	struct block *block = attempt->block;
+	struct storage *node = &nodes[attempt->node];
+	enum io_result result = IO_LOST;
+	bool heard;
+
+	if (travel(machine, node->machine, attempt))
+		result = io_target(node, machine, NODE_PORT, attempt->nqn, NULL, block->sector, &attempt->io,
+				   attempt_stands, attempt);
+	heard = result != IO_LOST && travel(node->machine, machine, attempt) && attempt_stands(attempt) &&
+		block->attempt == attempt->attempt;
+	if (heard && result == IO_DONE) {
+		request_done(attempt);
+	} else if (heard && result == IO_ERROR) {
+		world_fail("%s: the host is told of an I/O error by %s", block->volume->name, node->name);
+	} else if (heard) {
+		/* The path is not optimized any more. */
+		block->volume->paths[attempt->node].optimized = false;
+		block->under_way = false;
+	}
+	free(attempt);
+}
+
+/* Send what waits, or a new one, by a path that can. */
+static void block_look(struct block *block)
+{
+	struct volume_used *volume = block->volume;
+	size_t usable[NODES_MAX], count = 0;
+	struct attempt *attempt;
+
+	if (block->under_way && volume->paths[block->node].live &&
+	    volume->paths[block->node].generation == block->generation)
+		return;
+	if (!block->busy) {
+		if (quiet || world_now < block->next_at)
+			return;
+		block->busy = true;
+		block->since = world_now;
+		block->is_read = world_chance(300);
+		if (!block->is_read)
+			block->sent++;
+	}
+	block->under_way = false;
+	for (size_t i = 0; i < node_count; i++) {
+		if (volume->paths[i].live && volume->paths[i].optimized)
+			usable[count++] = i;
+	}
+	if (count == 0)
+		return;
+	attempt = calloc(1, sizeof(*attempt));
+	if (attempt == NULL)
+		abort();
+	block->node = usable[world_below(count)];
+	block->generation = volume->paths[block->node].generation;
+	block->under_way = true;
+	*attempt = (struct attempt){
+		.block = block,
+		.number = volume->number,
+		.attempt = ++block->attempt,
+		.generation = block->generation,
+		.node = block->node,
+		.io = { .write = !block->is_read, .attempt = block->attempt, .block = { volume->number, block->sent } }
+	};
+	snprintf(attempt->nqn, sizeof(attempt->nqn), "%s", volume->nqn);
+	world_trace("the host sends a %s of v#%" PRIu64 " sector %" PRIu64 " write %" PRIu64 " attempt %" PRIu64
+		    " to %s",
+		    block->is_read ? "read" : "write", volume->number, block->sector, block->sent, block->attempt,
+		    nodes[block->node].name);
+	io_start(attempt_run, attempt);
+}
+
+/* --- paths ------------------------------------------------------------------------------------------------------ */
+
+static void path_lost(struct volume_used *volume, size_t index, const char *why)
+{
+	struct path *path = &volume->paths[index];
+
+	world_trace("the host loses the path of %s to %s: %s", volume->name, nodes[index].name, why);
+	path->live = path->optimized = false;
+	path->unheard_since = 0;
+	path->try_at = world_now + RECONNECT_US;
+}
+
+static void path_look(struct volume_used *volume, size_t index)
+{
+	static struct kernel_sim_namespaces namespaces;
+	struct storage *node = &nodes[index];
+	struct path *path = &volume->paths[index];
+	bool hears = machine_hears(machine, node->machine) && machine_hears(node->machine, machine), goes_on;
+
+	if (!path->live) {
+		if (world_now < path->try_at)
+			return;
+		path->try_at = world_now + RECONNECT_US / 2;
+		if (!hears)
+			return;
+		node_enter(node);
+		goes_on = kernel_sim_ask(node->kernel, NODE_PORT, volume->nqn, HOST_NQN, "10.0.3.1", &namespaces) ==
+			  KERNEL_SIM_TAKEN;
+		node_leave();
+		if (!goes_on)
+			return;
+		world_trace("the host has a path of %s to %s", volume->name, node->name);
+		path->live = true;
+		path->generation++;
+		path->boots = node->machine->boots;
+		path->cuts = io_cuts(node, volume->nqn);
+	} else {
+		if (!hears) {
+			uint64_t least = volume->slots > 1 ? KEEP_ALIVE_MANY_US : KEEP_ALIVE_ONE_US;
+
+			/* A command of the keep-alive timed out: not before its own time, and late at worst. */
+			if (path->unheard_since == 0) {
+				path->unheard_since = world_now;
+				path->patience_us = world_between(least, least * 5 / 2);
+			}
+			if (world_now - path->unheard_since > path->patience_us)
+				path_lost(volume, index, "it is silent");
+			return;
+		}
+		path->unheard_since = 0;
+		if (path->boots != node->machine->boots) {
+			path_lost(volume, index, "it was booted anew");
+			return;
+		}
+		if (path->cuts != io_cuts(node, volume->nqn)) {
+			path_lost(volume, index, "unlinked");
+			return;
+		}
+		node_enter(node);
+		goes_on = kernel_sim_goes_on(node->kernel, NODE_PORT, volume->nqn, &namespaces);
+		node_leave();
+		if (!goes_on) {
+			path_lost(volume, index, "reset");
+			return;
+		}
+	}
+	path->optimized = namespaces.count > 0 && namespaces.items[0].optimized;
+}
+
+static void on_look(struct event *event)
+{
+	event_at(event, world_now + LOOK_US);
+	if (!machine_runs(machine))
+		return;
+	for (size_t v = 0; v < VOLUMES; v++) {
+		if (volumes[v].number == 0)
+			continue;
+		for (size_t i = 0; i < node_count; i++) {
+			if (!nodes[i].storage_only)
+				path_look(&volumes[v], i);
+		}
+		for (size_t b = 0; b < BLOCKS; b++)
+			block_look(&volumes[v].blocks[b]);
+	}
+}
+
+/* --- the door --------------------------------------------------------------------------------------------------- */
+
+void host_begin(void)
+{
+	machine = machine_make("host", 10 << 24 | 3 << 8 | 2);
+	event_init(&look, NULL, on_look, NULL);
+	event_at(&look, world_now + LOOK_US);
+}
+
+void host_use(const char *name, const char *nqn, uint64_t size_bytes, unsigned slots)
+{
+	struct volume_used *volume = volumes;
+
+	while (volume->number != 0) {
+		if (++volume == volumes + VOLUMES)
+			world_fail("more volumes than the host has room for");
+	}
+	memset(volume, 0, sizeof(*volume));
+	volume->number = ++next_number;
+	volume->size_bytes = size_bytes;
+	volume->slots = slots;
+	snprintf(volume->name, sizeof(volume->name), "%s", name);
+	snprintf(volume->nqn, sizeof(volume->nqn), "%s", nqn);
+	for (size_t b = 0; b < BLOCKS; b++) {
+		volume->blocks[b].volume = volume;
+		/* Apart, so that no two are the same. */
+		volume->blocks[b].sector = (size_bytes / 512 / BLOCKS * b + world_below(size_bytes / 512 / BLOCKS)) /
+					   MEDIA_SECTORS * MEDIA_SECTORS;
+	}
+}
+
+/* Its place stays, as requests of old paths may still be on their way. */
+void host_leave(const char *name)
+{
+	for (size_t v = 0; v < VOLUMES; v++) {
+		if (volumes[v].number != 0 && strcmp(volumes[v].name, name) == 0) {
+			volumes[v].number = 0;
+			memset(volumes[v].paths, 0, sizeof(volumes[v].paths));
+		}
+	}
+}
+
+void host_quiet(void)
+{
+	quiet = true;
+}
+
+bool host_is_quiet(char *ret_why, size_t size)
+{
+	for (size_t v = 0; v < VOLUMES; v++) {
+		for (size_t b = 0; volumes[v].number != 0 && b < BLOCKS; b++) {
+			const struct block *block = &volumes[v].blocks[b];
+
+			if (!block->busy)
+				continue;
+			snprintf(ret_why, size, "%s at sector %" PRIu64 ": a %s waits for %" PRIu64 " ms",
+				 volumes[v].name, block->sector, block->is_read ? "read" : "write",
+				 (world_now - block->since) / WORLD_MS);
+			return false;
+		}
+	}
+	return true;
+}
+
+uint64_t host_acknowledged(void)
+{
+	return acknowledged;
+}
+
+/* Where a block of a volume lies: which leg, and where in each of its members. */
+static void block_check(const struct block *block, const struct volume *record)
+{
+	uint64_t stripe = record->stripe_bytes / 512, index = block->sector / stripe, legs = record->legs.count;
+	const struct leg *leg = &record->legs.items[index % legs];
+	uint64_t in_leg = index / legs * stripe + block->sector % stripe;
+	struct layout_group layout;
+	struct error error = { 0 };
+	const struct group *group = &leg->groups.items[0];
+
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+		struct media_block found;
+		struct media_place place;
+		uint64_t ld_bytes = 0;
+
+		if (ld->state != LD_STATE_IN_SYNC || !media_ld_find(ld->id, &place))
+			continue;
+		for (size_t r = 0; r < ld->ranges.count; r++)
+			ld_bytes += ld->ranges.items[r].length;
+		ld_bytes *= LIMIT_EXTENT_BYTES_DEFAULT;
+		if (layout_group_compute(ld_bytes, layout_thin_block_bytes(leg->size_bytes), &layout, &error) != 0)
+			world_fail("layout: %s", error.message);
+		found = media_ld_read(ld->id, (layout.raid_data_start + layout.thin_metadata_bytes) / 512 + in_leg);
+		if (found.volume == block->volume->number && found.sequence >= block->acknowledged)
+			continue;
+		if (block->acknowledged == 0 && found.volume == 0)
+			continue;
+		world_fail("a lost acknowledged write: ld%" PRIu64 " is in sync and has write %" PRIu64
+			   " of volume %" PRIu64 " at sector %" PRIu64 " of %s (%" PRIu64
+			   "), acknowledged was %" PRIu64,
+			   ld->id, found.sequence, found.volume, block->sector, block->volume->name,
+			   block->volume->number, block->acknowledged);
+	}
+}
+
+/* The state that is the last one as far as anybody ever knew: a server that has just started may be far behind. */
+static struct dnvmed *newest(void)
+{
+	static uint64_t revision;
+	struct dnvmed *found = NULL;
+
+	for (size_t i = 0; i < server_count; i++) {
+		struct dnvmed *dnvmed = server_machines[i].dnvmed;
+
+		if (server_machines[i].process == NULL || dnvmed == NULL || dnvmed->fsm == NULL ||
+		    dnvmed->stage != DNVMED_RUNNING)
+			continue;
+		if (found == NULL || fsm_revision(dnvmed->fsm) > fsm_revision(found->fsm))
+			found = dnvmed;
+	}
+	if (found == NULL || fsm_revision(found->fsm) < revision)
+		return NULL;
+	revision = fsm_revision(found->fsm);
+	return found;
+}
+
+void host_check_media(void)
+{
+	struct dnvmed *dnvmed = newest();
+
+	if (dnvmed == NULL)
+		return;
+	for (size_t v = 0; v < VOLUMES; v++) {
+		struct arena arena = ARENA_INIT;
+		struct error error = { 0 };
+		struct volume record;
+
+		if (volumes[v].number == 0)
+			continue;
+		if (fsm_volume_find(dnvmed->fsm, volumes[v].name, &arena, &record, &error) == 0) {
+			for (size_t b = 0; b < BLOCKS; b++)
+				block_check(&volumes[v].blocks[b], &record);
+		}
+		arena_free(&arena);
+	}
+}

@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/io.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/backend/sim/sim_state.h"
+#include "agent/group.h"
+#include "agent/label.h"
+#include "agent/planner.h"
+#include "tests/sim/fabric.h"
+#include "tests/sim/net.h"
+
+#define QUEUE_US (20 * WORLD_MS) /* what waits looks again so often */
+#define RETRANSMIT_US (200 * WORLD_MS)
+#define INFLIGHT_MAX 2048
+
+/* A kernel, as long as it runs. */
+struct at {
+	struct storage *node;
+	uint64_t boots;
+};
+
+static struct machine nowhere = { .name = "io", .up = true };
+static struct process kernel_threads = { .machine = &nowhere, .name = "io", .alive = true };
+
+/* Requests that a target has taken, by export; and how often its connections were cut. */
+static struct inflight {
+	struct storage *node;
+	char nqn[224];
+	unsigned count, cuts;
+} inflights[INFLIGHT_MAX];
+static size_t inflight_count;
+
+static enum io_result device_io(struct at at, const char *name, uint64_t sector, struct io *io);
+
+void io_begin(void)
+{
+	inflight_count = 0;
+}
+
+void io_start(void (*run)(void *data), void *data)
+{
+	coroutine_start(&kernel_threads, run, data);
+}
+
+static struct inflight *inflight_get(struct storage *node, const char *nqn)
+{
+	for (size_t i = 0; i < inflight_count; i++) {
+		if (inflights[i].node == node && strcmp(inflights[i].nqn, nqn) == 0)
+			return &inflights[i];
+	}
+	if (inflight_count == INFLIGHT_MAX)
+		world_fail("more exports than the simulation has room for");
+	inflights[inflight_count].node = node;
+	inflights[inflight_count].count = inflights[inflight_count].cuts = 0;
+	snprintf(inflights[inflight_count].nqn, sizeof(inflights[0].nqn), "%s", nqn);
+	return &inflights[inflight_count++];
+}
+
+unsigned io_cuts(struct storage *node, const char *nqn)
+{
+	return inflight_get(node, nqn)->cuts;
+}
+
+void io_cut(struct storage *node, const char *nqn)
+{
+	inflight_get(node, nqn)->cuts++;
+}
+
+/* Let a machine that is frozen wait; false: it lost power, and all that was in it. */
+static bool is_there(struct at at)
+{
+	while (at.node->machine->up && at.node->machine->boots == at.boots) {
+		if (machine_runs(at.node->machine))
+			return true;
+		world_sleep(QUEUE_US);
+	}
+	return false;
+}
+
+static bool wait_at(struct at at, uint64_t us)
+{
+	world_sleep(us);
+	return is_there(at);
+}
+
+static struct sim_kernel *kernel_of(struct at at)
+{
+	return (struct sim_kernel *)at.node->kernel;
+}
+
+/* --- devices ---------------------------------------------------------------------------------------------------- */
+
+static struct observed_dm *dm_by_number(struct sim_kernel *kernel, uint64_t major, uint64_t minor)
+{
+	for (size_t i = 0; i < kernel->observed.dms.count; i++) {
+		struct observed_dm *dm = &kernel->observed.dms.items[i];
+
+		if (dm->major == major && dm->minor == minor)
+			return dm;
+	}
+	return NULL;
+}
+
+/* The namespace's subsystem and uuid. */
+static bool namespace_by_number(struct sim_kernel *kernel, uint64_t minor, char ret_nqn[224], uint8_t ret_uuid[16])
+{
+	for (size_t i = 0; i < kernel->observed.import_namespaces.count; i++) {
+		const struct observed_import_namespace *ns = &kernel->observed.import_namespaces.items[i];
+
+		if (ns->minor != minor)
+			continue;
+		snprintf(ret_nqn, 224, "%s", ns->nqn);
+		memcpy(ret_uuid, ns->uuid, 16);
+		return true;
+	}
+	return false;
+}
+
+/* --- media ------------------------------------------------------------------------------------------------------ */
+
+/* No write of an older epoch reaches a medium that a newer epoch reads: from the moment on when the label says so. */
+static void epoch_check(struct at at, const char *name, const struct io *io)
+{
+	const char *colon = io->export != NULL ? strrchr(io->export, ':') : NULL;
+	struct sim_place place = { .kernel = kernel_of(at) };
+	struct arena arena = ARENA_INIT;
+	struct sim_block *block;
+	struct ld_label label;
+	uint64_t epoch;
+
+	if (colon == NULL || sscanf(colon, ":e%" SCNu64, &epoch) != 1 ||
+	    sim_block_place(kernel_of(at), name, 0, &place, NULL) != 0)
+		return;
+	block = sim_block_find(&place, 0);
+	if (block != NULL && label_decode(block->data.data, &arena, &label, NULL) == 0 && label.epoch > epoch)
+		world_fail("two writers: a write of epoch %" PRIu64 " reaches %s on %s, which is in epoch %" PRIu64,
+			   epoch, name, at.node->name, label.epoch);
+	arena_free(&arena);
+}
+
+static enum io_result medium_io(struct at at, const char *name, uint64_t minor, uint64_t sector, struct io *io)
+{
+	/* Longer would let a host that is reset and sends again elsewhere overtake itself: docs/FAILURES.md, "What
+	 * remains". */
+	if (!wait_at(at, world_chance(20) ? world_between(WORLD_MS, 10 * WORLD_MS) : world_between(20, 300)))
+		return IO_LOST;
+	if (io->write) {
+		epoch_check(at, name, io);
+		world_trace("%s writes v#%" PRIu64 " sector %" PRIu64 " write %" PRIu64 " attempt %" PRIu64 " for %s",
+			    name, io->block.volume, sector, io->block.sequence, io->attempt, io->export);
+		media_write(at.node, minor, sector, io->block);
+	} else {
+		io->block = media_read(at.node, minor, sector);
+	}
+	return IO_DONE;
+}
+
+/* --- paths ------------------------------------------------------------------------------------------------------ */
+
+struct path_chosen {
+	uint64_t instance, generation, port;
+	struct storage *to;
+};
+
+/* 1: found; 0: wait; -1: there is no path at all, and never will be. */
+static int path_choose(struct at at, const char *nqn, struct path_chosen *ret_path)
+{
+	struct sim_kernel *kernel = kernel_of(at);
+	size_t there = 0;
+
+	for (size_t i = 0; i < kernel->observed.imports.count; i++) {
+		const struct observed_import *import = &kernel->observed.imports.items[i];
+
+		if (strcmp(import->nqn, nqn) != 0)
+			continue;
+		there++;
+		if (strcmp(import->state, "live") != 0 || import->ana == NULL || strcmp(import->ana, "optimized") != 0)
+			continue;
+		*ret_path = (struct path_chosen){ .instance = import->instance,
+						  .port = strtoull(import->trsvcid, NULL, 10),
+						  .to = node_by_address(import->address) };
+		if (fabric_path_generation(at.node, import->instance, &ret_path->generation))
+			return 1;
+	}
+	return there > 0 ? 0 : -1;
+}
+
+struct connection_of {
+	struct at at;
+	struct path_chosen path;
+};
+
+static bool path_stands(void *data)
+{
+	const struct connection_of *connection = data;
+	uint64_t generation;
+
+	return fabric_path_generation(connection->at.node, connection->path.instance, &generation) &&
+	       generation == connection->path.generation;
+}
+
+/* A packet on its way; sent again while the network is cut, as long as the connection stands. */
+static bool travel(struct storage *from, struct storage *to, bool (*stands)(void *data), void *data)
+{
+	world_sleep(net_delay(from->machine, to->machine));
+	while (!machine_hears(from->machine, to->machine)) {
+		if (!stands(data))
+			return false;
+		world_sleep(RETRANSMIT_US);
+	}
+	return stands(data);
+}
+
+static enum io_result remote_io(struct at at, uint64_t minor, uint64_t sector, struct io *io)
+{
+	char nqn[224];
+	uint8_t uuid[16];
+
+	if (!namespace_by_number(kernel_of(at), minor, nqn, uuid))
+		return IO_ERROR;
+	for (;;) {
+		struct connection_of connection = { .at = at };
+		struct io there = *io;
+		enum io_result result;
+		int found = path_choose(at, nqn, &connection.path);
+
+		if (found < 0)
+			return IO_ERROR;
+		if (found == 0) {
+			if (!wait_at(at, QUEUE_US))
+				return IO_LOST;
+			continue;
+		}
+		there.export = nqn;
+		result = IO_LOST;
+		if (travel(at.node, connection.path.to, path_stands, &connection))
+			result = io_target(connection.path.to, at.node->machine, connection.path.port, nqn, uuid,
+					   sector, &there, path_stands, &connection);
+		if (result != IO_LOST && !travel(connection.path.to, at.node, path_stands, &connection))
+			result = IO_LOST;
+		if (!is_there(at))
+			return IO_LOST;
+		/* An answer comes by the connection that the request went by, or not at all. */
+		if (result == IO_DONE && path_stands(&connection)) {
+			io->block = there.block;
+			return IO_DONE;
+		}
+		if (result == IO_ERROR && path_stands(&connection))
+			return IO_ERROR;
+		if (result == IO_RETRY) {
+			if (!wait_at(at, world_between(WORLD_MS, QUEUE_US)))
+				return IO_LOST;
+			continue;
+		}
+		/* Unanswered: it waits until the path is lost, then goes to another one. */
+		while (path_stands(&connection)) {
+			if (!wait_at(at, QUEUE_US))
+				return IO_LOST;
+		}
+	}
+}
+
+/* --- mirrors ---------------------------------------------------------------------------------------------------- */
+
+struct mirror_write {
+	unsigned references;
+	struct at at;
+	char name[128];
+	uint64_t sector;
+	struct io io;
+	struct member_write {
+		struct mirror_write *whole;
+		uint64_t device;
+		bool done;
+		enum io_result result;
+	} members[2 * LIMIT_COPIES];
+	size_t count;
+};
+
+static void mirror_release(struct mirror_write *whole)
+{
+	if (--whole->references == 0)
+		free(whole);
+}
+
+static enum io_result number_io(struct at at, uint64_t major, uint64_t minor, uint64_t sector, struct io *io)
+{
+	struct observed_dm *dm = dm_by_number(kernel_of(at), major, minor);
+	char name[128];
+
+	if (major == SIM_NVME_MAJOR)
+		return remote_io(at, minor, sector, io);
+	if (dm == NULL)
+		return IO_ERROR;
+	snprintf(name, sizeof(name), "%s", dm->name);
+	return device_io(at, name, sector, io);
+}
+
+static void member_run(void *data)
+{
+	struct member_write *member = data;
+	struct mirror_write *whole = member->whole;
+	struct io io = whole->io;
+
+	member->result = number_io(whole->at, member->device >> 32, member->device & UINT32_MAX, whole->sector, &io);
+	member->done = true;
+	mirror_release(whole);
+}
+
+static void member_start(struct mirror_write *whole, uint64_t device)
+{
+	struct member_write *member = &whole->members[whole->count++];
+
+	*member = (struct member_write){ .whole = whole, .device = device };
+	whole->references++;
+	io_start(member_run, member);
+}
+
+static bool mirror_find(struct at at, const char *name, struct group_table *ret_table, struct group_status *ret_status,
+			bool *ret_suspended)
+{
+	struct observed_dm *dm = sim_dm_find(kernel_of(at), name);
+
+	if (dm == NULL || dm->status == NULL || !group_table_parse(&dm->targets, ret_table))
+		return false;
+	group_status_parse(dm->status, ret_status);
+	*ret_suspended = dm->suspended;
+	return true;
+}
+
+/* Of what was asked for: complete when each member that still belongs to the mirror has it. */
+static enum io_result mirror_progress(struct mirror_write *whole, bool *ret_waits)
+{
+	struct group_status status;
+	struct group_table table;
+	size_t has = 0;
+	bool suspended;
+
+	*ret_waits = false;
+	if (!mirror_find(whole->at, whole->name, &table, &status, &suspended))
+		return IO_ERROR;
+	for (size_t i = 0; i < table.count; i++) {
+		struct member_write *member = NULL;
+
+		if (table.data[i] == 0 || i >= status.count || status.health[i] == 'D')
+			continue;
+		for (size_t m = 0; m < whole->count; m++) {
+			if (whole->members[m].device == table.data[i])
+				member = &whole->members[m];
+		}
+		if (member == NULL) {
+			/* It came in meanwhile. */
+			if (whole->count == 2 * LIMIT_COPIES)
+				return IO_LOST;
+			member_start(whole, table.data[i]);
+			*ret_waits = true;
+			continue;
+		}
+		if (!member->done) {
+			*ret_waits = true;
+			continue;
+		}
+		if (member->result == IO_DONE) {
+			has++;
+		} else if (member->result == IO_ERROR) {
+			struct error error = { 0 };
+			struct process *before = world_current;
+
+			world_trace("%s: member %zu of %s fails", whole->at.node->name, i, whole->name);
+			node_enter(whole->at.node);
+			kernel_sim_member_fail(whole->at.node->kernel, whole->name, (unsigned)i, &error);
+			world_current = before;
+		} else {
+			return IO_LOST;
+		}
+	}
+	return has > 0 ? IO_DONE : IO_ERROR;
+}
+
+static enum io_result mirror_write_io(struct at at, const char *name, uint64_t sector, struct io *io)
+{
+	struct mirror_write *whole = calloc(1, sizeof(*whole));
+	struct group_status status;
+	struct group_table table;
+	enum io_result result;
+	bool suspended, waits;
+	uint64_t pause = 100;
+
+	if (whole == NULL)
+		abort();
+	whole->references = 1;
+	whole->at = at;
+	whole->sector = sector;
+	whole->io = *io;
+	snprintf(whole->name, sizeof(whole->name), "%s", name);
+	if (!mirror_find(at, name, &table, &status, &suspended)) {
+		free(whole);
+		return IO_ERROR;
+	}
+	for (size_t i = 0; i < table.count; i++) {
+		if (table.data[i] == 0 || i >= status.count || status.health[i] == 'D')
+			continue;
+		member_start(whole, table.data[i]);
+	}
+	do {
+		result = IO_LOST;
+		if (!wait_at(at, pause))
+			break;
+		pause = pause * 2 < QUEUE_US ? pause * 2 : QUEUE_US;
+		result = mirror_progress(whole, &waits);
+	} while (waits);
+	mirror_release(whole);
+	return result;
+}
+
+/* From any member that is in sync at that moment; one that fails is not asked again. */
+static enum io_result mirror_read_io(struct at at, const char *name, uint64_t sector, struct io *io)
+{
+	uint64_t failed[2 * LIMIT_COPIES];
+	size_t failed_count = 0;
+
+	for (;;) {
+		struct group_status status;
+		struct group_table table;
+		uint64_t usable[LIMIT_COPIES];
+		size_t count = 0;
+		bool suspended;
+		enum io_result result;
+
+		if (!mirror_find(at, name, &table, &status, &suspended))
+			return IO_ERROR;
+		for (size_t i = 0; i < table.count; i++) {
+			bool bad = table.data[i] == 0 || i >= status.count || status.health[i] != 'A';
+
+			for (size_t f = 0; f < failed_count && !bad; f++)
+				bad = failed[f] == table.data[i];
+			if (!bad)
+				usable[count++] = table.data[i];
+		}
+		if (count == 0 || failed_count == 2 * LIMIT_COPIES)
+			return IO_ERROR;
+		failed[failed_count] = usable[world_below(count)];
+		result = number_io(at, failed[failed_count] >> 32, failed[failed_count] & UINT32_MAX, sector, io);
+		if (result != IO_ERROR)
+			return result;
+		failed_count++;
+	}
+}
+
+void io_mirror_copied(struct storage *node, const char *name, uint64_t since)
+{
+	struct at at = { node, node->machine->boots };
+	struct group_status status;
+	struct group_table table;
+	uint64_t lds[LIMIT_COPIES] = { 0 }, source = 0;
+	bool suspended;
+
+	if (!mirror_find(at, name, &table, &status, &suspended))
+		return;
+	for (size_t i = 0; i < table.count; i++) {
+		const struct observed_dm *dm =
+			dm_by_number(kernel_of(at), table.data[i] >> 32, table.data[i] & UINT32_MAX);
+
+		if (dm == NULL || sscanf(dm->name, "dnvme-raiddata-ld%" SCNu64, &lds[i]) != 1)
+			continue;
+		if (status.health[i] == 'A' && source == 0)
+			source = lds[i];
+	}
+	for (size_t i = 0; i < table.count && source != 0; i++) {
+		if (lds[i] != 0 && status.health[i] == 'a')
+			media_ld_copy(source, lds[i], since);
+	}
+}
+
+/* --- device-mapper ---------------------------------------------------------------------------------------------- */
+
+static enum io_result striped_io(struct at at, const char *params, uint64_t sector, struct io *io)
+{
+	uint64_t count, chunk, index, major, minor, start;
+	int used;
+
+	if (sscanf(params, "%" SCNu64 " %" SCNu64 "%n", &count, &chunk, &used) != 2)
+		return IO_ERROR;
+	index = sector / chunk;
+	params += used;
+	for (uint64_t i = 0; i <= index % count; i++, params += used) {
+		if (sscanf(params, " %" SCNu64 ":%" SCNu64 " %" SCNu64 "%n", &major, &minor, &start, &used) != 3)
+			return IO_ERROR;
+	}
+	return number_io(at, major, minor, start + index / count * chunk + sector % chunk, io);
+}
+
+static enum io_result device_io(struct at at, const char *name, uint64_t sector, struct io *io)
+{
+	uint64_t major, minor, start = 0, other_major, other_minor;
+	struct observed_dm *dm = sim_dm_find(kernel_of(at), name);
+	const struct observed_target *target;
+
+	while (dm != NULL && dm->suspended) {
+		if (!wait_at(at, QUEUE_US))
+			return IO_LOST;
+		dm = sim_dm_find(kernel_of(at), name);
+	}
+	if (dm == NULL || dm->targets.count == 0)
+		return IO_ERROR;
+	target = &dm->targets.items[0];
+	for (size_t i = 1; i < dm->targets.count && sector >= target->start + target->length; i++)
+		target = &dm->targets.items[i];
+	if (strcmp(target->type, "striped") == 0)
+		return striped_io(at, target->params, sector, io);
+	if (strcmp(target->type, "raid") == 0)
+		return io->write ? mirror_write_io(at, name, sector, io) : mirror_read_io(at, name, sector, io);
+	if (strcmp(target->type, "thin-pool") == 0) {
+		/* The first is its metadata, the second its data. Every block is mapped to itself. */
+		if (sscanf(target->params, "%" SCNu64 ":%" SCNu64 " %" SCNu64 ":%" SCNu64, &other_major, &other_minor,
+			   &major, &minor) != 4)
+			return IO_ERROR;
+		return number_io(at, major, minor, sector, io);
+	}
+	if (strcmp(target->type, "error") == 0 ||
+	    sscanf(target->params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &major, &minor, &start) < 2)
+		return IO_ERROR;
+	if (strcmp(target->type, "linear") != 0)
+		start = 0; /* thin and writethrough */
+	if (major == SIM_DISK_MAJOR)
+		return medium_io(at, name, minor, start + sector - target->start, io);
+	return number_io(at, major, minor, start + sector - target->start, io);
+}
+
+/* --- targets ---------------------------------------------------------------------------------------------------- */
+
+/* The data of a write that was taken. It comes behind the command, so a cut may come between. */
+static bool data_arrives(struct at at, const struct machine *from, bool (*stands)(void *data), void *data)
+{
+	if (!wait_at(at, world_between(10, 400)))
+		return false;
+	while (!machine_hears(from, at.node->machine)) {
+		if (!stands(data) || !wait_at(at, RETRANSMIT_US))
+			return false;
+	}
+	return true;
+}
+
+enum io_result io_target(struct storage *node, const struct machine *from, uint64_t port, const char *nqn,
+			 const uint8_t *uuid, uint64_t sector, struct io *io, bool (*stands)(void *data), void *data)
+{
+	struct at at = { node, node->machine->boots };
+	struct kernel_sim_namespaces *namespaces;
+	struct process *before = world_current;
+	struct inflight *inflight;
+	char device[128] = "";
+	enum io_result result;
+	bool goes_on, optimized = false;
+	unsigned cuts;
+
+	if (!is_there(at) || !stands(data))
+		return IO_LOST;
+	namespaces = malloc(sizeof(*namespaces));
+	if (namespaces == NULL)
+		abort();
+	node_enter(node);
+	goes_on = kernel_sim_goes_on(node->kernel, port, nqn, namespaces);
+	world_current = before;
+	for (size_t i = 0; goes_on && i < namespaces->count; i++) {
+		if (uuid != NULL && memcmp(namespaces->items[i].uuid, uuid, 16) != 0)
+			continue;
+		optimized = namespaces->items[i].optimized;
+		snprintf(device, sizeof(device), "%s", namespaces->items[i].device);
+	}
+	free(namespaces);
+	if (!goes_on) {
+		/* Its packet is answered with a reset: the connection is gone, whatever comes next. */
+		inflight_get(node, nqn)->cuts++;
+		return IO_LOST;
+	}
+	if (!optimized || device[0] == '\0')
+		return IO_RETRY;
+	inflight = inflight_get(node, nqn);
+	inflight->count++;
+	cuts = inflight->cuts;
+	/* It has passed the check and waits for its data. */
+	result = data_arrives(at, from, stands, data) ? IO_DONE : IO_LOST;
+	inflight = inflight_get(node, nqn);
+	/* With its connection the data is lost, or had come. */
+	if (result == IO_DONE && inflight->cuts != cuts && world_chance(500))
+		result = IO_LOST;
+	if (result == IO_DONE)
+		result = device_io(at, device, sector, io);
+	inflight = inflight_get(node, nqn);
+	if (inflight->count > 0)
+		inflight->count--;
+	return result;
+}
+
+static size_t ld_below(struct at at, const char *name, size_t depth, uint64_t lds[], size_t count)
+{
+	struct observed_dm *dm = sim_dm_find(kernel_of(at), name);
+
+	if (dm == NULL || depth > 12)
+		return count;
+	if (strncmp(dm->name, "dnvme-raiddata-ld", 17) == 0 && count < 32) {
+		lds[count++] = strtoull(dm->name + 17, NULL, 10);
+		return count;
+	}
+	for (size_t i = 0; i < dm->targets.count; i++) {
+		char copy[LIMIT_DM_PARAMS + 2], *rest = NULL;
+
+		snprintf(copy, sizeof(copy), "%s", dm->targets.items[i].params);
+		for (char *word = strtok_r(copy, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
+			uint64_t major, minor;
+			struct observed_dm *below;
+
+			if (sscanf(word, "%" SCNu64 ":%" SCNu64, &major, &minor) != 2)
+				continue;
+			below = dm_by_number(kernel_of(at), major, minor);
+			if (below != NULL)
+				count = ld_below(at, below->name, depth + 1, lds, count);
+		}
+	}
+	return count;
+}
+
+void io_operation(struct storage *node, const char *operation, const char *name)
+{
+	struct at at = { node, node->machine->boots };
+
+	if (strcmp(operation, "port_unlink") == 0)
+		inflight_get(node, name)->cuts++;
+	/* The kernel waits for what is in flight. */
+	while (strcmp(operation, "namespace_remove") == 0 && inflight_get(node, name)->count > 0)
+		world_sleep(WORLD_MS);
+	if (strcmp(operation, "block_fill") == 0) {
+		uint64_t lds[32];
+		size_t count = ld_below(at, name, 0, lds, 0);
+
+		for (size_t i = 0; i < count; i++)
+			media_ld_clear(lds[i]);
+	}
+}

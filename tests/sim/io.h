@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * I/O through simulated kernels: down through device-mapper, over paths to other kernels, to the media. Each request is
+ * a coroutine that waits where a kernel would queue it.
+ */
+#ifndef DNVME_TESTS_SIM_IO_H
+#define DNVME_TESTS_SIM_IO_H
+
+#include "tests/sim/media.h"
+
+enum io_result {
+	IO_DONE,
+	IO_ERROR, /* the initiator is told so */
+	IO_RETRY, /* the path cannot, another one may */
+	IO_LOST,  /* nobody is told anything */
+};
+
+struct io {
+	bool write;
+	struct media_block block; /* to write, or that was read */
+	uint64_t attempt;	  /* of the host, for the trace */
+	/* The name of the export through which it reached the present kernel. */
+	const char *export;
+};
+
+void io_begin(void);
+/* Run in a coroutine that no machine's death ends. */
+void io_start(void (*run)(void *data), void *data);
+
+/* What a target does with a request for a namespace: takes it if it is accessible, then carries it out. `goes_on` says
+ * whether the connection that it came by still stands. */
+enum io_result io_target(struct storage *node, const struct machine *from, uint64_t port, const char *nqn,
+			 const uint8_t *uuid, uint64_t sector, struct io *io, bool (*goes_on)(void *data), void *data);
+
+/* A kernel call of the agent: waits for what the real one waits for. */
+void io_operation(struct storage *node, const char *operation, const char *name);
+/* A mirror's members are equal now; the copying began at that time. */
+void io_mirror_copied(struct storage *node, const char *name, uint64_t since);
+/* How often the connections to an export were cut by its target; one that has seen another number does not stand. */
+unsigned io_cuts(struct storage *node, const char *nqn);
+void io_cut(struct storage *node, const char *nqn);
+
+#endif

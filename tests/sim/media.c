@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/media.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/backend/sim/sim_state.h"
+
+#define BLOCKS_MAX 8192 /* a power of two */
+#define LDS_MAX 512
+
+static struct cell {
+	const struct storage *node;
+	uint64_t disk, sector, at;
+	struct media_block block;
+} slots[BLOCKS_MAX];
+static size_t slot_count;
+
+static struct ld_known {
+	bool known;
+	struct media_place place;
+	uint64_t sectors;
+} lds[LDS_MAX];
+
+static struct cell *slot_find(const struct storage *node, uint64_t disk, uint64_t sector)
+{
+	uint64_t hash = (sector * UINT64_C(0x9e3779b97f4a7c15)) ^ (disk << 7) ^ ((uint64_t)(node - nodes) << 3);
+	size_t at = (size_t)(hash ^ hash >> 29) % BLOCKS_MAX;
+
+	while (slots[at].node != NULL &&
+	       (slots[at].node != node || slots[at].disk != disk || slots[at].sector != sector))
+		at = (at + 1) % BLOCKS_MAX;
+	return &slots[at];
+}
+
+struct media_block media_read(const struct storage *node, uint64_t disk, uint64_t sector)
+{
+	return slot_find(node, disk, sector)->block;
+}
+
+void media_write(const struct storage *node, uint64_t disk, uint64_t sector, struct media_block block)
+{
+	struct cell *slot = slot_find(node, disk, sector);
+
+	if (slot->node == NULL && ++slot_count > BLOCKS_MAX / 2)
+		world_fail("more blocks than the simulated media have room for");
+	*slot = (struct cell){ node, disk, sector, world_now, block };
+}
+
+static bool ld_look(uint64_t id, struct ld_known *ld)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "dnvme-ld-ld%" PRIu64, id);
+	for (size_t n = 0; n < node_count; n++) {
+		struct observed_dm *dm = sim_dm_find((struct sim_kernel *)nodes[n].kernel, name);
+		uint64_t major, minor, start;
+
+		if (dm == NULL || dm->targets.count == 0 ||
+		    sscanf(dm->targets.items[0].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &major, &minor, &start) !=
+			    3)
+			continue;
+		*ld = (struct ld_known){ true, { &nodes[n], minor, start }, dm->targets.items[0].length };
+		return true;
+	}
+	return false;
+}
+
+bool media_ld_find(uint64_t id, struct media_place *ret_place)
+{
+	if (id >= LDS_MAX)
+		world_fail("more LDs than the simulated media have room for");
+	if (!lds[id].known && !ld_look(id, &lds[id]))
+		return false;
+	*ret_place = lds[id].place;
+	return true;
+}
+
+struct media_block media_ld_read(uint64_t ld, uint64_t sector)
+{
+	struct media_place place;
+
+	if (!media_ld_find(ld, &place))
+		return (struct media_block){ 0 };
+	return media_read(place.node, place.disk, place.start + sector);
+}
+
+/* The blocks of an LD that hold something. */
+static bool is_in(const struct cell *slot, const struct ld_known *ld)
+{
+	return slot->node == ld->place.node && slot->disk == ld->place.disk && slot->sector >= ld->place.start &&
+	       slot->sector < ld->place.start + ld->sectors;
+}
+
+void media_ld_clear(uint64_t id)
+{
+	struct media_place place;
+
+	if (!media_ld_find(id, &place))
+		return;
+	for (size_t i = 0; i < BLOCKS_MAX; i++) {
+		if (slots[i].node != NULL && is_in(&slots[i], &lds[id]))
+			slots[i].block = (struct media_block){ 0 };
+	}
+}
+
+void media_ld_copy(uint64_t from, uint64_t to, uint64_t since)
+{
+	struct media_place source, target;
+
+	if (!media_ld_find(from, &source) || !media_ld_find(to, &target))
+		return;
+	/* What the target has and the source has not is zeros there. */
+	for (size_t i = 0; i < BLOCKS_MAX; i++) {
+		if (slots[i].node != NULL && is_in(&slots[i], &lds[to]) && slots[i].at < since &&
+		    media_read(source.node, source.disk, source.start + slots[i].sector - target.start).volume == 0)
+			slots[i].block = (struct media_block){ 0 };
+	}
+	for (size_t i = 0; i < BLOCKS_MAX; i++) {
+		struct media_block has;
+		uint64_t sector;
+
+		if (slots[i].node == NULL || !is_in(&slots[i], &lds[from]) || slots[i].block.volume == 0)
+			continue;
+		sector = target.start + slots[i].sector - source.start;
+		has = media_read(target.node, target.disk, sector);
+		if (has.volume != slots[i].block.volume || has.sequence < slots[i].block.sequence)
+			media_write(target.node, target.disk, sector, slots[i].block);
+	}
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "agent/options.h"
+#include "tests/sim/fabric.h"
+#include "tests/sim/io.h"
+
+struct storage nodes[NODES_MAX];
+size_t node_count;
+
+static struct process contexts[NODES_MAX];
+
+void node_enter(struct storage *node)
+{
+	world_current = &contexts[node - nodes];
+}
+
+void node_leave(void)
+{
+	world_current = NULL;
+}
+
+/* The kernel belongs to the machine, whatever becomes of a process. */
+static void stay(struct kernel *kernel)
+{
+	(void)kernel;
+}
+
+/* Every call of a kernel takes its time, now and then a long one. */
+static int take_time(void *data, const char *operation, const char *name, struct error *error)
+{
+	uint64_t us = world_between(30, 600);
+
+	(void)error;
+	if (world_chance(5))
+		us = world_between(5 * WORLD_MS, 150 * WORLD_MS);
+	if (strcmp(operation, "observe") != 0 && strncmp(operation, "gate_", 5) != 0 &&
+	    strcmp(operation, "imports_check") != 0 && strcmp(operation, "block_read") != 0)
+		world_trace("%s %s", operation, name);
+	if (coroutine_self() != NULL) {
+		world_sleep(us);
+		io_operation(data, operation, name);
+	}
+	return 0;
+}
+
+struct storage *node_make(const char *name, bool storage_only, unsigned disks, const char *servers[], size_t count)
+{
+	struct storage *node = &nodes[node_count];
+	struct error error = { 0 };
+
+	if (node_count == NODES_MAX)
+		abort();
+	node_count++;
+	snprintf(node->name, sizeof(node->name), "%s", name);
+	snprintf(node->address, sizeof(node->address), "10.0.2.%zu", node_count);
+	node->machine = machine_make(name, (uint32_t)(10 << 24 | 2 << 8 | node_count));
+	node->storage_only = storage_only;
+	node->disks = disks;
+	contexts[node_count - 1] = (struct process){ .machine = node->machine, .alive = true };
+	snprintf(contexts[node_count - 1].name, sizeof(contexts[0].name), "k-%s", name);
+	if (kernel_sim_open(NULL, &node->kernel, &error) != 0)
+		abort();
+	node->operations = *node->kernel->operations;
+	node->operations.close = stay;
+	node->kernel->operations = &node->operations;
+	kernel_sim_fault_set(node->kernel, take_time, node);
+	fabric_attach(node);
+	for (unsigned i = 0; i < disks; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "/dev/sim%u=64GiB", i);
+		if (kernel_sim_disk_add(node->kernel, text, &error) != 0)
+			abort();
+	}
+	node->options = calloc(1, sizeof(*node->options));
+	*node->options = (struct options){ .command = OPTIONS_RUN,
+					   .node = node->name,
+					   .address = node->address,
+					   .port = NODE_PORT,
+					   .storage_only = storage_only,
+					   .backend = OPTIONS_BACKEND_SIM,
+					   .log_level = LOG_LEVEL_INFO };
+	node->options->servers.items = calloc(count, sizeof(char *));
+	for (size_t i = 0; i < count; i++)
+		node->options->servers.items[node->options->servers.count++] = strdup(servers[i]);
+	return node;
+}
+
+static void agent_main(struct process *process)
+{
+	struct storage *node = process->data;
+	struct error error = { 0 };
+
+	if (agent_run(node->options, node->kernel, &error) != 0) {
+		world_trace("agent: %s", error.message);
+		process->exit_status = 1;
+	}
+}
+
+static void agent_killed(struct process *process)
+{
+	((struct storage *)process->data)->process = NULL;
+}
+
+void node_start(struct storage *node)
+{
+	node->process = process_start(node->machine, node->name, agent_main, agent_killed, node);
+}
+
+void node_kill(struct storage *node)
+{
+	if (node->process != NULL)
+		process_kill(node->process);
+}
+
+void node_power_cut(struct storage *node)
+{
+	struct error error = { 0 };
+
+	machine_power_off(node->machine);
+	if (kernel_sim_reboot(node->kernel, &error) != 0)
+		abort();
+}
+
+void node_power_on(struct storage *node)
+{
+	machine_power_on(node->machine);
+	node_start(node);
+}
+
+struct storage *node_by_address(const char *address)
+{
+	for (size_t i = 0; i < node_count; i++) {
+		if (strcmp(nodes[i].address, address) == 0)
+			return &nodes[i];
+	}
+	return NULL;
+}
+
+struct storage *node_by_kernel(const struct kernel *kernel)
+{
+	for (size_t i = 0; i < node_count; i++) {
+		if (nodes[i].kernel == kernel)
+			return &nodes[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Raft's messages. Those of one direction keep their order as on a connection; those that meet a cut are lost. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/net.h"
+#include "tests/sim/raft_member.h"
+
+static void *copy_of(const void *data, size_t size)
+{
+	void *copy = raft_malloc(size > 0 ? size : 1);
+
+	if (copy == NULL)
+		abort();
+	if (size > 0)
+		memcpy(copy, data, size);
+	return copy;
+}
+
+struct message {
+	struct raft_message message;
+	struct entry *entries;
+	size_t count;
+	char sender[64];
+	struct machine *from, *to;
+	struct member *receiver;
+};
+
+struct sent {
+	struct member *member;
+	struct raft_io_send *request;
+	raft_io_send_cb callback;
+};
+
+static void sent_done(void *data)
+{
+	struct sent *sent = data;
+
+	sent->callback(sent->request, 0);
+	free(sent);
+}
+
+static void on_sent(struct event *event)
+{
+	struct sent *sent = event->data;
+
+	loop_turn(sent->member->loop, sent_done, sent);
+}
+
+static void message_free(struct message *message)
+{
+	for (size_t i = 0; i < message->count; i++)
+		free(message->entries[i].bytes);
+	free(message->entries);
+	free(message);
+}
+
+static void message_take(void *data)
+{
+	struct message *message = data;
+	struct member *member = message->receiver;
+
+	message->message.server_address = message->sender;
+	if (message->message.type == RAFT_APPEND_ENTRIES)
+		message->message.append_entries.entries = entries_load(message->entries, message->count);
+	member->recv(member->io, &message->message);
+	message_free(message);
+}
+
+static void message_drop(struct message *message)
+{
+	if (message->message.type == RAFT_INSTALL_SNAPSHOT) {
+		raft_configuration_close(&message->message.install_snapshot.conf);
+		raft_free(message->message.install_snapshot.data.base);
+	}
+	message_free(message);
+}
+
+static void on_taken(struct event *event)
+{
+	struct message *message = event->data;
+
+	if (raft_members[message->to->index] != message->receiver || message->receiver->closing ||
+	    message->receiver->recv == NULL) {
+		message_drop(message);
+		return;
+	}
+	loop_turn(message->receiver->loop, message_take, message);
+}
+
+static void on_arrived(struct event *event)
+{
+	struct message *message = event->data;
+
+	message->receiver = raft_members[message->to->index];
+	if (!machine_hears(message->from, message->to) || message->receiver == NULL) {
+		message_drop(message);
+		return;
+	}
+	world_after(0, message->receiver->process, on_taken, message);
+}
+
+static struct machine *machine_of_address(const char *address)
+{
+	unsigned a, b, c, d;
+
+	if (sscanf(address, "%u.%u.%u.%u:", &a, &b, &c, &d) != 4)
+		return NULL;
+	return machine_by_ip(a << 24 | b << 16 | c << 8 | d);
+}
+
+int raft_member_send(struct raft_io *io, struct raft_io_send *request, const struct raft_message *message,
+		     raft_io_send_cb callback)
+{
+	struct member *member = member_of(io);
+	struct message *copy = calloc(1, sizeof(*copy));
+	struct sent *sent = calloc(1, sizeof(*sent));
+	uint64_t arrives;
+
+	copy->message = *message;
+	copy->message.server_id = member->id;
+	snprintf(copy->sender, sizeof(copy->sender), "%s", member->address);
+	copy->from = member->machine;
+	copy->to = machine_of_address(message->server_address);
+	if (message->type == RAFT_APPEND_ENTRIES) {
+		copy->count = message->append_entries.n_entries;
+		copy->entries = calloc(copy->count + 1, sizeof(*copy->entries));
+		for (size_t i = 0; i < copy->count; i++)
+			copy->entries[i] = entry_keep(&message->append_entries.entries[i]);
+	} else if (message->type == RAFT_INSTALL_SNAPSHOT) {
+		configuration_copy(&message->install_snapshot.conf, &copy->message.install_snapshot.conf);
+		copy->message.install_snapshot.data.base =
+			copy_of(message->install_snapshot.data.base, message->install_snapshot.data.len);
+	}
+	*sent = (struct sent){ member, request, callback };
+	world_after(world_between(1, 20), member->process, on_sent, sent);
+	if (copy->to == NULL || !machine_hears(copy->from, copy->to)) {
+		message_drop(copy);
+		return 0;
+	}
+	arrives = world_now + net_delay(copy->from, copy->to);
+	if (arrives < member->last_arrival[copy->to->index])
+		arrives = member->last_arrival[copy->to->index];
+	member->last_arrival[copy->to->index] = arrives;
+	world_after(arrives - world_now, NULL, on_arrived, copy);
+	return 0;
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/scenario.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/dnvme.h"
+#include "tests/sim/check.h"
+#include "tests/sim/fault.h"
+#include "tests/sim/host.h"
+#include "tests/sim/net.h"
+#include "tests/sim/node.h"
+#include "tests/sim/server.h"
+#include "tests/sim/world.h"
+
+#define VOLUMES_MAX 16
+#define SETUP_S 60
+#define CONVERGE_S 300
+#define QUIET_S 60
+#define CHECK_US (100 * WORLD_MS)
+#define MEDIA_CHECKS 5 /* media are looked at in each so-manieth check */
+
+enum known { ABSENT, PRESENT, UNKNOWN };
+
+/* What the client was told; it must stay true. */
+static struct volume_known {
+	char name[16];
+	enum known known;
+	bool attached, left; /* left: asked to detach, which may happen late */
+} volumes[VOLUMES_MAX];
+static size_t volume_count;
+
+static char servers_text[512];
+static unsigned volumes_wanted;
+static bool set_up, busy_wanted, peace_wanted, at_peace, delete_wanted, client_done;
+
+static void spec_choose(struct dnvme_volume_spec *spec, const char *name)
+{
+	*spec = (struct dnvme_volume_spec)DNVME_VOLUME_SPEC_INIT;
+	spec->name = name;
+	spec->size_bytes = world_between(1, 8) << 26;
+	spec->copies = world_chance(150) ? 1 : world_chance(700) ? 2 : 3;
+	spec->controllers = world_chance(600) ? 1 : 2;
+	spec->standbys = world_chance(150) ? 0 : world_chance(800) ? 1 : 2;
+	spec->legs = world_chance(700) ? 1 : 2;
+}
+
+static struct volume_known *volume_new(void)
+{
+	struct volume_known *volume = NULL;
+
+	if (volume_count == VOLUMES_MAX)
+		return NULL;
+	volume = &volumes[volume_count];
+	snprintf(volume->name, sizeof(volume->name), "vol%zu", volume_count++);
+	volume->known = ABSENT;
+	return volume;
+}
+
+static int volume_create(struct dnvme *dnvme, struct volume_known *volume)
+{
+	struct dnvme_volume_spec spec;
+	struct dnvme_error error;
+	int rc;
+
+	spec_choose(&spec, volume->name);
+	rc = dnvme_volume_create(dnvme, &spec, NULL, NULL, &error);
+	world_trace("create %s: %s", volume->name, rc != 0 ? error.message : "done");
+	if (rc == 0)
+		volume->known = PRESENT;
+	else /* A refusal is not remembered: an attempt that was late may still be taken. */
+		volume->known = UNKNOWN;
+	return rc;
+}
+
+/* Let the host use it. What fails is tried again when somebody looks at the volume. */
+static void volume_attach(struct dnvme *dnvme, struct volume_known *volume)
+{
+	struct dnvme_result *result;
+	struct dnvme_error error;
+	const struct dnvme_volume *found;
+
+	if (volume->known != PRESENT || volume->attached || volume->left ||
+	    dnvme_volume_attach(dnvme, volume->name, HOST_NQN, NULL, NULL, &error) != 0 ||
+	    dnvme_volume_get(dnvme, volume->name, NULL, &result, &error) != 0)
+		return;
+	found = dnvme_result_volume(result, 0);
+	host_use(volume->name, found->nqn, found->size_bytes,
+		 (unsigned)(found->leg_count / found->legs_per_controller));
+	volume->attached = true;
+	dnvme_result_free(result);
+}
+
+static int volume_delete(struct dnvme *dnvme, struct volume_known *volume)
+{
+	struct dnvme_error error;
+	int rc;
+
+	host_leave(volume->name);
+	volume->attached = false;
+	volume->left = true;
+	rc = dnvme_volume_detach(dnvme, volume->name, HOST_NQN, NULL, NULL, &error);
+	if (rc != 0 && rc != DNVME_NOT_FOUND) {
+		world_trace("detach %s: %s", volume->name, error.message);
+		return rc;
+	}
+	rc = dnvme_volume_delete(dnvme, volume->name, NULL, NULL, &error);
+
+	world_trace("delete %s: %s", volume->name, rc != 0 ? error.message : "done");
+	if (rc == DNVME_NOT_FOUND && volume->known == PRESENT)
+		world_fail("%s was there and is not any more", volume->name);
+	if (rc == 0 || rc == DNVME_NOT_FOUND)
+		volume->known = ABSENT;
+	else if (rc == DNVME_UNAVAILABLE || rc == DNVME_DEADLINE_EXCEEDED)
+		volume->known = UNKNOWN;
+	return rc;
+}
+
+/* Committed is committed: what was made is there, what was deleted is not. */
+static void volume_look(struct dnvme *dnvme, struct volume_known *volume)
+{
+	struct dnvme_error error;
+	int rc = dnvme_volume_get(dnvme, volume->name, NULL, NULL, &error);
+
+	if (rc == DNVME_NOT_FOUND && volume->known == PRESENT)
+		world_fail("%s was made and is not there", volume->name);
+	if (rc == 0)
+		volume_attach(dnvme, volume);
+}
+
+static void until_done(const char *what, int (*call)(struct dnvme *dnvme, void *data, struct dnvme_error *error),
+		       struct dnvme *dnvme, void *data)
+{
+	struct dnvme_error error;
+
+	for (int i = 0;; i++) {
+		int rc = call(dnvme, data, &error);
+
+		if (rc == 0 || rc == DNVME_ALREADY_EXISTS)
+			return;
+		if (i > SETUP_S)
+			world_fail("%s: %s", what, error.message);
+		world_sleep(WORLD_SECOND / 2);
+	}
+}
+
+static int call_init(struct dnvme *dnvme, void *data, struct dnvme_error *error)
+{
+	struct dnvme_server_spec specs[SERVERS_MAX];
+
+	(void)data;
+	for (size_t i = 0; i < server_count; i++)
+		specs[i] = (struct dnvme_server_spec){ (unsigned)i + 1, server_machines[i].options.raft,
+						       server_machines[i].options.listen };
+	return dnvme_cluster_init(dnvme, "c1", specs, server_count, NULL, NULL, error);
+}
+
+static int call_settings(struct dnvme *dnvme, void *data, struct dnvme_error *error)
+{
+	struct dnvme_settings settings = DNVME_SETTINGS_INIT;
+
+	(void)data;
+	settings.rebuild_after_ms = world_between(5, 60) * 1000;
+	return dnvme_cluster_set(dnvme, &settings, NULL, NULL, error);
+}
+
+struct disk_place {
+	const char *node;
+	char path[32];
+};
+
+static int call_disk(struct dnvme *dnvme, void *data, struct dnvme_error *error)
+{
+	struct disk_place *place = data;
+
+	return dnvme_disk_add(dnvme, place->node, place->path, NULL, NULL, error);
+}
+
+static int call_create(struct dnvme *dnvme, void *data, struct dnvme_error *error)
+{
+	snprintf(error->message, sizeof(error->message), "not created");
+	return volume_create(dnvme, data);
+}
+
+static int call_delete(struct dnvme *dnvme, void *data, struct dnvme_error *error)
+{
+	int rc = volume_delete(dnvme, data);
+
+	snprintf(error->message, sizeof(error->message), "not deleted");
+	return rc == DNVME_NOT_FOUND ? 0 : rc;
+}
+
+static int call_uncordon(struct dnvme *dnvme, void *data, struct dnvme_error *error)
+{
+	return dnvme_node_uncordon(dnvme, ((struct storage *)data)->name, NULL, NULL, error);
+}
+
+static void operate(struct dnvme *dnvme)
+{
+	struct volume_known *volume = volume_count > 0 ? &volumes[world_below(volume_count)] : NULL;
+	struct storage *node = &nodes[world_below(node_count)];
+	struct dnvme_error error;
+	int rc;
+
+	switch (world_below(10)) {
+	case 0:
+		volume = volume_new();
+		if (volume != NULL)
+			volume_create(dnvme, volume);
+		break;
+	case 1:
+		if (volume != NULL && world_chance(500))
+			volume_delete(dnvme, volume);
+		break;
+	case 2:
+		if (node->storage_only || !world_chance(300))
+			break;
+		rc = dnvme_node_drain(dnvme, node->name, NULL, NULL, &error);
+		world_trace("drain %s: %s", node->name, rc != 0 ? error.message : "done");
+		break;
+	case 3:
+		rc = dnvme_node_uncordon(dnvme, node->name, NULL, NULL, &error);
+		break;
+	default:
+		if (volume != NULL)
+			volume_look(dnvme, volume);
+	}
+}
+
+static void client_main(struct process *process)
+{
+	struct dnvme_error error;
+	struct dnvme *dnvme;
+
+	(void)process;
+	if (dnvme_open(servers_text, &dnvme, &error) != 0)
+		world_fail("cannot open: %s", error.message);
+	dnvme_set_timeout_ms(dnvme, 5000, &error);
+	until_done("init", call_init, dnvme, NULL);
+	until_done("settings", call_settings, dnvme, NULL);
+	for (size_t i = 0; i < node_count; i++) {
+		for (unsigned d = 0; d < nodes[i].disks; d++) {
+			struct disk_place place = { .node = nodes[i].name };
+
+			snprintf(place.path, sizeof(place.path), "/dev/sim%u", d);
+			until_done("disk add", call_disk, dnvme, &place);
+		}
+	}
+	for (unsigned i = 0; i < volumes_wanted; i++)
+		until_done("volume create", call_create, dnvme, volume_new());
+	for (size_t i = 0; i < volume_count; i++)
+		volume_attach(dnvme, &volumes[i]);
+	set_up = true;
+	while (!peace_wanted) {
+		world_sleep(world_between(100 * WORLD_MS, 4 * WORLD_SECOND));
+		if (busy_wanted && !peace_wanted)
+			operate(dnvme);
+	}
+	for (size_t i = 0; i < node_count; i++)
+		until_done("uncordon", call_uncordon, dnvme, &nodes[i]);
+	for (size_t i = 0; i < volume_count; i++)
+		volume_look(dnvme, &volumes[i]);
+	at_peace = true;
+	while (!delete_wanted)
+		world_sleep(WORLD_SECOND / 4);
+	for (size_t i = 0; i < volume_count; i++) {
+		if (volumes[i].known != ABSENT)
+			until_done("volume delete", call_delete, dnvme, &volumes[i]);
+	}
+	client_done = true;
+}
+
+/* --- the run ---------------------------------------------------------------------------------------------------- */
+
+static void cluster_make(const struct scenario_options *options)
+{
+	static char addresses[SERVERS_MAX][40];
+	const char *list[SERVERS_MAX];
+	unsigned disks, controllers, mixed;
+
+	servers_make(world_chance(800) ? 3 : 5, options->directory);
+	for (size_t i = 0; i < server_count; i++) {
+		snprintf(addresses[i], sizeof(addresses[i]), "10.0.1.%zu:7400", i + 1);
+		list[i] = addresses[i];
+		if (i > 0)
+			strcat(servers_text, ",");
+		strcat(servers_text, addresses[i]);
+	}
+	disks = (unsigned)world_between(2, 3);
+	controllers = (unsigned)world_between(2, 3);
+	mixed = (unsigned)world_between(0, 2);
+	for (unsigned i = 0; i < disks + controllers + mixed; i++) {
+		bool is_disk = i < disks, is_controller = !is_disk && i < disks + controllers;
+		char name[24];
+
+		snprintf(name, sizeof(name), "%s%u", is_disk ? "dn" : is_controller ? "cn" : "mn", i + 1);
+		node_make(name, is_disk, is_controller ? 0 : (unsigned)world_between(1, 2), list, server_count);
+	}
+	volumes_wanted = (unsigned)world_between(1, 3);
+}
+
+static void run_until(uint64_t until)
+{
+	static unsigned checks;
+
+	while (world_now < until) {
+		uint64_t next = world_now + CHECK_US < until ? world_now + CHECK_US : until;
+
+		world_run(next);
+		check_always();
+		if (++checks % MEDIA_CHECKS == 0)
+			host_check_media();
+	}
+}
+
+static void wait_for(const char *what, unsigned seconds, bool (*condition)(char *ret_why, size_t size))
+{
+	char why[1500] = "";
+
+	for (unsigned i = 0; i < 2 * seconds; i++) {
+		run_until(world_now + WORLD_SECOND / 2);
+		if (condition(why, sizeof(why)))
+			return;
+	}
+	world_fail("%s: %s", what, why);
+}
+
+static bool is_set_up(char *ret_why, size_t size)
+{
+	snprintf(ret_why, size, "the client waits");
+	return set_up && check_converged(ret_why, size);
+}
+
+static bool is_well(char *ret_why, size_t size)
+{
+	snprintf(ret_why, size, "the client waits");
+	return at_peace && check_converged(ret_why, size);
+}
+
+static bool is_deleted(char *ret_why, size_t size)
+{
+	snprintf(ret_why, size, "the client waits");
+	return client_done && check_empty(ret_why, size);
+}
+
+void scenario_run(const struct scenario_options *options)
+{
+	struct machine *client;
+
+	world_begin(options->seed, options->verbose);
+	net_begin();
+	fabric_gives_up(world_chance(500));
+	cluster_make(options);
+	client = machine_make("client", 10 << 24 | 3 << 8 | 1);
+	host_begin();
+	for (size_t i = 0; i < server_count; i++)
+		server_start(&server_machines[i]);
+	for (size_t i = 0; i < node_count; i++)
+		node_start(&nodes[i]);
+	fabric_begin();
+	process_start(client, "client", client_main, NULL, NULL);
+	wait_for("set up", SETUP_S, is_set_up);
+	busy_wanted = world_chance(700);
+	fault_begin();
+	run_until(world_now + options->fault_seconds * WORLD_SECOND);
+	fault_heal();
+	peace_wanted = true;
+	wait_for("not well after all faults", CONVERGE_S, is_well);
+	host_quiet();
+	wait_for("the host waits for ever", QUIET_S, host_is_quiet);
+	host_check_media();
+	world_trace("%" PRIu64 " writes were acknowledged", host_acknowledged());
+	delete_wanted = true;
+	wait_for("not empty after all volumes were deleted", CONVERGE_S, is_deleted);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Simulated servers: dnvmed as it is shipped, each on a machine of its own. */
+#ifndef DNVME_TESTS_SIM_SERVER_H
+#define DNVME_TESTS_SIM_SERVER_H
+
+#include "src/dnvmed.h"
+#include "tests/sim/world.h"
+
+#define SERVERS_MAX 5
+
+struct server_machine {
+	struct machine *machine;
+	struct process *process; /* NULL: does not run */
+	struct options options;
+	struct dnvmed *dnvmed; /* of the process */
+};
+
+extern struct server_machine server_machines[SERVERS_MAX];
+extern size_t server_count;
+
+/* `directory`: where their stores lie. */
+void servers_make(size_t count, const char *directory);
+void server_start(struct server_machine *server);
+/* kill -9. */
+void server_kill(struct server_machine *server);
+void server_power_cut(struct server_machine *server);
+/* Those that run and lead, by their own belief; NULL. */
+struct server_machine *server_leader(void);
+
+#endif

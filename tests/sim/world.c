@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/world.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "tests/sim/net.h"
+
+struct process *world_current;
+uint64_t world_now;
+struct machine world_machines[WORLD_MACHINES];
+size_t world_machine_count;
+uint64_t world_events;
+
+static uint64_t random_state[4];
+static struct event **heap;
+static size_t heap_count, heap_size;
+static uint64_t next_sequence;
+static uint64_t digest;
+static uint64_t seed_of_run;
+static bool be_verbose;
+
+/* --- chance ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t splitmix(uint64_t *state)
+{
+	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static uint64_t rotate(uint64_t value, int by)
+{
+	return (value << by) | (value >> (64 - by));
+}
+
+uint64_t world_random(void)
+{
+	uint64_t result = rotate(random_state[1] * 5, 7) * 9, t = random_state[1] << 17;
+
+	random_state[2] ^= random_state[0];
+	random_state[3] ^= random_state[1];
+	random_state[1] ^= random_state[2];
+	random_state[0] ^= random_state[3];
+	random_state[2] ^= t;
+	random_state[3] = rotate(random_state[3], 45);
+	return result;
+}
+
+uint64_t world_below(uint64_t bound)
+{
+	return bound == 0 ? 0 : world_random() % bound;
+}
+
+uint64_t world_between(uint64_t least, uint64_t greatest)
+{
+	if (greatest < least)
+		abort();
+	return least + world_below(greatest - least + 1);
+}
+
+bool world_chance(unsigned per_mille)
+{
+	return world_below(1000) < per_mille;
+}
+
+void world_begin(uint64_t seed, bool verbose)
+{
+	uint64_t state = seed;
+
+	seed_of_run = seed;
+	be_verbose = verbose;
+	for (size_t i = 0; i < 4; i++)
+		random_state[i] = splitmix(&state);
+	world_now = 0;
+	digest = seed;
+}
+
+/* --- the trace -------------------------------------------------------------------------------------------------- */
+
+void world_trace(const char *format, ...)
+{
+	char line[1024];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	length = vsnprintf(line, sizeof(line), format, arguments);
+	va_end(arguments);
+	if (length >= (int)sizeof(line))
+		length = sizeof(line) - 1;
+	digest = XXH64(line, (size_t)length, digest ^ world_now);
+	if (be_verbose)
+		printf("%6" PRIu64 ".%06" PRIu64 " %-8s %s\n", world_now / WORLD_SECOND, world_now % WORLD_SECOND,
+		       world_current != NULL ? world_current->name : "-", line);
+}
+
+uint64_t world_trace_digest(void)
+{
+	return digest;
+}
+
+void world_fail(const char *format, ...)
+{
+	va_list arguments;
+
+	fflush(stdout);
+	fprintf(stderr, "sim: seed %" PRIu64 " fails at %" PRIu64 ".%06" PRIu64 " s: ", seed_of_run,
+		world_now / WORLD_SECOND, world_now % WORLD_SECOND);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "\n");
+	fflush(stderr);
+	_Exit(1);
+}
+
+/* --- events ----------------------------------------------------------------------------------------------------- */
+
+static bool earlier(const struct event *a, const struct event *b)
+{
+	return a->at != b->at ? a->at < b->at : a->sequence < b->sequence;
+}
+
+static void place(struct event *event, size_t at)
+{
+	heap[at] = event;
+	event->place = at;
+}
+
+static void sift_up(struct event *event, size_t at)
+{
+	while (at > 0 && earlier(event, heap[(at - 1) / 2])) {
+		place(heap[(at - 1) / 2], at);
+		at = (at - 1) / 2;
+	}
+	place(event, at);
+}
+
+static void sift_down(struct event *event, size_t at)
+{
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child >= heap_count)
+			break;
+		if (child + 1 < heap_count && earlier(heap[child + 1], heap[child]))
+			child++;
+		if (!earlier(heap[child], event))
+			break;
+		place(heap[child], at);
+		at = child;
+	}
+	place(event, at);
+}
+
+static void heap_remove(struct event *event)
+{
+	size_t at = event->place;
+	struct event *last = heap[--heap_count];
+
+	event->place = SIZE_MAX;
+	if (last == event)
+		return;
+	if (at > 0 && earlier(last, heap[(at - 1) / 2]))
+		sift_up(last, at);
+	else
+		sift_down(last, at);
+}
+
+static void heap_add(struct event *event)
+{
+	if (heap_count == heap_size) {
+		heap_size = heap_size == 0 ? 1024 : heap_size * 2;
+		heap = realloc(heap, heap_size * sizeof(struct event *));
+		if (heap == NULL)
+			abort();
+	}
+	sift_up(event, heap_count++);
+}
+
+void event_init(struct event *event, struct process *owner, void (*run)(struct event *event), void *data)
+{
+	*event = (struct event){ .owner = owner, .run = run, .data = data, .place = SIZE_MAX };
+}
+
+void event_at(struct event *event, uint64_t at)
+{
+	if (event_is_waiting(event))
+		heap_remove(event);
+	event->at = at < world_now ? world_now : at;
+	event->sequence = next_sequence++;
+	heap_add(event);
+}
+
+void event_cancel(struct event *event)
+{
+	if (event_is_waiting(event))
+		heap_remove(event);
+}
+
+void world_after(uint64_t delay, struct process *owner, void (*run)(struct event *event), void *data)
+{
+	struct event *event = malloc(sizeof(*event));
+
+	if (event == NULL)
+		abort();
+	event_init(event, owner, run, data);
+	event->dynamic = true;
+	event_at(event, world_now + delay);
+}
+
+const struct event *world_next(void)
+{
+	return heap_count > 0 ? heap[0] : NULL;
+}
+
+/* When the owner of an event can run again; 0: it can. */
+static uint64_t held_until(const struct process *process)
+{
+	uint64_t until = process->stopped_until;
+
+	if (process->machine->frozen_until > until)
+		until = process->machine->frozen_until;
+	return until > world_now ? until : 0;
+}
+
+static void run_one(struct event *event)
+{
+	uint64_t held;
+
+	heap_remove(event);
+	world_now = event->at;
+	if (event->owner != NULL && !event->owner->alive) {
+		if (event->dynamic)
+			free(event);
+		return;
+	}
+	held = event->owner != NULL ? held_until(event->owner) : 0;
+	if (held > 0) {
+		/* In their old order: the number stays. */
+		event->at = held;
+		heap_add(event);
+		return;
+	}
+	world_events++;
+	world_current = event->owner;
+	if (event->dynamic) {
+		struct event copy = *event;
+
+		free(event);
+		copy.run(&copy);
+	} else {
+		event->run(event);
+	}
+	world_current = NULL;
+}
+
+bool world_run(uint64_t until)
+{
+	while (heap_count > 0 && heap[0]->at <= until)
+		run_one(heap[0]);
+	if (heap_count == 0)
+		return false;
+	world_now = until;
+	return true;
+}
+
+/* --- machines --------------------------------------------------------------------------------------------------- */
+
+static void boot_id_make(struct machine *machine)
+{
+	for (size_t i = 0; i < 16; i += 8) {
+		uint64_t value = world_random();
+
+		memcpy(machine->boot_id + i, &value, 8);
+	}
+	machine->boots++;
+}
+
+struct machine *machine_make(const char *name, uint32_t ip)
+{
+	struct machine *machine = &world_machines[world_machine_count];
+
+	if (world_machine_count == WORLD_MACHINES)
+		abort();
+	*machine = (struct machine){ .index = world_machine_count++, .ip = ip, .up = true };
+	snprintf(machine->name, sizeof(machine->name), "%s", name);
+	boot_id_make(machine);
+	machine->boot_us = world_between(20 * WORLD_SECOND, 100000 * WORLD_SECOND);
+	machine->wall_us = INT64_C(1795000000) * (int64_t)WORLD_SECOND + (int64_t)world_below(2 * WORLD_SECOND);
+	machine->drift_ppm = (int64_t)world_below(201) - 100;
+	return machine;
+}
+
+struct machine *machine_by_ip(uint32_t ip)
+{
+	for (size_t i = 0; i < world_machine_count; i++) {
+		if (world_machines[i].ip == ip)
+			return &world_machines[i];
+	}
+	return NULL;
+}
+
+uint64_t machine_boot_us(const struct machine *machine)
+{
+	return machine->boot_us + world_now + (uint64_t)((int64_t)world_now * machine->drift_ppm / 1000000);
+}
+
+uint64_t machine_world_us(const struct machine *machine, uint64_t boot_us)
+{
+	uint64_t now = machine_boot_us(machine), ahead;
+
+	if (boot_us <= now)
+		return world_now;
+	ahead = boot_us - now;
+	/* Rounded up: the clock shows at least that then. */
+	return world_now + ahead + 1 + (machine->drift_ppm < 0 ? ahead * (uint64_t)-machine->drift_ppm / 999000 : 0);
+}
+
+bool machine_runs(const struct machine *machine)
+{
+	return machine->up && machine->frozen_until <= world_now;
+}
+
+bool machine_hears(const struct machine *from, const struct machine *to)
+{
+	return machine_runs(from) && machine_runs(to) && (from == to || from->cut_to[to->index] <= world_now);
+}
+
+void machine_power_off(struct machine *machine)
+{
+	if (!machine->up)
+		return;
+	world_trace("power off %s", machine->name);
+	machine->up = false;
+	net_machine_lost(machine);
+	while (machine->processes != NULL)
+		process_kill(machine->processes);
+}
+
+void machine_power_on(struct machine *machine)
+{
+	if (machine->up)
+		return;
+	machine->up = true;
+	machine->frozen_until = 0;
+	boot_id_make(machine);
+	machine->boot_us = 5 * WORLD_SECOND - world_now - (uint64_t)((int64_t)world_now * machine->drift_ppm / 1000000);
+	world_trace("power on %s", machine->name);
+}

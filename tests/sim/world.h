@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The simulated world: one clock, one queue of events, one source of chance. Machines have clocks of their own and run
+ * processes; a process is the shipped code with one loop, and coroutines for what blocks.
+ *
+ * Everything that happens is an event. Events of a process that is stopped, or whose machine is frozen, wait for it;
+ * those of a process that ended are dropped.
+ */
+#ifndef DNVME_TESTS_SIM_WORLD_H
+#define DNVME_TESTS_SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WORLD_MACHINES 32
+#define WORLD_MS UINT64_C(1000)
+#define WORLD_SECOND UINT64_C(1000000)
+
+struct process;
+struct coroutine;
+
+struct machine {
+	char name[16];
+	size_t index;
+	uint32_t ip; /* host order */
+	bool up;
+	uint64_t boots;
+	uint8_t boot_id[16];
+	uint64_t frozen_until;		 /* the whole machine, clocks go on */
+	uint64_t boot_us;		 /* boot clock at world time 0 */
+	int64_t wall_us;		 /* wall clock minus world time */
+	int64_t drift_ppm;		 /* of the boot clock */
+	uint64_t cut_to[WORLD_MACHINES]; /* packets to that machine are lost until then */
+	struct process *processes;
+};
+
+struct process {
+	struct process *next; /* of the machine */
+	struct machine *machine;
+	char name[24];
+	bool alive;
+	uint64_t stopped_until;
+	int exit_status;
+	bool ended; /* its main function returned */
+	void (*main)(struct process *process);
+	void *data;
+	void (*killed)(struct process *process); /* give back what the machine's kernel gives back */
+	struct coroutine *coroutines;
+};
+
+struct event {
+	uint64_t at;
+	uint64_t sequence;
+	struct process *owner; /* NULL: of the world */
+	void (*run)(struct event *event);
+	void *data;
+	size_t place; /* in the heap; SIZE_MAX: not there */
+	bool dynamic; /* freed when it has run or is dropped */
+};
+
+extern struct process *world_current; /* whose code runs */
+extern uint64_t world_now;	      /* microseconds */
+extern struct machine world_machines[WORLD_MACHINES];
+extern size_t world_machine_count;
+extern uint64_t world_events; /* that have run */
+
+void world_begin(uint64_t seed, bool verbose);
+uint64_t world_random(void);
+uint64_t world_below(uint64_t bound);			   /* 0 … bound - 1 */
+uint64_t world_between(uint64_t least, uint64_t greatest); /* both included */
+bool world_chance(unsigned per_mille);
+
+/* The trace: its digest is what two runs of a seed must share. */
+void world_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t world_trace_digest(void);
+/* An invariant does not hold, or the run cannot go on: the run ends. */
+void world_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* Events. One that is embedded must be cancelled before its memory goes. */
+void event_at(struct event *event, uint64_t at);
+void event_cancel(struct event *event);
+static inline bool event_is_waiting(const struct event *event)
+{
+	return event->place != SIZE_MAX;
+}
+void event_init(struct event *event, struct process *owner, void (*run)(struct event *event), void *data);
+/* One that frees itself. */
+void world_after(uint64_t delay, struct process *owner, void (*run)(struct event *event), void *data);
+const struct event *world_next(void);
+/* Run until nothing is left or that moment; false when nothing is left. */
+bool world_run(uint64_t until);
+
+/* Machines. */
+struct machine *machine_make(const char *name, uint32_t ip);
+struct machine *machine_by_ip(uint32_t ip);
+uint64_t machine_boot_us(const struct machine *machine);
+/* The world's time at which the boot clock shows at least that. */
+uint64_t machine_world_us(const struct machine *machine, uint64_t boot_us);
+bool machine_hears(const struct machine *from, const struct machine *to);
+bool machine_runs(const struct machine *machine);
+void machine_power_off(struct machine *machine);
+void machine_power_on(struct machine *machine);
+
+/* Processes. */
+struct process *process_start(struct machine *machine, const char *name, void (*main)(struct process *process),
+			      void (*killed)(struct process *process), void *data);
+void process_kill(struct process *process);
+
+/* Coroutines: what blocks. */
+void coroutine_start(struct process *process, void (*run)(void *data), void *data);
+struct coroutine *coroutine_self(void);
+/* Give way until coroutine_resume(). */
+void coroutine_yield(void);
+void coroutine_resume(struct coroutine *coroutine);
+void world_sleep(uint64_t us);
+
+#endif
