@@ -61,6 +61,8 @@ struct gatekeeper {
 	bool admit_again; /* what is desired changed while peers were admitted */
 	bool admit_waits; /* a peer would be let in if its export were there */
 	bool admit_none;  /* nobody imports legs from this node, and the gate knows it */
+	bool waits;	  /* for what is exposed to go, as was told */
+	bool told;	  /* the store holds what this session's leader wants, all of it */
 	bool closing;
 	unsigned timers_closed;
 	uint64_t guarded_ms;
@@ -307,7 +309,7 @@ static void right_tell(struct gatekeeper *this, uint64_t now_ms)
 {
 	enum right right = RIGHT_NONE;
 
-	if (lease_is_valid(&this->lease, now_ms))
+	if (lease_is_valid(&this->lease, now_ms) && lease_is_open(&this->lease, now_ms))
 		right = RIGHT_LEASE;
 	else if (this->lease.check_until_ms > now_ms)
 		right = RIGHT_CHECK;
@@ -321,6 +323,23 @@ static void right_tell(struct gatekeeper *this, uint64_t now_ms)
 	else
 		log_warning("this node does not serve: it has no lease", "port=%" PRIu64 " reason=\"%s\"", this->port,
 			    this->obstacle != NULL ? this->obstacle : "not looked at the members in time");
+}
+
+/* What keeps a gate shut that a lease would open; NULL: nothing. */
+static const char *exposed(const struct gatekeeper *this)
+{
+	return this->told ? reconciler_exposed(this->reconciler) : "the leader did not say yet what this node holds";
+}
+
+static void exposed_tell(struct gatekeeper *this, uint64_t now_ms)
+{
+	bool waits =
+		this->lease.exposed && lease_is_valid(&this->lease, now_ms) && !lease_is_open(&this->lease, now_ms);
+
+	if (waits && !this->waits)
+		log_notice("this node has a lease, and its gate stays shut", "port=%" PRIu64 " reason=\"%s\"",
+			   this->port, exposed(this));
+	this->waits = waits;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -340,6 +359,7 @@ static void step(struct gatekeeper *this)
 		return;
 	}
 	this->again = false;
+	lease_exposed(&this->lease, exposed(this) != NULL);
 	due = lease_step(&this->lease, now_ms);
 	if (due.refresh) {
 		gate_start(this, GATE_REFRESH, due.until_ms);
@@ -350,6 +370,7 @@ static void step(struct gatekeeper *this)
 		gate_start(this, GATE_GUARD, 0);
 	}
 	right_tell(this, now_ms);
+	exposed_tell(this, now_ms);
 	uv_timer_start(&this->timer, on_timer, due.next_ms > now_ms ? due.next_ms - now_ms : 1, 0);
 	if (due.check)
 		check_start(this);
@@ -381,20 +402,28 @@ struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, st
 
 void gatekeeper_opened(struct gatekeeper *this, uint64_t heartbeat_ms, uint64_t lease_ms)
 {
-	if (this != NULL)
-		lease_opened(&this->lease, heartbeat_ms, lease_ms);
+	if (this == NULL)
+		return;
+	this->told = false;
+	lease_opened(&this->lease, heartbeat_ms, lease_ms);
 }
 
 void gatekeeper_desired(struct gatekeeper *this)
 {
-	if (this != NULL)
-		admit(this);
+	if (this == NULL)
+		return;
+	this->told = desired_store_is_complete(this->store);
+	admit(this);
 }
 
 void gatekeeper_passed(struct gatekeeper *this)
 {
-	if (this != NULL && this->admit_waits)
+	if (this == NULL)
+		return;
+	if (this->admit_waits)
 		admit(this);
+	if (this->waits)
+		step(this);
 }
 
 void gatekeeper_sent(struct gatekeeper *this, uint64_t sequence, uint64_t now_ms)

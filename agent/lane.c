@@ -86,6 +86,18 @@ bool lane_job_is_telling(struct lane_job *lane, char ret_step[WORKER_STEP_SIZE])
 	return true;
 }
 
+bool lane_job_exports(const struct lane_job *lane)
+{
+	for (size_t i = 0; i < lane->action_count; i++) {
+		enum action_kind kind = lane->box->plan.actions.items[lane->actions[i]].kind;
+
+		if (kind == ACTION_NAMESPACE_CREATE || kind == ACTION_NAMESPACE_GROUP || kind == ACTION_HOST_ALLOW ||
+		    kind == ACTION_LINK)
+			return true;
+	}
+	return false;
+}
+
 struct telling {
 	struct lane_job *lane;
 	const char *name;

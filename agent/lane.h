@@ -29,6 +29,7 @@ struct lane_job {
 	size_t action_count;
 	atomic_bool telling; /* the present step says how far it came */
 	bool finished;	     /* the loop's: ended while an observation was under way */
+	bool outdated;	     /* the loop's: what is desired changed since it began */
 	/* Results, valid after the end. */
 	struct error error; /* code 0: all went well */
 	struct arena arena;
@@ -40,6 +41,9 @@ struct lane_job {
 /* The actions of the plan in that lane. NULL when memory is exhausted. Takes a reference to the box. */
 struct lane_job *lane_job_make(struct plan_box *box, struct kernel *kernel, const char *lane);
 void lane_job_free(struct lane_job *lane);
+
+/* Whether it may let somebody in: it makes or changes an export. */
+bool lane_job_exports(const struct lane_job *lane);
 
 /* What the present step says about how far it came; false when it says nothing. */
 bool lane_job_is_telling(struct lane_job *lane, char ret_step[WORKER_STEP_SIZE]);

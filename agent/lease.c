@@ -11,6 +11,7 @@ void lease_init(struct lease *lease)
 	memset(lease, 0, sizeof(*lease));
 	lease->heartbeat_ms = LIMIT_HEARTBEAT_MS;
 	lease->lease_ms = LIMIT_LEASE_MS;
+	lease->exposed = true;
 }
 
 void lease_opened(struct lease *lease, uint64_t heartbeat_ms, uint64_t lease_ms)
@@ -46,6 +47,11 @@ void lease_checked(struct lease *lease, bool all_there)
 		lease->check_until_ms = lease->check_began_ms + LEASE_CHECK_TAIL_MS;
 }
 
+void lease_exposed(struct lease *lease, bool exposed)
+{
+	lease->exposed = exposed;
+}
+
 void lease_gate_failed(struct lease *lease)
 {
 	lease->gate_until_ms = 0;
@@ -54,6 +60,11 @@ void lease_gate_failed(struct lease *lease)
 bool lease_is_valid(const struct lease *lease, uint64_t now_ms)
 {
 	return lease->lease_until_ms > now_ms;
+}
+
+bool lease_is_open(const struct lease *lease, uint64_t now_ms)
+{
+	return lease->gate_until_ms > now_ms;
 }
 
 static uint64_t min(uint64_t a, uint64_t b)
@@ -66,7 +77,9 @@ struct lease_step lease_step(struct lease *lease, uint64_t now_ms)
 	struct lease_step step = { .next_ms = now_ms + LIMIT_LEASE_CHECK_MS };
 	uint64_t early_ms = LEASE_EARLY_HEARTBEATS * lease->heartbeat_ms, until_ms;
 
-	until_ms = lease->lease_until_ms > lease->check_until_ms ? lease->lease_until_ms : lease->check_until_ms;
+	until_ms = lease->check_until_ms;
+	if (lease->lease_until_ms > until_ms && (!lease->exposed || lease_is_open(lease, now_ms)))
+		until_ms = lease->lease_until_ms;
 	if (canary("lease_endless"))
 		until_ms += 3600000;
 	if (until_ms > now_ms) {

@@ -2,11 +2,14 @@
 /*
  * How long this node may serve: values and boot-clock times in, what to do out. It does nothing itself.
  *
- * Two reasons open the gate:
+ * Two reasons keep the gate open:
  *
  *   a lease   the leader answered a heartbeat: until lease_ms after the heartbeat was sent
  *   a check   every member that the last desired state calls in-sync was there: until LEASE_CHECK_TAIL_MS after the
  *             check began. Looked at every LIMIT_LEASE_CHECK_MS from two heartbeats before the end of the lease on.
+ *
+ * A lease opens a gate that was shut only when nothing is exported that should not be, by a desired state of the
+ * session: while it was shut, slots may have moved, and what this node exports of them is out of date.
  *
  * The bound. A fence at the moment F drops the connection, which the kernel shows at once; or, if the network swallows
  * packets by then, nothing is heard after F. So a check that begins KERNEL_PATH_SILENCE_MS after F, or later, sees it,
@@ -51,6 +54,7 @@ struct lease {
 	uint64_t gate_until_ms;			 /* as it was asked for last; 0: shut, or not touched yet */
 	uint64_t check_began_ms;
 	bool checking, has_checked;
+	bool exposed; /* a gate that is shut must stay so */
 };
 
 /* Two may be asked for at once. */
@@ -77,10 +81,16 @@ void lease_answered(struct lease *lease, uint64_t sequence);
 /* A check that a step asked for ended. */
 void lease_checked(struct lease *lease, bool all_there);
 
+/* Whether something is exported that should not be, or nobody knows. It is at first. */
+void lease_exposed(struct lease *lease, bool exposed);
+
 /* The gate could not be refreshed or shut: it is asked for again. */
 void lease_gate_failed(struct lease *lease);
 
 bool lease_is_valid(const struct lease *lease, uint64_t now_ms);
+
+/* Whether the gate is open by what was asked for last. */
+bool lease_is_open(const struct lease *lease, uint64_t now_ms);
 
 /* What to do now. What is asked for counts as done, unless lease_gate_failed() says otherwise. */
 struct lease_step lease_step(struct lease *lease, uint64_t now_ms);

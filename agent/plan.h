@@ -38,6 +38,9 @@ struct plan_note_list {
 struct plan {
 	struct action_list actions;
 	struct plan_note_list notes;
+	/* An export within reach of hosts or consumers that should not be as it is, and which the actions are to put
+	 * right; NULL: there is none. */
+	const char *exposed;
 };
 
 /* Everything lives in `arena`; nothing points into `observed` afterwards, but actions point into `target`.

@@ -114,6 +114,9 @@ int planner_group_adjust(struct planner *planner, const struct target_dm *wanted
 			 const struct observed_target_list *in_sync);
 int planner_build_exports(struct planner *planner);
 
+/* Fill plan->exposed. */
+int planner_find_exposed(struct planner *planner);
+
 /* The label of an LD that is there or made in this wave; may hold its export back. */
 int planner_build_guard(struct planner *planner, const struct target_dm *wanted);
 

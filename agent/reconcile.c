@@ -21,7 +21,8 @@
 #define BUSY_INTERVAL_MS 1000	/* a lane tells how far it came */
 #define WATCH_INTERVAL_MS 200	/* paths, and mirrors that lose a member */
 #define WATCH_IDLE_TURNS 5	/* a node that imports nothing has neither, and looks less often */
-#define GATHER_MAX_MS 100	/* for other lanes to end, before an observation of the first one's work */
+#define EXPOSED_UNKNOWN "what is exported was not compared yet with what should be"
+#define GATHER_MAX_MS 100 /* for other lanes to end, before an observation of the first one's work */
 
 struct observation {
 	struct worker_job job;
@@ -63,6 +64,7 @@ struct reconciler {
 	struct label_memory labels; /* those that were read */
 	uint64_t wait_ms;
 	bool converged;
+	const char *exposed; /* NULL: no export is */
 	struct arena status_arena;
 	struct object_status_list statuses;
 	struct volume_health_list health;
@@ -243,6 +245,21 @@ static void text_keep(struct reconciler *this, const struct plan *plan)
 		buffer_clear(&this->plan_text);
 }
 
+/* A lane of an earlier desired state may still make an export that the plan does not know. */
+static const char *exposed_make(struct reconciler *this, const struct plan *plan)
+{
+	const char *exposed = plan->exposed;
+
+	for (const struct lane_job *lane = this->lanes; lane != NULL && exposed == NULL; lane = lane->next) {
+		if (lane->outdated && lane_job_exports(lane))
+			exposed = "work for an earlier desired state is under way";
+	}
+	if (exposed == NULL)
+		return NULL;
+	exposed = arena_strdup(&this->status_arena, exposed);
+	return exposed != NULL ? exposed : EXPOSED_UNKNOWN;
+}
+
 /* Plan from the last observation and act. Returns in how many milliseconds to look again. */
 static uint64_t pass(struct reconciler *this, struct error *error)
 {
@@ -258,6 +275,7 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	this->statuses = (struct object_status_list){ 0 };
 	this->health = (struct volume_health_list){ 0 };
 	this->converged = false;
+	this->exposed = EXPOSED_UNKNOWN;
 	if (!desired_store_is_complete(this->store))
 		return retry_ms;
 	box = plan_box_make();
@@ -274,6 +292,7 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	started = lanes_start(this, box, &retry_ms);
 	for (struct lane_job *job = this->lanes; job != NULL; job = job->next)
 		busy = busy || !job->finished;
+	this->exposed = exposed_make(this, &box->plan);
 	if (lanes_describe(this, &this->status_arena, &lanes) != 0) {
 		error_set_nomem(error);
 		goto cleanup;
@@ -441,6 +460,7 @@ struct reconciler *reconciler_make(uv_loop_t *loop, struct worker_pool *pool, st
 	this->store = store;
 	this->events = *events;
 	this->wait_ms = WAIT_FIRST_MS;
+	this->exposed = EXPOSED_UNKNOWN;
 	uv_timer_init(loop, &this->timer);
 	uv_timer_init(loop, &this->watch_timer);
 	this->timer.data = this->watch_timer.data = this;
@@ -470,6 +490,9 @@ void reconciler_close(struct reconciler *this)
 void reconciler_kick(struct reconciler *this)
 {
 	this->converged = false;
+	this->exposed = EXPOSED_UNKNOWN;
+	for (struct lane_job *lane = this->lanes; lane != NULL; lane = lane->next)
+		lane->outdated = true;
 	this->wait_ms = WAIT_FIRST_MS;
 	observe(this);
 }
@@ -497,6 +520,11 @@ bool reconciler_is_converged(const struct reconciler *this)
 const char *reconciler_plan_text(const struct reconciler *this)
 {
 	return this->plan_text.size > 0 ? (const char *)this->plan_text.data : "";
+}
+
+const char *reconciler_exposed(const struct reconciler *this)
+{
+	return this->exposed;
 }
 
 const struct error *reconciler_failure(const struct reconciler *this)

@@ -43,6 +43,10 @@ const struct observed *reconciler_observed(const struct reconciler *reconciler);
 /* Whether the last plan for the present desired state was empty and nothing is under way. */
 bool reconciler_is_converged(const struct reconciler *reconciler);
 
+/* Why a gate that is shut must stay so: an export is within reach that should not be, by the present desired state, or
+ * nobody looked since it came. NULL: there is no reason. Borrowed until the next pass. */
+const char *reconciler_exposed(const struct reconciler *reconciler);
+
 /* What the last plan said, for people; "" before the first. Borrowed until the next pass. */
 const char *reconciler_plan_text(const struct reconciler *reconciler);
 

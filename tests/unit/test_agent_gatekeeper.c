@@ -2,6 +2,7 @@
 /* The gatekeeper before a simulated kernel, and the peers that it lets in. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ struct keeper_fixture {
 	uint64_t began_ms;
 	uint64_t sequence;
 	bool beating, reached;
+	atomic_bool cannot_unlink;
 };
 
 static uint64_t gate_left(struct keeper_fixture *f)
@@ -137,19 +139,95 @@ static int keeper_teardown(void **state)
 	return 0;
 }
 
+/* The leader of this session says all that it wants. */
+static void tell(struct keeper_fixture *f, const struct desired *desired)
+{
+	struct error error = { 0 };
+	bool complete;
+
+	assert_int_equal(desired_store_take(f->store, desired, &complete, &error), 0);
+	assert_true(complete);
+	gatekeeper_desired(f->keeper);
+	reconciler_kick(f->reconciler);
+}
+
+static struct desired desired_nothing(struct arena *arena)
+{
+	struct rig_volume volume = rig_volume_default();
+	struct desired desired = rig_desired_controller(arena, &volume, 1);
+
+	desired.volumes.count = 0;
+	desired.reset = desired.complete = true;
+	return desired;
+}
+
+/* It has had a lease for a while, and its gate was never open. */
+static bool has_waited(struct keeper_fixture *f)
+{
+	assert_true(is_shut(f));
+	return clock_boot_ms() - f->began_ms > LEASE_CHECK_TAIL_MS;
+}
+
 static void test_keeper_follows_heartbeats(void **state)
 {
 	struct keeper_fixture *f = *state;
+	struct desired desired = desired_nothing(&f->arena);
 
 	gatekeeper_opened(f->keeper, 20, 300);
 	assert_int_equal(gate_left(f), 0);
 	f->beating = true;
+	run_until(f, has_waited);
+	tell(f, &desired);
 	run_until(f, is_open);
 	assert_in_range(gate_left(f), 1, 300);
 	run_until(f, a_while_passed);
 	f->beating = false;
 	run_until(f, is_shut);
 	f->beating = true;
+	run_until(f, is_open);
+}
+
+static int on_call(void *data, const char *operation, const char *name, struct error *error)
+{
+	struct keeper_fixture *f = data;
+
+	if (!atomic_load(&f->cannot_unlink) || strcmp(operation, "port_unlink") != 0)
+		return 0;
+	return error_set(error, ERROR_UNAVAILABLE, "%s %s refused for the test", operation, name);
+}
+
+/* The slot moved while the node was cut off: it does not serve again before it took the export away. */
+static void test_keeper_waits_for_what_is_exposed(void **state)
+{
+	struct keeper_fixture *f = *state;
+	struct rig_volume volume = rig_volume_default();
+	struct desired desired;
+	struct error error = { 0 };
+
+	kernel_sim_fault_set(f->kernel, on_call, f);
+	volume.legs_wanted = volume.top_wanted = volume.format = true;
+	desired = rig_desired_controller(&f->arena, &volume, 1);
+	desired.reset = desired.complete = true;
+	gatekeeper_opened(f->keeper, 20, 300);
+	f->beating = true;
+	tell(f, &desired);
+	run_until(f, is_settled);
+	run_until(f, is_open);
+	f->beating = false;
+	assert_int_equal(kernel_sim_import_set(
+				 f->kernel, desired.volumes.items[0].legs.items[0].groups.items[0].members.items[1].nqn,
+				 "connecting", "optimized", &error),
+			 0);
+	run_until(f, is_shut);
+	/* A new session: the old desired state says that all is well, and the new one is on its way. */
+	gatekeeper_opened(f->keeper, 20, 300);
+	f->beating = true;
+	run_until(f, has_waited);
+	atomic_store(&f->cannot_unlink, true);
+	desired = desired_nothing(&f->arena);
+	tell(f, &desired);
+	run_until(f, has_waited);
+	atomic_store(&f->cannot_unlink, false);
 	run_until(f, is_open);
 }
 
@@ -345,9 +423,11 @@ static void test_keeper_admits_peers(void **state)
 	struct desired_consumer *consumer = &desired.volumes.items[1].consumers.items[0];
 	struct error error = { 0 };
 	bool complete;
+	struct desired nothing = desired_nothing(&f->arena);
 
 	gatekeeper_opened(f->keeper, 20, 60000);
 	f->beating = true;
+	tell(f, &nothing);
 	run_until(f, is_open);
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
@@ -385,6 +465,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_keeper_follows_heartbeats, keeper_setup, keeper_teardown),
+		cmocka_unit_test_setup_teardown(test_keeper_waits_for_what_is_exposed, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_leaves_what_it_finds, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_without_a_leader, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_admits_peers, keeper_setup, keeper_teardown),

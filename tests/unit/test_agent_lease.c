@@ -50,6 +50,7 @@ static struct world world_make(void)
 	world.boot_ms = world.kernel_ms = START_MS;
 	world.first_shut = world.check_due = NEVER;
 	lease_init(&world.lease);
+	lease_exposed(&world.lease, false);
 	return world;
 }
 
@@ -167,6 +168,7 @@ static void test_answers_out_of_order_and_unknown(void **state)
 
 	(void)state;
 	lease_init(&lease);
+	lease_exposed(&lease, false);
 	lease_answered(&lease, 0);
 	lease_answered(&lease, 7);
 	assert_false(lease_is_valid(&lease, START_MS));
@@ -196,6 +198,7 @@ static void test_another_session_keeps_the_lease(void **state)
 
 	(void)state;
 	lease_init(&lease);
+	lease_exposed(&lease, false);
 	lease_opened(&lease, BEAT_MS, LEASE_MS);
 	lease_sent(&lease, 1, START_MS);
 	lease_answered(&lease, 1);
@@ -305,6 +308,7 @@ static void test_failed_refresh_is_tried_again(void **state)
 
 	(void)state;
 	lease_init(&lease);
+	lease_exposed(&lease, false);
 	lease_opened(&lease, BEAT_MS, LEASE_MS);
 	lease_sent(&lease, 1, START_MS);
 	lease_answered(&lease, 1);
@@ -312,6 +316,44 @@ static void test_failed_refresh_is_tried_again(void **state)
 	assert_false(lease_step(&lease, START_MS + 20).refresh);
 	lease_gate_failed(&lease);
 	assert_true(lease_step(&lease, START_MS + 30).refresh);
+}
+
+/* What is exported does not matter to a gate that is open, and one that is shut waits for it. */
+static void test_exposed_keeps_a_shut_gate_shut(void **state)
+{
+	struct lease_step step;
+	struct lease lease;
+
+	(void)state;
+	lease_init(&lease);
+	lease_opened(&lease, BEAT_MS, LEASE_MS);
+	lease_sent(&lease, 1, START_MS);
+	lease_answered(&lease, 1);
+	assert_false(lease_step(&lease, START_MS + 10).refresh);
+	assert_true(lease_is_valid(&lease, START_MS + 10));
+	assert_false(lease_is_open(&lease, START_MS + 10));
+	lease_exposed(&lease, false);
+	step = lease_step(&lease, START_MS + 20);
+	assert_true(step.refresh);
+	assert_int_equal(step.until_ms, START_MS + LEASE_MS);
+	lease_exposed(&lease, true);
+	lease_sent(&lease, 2, START_MS + BEAT_MS);
+	lease_answered(&lease, 2);
+	step = lease_step(&lease, START_MS + LEASE_MS - 10);
+	assert_true(step.refresh);
+	assert_int_equal(step.until_ms, START_MS + BEAT_MS + LEASE_MS);
+	/* It ran out: the next answer does not open it. */
+	assert_true(lease_step(&lease, START_MS + BEAT_MS + LEASE_MS).shut);
+	lease_sent(&lease, 3, START_MS + 2 * LEASE_MS);
+	lease_answered(&lease, 3);
+	assert_false(lease_step(&lease, START_MS + 2 * LEASE_MS + 10).refresh);
+	/* The members that are all there do. */
+	lease.checking = true;
+	lease.check_began_ms = START_MS + 2 * LEASE_MS;
+	lease_checked(&lease, true);
+	step = lease_step(&lease, START_MS + 2 * LEASE_MS + 20);
+	assert_true(step.refresh);
+	assert_int_equal(step.until_ms, START_MS + 2 * LEASE_MS + LEASE_CHECK_TAIL_MS);
 }
 
 /* --- the claim --- */
@@ -466,6 +508,7 @@ int main(void)
 		cmocka_unit_test(test_blink_of_a_path),
 		cmocka_unit_test(test_sleep_of_the_machine),
 		cmocka_unit_test(test_failed_refresh_is_tried_again),
+		cmocka_unit_test(test_exposed_keeps_a_shut_gate_shut),
 		cmocka_unit_test(test_claim_of_nothing),
 		cmocka_unit_test(test_claim_of_a_holder),
 		cmocka_unit_test(test_claim_of_a_rebuild),
