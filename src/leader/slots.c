@@ -457,6 +457,11 @@ static int step_slot(const struct online_view *view, size_t index, struct arena 
 					     slot->holder),
 				error) != 0)
 			return error->code;
+		/* Its hosts went elsewhere when its gate shut, and what waits in its kernel for the legs of others may
+		 * be older than what they wrote since: it comes back with nothing of that, or not at all. */
+		if (view->volume->slots.count > 1 &&
+		    (slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING))
+			return move(view, index, slot->holder, MOVE_REASON_RESTART, arena, step, error);
 		/* Other slots may wait for the fences at the disks of this one. */
 		return slot->phase == SLOT_PHASE_FENCING ? step_fencing(view, index, arena, step, error) : 0;
 	}
