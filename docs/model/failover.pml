@@ -454,10 +454,11 @@ inline cn_take(c)
 	(CN_STATE(c, d) == STALE || (CN_STATE(c, d) == REBUILDING && !HAS(members[c], d)) ||                           \
 	 LETS_IN(d, cn_epoch[c]) || quiet[d] / 2 == cn_epoch[c])
 #endif
-#ifdef RETURN_UNCHECKED /* as the code does it; see README.md, "What it found" */
+#ifdef RETURN_UNCHECKED /* as the code was; see README.md, "What it found" */
 #define MAY_RENEW(c) true
 #else
-/* A gate that is shut is opened only when nothing is exported that should not be: and then it does not matter here. */
+/* A gate that is shut is opened only when nothing is exported that should not be: and then it does not matter here.
+ * code: planner_find_exposed reconciler_exposed lease_exposed */
 #define MAY_RENEW(c) (gate[c] > 0)
 #endif
 
