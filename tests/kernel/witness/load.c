@@ -222,8 +222,10 @@ static void watch_one(struct worker *worker)
 	int error = got == BLOCK_BYTES ? 0 : got < 0 ? errno : EIO;
 
 	request_end(load, begin, error, false);
-	if (error == 0 && block_is_witness(worker->buffer, &run))
-		block_inspect(worker->buffer, run, block, &sequence);
+	/* Neither old nor new: it overlapped a write, and no disk promises that it does not show both in part. */
+	if (error == 0 && block_is_witness(worker->buffer, &run) &&
+	    block_inspect(worker->buffer, run, block, &sequence) != BLOCK_OURS)
+		error = EBADMSG;
 	journal_append(&load->journal, JOURNAL_READ, block, 1, sequence, error, wall);
 }
 
