@@ -153,6 +153,7 @@ int command_slot_advance_apply(struct transition *transition, const struct comma
 {
 	struct volume volume;
 	struct slot *slot;
+	struct node node;
 	int result;
 
 	if (!state_machine_allows(&advance_table, (int)command->from, (int)command->to))
@@ -169,6 +170,13 @@ int command_slot_advance_apply(struct transition *transition, const struct comma
 		return error_set(error, ERROR_CONFLICT,
 				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64 " was confirmed",
 				 volume.id, volume.revision, command->revision);
+	/* What is assembled is in the kernel that the holder has by now. */
+	if (command->to == SLOT_PHASE_ASSEMBLING) {
+		result = state_node(&transition->state, slot->holder, &node, error);
+		if (result != 0)
+			return result;
+		memcpy(slot->boot_id, node.boot_id, sizeof(slot->boot_id));
+	}
 	slot->phase = command->to;
 	slot->since_ms = transition->time_ms;
 	if (command->to == SLOT_PHASE_EXPORTING)

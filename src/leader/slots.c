@@ -87,7 +87,8 @@ enum move_reason slots_move_reason(const struct online_view *view, size_t index,
 		return 0;
 	if (holder->health == HEALTH_OFFLINE)
 		return MOVE_REASON_FAILOVER;
-	if (has_rebooted(slot, holder))
+	/* While it is fenced nothing of it is in any kernel; which one assembles it is remembered then. */
+	if (slot->phase != SLOT_PHASE_FENCING && has_rebooted(slot, holder))
 		return slots_successor(view, MOVE_REASON_FAILOVER) != NULL ? MOVE_REASON_FAILOVER : MOVE_REASON_RESTART;
 	/* While it is fenced or assembled it has no leg that could freeze. */
 	if (holder->health == HEALTH_ONLINE &&
@@ -286,6 +287,7 @@ static int step_fencing(const struct online_view *view, size_t index, struct are
 			struct error *error)
 {
 	const struct volume *volume = view->volume;
+	const struct online_node *holder = online_node(view, volume->slots.items[index].holder);
 	bool fenced = true;
 
 	if (fenced_step(view, index, arena, step, &fenced, error) != 0)
@@ -296,7 +298,10 @@ static int step_fencing(const struct online_view *view, size_t index, struct are
 		if (other != index && fence_other(view, index, other, arena, step, &fenced, error) != 0)
 			return error->code;
 	}
-	return fenced ? advance(view, index, SLOT_PHASE_ASSEMBLING, arena, step, error) : 0;
+	/* One that is away may come back as another kernel: it assembles what it was told of when it is back. */
+	if (!fenced || holder == NULL || holder->health == HEALTH_OFFLINE)
+		return 0;
+	return advance(view, index, SLOT_PHASE_ASSEMBLING, arena, step, error);
 }
 
 /* --- ASSEMBLING
