@@ -37,6 +37,7 @@ static void changes_are(struct rig *rig, const char *words)
 static void test_failover(void **state)
 {
 	struct outcome outcome;
+	struct command_node_register boot = { .name = "n3", .address = "10.0.0.3", .port = 4420, .version = "1" };
 	struct volume volume;
 	struct slot slot;
 	struct rig rig;
@@ -65,7 +66,14 @@ static void test_failover(void **state)
 	assert_int_equal(volume.slots.items[1].epoch, 1);
 	controllers_are(&rig, id, "n3 active 0 e0, n2 active 1 e0, n1 retired 0 e1");
 	changes_are(&rig, ": n1 n2 n3 n4\n");
+	/* What is assembled is in the kernel that its node has by then. */
+	assert_int_equal(slot.boot_id[0], 7);
+	memset(boot.boot_id, 9, sizeof(boot.boot_id));
+	assert_int_equal(rig_apply(&rig, (struct command){ .node_register = &boot }).code, 0);
+	assert_int_equal(rig_volume(&rig, id).slots.items[0].boot_id[0], 7);
+	rig.time_ms = 50001;
 	assert_int_equal(rig_slot_advance(&rig, id, 0, SLOT_PHASE_ASSEMBLING).code, 0);
+	assert_int_equal(rig_volume(&rig, id).slots.items[0].boot_id[0], 9);
 	assert_int_equal(rig_volume(&rig, id).slots.items[0].since_ms, 50001);
 	assert_string_equal(rig_volume(&rig, id).slots.items[0].previous, "n1");
 	assert_int_equal(rig_slot_advance(&rig, id, 0, SLOT_PHASE_EXPORTING).code, 0);
