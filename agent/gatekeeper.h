@@ -21,9 +21,12 @@ struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, st
 				   const struct desired_store *store, const struct reconciler *reconciler,
 				   uint64_t port);
 
-/* The desired state changed: other peers may be admitted. Accepts NULL. */
+/* The desired state changed: other peers may be admitted, and the leader of this session has said what it wants. Before
+ * that, and before the reconciler looked at it, a lease opens no gate that is shut. Accepts NULL. */
 void gatekeeper_desired(struct gatekeeper *keeper);
-/* The reconciler made a pass: what a peer waited for may be there. Accepts NULL. */
+/* The reconciler made a pass: what a peer waited for may be there, and what kept the gate shut may be gone. Accepts
+ * NULL.
+ */
 void gatekeeper_passed(struct gatekeeper *keeper);
 
 /* What the session saw; see agent/lease.h. All accept NULL: a node without a gate. */

@@ -87,7 +87,7 @@ enum move_reason slots_move_reason(const struct online_view *view, size_t index,
 		return 0;
 	if (holder->health == HEALTH_OFFLINE)
 		return MOVE_REASON_FAILOVER;
-	/* While it is fenced nothing of it is in any kernel; which one assembles it is remembered then. */
+	/* While it is fenced nothing of its epoch is in any kernel; which one assembles it is remembered then. */
 	if (slot->phase != SLOT_PHASE_FENCING && has_rebooted(slot, holder))
 		return slots_successor(view, MOVE_REASON_FAILOVER) != NULL ? MOVE_REASON_FAILOVER : MOVE_REASON_RESTART;
 	/* While it is fenced or assembled it has no leg that could freeze. */
