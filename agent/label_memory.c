@@ -10,6 +10,7 @@
 
 struct known_label {
 	struct known_label *next;
+	uint64_t look; /* the last one that had begun when it was read */
 	struct arena arena;
 	struct observed_label label;
 };
@@ -30,6 +31,11 @@ static int label_copy(const struct observed_label *label, struct arena *arena, s
 		code = codec_decode(schema_observed_label(), buffer_bytes(&bytes), arena, ret_label, error);
 	buffer_free(&bytes);
 	return code;
+}
+
+uint64_t label_memory_look(struct label_memory *memory)
+{
+	return ++memory->looks;
 }
 
 void label_memory_forget(struct label_memory *memory, const char *device)
@@ -61,6 +67,7 @@ void label_memory_keep(struct label_memory *memory, const struct observed_label 
 		known_label_free(known);
 		return;
 	}
+	known->look = memory->looks;
 	known->next = memory->labels;
 	memory->labels = known;
 }
@@ -76,7 +83,8 @@ static bool is_there(const struct observed *observed, const struct observed_labe
 	return false;
 }
 
-int label_memory_add(struct label_memory *memory, struct observed *observed, struct arena *arena, struct error *error)
+int label_memory_add(struct label_memory *memory, uint64_t look, struct observed *observed, struct arena *arena,
+		     struct error *error)
 {
 	struct known_label **at = &memory->labels;
 
@@ -85,6 +93,10 @@ int label_memory_add(struct label_memory *memory, struct observed *observed, str
 		struct observed_label *label;
 
 		if (!is_there(observed, &known->label)) {
+			if (known->look >= look) {
+				at = &known->next;
+				continue;
+			}
 			*at = known->next;
 			known_label_free(known);
 			continue;

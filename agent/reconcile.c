@@ -20,6 +20,7 @@
 #define REBUILD_INTERVAL_MS 500 /* progress is looked at so often; that it is complete is an event */
 #define BUSY_INTERVAL_MS 1000	/* a lane tells how far it came */
 #define WATCH_INTERVAL_MS 200	/* paths, and mirrors that lose a member */
+#define WATCH_WAITING_MS 20	/* the same while something is to appear, as long as it may be soon */
 #define WATCH_IDLE_TURNS 5	/* a node that imports nothing has neither, and looks less often */
 #define EXPOSED_UNKNOWN "what is exported was not compared yet with what should be"
 #define GATHER_MAX_MS 100 /* for other lanes to end, before an observation of the first one's work */
@@ -32,6 +33,7 @@ struct observation {
 	struct observed observed;
 	struct error error;
 	uint64_t begin_ms; /* loop time */
+	uint64_t look;	   /* its number */
 };
 
 /* A look at the paths. */
@@ -57,6 +59,7 @@ struct reconciler {
 	uint64_t observation_ms; /* how long the last one took */
 	bool watching;		 /* a look is under way */
 	unsigned idle_turns;	 /* without one */
+	bool waiting;		 /* the last pass found something that is to appear by itself, soon */
 	bool closing;
 	unsigned timers_closed;
 	struct lane_job *lanes; /* running, or ended during an observation */
@@ -274,7 +277,7 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	arena_free(&this->status_arena);
 	this->statuses = (struct object_status_list){ 0 };
 	this->health = (struct volume_health_list){ 0 };
-	this->converged = false;
+	this->converged = this->waiting = false;
 	this->exposed = EXPOSED_UNKNOWN;
 	if (!desired_store_is_complete(this->store))
 		return retry_ms;
@@ -312,6 +315,7 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	} else if (box->plan.notes.count > 0) {
 		if (this->wait_ms < retry_ms)
 			retry_ms = this->wait_ms;
+		this->waiting = this->wait_ms < WAIT_MAX_MS;
 		this->wait_ms = this->wait_ms * 2 < WAIT_MAX_MS ? this->wait_ms * 2 : WAIT_MAX_MS;
 	}
 cleanup:
@@ -332,6 +336,15 @@ static void free_if_closed(struct reconciler *this)
 	free(this);
 }
 
+static void on_watch(uv_timer_t *timer);
+
+/* A namespace or a path that appears has no event, and a whole pass to look for it would come too late or too often. */
+static void watch_hurry(struct reconciler *this)
+{
+	if (this->waiting && !this->watching)
+		uv_timer_start(&this->watch_timer, on_watch, WATCH_WAITING_MS, WATCH_INTERVAL_MS);
+}
+
 static void on_observed(struct worker_job *job)
 {
 	struct observation *observation = (struct observation *)job;
@@ -347,7 +360,8 @@ static void on_observed(struct worker_job *job)
 		return;
 	}
 	if (observation->error.code == 0)
-		label_memory_add(&this->labels, &observation->observed, &observation->arena, &observation->error);
+		label_memory_add(&this->labels, observation->look, &observation->observed, &observation->arena,
+				 &observation->error);
 	observation_free(this->last);
 	this->last = observation;
 	if (observation->error.code == 0) {
@@ -376,6 +390,7 @@ static void on_observed(struct worker_job *job)
 		observe_gathered(this);
 	else
 		uv_timer_start(&this->timer, on_timer, next_ms, 0);
+	watch_hurry(this);
 }
 
 static void observe(struct reconciler *this)
@@ -401,6 +416,7 @@ static void observe(struct reconciler *this)
 		observation->job.run = observation_run;
 		observation->job.done = on_observed;
 		if (worker_start(this->pool, &observation->job, &error) == 0) {
+			observation->look = label_memory_look(&this->labels);
 			this->observing = observation;
 			return;
 		}
@@ -430,6 +446,8 @@ static void on_watched(struct worker_job *job)
 		free_if_closed(this);
 	else if (changed)
 		observe(this);
+	else
+		watch_hurry(this);
 }
 
 /* Full passes all the time would cost too much, and a lost path must be known soon. */
@@ -439,7 +457,8 @@ static void on_watch(uv_timer_t *timer)
 
 	if (this->watching || !desired_store_is_complete(this->store))
 		return;
-	if (this->last != NULL && this->last->observed.imports.count == 0 && ++this->idle_turns < WATCH_IDLE_TURNS)
+	if (!this->waiting && this->last != NULL && this->last->observed.imports.count == 0 &&
+	    ++this->idle_turns < WATCH_IDLE_TURNS)
 		return;
 	this->idle_turns = 0;
 	this->watching = worker_start(this->pool, &this->watch.job, NULL) == 0;

@@ -212,8 +212,10 @@ static void wave(struct kernel *kernel, struct label_memory *labels, const struc
 	struct error error;
 	struct plan plan;
 
+	uint64_t look = label_memory_look(labels);
+
 	FUZZ_MUST(kernel->operations->observe(kernel, &arena, &observed, &error), &error);
-	FUZZ_MUST(label_memory_add(labels, &observed, &arena, &error), &error);
+	FUZZ_MUST(label_memory_add(labels, look, &observed, &arena, &error), &error);
 	FUZZ_MUST(target_build(desired, &arena, &target, &error), &error);
 	FUZZ_MUST(plan_make(&observed, &target, &arena, &plan, &error), &error);
 	record_add(1, schema_observed(), &observed, input);

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+dnvme_unit_test(agent_label_memory dnvme_agent)
 dnvme_unit_test(agent_plan dnvme_agent)
 dnvme_unit_test(agent_crash dnvme_agent)
 dnvme_unit_test(agent_fence dnvme_agent)
