@@ -20,7 +20,8 @@
 #define REBUILD_INTERVAL_MS 500 /* progress is looked at so often; that it is complete is an event */
 #define BUSY_INTERVAL_MS 1000	/* a lane tells how far it came */
 #define WATCH_INTERVAL_MS 200	/* paths, and mirrors that lose a member */
-#define WATCH_WAITING_MS 20	/* the same while something is to appear, as long as it may be soon */
+#define WATCH_WAITING_MS 20	/* the same while something is to appear, as long as it may be soon, */
+#define WATCH_WAITING_SHARE 8	/* unless a look takes more than this part of the time */
 #define WATCH_IDLE_TURNS 5	/* a node that imports nothing has neither, and looks less often */
 #define EXPOSED_UNKNOWN "what is exported was not compared yet with what should be"
 #define GATHER_MAX_MS 100 /* for other lanes to end, before an observation of the first one's work */
@@ -41,6 +42,7 @@ struct watch {
 	struct worker_job job;
 	struct reconciler *reconciler;
 	uint64_t digest;
+	uint64_t begin_ms, took_ms; /* loop time */
 };
 
 struct reconciler {
@@ -341,8 +343,12 @@ static void on_watch(uv_timer_t *timer);
 /* A namespace or a path that appears has no event, and a whole pass to look for it would come too late or too often. */
 static void watch_hurry(struct reconciler *this)
 {
-	if (this->waiting && !this->watching)
-		uv_timer_start(&this->watch_timer, on_watch, WATCH_WAITING_MS, WATCH_INTERVAL_MS);
+	uint64_t wait_ms = this->watch.took_ms * WATCH_WAITING_SHARE;
+
+	if (wait_ms < WATCH_WAITING_MS)
+		wait_ms = WATCH_WAITING_MS;
+	if (this->waiting && !this->watching && wait_ms < WATCH_INTERVAL_MS)
+		uv_timer_start(&this->watch_timer, on_watch, wait_ms, WATCH_INTERVAL_MS);
 }
 
 static void on_observed(struct worker_job *job)
@@ -441,6 +447,7 @@ static void on_watched(struct worker_job *job)
 	bool changed = this->watch.digest != this->watched;
 
 	this->watching = false;
+	this->watch.took_ms = uv_now(this->loop) - this->watch.begin_ms;
 	this->watched = this->watch.digest;
 	if (this->closing)
 		free_if_closed(this);
@@ -461,6 +468,7 @@ static void on_watch(uv_timer_t *timer)
 	    ++this->idle_turns < WATCH_IDLE_TURNS)
 		return;
 	this->idle_turns = 0;
+	this->watch.begin_ms = uv_now(this->loop);
 	this->watching = worker_start(this->pool, &this->watch.job, NULL) == 0;
 }
 
