@@ -69,11 +69,18 @@ def task_hangs(rig):
 
 @scenario("no_failover")
 def no_failover(rig):
-    """A volume without a standby loses its only controller: the wait for a failover says so, and nobody claims progress."""
+    """A volume loses its only controller, and no other node may become one: the wait for a failover says so, and nobody claims progress."""
     witnesses = serve(rig, {"vol": {"controllers": 1, "standbys": 0, "copies": 2}}, "--threads 2")
     holder = rig.holder("vol")
-    rig.kill(holder)
-    caught(rig, "no progress", lambda: witness.progress(witnesses, 20, 5))
-    rig.boot(holder)
+    others = [node for node in rig.cns if node != holder]
+    for node in others:
+        rig.cli("node", "cordon", node)
+    try:
+        rig.kill(holder)
+        caught(rig, "no progress", lambda: witness.progress(witnesses, 20, 15))
+    finally:
+        for node in others:
+            rig.cli("node", "uncordon", node)
     witness.progress(witnesses, 20, 60)
+    rig.boot(holder)
     finish(rig, witnesses, stall_limit_ms=90000)
