@@ -136,9 +136,9 @@ static void on_sent(void *data, uint64_t sequence, uint64_t now_ms)
 	gatekeeper_sent(((struct agent *)data)->gatekeeper, sequence, now_ms);
 }
 
-static void on_answered(void *data, uint64_t sequence)
+static void on_answered(void *data, uint64_t sequence, bool behind)
 {
-	gatekeeper_answered(((struct agent *)data)->gatekeeper, sequence);
+	gatekeeper_answered(((struct agent *)data)->gatekeeper, sequence, behind);
 }
 
 static int begin(struct agent *agent, const struct options *options, struct kernel *kernel, bool with_session,

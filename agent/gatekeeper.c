@@ -63,6 +63,7 @@ struct gatekeeper {
 	bool admit_none;  /* nobody imports legs from this node, and the gate knows it */
 	bool waits;	  /* for what is exposed to go, as was told */
 	bool told;	  /* the store holds what this session's leader wants, all of it */
+	bool behind;	  /* or all that it had told when it answered last: there was more */
 	bool closing;
 	unsigned timers_closed;
 	uint64_t guarded_ms;
@@ -260,8 +261,8 @@ static int peers_make(struct gatekeeper *this, struct arena *arena, struct kerne
 
 	if (desired_store_get(this->store, arena, &desired, error) != 0 ||
 	    admission_make(&desired, reconciler_observed(this->reconciler),
-			   lease_is_valid(&this->lease, clock_boot_ms()), arena, &peers, &this->admit_waits,
-			   error) != 0)
+			   lease_is_valid(&this->lease, clock_boot_ms()) && !this->behind, arena, &peers,
+			   &this->admit_waits, error) != 0)
 		return (int)error->code;
 	/* What is borrowed from the store does not outlive this turn of the loop. */
 	for (size_t i = 0; i < peers.count; i++) {
@@ -328,7 +329,9 @@ static void right_tell(struct gatekeeper *this, uint64_t now_ms)
 /* What keeps a gate shut that a lease would open; NULL: nothing. */
 static const char *exposed(const struct gatekeeper *this)
 {
-	return this->told ? reconciler_exposed(this->reconciler) : "the leader did not say yet what this node holds";
+	if (!this->told)
+		return "the leader did not say yet what this node holds";
+	return this->behind ? "the leader has more to say" : reconciler_exposed(this->reconciler);
 }
 
 static void exposed_tell(struct gatekeeper *this, uint64_t now_ms)
@@ -432,10 +435,11 @@ void gatekeeper_sent(struct gatekeeper *this, uint64_t sequence, uint64_t now_ms
 		lease_sent(&this->lease, sequence, now_ms);
 }
 
-void gatekeeper_answered(struct gatekeeper *this, uint64_t sequence)
+void gatekeeper_answered(struct gatekeeper *this, uint64_t sequence, bool behind)
 {
 	if (this == NULL)
 		return;
+	this->behind = behind;
 	lease_answered(&this->lease, sequence);
 	step(this);
 }

@@ -29,10 +29,11 @@ void gatekeeper_desired(struct gatekeeper *keeper);
  */
 void gatekeeper_passed(struct gatekeeper *keeper);
 
-/* What the session saw; see agent/lease.h. All accept NULL: a node without a gate. */
+/* What the session saw; see agent/lease.h. `behind`: the leader has more to tell, so that a gate that is shut stays so,
+ * and no peer is let in. All accept NULL: a node without a gate. */
 void gatekeeper_opened(struct gatekeeper *keeper, uint64_t heartbeat_ms, uint64_t lease_ms);
 void gatekeeper_sent(struct gatekeeper *keeper, uint64_t sequence, uint64_t now_ms);
-void gatekeeper_answered(struct gatekeeper *keeper, uint64_t sequence);
+void gatekeeper_answered(struct gatekeeper *keeper, uint64_t sequence, bool behind);
 
 /* Close; the gate stays as it is and runs out by itself. The memory goes when the loop has closed the handle and the
  * jobs have ended. Accepts NULL. */

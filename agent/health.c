@@ -178,6 +178,26 @@ static uint64_t leg_drained(const struct maker *maker, const struct desired_volu
 	return drained;
 }
 
+/* Whether nothing is imported of a member that shall not be: the namespace is gone, and so is the import that it came
+ * through, unless other LDs need that. The kernel shows an import until what was in flight on it has ended. */
+static bool is_dropped(const struct maker *maker, const struct desired_member *member)
+{
+	const struct observed *observed = maker->observed;
+	bool shared = false;
+
+	for (size_t i = 0; i < maker->target->imports.count; i++)
+		shared = shared || strcmp(maker->target->imports.items[i].import.nqn, member->nqn) == 0;
+	for (size_t i = 0; i < observed->imports.count; i++) {
+		if (!shared && strcmp(observed->imports.items[i].nqn, member->nqn) == 0)
+			return false;
+	}
+	for (size_t i = 0; i < observed->import_namespaces.count; i++) {
+		if (memcmp(observed->import_namespaces.items[i].uuid, member->uuid, sizeof(member->uuid)) == 0)
+			return false;
+	}
+	return true;
+}
+
 static int group_report(struct maker *maker, const struct desired_volume *volume, const struct desired_leg *leg,
 			size_t index, struct volume_health *health)
 {
@@ -210,6 +230,7 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 		/* Whether the group will go on with it is certain only while it copies nothing. */
 		if (made->health == MEMBER_HEALTH_IN_SYNC && i < status.count && status.health[i] == 'A' && status.idle)
 			made->drained = leg_drained(maker, volume, leg);
+		made->dropped = member->state == LD_STATE_STALE && is_dropped(maker, member);
 		progress_note(&status, i, made);
 		if (member->state != LD_STATE_STALE &&
 		    path_note(maker, member->nqn, NULL, 0, &made->path_lost, &made->path_lost_ms) != 0)
@@ -296,7 +317,7 @@ bool health_is_same(const struct volume_health *a, const struct volume_health *b
 		const struct member_status *x = &a->members.items[i], *y = &b->members.items[i];
 
 		if (x->ld != y->ld || x->epoch != y->epoch || x->health != y->health || x->path_lost != y->path_lost ||
-		    x->total_bytes != y->total_bytes || x->drained != y->drained ||
+		    x->total_bytes != y->total_bytes || x->drained != y->drained || x->dropped != y->dropped ||
 		    (with_progress && x->done_bytes != y->done_bytes))
 			return false;
 	}

@@ -266,7 +266,7 @@ static void take_heartbeat(struct session *this, struct rpc_message *message, st
 	if (codec_decode_object(schema_agent_heartbeat_reply(), &message->result, arena, &reply, &error) != 0)
 		leave(this, error.message);
 	else if (term_take(this, reply.term) && this->events.answered != NULL)
-		this->events.answered(this->events.data, reply.sequence);
+		this->events.answered(this->events.data, reply.sequence, reply.behind);
 }
 
 static void dump(struct session *this)

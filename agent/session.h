@@ -26,10 +26,11 @@ struct session_events {
 	void (*opened)(void *data);
 	void *data;
 	/* All three may be NULL. A leader welcomed this node; a heartbeat is about to be sent, at this moment of the
-	 * boot clock; a leader of no lower term than was ever seen answered one of this session. */
+	 * boot clock; a leader of no lower term than was ever seen answered one of this session. `behind`: it has not
+	 * told yet all that it could. */
 	void (*welcomed)(void *data, uint64_t heartbeat_ms, uint64_t lease_ms);
 	void (*sent)(void *data, uint64_t sequence, uint64_t now_ms);
-	void (*answered)(void *data, uint64_t sequence);
+	void (*answered)(void *data, uint64_t sequence, bool behind);
 };
 
 /* NULL when memory is exhausted. Options and store are borrowed. `writethrough`: the kernel has that target. */

@@ -190,6 +190,8 @@ static bool controller_fits(const struct volume *volume, size_t index)
 	const struct controller *controller = &volume->controllers.items[index];
 	const struct slot *slots = volume->slots.items;
 
+	if (controller->earliest > controller->epoch)
+		return false;
 	if (index < volume->slots.count)
 		return controller->role == CONTROLLER_ROLE_ACTIVE && controller->slot == index &&
 		       controller->epoch == 0 && strcmp(slots[index].holder, controller->node) == 0;
@@ -290,6 +292,12 @@ int volume_visit(void *data, struct bytes key, struct bytes value, struct error 
 			finding(audit, "slot %zu of v%" PRIu64 " moves before the volume was online", i, volume.id);
 		if (slot->previous != NULL && slot->phase != SLOT_PHASE_FENCING && slot->phase != SLOT_PHASE_ASSEMBLING)
 			finding(audit, "slot %zu of v%" PRIu64 " is imported from two nodes", i, volume.id);
+		if (slot->earliest > 0 && (slot->earliest >= slot->epoch ||
+					   (slot->phase != SLOT_PHASE_FENCING && slot->phase != SLOT_PHASE_ASSEMBLING)))
+			finding(audit,
+				"the holder of slot %zu of v%" PRIu64 " is said to have something of epoch %" PRIu64
+				" left, but the slot is %s in epoch %" PRIu64,
+				i, volume.id, slot->earliest, ENUM_NAME(slot_phase, slot->phase), slot->epoch);
 	}
 	for (size_t i = 0; result == 0 && i < volume.hosts.count; i++) {
 		audit->host_volumes++;

@@ -167,6 +167,7 @@ int command_slot_force_apply(struct transition *transition, const struct command
 		return result;
 	}
 	volume_slot_leave(slot);
+	volume_slot_keep(slot, &node);
 	volume_slot_begin(&volume, command->slot, &node, MOVE_REASON_FORCE, transition->time_ms);
 	/* Nobody fenced what is given up. */
 	slot->unfenced = true;

@@ -80,6 +80,35 @@ static bool members_abandon(struct volume *volume, uint64_t slot, uint64_t time_
 	return readable;
 }
 
+/* A record without a boot id says nothing. */
+static bool is_same_kernel(const struct slot *slot, const struct node *node)
+{
+	static const uint8_t none[16];
+
+	return memcmp(slot->boot_id, none, sizeof(none)) == 0 ||
+	       memcmp(slot->boot_id, node->boot_id, sizeof(slot->boot_id)) == 0;
+}
+
+/* The latest ones, should an operator force a slot over and over. */
+static uint64_t earliest_bound(uint64_t earliest, uint64_t epoch)
+{
+	return earliest > 0 && epoch - earliest >= LIMIT_EPOCHS_PARKED ? epoch + 1 - LIMIT_EPOCHS_PARKED : earliest;
+}
+
+/*
+ * From which epoch on the holder may still import something. What was fenced only was never imported. Of what was
+ * before a reboot nothing is left, but the last epoch may have come to the new kernel, too, before the leader saw that
+ * it is another one.
+ */
+void volume_slot_keep(struct slot *slot, const struct node *holder)
+{
+	if (!is_same_kernel(slot, holder))
+		slot->earliest = 0;
+	if (slot->earliest == 0 && slot->phase != SLOT_PHASE_FENCING)
+		slot->earliest = slot->epoch;
+	slot->earliest = earliest_bound(slot->earliest, slot->epoch);
+}
+
 void volume_slot_begin(struct volume *volume, uint64_t index, const struct node *node, enum move_reason reason,
 		       uint64_t time_ms)
 {
@@ -123,10 +152,14 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 	volume_slot_leave(slot);
 	from = volume_controller(&volume, slot->holder);
 	to = volume_controller(&volume, command->to);
-	if (from != to) {
+	if (from == to) {
+		volume_slot_keep(slot, &node);
+	} else {
 		from->role = CONTROLLER_ROLE_RETIRED;
 		from->slot = command->slot;
 		from->epoch = slot->epoch;
+		from->earliest = earliest_bound(slot->earliest, slot->epoch);
+		slot->earliest = 0;
 		to->role = CONTROLLER_ROLE_ACTIVE;
 		to->slot = command->slot;
 		slot->holder = to->node;
@@ -175,12 +208,18 @@ int command_slot_advance_apply(struct transition *transition, const struct comma
 		result = state_node(&transition->state, slot->holder, &node, error);
 		if (result != 0)
 			return result;
+		/* While it was fenced no kernel imported anything of it. */
+		if (!is_same_kernel(slot, &node))
+			slot->earliest = 0;
 		memcpy(slot->boot_id, node.boot_id, sizeof(slot->boot_id));
 	}
 	slot->phase = command->to;
 	slot->since_ms = transition->time_ms;
-	if (command->to == SLOT_PHASE_EXPORTING)
+	if (command->to == SLOT_PHASE_EXPORTING) {
 		slot->previous = NULL;
+		/* Its holder has what it was told of this epoch, and so nothing else. */
+		slot->earliest = 0;
+	}
 	/* Who was not given up in FENCING was the best that there was; what was to be forgotten of it is forgotten. */
 	if (command->from == SLOT_PHASE_FENCING)
 		doubts_end(&volume, command->slot);

@@ -23,7 +23,8 @@
  * An export holds the LDs that are in sync or being rebuilt; stale ones, and those that leave, are not wanted: where
  * nothing else of that disk and slot is, the export is listed as removed, so that the Disk Node confirms that it is
  * absent. While a holder of an older epoch is retired and not clean, the export of its epoch is wanted parked, and so
- * are the exports of other slots to it.
+ * are the exports of other slots to it. So is, until the slot is EXPORTING, that of an older epoch whose holder holds
+ * the slot again, or still.
  */
 #include <inttypes.h>
 #include <string.h>

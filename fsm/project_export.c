@@ -42,35 +42,57 @@ static struct desired_export *export_find(struct projection *projection, const s
 	return NULL;
 }
 
-/* One for each holder of an older epoch that has not said yet that it is clean. */
 static int parked_make(struct projection *projection, const struct exported *place, struct desired_export *export,
-		       struct error *error)
+		       const char *node, uint64_t epoch, struct error *error)
 {
-	const struct controller_list *controllers = &place->volume->controllers;
+	struct desired_parked *parked = list_add(projection->state.arena, &export->parked, sizeof(*parked));
 	char nqn[NAMES_NQN_SIZE], host_nqn[NAMES_NQN_SIZE];
 
-	for (size_t i = 0; i < controllers->count; i++) {
-		const struct controller *controller = &controllers->items[i];
-		struct desired_parked *parked;
+	if (parked == NULL)
+		return state_nomem(&projection->state, error);
+	names_export_nqn(projection->cluster.id, place->ld->disk, place->volume->id, place->slot, epoch, nqn);
+	names_node_nqn(projection->cluster.id, node, host_nqn);
+	*parked = (struct desired_parked){
+		.nqn = projection_text(projection, nqn),
+		.host_nqn = projection_text(projection, host_nqn),
+		.epoch = epoch,
+	};
+	return parked->nqn != NULL && parked->host_nqn != NULL ? 0 : state_nomem(&projection->state, error);
+}
 
-		if (controller->role != CONTROLLER_ROLE_RETIRED || controller->epoch == 0 ||
-		    controller->slot != place->slot)
-			continue;
-		parked = list_add(projection->state.arena, &export->parked, sizeof(*parked));
-		if (parked == NULL)
-			return state_nomem(&projection->state, error);
-		names_export_nqn(projection->cluster.id, place->ld->disk, place->volume->id, place->slot,
-				 controller->epoch, nqn);
-		names_node_nqn(projection->cluster.id, controller->node, host_nqn);
-		*parked = (struct desired_parked){
-			.nqn = projection_text(projection, nqn),
-			.host_nqn = projection_text(projection, host_nqn),
-			.epoch = controller->epoch,
-		};
-		if (parked->nqn == NULL || parked->host_nqn == NULL)
-			return state_nomem(&projection->state, error);
+/* The older epochs, `first` to `last`, in which a controller held the slot, and of which it may not be clean. */
+static bool held_before(const struct controller *controller, const struct volume *volume, uint64_t index,
+			uint64_t *ret_first, uint64_t *ret_last)
+{
+	const struct slot *slot = &volume->slots.items[index];
+
+	if (controller->role == CONTROLLER_ROLE_STANDBY || controller->slot != index)
+		return false;
+	*ret_first = slot->earliest;
+	*ret_last = slot->epoch - 1;
+	if (controller->role == CONTROLLER_ROLE_RETIRED) {
+		*ret_first = controller->earliest > 0 ? controller->earliest : controller->epoch;
+		*ret_last = controller->epoch;
 	}
-	return 0;
+	return *ret_first > 0;
+}
+
+/* One for each older epoch whose holder has not said yet that it is clean of it: of its kernel, from Linux 6.10 on,
+ * what waits for an export that is gone would fail, as an error at a host. */
+static int parked_add(struct projection *projection, const struct exported *place, struct desired_export *export,
+		      struct error *error)
+{
+	const struct controller_list *controllers = &place->volume->controllers;
+	uint64_t first, last;
+	int result = 0;
+
+	for (size_t i = 0; i < controllers->count; i++) {
+		if (!held_before(&controllers->items[i], place->volume, place->slot, &first, &last))
+			continue;
+		for (uint64_t epoch = first; epoch <= last && result == 0; epoch++)
+			result = parked_make(projection, place, export, controllers->items[i].node, epoch, error);
+	}
+	return result;
 }
 
 /* The same, made when it is not there yet. */
@@ -106,7 +128,7 @@ static int export_make(struct projection *projection, const struct exported *pla
 	if (export->id == NULL || export->nqn == NULL || export->host_nqn == NULL)
 		return state_nomem(&projection->state, error);
 	*ret_export = export;
-	return parked_make(projection, place, export, error);
+	return parked_add(projection, place, export, error);
 }
 
 static int export_remove(struct projection *projection, const struct exported *place, size_t first, struct error *error)

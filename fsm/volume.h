@@ -36,6 +36,8 @@ struct controller *volume_controller(const struct volume *volume, const char *no
 int volume_controllers_store(struct transition *transition, struct volume *volume, struct error *error);
 /* Its holder is about to be another one, or to begin anew. */
 void volume_slot_leave(struct slot *slot);
+/* It is about to begin anew: what its holder may still import is to be parked. */
+void volume_slot_keep(struct slot *slot, const struct node *holder);
 /* The slot begins a new epoch in FENCING, for the holder that it has by now: `node`. */
 void volume_slot_begin(struct volume *volume, uint64_t index, const struct node *node, enum move_reason reason,
 		       uint64_t time_ms);

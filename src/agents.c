@@ -13,7 +13,7 @@
 #include "src/dnvmed.h"
 #include "src/driver.h"
 #include "src/push.h"
-#include "src/request.h"
+#include "src/request_internal.h"
 #include "src/session.h"
 
 #define STEP_MS 100u
@@ -29,8 +29,11 @@ struct agents *agents_make(void)
 {
 	struct agents *agents = calloc(1, sizeof(*agents));
 
-	if (agents != NULL)
-		list_init(&agents->dirty);
+	if (agents == NULL)
+		return NULL;
+	list_init(&agents->dirty);
+	list_init(&agents->beats);
+	agents->push_budget_ns = PUSH_BUDGET_NS;
 	return agents;
 }
 
@@ -268,17 +271,41 @@ void agents_hello_committed(struct request *request, const struct outcome *outco
 	welcome(request);
 }
 
-int agents_heartbeat(struct request *request, struct error *error)
+/* Whether the agent behind this session was not told all that is applied. */
+static bool is_behind(const struct session *session)
+{
+	const struct agent *agent = session->agent;
+
+	return agent == NULL || agent->session != session || !list_is_empty(&agent->dirty_link);
+}
+
+static void beat_answer(struct request *request)
 {
 	const struct agent_heartbeat *heartbeat = request->params;
 	struct agent_heartbeat_reply reply = { .sequence = heartbeat->sequence,
-					       .term = consensus_term(request->dnvmed->consensus) };
+					       .term = consensus_term(request->dnvmed->consensus),
+					       .behind = is_behind(request->session) };
 
+	request_reply(request, &reply);
+}
+
+/*
+ * A lease opens a gate that was shut when nothing is exported that should not be, by what the agent was told. So a
+ * lease follows, on the same connection, what was committed before it: the answer waits for the push of this turn. When
+ * there are so many that this agent's has to wait for a later turn, the answer goes out all the same, or leases would
+ * run out because the leader is busy; it says so, and then opens no gate. To keep an open one open is no danger, as
+ * nobody serves in the place of a node that is heard of before it said that it is clean (slots.c, gate_open_ms).
+ */
+int agents_heartbeat(struct request *request, struct error *error)
+{
 	if (request->session->kind != SESSION_AGENT)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "agent.heartbeat before agent.hello");
 	/* The answer renews the node's lease: it is not called offline before a lease after this. */
 	agents_heard(request->session);
-	request_reply(request, &reply);
+	if (is_behind(request->session))
+		list_append(&request->dnvmed->agents->beats, &request->state_link);
+	else
+		beat_answer(request);
 	return 0;
 }
 
@@ -494,13 +521,29 @@ static int push_agent(struct dnvmed *dnvmed, struct agent *agent, struct error *
 	return 0;
 }
 
-void agents_prepare(struct dnvmed *dnvmed)
+static void beats_answer(struct dnvmed *dnvmed)
+{
+	struct list beats;
+
+	list_take(&beats, &dnvmed->agents->beats);
+	while (!list_is_empty(&beats)) {
+		struct request *request = list_entry(beats.next, struct request, state_link);
+
+		list_remove(&request->state_link);
+		if (request->session == NULL)
+			request_finish(request);
+		else if (!dnvmed->leader_ready)
+			request_fail_unavailable(request, "this server does not lead any more", false);
+		else
+			beat_answer(request);
+	}
+}
+
+static void push_dirty(struct dnvmed *dnvmed)
 {
 	uint64_t begin = uv_hrtime();
 	struct list dirty;
 
-	if (!dnvmed->leader_ready)
-		return;
 	list_take(&dirty, &dnvmed->agents->dirty);
 	while (!list_is_empty(&dirty)) {
 		struct agent *agent = list_entry(dirty.next, struct agent, dirty_link);
@@ -509,7 +552,7 @@ void agents_prepare(struct dnvmed *dnvmed)
 		list_remove(&agent->dirty_link);
 		if (agent->session == NULL)
 			continue;
-		if (uv_hrtime() - begin > PUSH_BUDGET_NS) {
+		if (uv_hrtime() - begin > dnvmed->agents->push_budget_ns) {
 			list_append(&dnvmed->agents->dirty, &agent->dirty_link);
 			continue;
 		}
@@ -520,4 +563,13 @@ void agents_prepare(struct dnvmed *dnvmed)
 		log_failure(LOG_LEVEL_ERROR, "cannot tell an agent what to make", &error);
 		session_close(agent->session, "its desired state could not be sent");
 	}
+}
+
+void agents_prepare(struct dnvmed *dnvmed)
+{
+	if (dnvmed->agents == NULL)
+		return; /* it did not start */
+	if (dnvmed->leader_ready)
+		push_dirty(dnvmed);
+	beats_answer(dnvmed);
 }

@@ -42,9 +42,11 @@ struct agent {
 struct agents {
 	struct table nodes; /* name -> struct agent */
 	struct list dirty;
-	uint64_t stepped_ms; /* loop time of the last look at health */
-	uint64_t looked_ms;  /* the same on the boot clock */
-	uint64_t awake_ms;   /* boot clock: since when this server has not been held up */
+	struct list beats;	 /* heartbeats that are answered behind what their agents are to be told */
+	uint64_t push_budget_ns; /* for pushes in a turn of the loop */
+	uint64_t stepped_ms;	 /* loop time of the last look at health */
+	uint64_t looked_ms;	 /* the same on the boot clock */
+	uint64_t awake_ms;	 /* boot clock: since when this server has not been held up */
 };
 
 /* NULL when memory is exhausted. agents_free() accepts NULL; agents_leader_end() must have run. */
@@ -82,7 +84,7 @@ void agents_volume_forget(struct dnvmed *dnvmed, uint64_t volume);
 /* Health. */
 void agents_tick(struct dnvmed *dnvmed);
 
-/* Push what is to be pushed. */
+/* Push what is to be pushed, and answer the heartbeats that wait for that. */
 void agents_prepare(struct dnvmed *dnvmed);
 
 #endif

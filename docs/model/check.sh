@@ -114,7 +114,7 @@ checks() {
 	finds IN_SYNC_TOO_EARLY $(size 3 1 1 1 0 0 0)
 	finds NEVER_GIVEN_UP -DPROGRESS $base
 	finds RETURN_UNCHECKED $base
-	finds AWAY_AGAIN $(size 3 1 1 1 0 0 0)
+	finds REBUILT_UNHEARD $(size 3 1 1 1 0 0 0)
 }
 
 checks

@@ -172,15 +172,7 @@ byte i; /* of loops; 0 between steps, so that it is no state */
 #define IS_UNWANTED(c, d) (HAS(members[c], d) && CN_STATE(c, d) == STALE)
 #define IS_OTHER(c, d) (HAS(members[c], d) && CN_STATE(c, d) == REBUILDING && !IS_COPY(c, d))
 #define LEAVES(c, d) (IS_UNWANTED(c, d) || IS_OTHER(c, d))
-/* What a node sent before it booted is done when it is let in again in the same epoch: an assumption, see README.md,
- * "What it assumes".
- */
 #define IS_ON_ITS_WAY(c, d) (queue[d] != 0 && queue_from[d] == (c))
-#if CN_REBOOTS == 0 || defined(AWAY_AGAIN)
-#define IS_LET_IN_CLEAN(c, d) true
-#else
-#define IS_LET_IN_CLEAN(c, d) (!IS_ON_ITS_WAY(c, d))
-#endif
 #define IS_SETTLED(c, d) (!LEAVES(c, d) && (HAS(members[c], d) || CN_STATE(c, d) == STALE))
 /* code: health_of is_settled group_label_is_complete */
 #define IS_WELL(c, d)                                                                                                  \
@@ -347,12 +339,16 @@ inline leader_of_slot()
 #ifdef REBUILT_TOO_EARLY /* planted: a write that is on its way lands on what was copied */
 #define HAS_NOTHING_OLD(d) true
 #else
-#ifdef REBUILD_AWAITS_HOLDER /* a remedy for AWAY_AGAIN */
-#define HAS_NOTHING_OLD(d) (IS_SHUT_OUT(d) && CN_CONVERGED(holder))
-#else
+#ifdef REBUILT_UNHEARD /* planted: the holder may have it in its group, and send again what waited there */
 #define HAS_NOTHING_OLD(d) IS_SHUT_OUT(d)
+#else
+#define HAS_NOTHING_OLD(d) (IS_SHUT_OUT(d) && IS_DROPPED(holder, d))
 #endif
 #endif
+/* Said at the present revision: it knows that the member was given up, and has no import of it.
+ * code: is_dropped group_report
+ */
+#define IS_DROPPED(c, d) (CN_KNOWS(c) && cn_task[c] >= ASSEMBLE && IS_BUILT(c) && !HAS(members[c], d) && (c) != gone_cn)
 #ifdef IN_SYNC_TOO_EARLY /* planted: it counts before it is complete */
 #define IS_COMPLETE(c, d) true
 #else
@@ -445,7 +441,7 @@ inline cn_take(c)
 /* code: leg_decide create */
 #define CAN_ASSEMBLE(c, d)                                                                                             \
 	(CN_STATE(c, d) != IN_SYNC ||                                                                                  \
-	 (LETS_IN(d, cn_epoch[c]) && IS_LET_IN_CLEAN(c, d) && label_epoch[d] == cn_epoch[c] && label_formatted[d]))
+	 (LETS_IN(d, cn_epoch[c]) && label_epoch[d] == cn_epoch[c] && label_formatted[d]))
 /* code: lease_claim_make leg_add */
 #ifdef CHECK_BLIND /* planted: it does not look at its members */
 #define IS_THERE(c, d) true
@@ -558,21 +554,14 @@ inline leave(c, d)
 
 #define MAY_COPY_FROM(c, d) (HAS(members[c], d) && !HAS(copied[c], d) && LETS_IN(d, group_epoch[c]))
 
-#ifdef AWAY_AGAIN
-#define DROP_WAITS(c, d) false
-#else
-#define DROP_WAITS(c, d) (LETS_IN(d, group_epoch[c]) && IS_ON_ITS_WAY(c, d) && DN_KNOWS(d))
-#endif
-
 /* A member of the group, as it leaves, comes, and is copied. */
 inline agent_of_cn_member(c, d)
 {
 	if
-	/* The record says stale, and only then its import is dropped; writes go on without it. If the Disk Node is well, that
-	 * waits for what is in flight.
+	/* The record says stale, and only then its import is dropped; writes go on without it.
 	 * code: import_end planner_group_adjust drop fabrics_drop
 	 */
-	:: d_step { CN_WORKS(c) && IS_BUILT(c) && IS_UNWANTED(c, d) && !DROP_WAITS(c, d) ->
+	:: d_step { CN_WORKS(c) && IS_BUILT(c) && IS_UNWANTED(c, d) ->
 		   printf("cn%d: its group goes on without dn%d\n", c, d);
 		   leave(c, d); PROMISES }
 	/* Suspended, so that nothing is in flight.
@@ -592,7 +581,7 @@ inline agent_of_cn_member(c, d)
 	 * code: add may_add label_write table_make
 	 */
 	:: d_step { CN_WORKS(c) && IS_BUILT(c) && CN_STATE(c, d) == REBUILDING && !HAS(members[c], d) &&
-		   copied[c] == 0 && LETS_IN(d, cn_epoch[c]) && IS_LET_IN_CLEAN(c, d) && flight[c] == 0 ->
+		   copied[c] == 0 && LETS_IN(d, cn_epoch[c]) && flight[c] == 0 ->
 		   printf("cn%d: its group takes dn%d in\n", c, d);
 		   label_epoch[d] = cn_epoch[c]; label_formatted[d] = false; label_attempt[d] = CN_ATTEMPT(c, d);
 		   members[c] = members[c] | BIT(d); copied[c] = copied[c] | BIT(d);

@@ -55,6 +55,7 @@
 #define LIMIT_FORCED_LDS 64u	  /* members that it remembers of each */
 #define LIMIT_FORGET_ITEMS 256u	  /* that a plan to forget a node names */
 #define LIMIT_COLOURS 16u
+#define LIMIT_EPOCHS_PARKED 8u /* that one holder had one after the other, and may not be clean of */
 /* nvmet ports of striped volumes, each of which has one of its own at all its controllers. */
 #define LIMIT_LEG_PORT_FIRST 20000u
 #define LIMIT_LEG_PORT_LAST 29999u

@@ -194,6 +194,15 @@ static uint64_t settle_ms(const struct ld *ld)
 	return ld->stale_reason == STALE_REASON_MEDIUM ? MEMBERS_SETTLE_MEDIUM_MS : MEMBERS_SETTLE_MS;
 }
 
+/* Whether the holder, too, knows that the member was given up, and has done so: at this very revision, as one of before
+ * may be of a time when it had it, and did not know. */
+static bool is_dropped(const struct place *place, const struct ld *ld)
+{
+	const struct member_status *member = status_of(place, ld);
+
+	return member != NULL && member->dropped && place->health->revision == place->view->volume->revision;
+}
+
 static int rebuild(const struct place *place, const struct group *group, const struct ld *ld, struct arena *arena,
 		   struct online_step *step, struct error *error)
 {
@@ -205,6 +214,13 @@ static int rebuild(const struct place *place, const struct group *group, const s
 	 * not come on top of what is copied: so the old export has to go first, which waits for what is in flight. */
 	if (!online_export_confirmed(view, ld->disk, place->index, false))
 		return online_wait_export(view, ld->disk, place->index, arena, step, error);
+	/* And the holder's import of that: the new export has the same name, and what still waits for the old one would
+	 * go to it, to be written whenever its Disk Node gets to it. */
+	if (!is_dropped(place, ld))
+		return online_wait(step,
+				   arena_printf(arena, "ld%llu: node %s has not dropped it yet",
+						(unsigned long long)ld->id, place->slot->holder),
+				   error);
 	if (waited_ms < settle_ms(ld)) {
 		online_look(step, settle_ms(ld) - waited_ms);
 		return 0;

@@ -298,9 +298,12 @@ static int step_fencing(const struct online_view *view, size_t index, struct are
 		if (other != index && fence_other(view, index, other, arena, step, &fenced, error) != 0)
 			return error->code;
 	}
-	/* One that is away may come back as another kernel: it assembles what it was told of when it is back. */
-	if (!fenced || holder == NULL || holder->health == HEALTH_OFFLINE)
+	if (!fenced || holder == NULL)
 		return 0;
+	/* One that is away may come back as another kernel: it assembles what it was told of when it is back. A leader
+	 * that is new knows within a lease whether it is. */
+	if (holder->health == HEALTH_OFFLINE || holder->health == HEALTH_UNKNOWN)
+		return online_wait_controller(view, holder->name, OBJECT_STATE_CONVERGED, arena, step, error);
 	return advance(view, index, SLOT_PHASE_ASSEMBLING, arena, step, error);
 }
 

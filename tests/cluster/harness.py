@@ -651,6 +651,8 @@ class FakeAgent(threading.Thread):
         if health == "rebuilding" and self.rebuilds:
             health = "in-sync"
         status = {"ld": member["ld"], "epoch": leg["epoch"], "health": health}
+        if member["state"] == "stale":
+            status.update(dropped=True)
         if health == "rebuilding":
             status.update(done_bytes=GIB // 4, total_bytes=GIB)
         if member["ld"] in self.lost:

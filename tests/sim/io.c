@@ -30,7 +30,9 @@ static struct process kernel_threads = { .machine = &nowhere, .name = "io", .ali
 static struct inflight {
 	struct storage *node;
 	char nqn[224];
+	char device[128]; /* below it, of the last one */
 	unsigned count, cuts;
+	unsigned below; /* of `count`: what the device was given */
 } inflights[INFLIGHT_MAX];
 static size_t inflight_count;
 
@@ -55,7 +57,8 @@ static struct inflight *inflight_get(struct storage *node, const char *nqn)
 	if (inflight_count == INFLIGHT_MAX)
 		world_fail("more exports than the simulation has room for");
 	inflights[inflight_count].node = node;
-	inflights[inflight_count].count = inflights[inflight_count].cuts = 0;
+	inflights[inflight_count].count = inflights[inflight_count].cuts = inflights[inflight_count].below = 0;
+	inflights[inflight_count].device[0] = '\0';
 	snprintf(inflights[inflight_count].nqn, sizeof(inflights[0].nqn), "%s", nqn);
 	return &inflights[inflight_count++];
 }
@@ -220,14 +223,16 @@ static enum io_result remote_io(struct at at, uint64_t minor, uint64_t sector, s
 	char nqn[224];
 	uint8_t uuid[16];
 
-	if (!namespace_by_number(kernel_of(at), minor, nqn, uuid))
-		return IO_ERROR;
 	for (;;) {
 		struct connection_of connection = { .at = at };
 		struct io there = *io;
 		enum io_result result;
-		int found = path_choose(at, nqn, &connection.path);
+		int found;
 
+		/* With its last path went what waited; one of that name that came since is another one. */
+		if (!namespace_by_number(kernel_of(at), minor, nqn, uuid))
+			return IO_ERROR;
+		found = path_choose(at, nqn, &connection.path);
 		if (found < 0)
 			return IO_ERROR;
 		if (found == 0) {
@@ -588,12 +593,18 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 	/* With its connection the data is lost, or had come. */
 	if (result == IO_DONE && inflight->cuts != cuts && world_chance(500))
 		result = IO_LOST;
-	if (result == IO_DONE)
+	if (result == IO_DONE) {
+		snprintf(inflight->device, sizeof(inflight->device), "%s", device);
+		inflight->below++;
 		result = device_io(at, device, sector, io);
+		inflight = inflight_get(node, nqn);
+		inflight->below -= inflight->below > 0;
+	}
 	inflight = inflight_get(node, nqn);
 	if (inflight->count > 0)
 		inflight->count--;
-	return result;
+	/* Nothing is answered over a connection that is gone, however soon the export is linked again. */
+	return inflight->cuts == cuts ? result : IO_LOST;
 }
 
 static size_t ld_below(struct at at, const char *name, size_t depth, uint64_t lds[], size_t count)
@@ -624,6 +635,23 @@ static size_t ld_below(struct at at, const char *name, size_t depth, uint64_t ld
 	return count;
 }
 
+/* Another table is loaded once what the device was given has ended; where a path below is lost the call fails. */
+static void flush(struct at at, const char *name)
+{
+	struct observed_dm *dm = sim_dm_find(kernel_of(at), name);
+	bool waits = true;
+
+	while (waits && dm != NULL && sim_dm_waits(kernel_of(at), dm, NULL) == 0) {
+		waits = false;
+		for (size_t i = 0; i < inflight_count; i++)
+			waits = waits || (inflights[i].node == at.node && inflights[i].below > 0 &&
+					  strcmp(inflights[i].device, name) == 0);
+		if (waits)
+			world_sleep(WORLD_MS);
+		dm = sim_dm_find(kernel_of(at), name);
+	}
+}
+
 void io_operation(struct storage *node, const char *operation, const char *name)
 {
 	struct at at = { node, node->machine->boots };
@@ -633,6 +661,8 @@ void io_operation(struct storage *node, const char *operation, const char *name)
 	/* The kernel waits for what is in flight. */
 	while (strcmp(operation, "namespace_remove") == 0 && inflight_get(node, name)->count > 0)
 		world_sleep(WORLD_MS);
+	if (strcmp(operation, "dm_reload") == 0)
+		flush(at, name);
 	if (strcmp(operation, "block_fill") == 0) {
 		uint64_t lds[32];
 		size_t count = ld_below(at, name, 0, lds, 0);

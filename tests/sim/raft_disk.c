@@ -115,10 +115,12 @@ static void append_write(struct append *append)
 	append->written = true;
 }
 
+/* One write after the other: what ends is the first, also where a process that was stopped finds the ends of several.
+ */
 static void append_done(void *data)
 {
-	struct append *append = data;
-	struct member *member = append->member;
+	struct member *member = data;
+	struct append *append = member->appends;
 
 	append_write(append);
 	member->appends = append->next;
@@ -131,9 +133,9 @@ static void append_done(void *data)
 
 static void on_append(struct event *event)
 {
-	struct append *append = event->data;
+	struct member *member = event->data;
 
-	loop_turn(append->member->loop, append_done, append);
+	loop_turn(member->loop, append_done, member);
 }
 
 /* How long the disk takes; one write after the other. */
@@ -164,7 +166,7 @@ static int disk_append(struct raft_io *io, struct raft_io_append *request, const
 		append->entries[i] = entry_keep(&entries[i]);
 	*member->appends_end = append;
 	member->appends_end = &append->next;
-	world_after(disk_delay(member), member->process, on_append, append);
+	world_after(disk_delay(member), member->process, on_append, member);
 	return 0;
 }
 

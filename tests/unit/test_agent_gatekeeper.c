@@ -35,7 +35,7 @@ struct keeper_fixture {
 	bool (*wanted)(struct keeper_fixture *f);
 	uint64_t began_ms;
 	uint64_t sequence;
-	bool beating, reached;
+	bool beating, behind, reached;
 	atomic_bool cannot_unlink;
 };
 
@@ -54,7 +54,7 @@ static void on_look(uv_timer_t *timer)
 
 	if (f->beating) {
 		gatekeeper_sent(f->keeper, ++f->sequence, clock_boot_ms());
-		gatekeeper_answered(f->keeper, f->sequence);
+		gatekeeper_answered(f->keeper, f->sequence, f->behind);
 	}
 	f->reached = f->wanted(f);
 	if (f->reached || clock_boot_ms() - f->began_ms > DEADLINE_MS)
@@ -227,8 +227,17 @@ static void test_keeper_waits_for_what_is_exposed(void **state)
 	desired = desired_nothing(&f->arena);
 	tell(f, &desired);
 	run_until(f, has_waited);
+	/* It may go; but the leader had more to say when it answered. */
+	f->behind = true;
+	run_until(f, has_waited);
 	atomic_store(&f->cannot_unlink, false);
+	run_until(f, is_settled);
+	run_until(f, has_waited);
+	f->behind = false;
 	run_until(f, is_open);
+	/* To stay open it needs no more. */
+	f->behind = true;
+	run_until(f, a_while_passed);
 }
 
 static void test_keeper_leaves_what_it_finds(void **state)

@@ -257,6 +257,36 @@ static void test_paths(void **state)
 	assert_int_equal(health.members.count + health.peers.count, 0);
 }
 
+/* A member that was given up: when nothing of it is in this kernel any more. */
+static void test_dropped(void **state)
+{
+	struct mirror *f = *state;
+	struct desired desired, both;
+	struct error error = { 0 };
+
+	mirror_format(f);
+	desired = mirror_desired(f, LD_STATE_IN_SYNC, 0);
+	assert_false(mirror_member_status(f, &desired, 1).dropped);
+	desired = mirror_desired(f, LD_STATE_STALE, 0);
+	assert_false(mirror_member_status(f, &desired, 1).dropped);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, MIRROR_IMPORT_2, "connecting", "optimized", &error), 0);
+	assert_false(mirror_member_status(f, &desired, 1).dropped);
+	/* Others of its disk are imported: what counts is its namespace. */
+	both = mirror_desired(f, LD_STATE_STALE, 0);
+	mirror_member(&both, 0)->nqn = MIRROR_IMPORT_2;
+	assert_false(mirror_member_status(f, &both, 1).dropped);
+	memset(mirror_member(&both, 1)->uuid, 9, sizeof(mirror_member(&both, 1)->uuid));
+	assert_true(mirror_member_status(f, &both, 1).dropped);
+	memset(mirror_member(&desired, 1)->uuid, 9, sizeof(mirror_member(&desired, 1)->uuid));
+	assert_false(mirror_member_status(f, &desired, 1).dropped);
+	desired = mirror_desired(f, LD_STATE_STALE, 0);
+	rig_converge(&f->agent, &desired);
+	assert_true(mirror_member_status(f, &desired, 1).dropped);
+	/* It is told of once it is stale only. */
+	desired = mirror_desired(f, LD_STATE_REBUILDING, 1);
+	assert_false(mirror_member_status(f, &desired, 1).dropped);
+}
+
 /* The slot has another holder: a path to the one before is none, however live this kernel believes it to be. */
 static void test_path_to_an_earlier_holder(void **state)
 {
@@ -332,6 +362,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_thick_format, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_paths, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_path_to_an_earlier_holder, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_dropped, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_progress_once_a_second, mirror_setup, mirror_teardown),
 	};
 

@@ -44,6 +44,7 @@ struct fake_server {
 	const char *leader; /* REDIRECT: where it is */
 	uint64_t term;
 	bool mute; /* answers no heartbeat */
+	bool busy; /* it has more to say than it said */
 	struct peer peers[PEERS_MAX];
 	size_t peer_count;
 	unsigned hellos, heartbeats, reports, reported_objects;
@@ -61,6 +62,7 @@ struct fixture {
 	struct rig_volume volume;
 	unsigned desired_count, opened_count;
 	uint64_t sent, answered, answers, heartbeat_ms, lease_ms; /* sequences, and what a leader said */
+	bool behind;
 	bool (*wanted)(struct fixture *fixture);
 	bool reached;
 };
@@ -125,7 +127,7 @@ static void answer_hello(struct peer *peer, uint32_t msgid)
 static void answer_heartbeat(struct peer *peer, const struct rpc_message *message, struct arena *arena)
 {
 	struct agent_heartbeat heartbeat;
-	struct agent_heartbeat_reply reply = { .term = peer->server->term };
+	struct agent_heartbeat_reply reply = { .term = peer->server->term, .behind = peer->server->busy };
 	struct buffer output = BUFFER_INIT;
 	struct error error = { 0 };
 
@@ -296,13 +298,14 @@ static void on_sent(void *data, uint64_t sequence, uint64_t now_ms)
 	fixture->sent = sequence;
 }
 
-static void on_answered(void *data, uint64_t sequence)
+static void on_answered(void *data, uint64_t sequence, bool behind)
 {
 	struct fixture *fixture = data;
 
 	assert_in_range(sequence, fixture->answered + 1, fixture->sent);
 	fixture->answered = sequence;
 	fixture->answers++;
+	fixture->behind = behind;
 	look(fixture);
 }
 
@@ -454,11 +457,14 @@ static void test_answers_renew(void **state)
 	run_until(f, has_answers);
 	assert_int_equal(f->heartbeat_ms, 20);
 	assert_int_equal(f->lease_ms, 200);
+	assert_false(f->behind);
+	f->servers[0].busy = f->servers[1].busy = true;
 	/* Another session counts on: no answer of it is taken for one of the first. */
 	peer_close(server_peer(&f->servers[0]));
 	run_until(f, is_open_twice);
 	f->answers = 0;
 	run_until(f, has_answers);
+	assert_true(f->behind);
 }
 
 static void test_answer_of_a_lower_term_renews_nothing(void **state)

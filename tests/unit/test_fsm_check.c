@@ -437,6 +437,32 @@ static void imported_from_two(struct damage *damage)
 	volume_put(damage, &volume);
 }
 
+static void left_over_in_the_future(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	volume.slots.items[0].phase = SLOT_PHASE_FENCING;
+	volume.slots.items[0].earliest = volume.slots.items[0].epoch;
+	volume_put(damage, &volume);
+}
+
+static void left_over_while_served(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	volume.slots.items[0].epoch = 9;
+	volume.slots.items[0].earliest = 1;
+	volume_put(damage, &volume);
+}
+
+static void left_over_at_active(struct damage *damage)
+{
+	struct volume volume = volume_read(damage, 1);
+
+	volume.controllers.items[0].earliest = 1;
+	volume_put(damage, &volume);
+}
+
 static void moving_before_online(struct damage *damage)
 {
 	struct volume volume = volume_read(damage, 2);
@@ -466,14 +492,14 @@ static void controllers_become(struct damage *damage, const struct controller *s
 
 static void retired_before_standby(struct damage *damage)
 {
-	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_RETIRED, 0, 0 },
-			   &(struct controller){ "n4", CONTROLLER_ROLE_STANDBY, 0, 0 });
+	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_RETIRED, 0, 0, 0 },
+			   &(struct controller){ "n4", CONTROLLER_ROLE_STANDBY, 0, 0, 0 });
 }
 
 static void retired_in_the_future(struct damage *damage)
 {
-	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_STANDBY, 0, 0 },
-			   &(struct controller){ "n4", CONTROLLER_ROLE_RETIRED, 0, 1 });
+	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_STANDBY, 0, 0, 0 },
+			   &(struct controller){ "n4", CONTROLLER_ROLE_RETIRED, 0, 1, 0 });
 }
 
 static void retired_of_same_colour(struct damage *damage)
@@ -484,8 +510,8 @@ static void retired_of_same_colour(struct damage *damage)
 	get(damage, STORE_TABLE_NODE, key, schema_node(), &node);
 	node.colour = 0;
 	put_record(damage, STORE_TABLE_NODE, key, schema_node(), &node);
-	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_STANDBY, 0, 0 },
-			   &(struct controller){ "n4", CONTROLLER_ROLE_RETIRED, 0, 0 });
+	controllers_become(damage, &(struct controller){ "n3", CONTROLLER_ROLE_STANDBY, 0, 0, 0 },
+			   &(struct controller){ "n4", CONTROLLER_ROLE_RETIRED, 0, 0, 0 });
 }
 
 static void draining_not_cordoned(struct damage *damage)
@@ -554,6 +580,9 @@ static void test_damages(void **state)
 		{ resync_of_nothing, "ld1 is in sync and has something to catch up with" },
 		{ unsettled_but_not_listed, "v1 in phase online is not listed as in transition" },
 		{ imported_from_two, "slot 0 of v1 is imported from two nodes" },
+		{ left_over_in_the_future, "to have something of epoch 1 left, but the slot is fencing in epoch 1" },
+		{ left_over_while_served, "to have something of epoch 1 left, but the slot is serving in epoch 9" },
+		{ left_over_at_active, "controller 0 of v1 does not match its slots" },
 		{ moving_before_online, "slot 0 of v2 moves before the volume was online" },
 		{ leaving_and_member, "of d1 has two owners" },
 		{ leaving_and_member, "ld1 leaves v1 and is in-sync" },

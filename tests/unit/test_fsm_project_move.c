@@ -330,6 +330,59 @@ static void test_parked(void **state)
 	rig_close(&rig);
 }
 
+/* A holder that begins anew has its own export of before parked, until it has what it was told of the new epoch. */
+static void test_parked_anew(void **state)
+{
+	static const char once[] = "export d4.v1.s1 slot:d4.v1.s1:e2 to node:n2\n"
+				   "  ld4 nsid 2 1+515 label\n"
+				   "  parked slot:d4.v1.s1:e1 to node:n2: 2+515\n";
+	static const char twice[] = "export d4.v1.s1 slot:d4.v1.s1:e3 to node:n2\n"
+				    "  ld4 nsid 2 1+515 label\n"
+				    "  parked slot:d4.v1.s1:e1 to node:n2: 2+515\n"
+				    "  parked slot:d4.v1.s1:e2 to node:n2: 2+515\n";
+	static const char clean[] = "export d4.v1.s1 slot:d4.v1.s1:e3 to node:n2\n"
+				    "  ld4 nsid 2 1+515 label\n";
+	static const char moved[] = "export d4.v1.s1 slot:d4.v1.s1:e5 to node:n5\n"
+				    "  ld4 nsid 2 1+515 label\n"
+				    "  parked slot:d4.v1.s1:e3 to node:n2: 2+515\n"
+				    "  parked slot:d4.v1.s1:e4 to node:n2: 2+515\n";
+	struct rig rig;
+	uint64_t id;
+
+	(void)state;
+	id = make(&rig);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_PARTED).code, 0);
+	told(&rig, id, "n4", once, "");
+	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_ASSEMBLING).code, 0);
+	told(&rig, id, "n4", once, "");
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	told(&rig, id, "n4", twice, "");
+	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_ASSEMBLING).code, 0);
+	told(&rig, id, "n4", twice, "");
+	/* Slot 0 has nothing to do with it, nor has the export to its holder. */
+	told(&rig, id, "n1",
+	     "export d1.v1.s0 slot:d1.v1.s0:e1 to node:n1\n"
+	     "  ld1 nsid 1 1+515 label\n",
+	     "volume v1 volume:v1 active slot 0 legs top\n"
+	     "  leg 0 s0e1 nsid 1 local\n"
+	     "    g0 ld1 in-sync slot:d1.v1.s0:e1 10.0.0.1:4500 515\n"
+	     "    g0 ld2 in-sync slot:d2.v1.s0:e1 10.0.0.2:4500 515\n"
+	     "  leg 1 s1e3 nsid 2 import leg:v1.s1.n1 10.0.0.2:20001\n"
+	     "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2\n");
+	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_EXPORTING).code, 0);
+	told(&rig, id, "n4", clean, "");
+	/* It begins anew, and is lost before it said anything. */
+	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_SERVING).code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	assert_int_equal(rig_controller_add(&rig, id, "n5").code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n5", MOVE_REASON_FAILOVER).code, 0);
+	told(&rig, id, "n4", moved, "");
+	rig_slot_serve(&rig, id, 1);
+	told(&rig, id, "n4", moved, "");
+	rig_check(&rig);
+	rig_close(&rig);
+}
+
 /* Deleted in each phase of a move, with a member lost and one replaced. */
 static void test_deleted(void **state)
 {
@@ -473,7 +526,7 @@ int main(void)
 		cmocka_unit_test(test_failover),       cmocka_unit_test(test_rebuild),
 		cmocka_unit_test(test_import_address), cmocka_unit_test(test_parked),
 		cmocka_unit_test(test_deleted),	       cmocka_unit_test(test_shared_disk),
-		cmocka_unit_test(test_leg_options),
+		cmocka_unit_test(test_leg_options),    cmocka_unit_test(test_parked_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,6 +165,86 @@ static void test_restart(void **state)
 	rig_close(&rig);
 }
 
+static void boot(struct rig *rig, const char *name, const char *address, int boot_id)
+{
+	struct command_node_register record = { .name = name, .address = address, .port = 4420, .version = "1" };
+
+	memset(record.boot_id, boot_id, sizeof(record.boot_id));
+	assert_int_equal(rig_apply(rig, (struct command){ .node_register = &record }).code, 0);
+}
+
+/* Slot 1: from which epoch on its holder may still import something. */
+static void earliest_is(struct rig *rig, uint64_t id, uint64_t epoch, uint64_t earliest)
+{
+	struct slot slot = rig_volume(rig, id).slots.items[1];
+
+	assert_int_equal(slot.epoch, epoch);
+	assert_int_equal(slot.earliest, earliest);
+	rig_check(rig);
+}
+
+/* What is left at a holder that begins anew, over and over. */
+static void test_earliest(void **state)
+{
+	struct rig rig;
+	uint64_t id;
+
+	(void)state;
+	id = rig_open_pair(&rig, 5);
+	earliest_is(&rig, id, 1, 0);
+	for (uint64_t epoch = 2; epoch <= 3; epoch++) {
+		assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+		earliest_is(&rig, id, epoch, 1);
+	}
+	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_ASSEMBLING).code, 0);
+	earliest_is(&rig, id, 3, 1);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_PARTED).code, 0);
+	earliest_is(&rig, id, 4, 1);
+	/* Its holder has what it was told of epoch 4, and so nothing else. */
+	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_ASSEMBLING).code, 0);
+	earliest_is(&rig, id, 4, 1);
+	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_EXPORTING).code, 0);
+	earliest_is(&rig, id, 4, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	earliest_is(&rig, id, 5, 4);
+	/* It boots while it is fenced: nothing is left. */
+	boot(&rig, "n2", "10.0.0.2", 8);
+	earliest_is(&rig, id, 5, 4);
+	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_ASSEMBLING).code, 0);
+	earliest_is(&rig, id, 5, 0);
+	/* It boots while it assembles: the new kernel may have begun with that. */
+	boot(&rig, "n2", "10.0.0.2", 9);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	earliest_is(&rig, id, 6, 5);
+	/* And of two boots, the first one while it is fenced. */
+	boot(&rig, "n2", "10.0.0.2", 10);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	earliest_is(&rig, id, 7, 0);
+	rig_slot_serve(&rig, id, 1);
+	/* Another node takes it: what the old one has of all its epochs goes with it. */
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n2", MOVE_REASON_RESTART).code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n3", MOVE_REASON_FAILOVER).code, 0);
+	earliest_is(&rig, id, 9, 0);
+	controllers_are(&rig, id, "n1 active 0 e0, n3 active 1 e0, n2 retired 1 e8");
+	assert_int_equal(rig_volume(&rig, id).controllers.items[2].earliest, 7);
+	/* By force it may begin anew without an end. */
+	rig_slot_serve(&rig, id, 1);
+	for (uint64_t epoch = 10; epoch < 30; epoch++) {
+		uint64_t bound = epoch - LIMIT_EPOCHS_PARKED;
+
+		assert_int_equal(rig_slot_move(&rig, id, 1, "n3", MOVE_REASON_RESTART).code, 0);
+		earliest_is(&rig, id, epoch, bound < 9 ? 9 : bound);
+	}
+	assert_int_equal(rig_controller_add(&rig, id, "n4").code, 0);
+	assert_int_equal(rig_slot_move(&rig, id, 1, "n4", MOVE_REASON_FAILOVER).code, 0);
+	rig_check(&rig);
+	assert_int_equal(rig_volume(&rig, id).controllers.items[2].epoch, 29);
+	assert_int_equal(rig_volume(&rig, id).controllers.items[2].earliest, 30 - LIMIT_EPOCHS_PARKED);
+	rig_compare_replay(&rig);
+	rig_compare_dump(&rig);
+	rig_close(&rig);
+}
+
 /* Two holders lost each other: one slot moves, the other one begins anew where it is, both at once. */
 static void test_parted(void **state)
 {
@@ -488,7 +568,7 @@ int main(void)
 		cmocka_unit_test(test_move_refused),	cmocka_unit_test(test_controllers),
 		cmocka_unit_test(test_advance_refused), cmocka_unit_test(test_retire_early),
 		cmocka_unit_test(test_settings),	cmocka_unit_test(test_durability),
-		cmocka_unit_test(test_node_volumes),
+		cmocka_unit_test(test_node_volumes),	cmocka_unit_test(test_earliest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,22 @@
 #include "src/leader/members.h"
 #include "tests/unit/test_leader_rig.h"
 
+/* What the holder says of the group of ld1, at the volume's revision. */
+static void holder_says_both(struct rig *rig, bool dropped, bool lost)
+{
+	struct member_status members[] = {
+		{ .ld = 1, .health = MEMBER_HEALTH_ABSENT, .dropped = dropped },
+		{ .ld = 2, .health = MEMBER_HEALTH_IN_SYNC, .path_lost = lost, .path_lost_ms = lost }
+	};
+
+	rig_members(rig, C1, members, 2);
+}
+
+static void holder_says(struct rig *rig, bool dropped)
+{
+	holder_says_both(rig, dropped, false);
+}
+
 static void stale(struct rig *rig, enum stale_reason reason)
 {
 	rig_open(rig);
@@ -17,6 +33,7 @@ static void stale(struct rig *rig, enum stale_reason reason)
 	rig->lds[0].stale_reason = reason;
 	rig->lds[0].since_ms = rig->view.wall_ms;
 	rig_say(rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_ABSENT);
+	holder_says(rig, true);
 	rig_see(rig);
 }
 
@@ -49,9 +66,9 @@ static void test_rebuild(void **state)
 	rig.view.rebuilds[0] = MEMBERS_REBUILDS - 1;
 	expect_rebuild(&rig, 1);
 	/* Not while the other copy is in doubt: this one may be what is left. */
-	rig_member(&rig, C1, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
+	holder_says_both(&rig, true, true);
 	rig_expect_wait(&rig, members_step, "ld1 is not rebuilt while no other copy is well");
-	rig_members(&rig, C1, NULL, 0);
+	holder_says(&rig, true);
 	/* Not while the slot moves, the node is in doubt, its disk is gone, or it cannot export. */
 	rig.slots[0].phase = SLOT_PHASE_EXPORTING;
 	rig_expect_wait(&rig, members_step, NULL);
@@ -73,6 +90,19 @@ static void test_rebuild(void **state)
 	/* Others of its disk may be exported. */
 	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_CONVERGED);
 	expect_rebuild(&rig, 1);
+	/* Not before its holder dropped it, and says so of the present revision. */
+	holder_says(&rig, false);
+	rig_expect_wait(&rig, members_step, "ld1: node c1 has not dropped it yet");
+	holder_says(&rig, true);
+	rig.volume.revision++;
+	rig_say(&rig, N1, OBJECT_KIND_EXPORT, "d1.v7.s0", OBJECT_STATE_ABSENT);
+	rig_expect_wait(&rig, members_step, "ld1: node c1 has not dropped it yet");
+	holder_says(&rig, true);
+	expect_rebuild(&rig, 1);
+	rig_members(&rig, C1, NULL, 0);
+	rig_expect_wait(&rig, members_step, "ld1: node c1 has not dropped it yet");
+	reported_clear(&rig.reported[C1]);
+	rig_expect_wait(&rig, members_step, "ld1: node c1 has not dropped it yet");
 	rig_close(&rig);
 	/* A disk that returned an error is left alone for longer. */
 	stale(&rig, STALE_REASON_MEDIUM);
@@ -207,7 +237,7 @@ static void test_replace(void **state)
 	rig_member(&rig, C1, (struct member_status){ .ld = 2, .path_lost = true, .path_lost_ms = 1 });
 	rig_expect_wait(&rig, members_step, "ld1 is not replaced while no other copy is well");
 	assert_int_equal(rig.step.replace_ld, 0);
-	rig_members(&rig, C1, NULL, 0);
+	holder_says(&rig, true);
 	/* A new leader gives everybody a lease to come back. */
 	rig.view.leader_since_ms = rig.view.now_ms;
 	rig_take(&rig, members_step);

@@ -133,6 +133,12 @@ static void test_reboot(void **state)
 	rig.slots[0].boot_id[0] = 9;
 	rig.nodes[C3].boot_id[0] = 8;
 	rig_expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	/* A new leader that has not heard of it yet cannot know whether it is another one by now. */
+	rig.nodes[C3].health = HEALTH_UNKNOWN;
+	rig_expect_wait(&rig, slots_step, "v7: node c3 ");
+	rig.nodes[C3].health = HEALTH_SUSPECT;
+	rig_expect_advance(&rig, SLOT_PHASE_ASSEMBLING);
+	rig.nodes[C3].health = HEALTH_ONLINE;
 	rig.slots[0].phase = SLOT_PHASE_ASSEMBLING;
 	rig_see(&rig);
 	rig_expect_move(&rig, 0, "c3", MOVE_REASON_RESTART);

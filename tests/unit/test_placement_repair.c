@@ -46,9 +46,9 @@ static void rack_make(struct rack *rack)
 		rack->health[i] = HEALTH_ONLINE;
 	}
 	rack->view = (struct placement_view){ EXTENT, { NODES, rack->nodes }, { NODES, rack->disks }, rack->health };
-	rack->controllers[0] = (struct controller){ "n1", CONTROLLER_ROLE_ACTIVE, 0, 0 };
-	rack->controllers[1] = (struct controller){ "n2", CONTROLLER_ROLE_STANDBY, 0, 0 };
-	rack->controllers[2] = (struct controller){ "n3", CONTROLLER_ROLE_RETIRED, 0, 0 };
+	rack->controllers[0] = (struct controller){ "n1", CONTROLLER_ROLE_ACTIVE, 0, 0, 0 };
+	rack->controllers[1] = (struct controller){ "n2", CONTROLLER_ROLE_STANDBY, 0, 0, 0 };
+	rack->controllers[2] = (struct controller){ "n3", CONTROLLER_ROLE_RETIRED, 0, 0, 0 };
 	rack->lds[0] = (struct ld){ .id = 1, .disk = 1, .state = LD_STATE_IN_SYNC };
 	rack->lds[1] = (struct ld){ .id = 2, .disk = 2, .state = LD_STATE_STALE };
 	rack->group = (struct group){ { 2, rack->lds } };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The driver of volumes over a consensus that answers when the test says so. */
+/* The driver of volumes, and what agents are told, over a consensus that answers when the test says so. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,10 +8,13 @@
 
 #include <cmocka.h>
 
+#include "lib/wire/codec.h"
 #include "src/agents.h"
 #include "src/dnvmed.h"
 #include "src/hosts.h"
 #include "src/driver.h"
+#include "src/request_internal.h"
+#include "src/session.h"
 #include "tests/unit/test_fsm_rig.h"
 
 /* --- in place of raft/consensus.c ------------------------------------------------------------------------------- */
@@ -141,6 +144,7 @@ static int leader_make(void **state)
 	dnvmed->leading = dnvmed->leader_ready = true;
 	list_init(&dnvmed->waiting);
 	list_init(&dnvmed->detaching);
+	list_init(&dnvmed->touched);
 	dnvmed->agents = agents_make();
 	dnvmed->driver = driver_make();
 	dnvmed->hosts = hosts_make();
@@ -221,12 +225,181 @@ static void test_failed_while_dirty(void **state)
 	assert_int_equal(leader->consensus.proposals, 1);
 }
 
+/* --- heartbeats -----------------------------------------------------------------------------------------------------
+ */
+
+static void session_begin(struct leader *leader, const char *node, struct session *session)
+{
+	*session = (struct session){ .dnvmed = &leader->dnvmed,
+				     .kind = SESSION_AGENT,
+				     .agent = agents_get(&leader->dnvmed, node) };
+	list_init(&session->link);
+	list_init(&session->touched_link);
+	list_init(&session->requests);
+	session->agent->session = session;
+}
+
+static void session_end(struct session *session)
+{
+	session->agent->session = NULL;
+	list_remove(&session->touched_link);
+	buffer_free(session_output(session));
+}
+
+/* A heartbeat of the session came, and the barrier behind it is over. */
+static struct request *beat(struct session *session)
+{
+	static const struct agent_heartbeat heartbeat = { .sequence = 5, .sent_ms = 1 };
+	struct request *request = calloc(1, sizeof(*request));
+	struct error error;
+
+	assert_non_null(request);
+	request->dnvmed = session->dnvmed;
+	request->session = session;
+	request->references = 1;
+	request->method = method_find("agent.heartbeat");
+	request->msgid = 77;
+	request->params = (void *)&heartbeat;
+	list_init(&request->deadline_link);
+	list_init(&request->state_link);
+	list_init(&request->create_link);
+	list_init(&request->change_link);
+	list_init(&request->session_link);
+	list_append(&session->requests, &request->session_link);
+	session->request_count++;
+	request_begin(request);
+	request_state_set(request, REQUEST_WAIT_LEADER);
+	request_state_set(request, REQUEST_BARRIER);
+	assert_int_equal(agents_heartbeat(request, &error), 0);
+	return request;
+}
+
+/* What the session sent, in its order: the names of notifications, and the answers. Forgets it. */
+static void sent_is(struct session *session, const char *wanted)
+{
+	struct buffer *output = session_output(session), text = BUFFER_INIT;
+	struct frame_scanner scanner;
+	size_t at = 0, used;
+	int complete;
+
+	frame_scanner_init(&scanner, LIMIT_FRAME_PEER_BYTES);
+	for (; at < output->size; at += used) {
+		struct agent_heartbeat_reply reply;
+		struct arena arena = ARENA_INIT;
+		struct rpc_message message;
+		struct error error;
+
+		assert_int_equal(
+			frame_scanner_feed(&scanner, output->data + at, output->size - at, &used, &complete, &error),
+			0);
+		assert_true(complete);
+		assert_int_equal(rpc_message_open((struct bytes){ output->data + at, used }, &arena, &message,
+						  &(int){ 0 }, &error),
+				 0);
+		if (message.type == RPC_NOTIFICATION) {
+			buffer_printf(&text, "%s ", message.method);
+		} else {
+			assert_int_equal(message.msgid, 77);
+			assert_int_equal(codec_decode_object(schema_agent_heartbeat_reply(), &message.result, &arena,
+							     &reply, &error),
+					 0);
+			assert_int_equal(reply.sequence, 5);
+			buffer_printf(&text, reply.behind ? "behind " : "lease ");
+		}
+		rpc_message_close(&message);
+		arena_free(&arena);
+	}
+	assert_int_equal(buffer_append(&text, "", 1), 0);
+	assert_string_equal((const char *)text.data, wanted);
+	buffer_free(&text);
+	buffer_clear(output);
+}
+
+static void change(struct leader *leader, const char *node)
+{
+	struct fsm_change change = { .kind = FSM_CHANGE_VOLUME, .id = leader->volume, .nodes = &node, .node_count = 1 };
+
+	agents_change(&leader->dnvmed, &change);
+}
+
+/* What was committed before a lease is told before it. */
+static void test_lease_behind_pushes(void **state)
+{
+	struct leader *leader = *state;
+	struct session sessions[2];
+
+	session_begin(leader, "n1", &sessions[0]);
+	session_begin(leader, "n2", &sessions[1]);
+	beat(&sessions[0]);
+	sent_is(&sessions[0], "lease ");
+	change(leader, "n1");
+	beat(&sessions[0]);
+	beat(&sessions[1]);
+	sent_is(&sessions[0], "");
+	sent_is(&sessions[1], "lease ");
+	agents_prepare(&leader->dnvmed);
+	sent_is(&sessions[0], "agent.desired lease ");
+	/* No time for it in this turn: it goes on serving, and nothing more. */
+	leader->dnvmed.agents->push_budget_ns = 0;
+	change(leader, "n2");
+	change(leader, "n1");
+	for (int turn = 0; turn < 2; turn++) {
+		beat(&sessions[0]);
+		agents_prepare(&leader->dnvmed);
+	}
+	sent_is(&sessions[0], "behind behind ");
+	leader->dnvmed.agents->push_budget_ns = UINT64_MAX;
+	beat(&sessions[0]);
+	agents_prepare(&leader->dnvmed);
+	sent_is(&sessions[0], "agent.desired lease ");
+	assert_int_equal(sessions[0].request_count, 0);
+	buffer_clear(session_output(&sessions[1]));
+	/* A session that another one took the place of. */
+	agents_get(&leader->dnvmed, "n1")->session = &sessions[1];
+	beat(&sessions[0]);
+	agents_prepare(&leader->dnvmed);
+	sent_is(&sessions[0], "behind ");
+	session_end(&sessions[0]);
+	session_end(&sessions[1]);
+}
+
+/* Nobody waits for the answer any more; or there is no leader who could give it. */
+static void test_lease_not_given(void **state)
+{
+	struct leader *leader = *state;
+	struct session session;
+	struct request *request;
+
+	session_begin(leader, "n1", &session);
+	change(leader, "n1");
+	request = beat(&session);
+	request_hold(request);
+	request_session_ended(&session);
+	assert_false(request_is_done(request));
+	agents_prepare(&leader->dnvmed);
+	assert_true(request_is_done(request));
+	request_release(request);
+	buffer_clear(session_output(&session));
+	change(leader, "n1");
+	request = beat(&session);
+	request_hold(request);
+	leader->dnvmed.leader_ready = false;
+	leader->consensus.leader = false;
+	agents_prepare(&leader->dnvmed);
+	assert_true(request_is_done(request));
+	request_release(request);
+	assert_true(session_output(&session)->size > 0);
+	session_end(&session);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_one_proposal_at_a_time, leader_make, leader_end),
 		cmocka_unit_test_setup_teardown(test_failed_is_repeated, leader_make, leader_end),
 		cmocka_unit_test_setup_teardown(test_failed_while_dirty, leader_make, leader_end),
+		cmocka_unit_test_setup_teardown(test_lease_behind_pushes, leader_make, leader_end),
+		cmocka_unit_test_setup_teardown(test_lease_not_given, leader_make, leader_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,36 @@ static bool namespace_show(struct sim_kernel *this, const char *nqn, const struc
 	return true;
 }
 
+static size_t others_count(const struct sim_kernel *this, const struct observed_import *import)
+{
+	size_t others = 0;
+
+	for (size_t i = 0; i < this->observed.imports.count; i++)
+		others += &this->observed.imports.items[i] != import &&
+			  strcmp(this->observed.imports.items[i].nqn, import->nqn) == 0;
+	return others;
+}
+
+/* What the other side does not export any more goes, when no other path leads there. */
+static bool namespaces_hide(struct sim_kernel *this, const struct observed_import *import,
+			    const struct kernel_sim_namespaces *shown)
+{
+	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
+	bool changed = false;
+
+	for (size_t i = list->count; i-- > 0 && others_count(this, import) == 0;) {
+		bool there = strcmp(list->items[i].nqn, import->nqn) != 0;
+
+		for (size_t j = 0; j < shown->count && !there; j++)
+			there = memcmp(list->items[i].uuid, shown->items[j].uuid, sizeof(list->items[i].uuid)) == 0;
+		if (there)
+			continue;
+		sim_list_remove(list, i, sizeof(list->items[i]));
+		changed = true;
+	}
+	return changed;
+}
+
 void kernel_sim_import_show(struct kernel *kernel, uint64_t instance, const struct kernel_sim_namespaces *namespaces)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -197,6 +227,7 @@ void kernel_sim_import_show(struct kernel *kernel, uint64_t instance, const stru
 			ana = ANA_OPTIMIZED;
 	}
 	if (namespaces != NULL) {
+		changed = namespaces_hide(this, import, namespaces) || changed;
 		changed = changed || import->paths != namespaces->count || (ana == NULL) != (import->ana == NULL) ||
 			  (ana != NULL && strcmp(ana, import->ana) != 0);
 		import->paths = namespaces->count;
@@ -211,13 +242,11 @@ void kernel_sim_import_lose(struct kernel *kernel, uint64_t instance)
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	struct observed_import *import = import_by_instance(this, instance);
 	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
-	size_t others = 0;
+	size_t others;
 
 	if (import == NULL)
 		return;
-	for (size_t i = 0; i < this->observed.imports.count; i++)
-		others += &this->observed.imports.items[i] != import &&
-			  strcmp(this->observed.imports.items[i].nqn, import->nqn) == 0;
+	others = others_count(this, import);
 	/* The last path takes its namespaces with it, whatever lies on them. */
 	for (size_t i = list->count; i-- > 0 && others == 0;) {
 		if (strcmp(list->items[i].nqn, import->nqn) == 0)
