@@ -87,17 +87,20 @@ static void input_of_another_form(void **state)
 	DECODE_FAILS(schema_ld(), "\x83\x01\x01\x02\x01\x03\xcd\xff\xff", "state: 65535 is not a value of ld_state");
 	DECODE_FAILS(schema_ld(), "\x83\x01\x01\x02\x01\x03\xc0", "state: must be a name, not nil");
 	DECODE_FAILS(schema_ld(), "\x83\x01\x01\x02\x01\x03\xa3no\x00", "state: must be a name");
-	DECODE_FAILS(schema_ld(), "\x84\x01\x01\x02\x01\x03\x02\x09\x01", "doubtful: must be a boolean, not an integer");
+	DECODE_FAILS(schema_ld(), "\x84\x01\x01\x02\x01\x03\x02\x09\x01",
+		     "doubtful: must be a boolean, not an integer");
 	DECODE_FAILS(schema_ld(), "\x81\x01\x00", "id: must be an id such as \"ld1\", not an integer");
 	DECODE_FAILS(schema_ld(), "\x81\x01\xb9ld18446744073709551616789", "id: must be an id such as \"ld1\"");
 	DECODE_FAILS(schema_slot(), "\x84\x01\xa1n\x02\x01\x03\x01\x08\xc4\x02xy", "boot_id: must be a UUID");
 	DECODE_FAILS(schema_slot(), "\x84\x01\xa1n\x02\x01\x03\x01\x08\x05", "boot_id: must be a UUID, not an integer");
 	DECODE_FAILS(schema_command(), "\x81\x01\x05", "request_id: must be binary, not an integer");
-	DECODE_FAILS(schema_command(), "\x81\x01\xb1"
-				       "12345678901234567",
+	DECODE_FAILS(schema_command(),
+		     "\x81\x01\xb1"
+		     "12345678901234567",
 		     "request_id: 17 bytes, the limit is 16");
-	DECODE_FAILS(schema_label(), "\x81\x01\xcb"
-				     "12345678",
+	DECODE_FAILS(schema_label(),
+		     "\x81\x01\xcb"
+		     "12345678",
 		     "key: must be a string, not a float");
 	DECODE_FAILS(schema_label(), "", "label: the record is cut short");
 }
@@ -143,8 +146,7 @@ static void a_frame_ends_at_its_limit(void **state)
 
 	(void)state;
 	frame_scanner_init(&scanner, sizeof(bytes) - 1);
-	assert_int_equal(frame_scanner_feed(&scanner, bytes, sizeof(bytes), &used, &complete, &error),
-			 ERROR_TOO_LARGE);
+	assert_int_equal(frame_scanner_feed(&scanner, bytes, sizeof(bytes), &used, &complete, &error), ERROR_TOO_LARGE);
 	assert_string_equal(error.message, "the frame exceeds the limit of 3 bytes");
 	assert_int_equal(used, 77);
 	frame_scanner_init(&scanner, sizeof(bytes));
@@ -220,9 +222,9 @@ static void errors_that_are_none_of_ours(void **state)
 	int known;
 
 	(void)state;
-	assert_int_equal(rpc_message_open((struct bytes){ nonsense, sizeof(nonsense) - 1 }, &arena, &message, &known,
-					  &error),
-			 0);
+	assert_int_equal(
+		rpc_message_open((struct bytes){ nonsense, sizeof(nonsense) - 1 }, &arena, &message, &known, &error),
+		0);
 	assert_int_equal(rpc_failure_decode(&message.failure, &error), ERROR_INTERNAL);
 	assert_non_null(strstr(error.message, "not of dnvme's form"));
 	rpc_message_close(&message);
@@ -292,9 +294,8 @@ static void messages_without_memory(void **state)
 				assert_int_equal(output.size, before);
 				buffer_clear(&output);
 				assert_int_equal(message_make(which, &request, &output, &error), 0);
-				assert_int_equal(rpc_message_open(buffer_bytes(&output), &arena, &message, &known,
-								  &error),
-						 0);
+				assert_int_equal(
+					rpc_message_open(buffer_bytes(&output), &arena, &message, &known, &error), 0);
 				rpc_message_close(&message);
 			}
 			buffer_free(&output);
