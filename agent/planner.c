@@ -313,39 +313,6 @@ static size_t next_word(const char **text, const char **ret_word)
 	return length;
 }
 
-static bool word_is(const char *word, size_t length, const char *text)
-{
-	return strlen(text) == length && strncmp(word, text, length) == 0;
-}
-
-/* The raid target prints how it was once told to begin (sync, nosync, rebuild N, its rate, and their number), which
- * says nothing about how it is now. */
-static bool raid_params_are_same(const char *a, const char *b)
-{
-	for (int word_number = 0;; word_number++) {
-		const char *words[2], **texts[2] = { &a, &b };
-		size_t lengths[2];
-
-		for (int side = 0; side < 2; side++) {
-			lengths[side] = next_word(texts[side], &words[side]);
-			while (word_is(words[side], lengths[side], "sync") ||
-			       word_is(words[side], lengths[side], "nosync") ||
-			       word_is(words[side], lengths[side], "rebuild") ||
-			       word_is(words[side], lengths[side], "max_recovery_rate")) {
-				if (words[side][0] == 'r' || words[side][0] == 'm')
-					next_word(texts[side], &words[side]);
-				lengths[side] = next_word(texts[side], &words[side]);
-			}
-		}
-		if (word_number == 1) /* the number of raid parameters */
-			continue;
-		if (lengths[0] != lengths[1] || strncmp(words[0], words[1], lengths[0]) != 0)
-			return false;
-		if (lengths[0] == 0)
-			return true;
-	}
-}
-
 static bool params_are_same(const char *a, const char *b)
 {
 	const char *word_a, *word_b;
@@ -365,13 +332,9 @@ bool planner_table_is_same(const struct observed_target_list *a, const struct ob
 		return false;
 	for (size_t i = 0; i < a->count; i++) {
 		const struct observed_target *x = &a->items[i], *y = &b->items[i];
-		const char *x_params = x->params != NULL ? x->params : "",
-			   *y_params = y->params != NULL ? y->params : "";
 
-		if (x->start != y->start || x->length != y->length || strcmp(x->type, y->type) != 0)
-			return false;
-		if (strcmp(x->type, "raid") == 0 ? !raid_params_are_same(x_params, y_params)
-						 : !params_are_same(x_params, y_params))
+		if (x->start != y->start || x->length != y->length || strcmp(x->type, y->type) != 0 ||
+		    !params_are_same(x->params != NULL ? x->params : "", y->params != NULL ? y->params : ""))
 			return false;
 	}
 	return true;

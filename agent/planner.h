@@ -96,7 +96,7 @@ enum planner_state planner_table_resolve(struct planner *planner, const struct o
 					 const struct observed_target_list *wanted,
 					 struct observed_target_list *ret_table);
 
-/* Whether a table is the same, whatever the kernel added when it printed it. */
+/* Whether a table is the same, but for spaces. Of a raid table planner_group_adjust() knows more. */
 bool planner_table_is_same(const struct observed_target_list *a, const struct observed_target_list *b);
 
 /* The parts, in the order in which they are called. Each returns 0 or -1 when memory is exhausted. */

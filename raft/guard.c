@@ -158,9 +158,14 @@ static int guarded_append(struct raft_io *io, struct raft_io_append *outer, cons
 			  unsigned count, raft_io_append_cb callback)
 {
 	struct consensus *consensus = of_io(io);
-	struct append_request *request = malloc(sizeof(*request));
+	struct append_request *request;
 	int rv = RAFT_NOMEM;
 
+	/* Its log may not be what libraft takes it for. */
+	if (consensus->failed)
+		return hold(consensus, &(struct held_request){
+					       .append = outer, .append_callback = callback, .status = RAFT_CANCELED });
+	request = malloc(sizeof(*request));
 	if (canary("ack_before_sync")) {
 		struct raft_entry *copy = calloc(count, sizeof(*copy)); /* never freed */
 
@@ -234,7 +239,7 @@ static int guarded_truncate(struct raft_io *io, raft_index index)
 	if (truncation_begin(consensus->directory, index, &failure) != 0) {
 		error_prefix(&failure, "cannot truncate the Raft log");
 		member_fail(consensus, &failure);
-		return RAFT_IOERR;
+		return 0; /* libraft frees twice what it was about to append when this fails at once */
 	}
 	consensus->truncating = true;
 	consensus->log_end = index;

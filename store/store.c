@@ -395,6 +395,8 @@ static int open_any(struct store *store, bool *ret_rebuilt, struct error *error)
 		/* We write our state before any data. */
 		if (fstatat(store->directory_fd, DATA_NAME, &status, 0) == 0)
 			return foreign(store, error);
+		if (errno != ENOENT)
+			return error_set_errno(error, errno, "cannot look at \"%s/" DATA_NAME "\"", store->directory);
 		return open_empty(store, STORE_PHASE_CREATING, error);
 	}
 	switch (state.phase) {

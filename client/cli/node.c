@@ -153,11 +153,13 @@ static int drain_wait(struct cli *cli, const char *name, struct error *error)
 {
 	struct name_request request = { .name = name };
 	struct node_status status = { 0 };
+	bool seen = false;
 	unsigned pause_ms = 0;
 	int rc;
 
 	do {
 		rc = cli_call(cli, NULL, METHOD_ID_NODE_GET, &request, &status, error);
+		seen = seen || rc == 0;
 		/* While the servers elect a leader the drain goes on: ask again. */
 		if (rc != 0 && rc != ERROR_UNAVAILABLE && rc != ERROR_DEADLINE_EXCEEDED)
 			return rc;
@@ -166,7 +168,7 @@ static int drain_wait(struct cli *cli, const char *name, struct error *error)
 		if (rc == 0 && status.node->controllers == 0)
 			return 0;
 	} while (cli_pause(cli, &pause_ms));
-	if (rc != 0)
+	if (!seen)
 		return rc;
 	error_set(error, ERROR_DEADLINE_EXCEEDED, "%" PRIu64 " controllers are still on node %s after %u ms",
 		  status.node->controllers, name, cli->timeout_ms);

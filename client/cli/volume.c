@@ -139,23 +139,26 @@ static bool never(const struct volume_status *status)
 static int volume_wait(struct cli *cli, const char *name, volume_reached reached, struct volume_status *ret_status,
 		       struct error *error)
 {
-	struct volume_status status = { 0 };
+	struct volume_status status = { 0 }, now;
 	bool seen = false;
 	unsigned pause_ms = 0;
 	int rc;
 
 	do {
-		rc = status_get(cli, name, &status, error);
+		rc = status_get(cli, name, &now, error);
 		/* While the servers elect a leader the change goes on: ask again. */
 		if (rc != 0 && rc != ERROR_UNAVAILABLE && rc != ERROR_DEADLINE_EXCEEDED)
 			return rc;
-		seen = seen || rc == 0;
-		if (rc == 0 && reached(&status)) {
-			*ret_status = status;
+		if (rc == 0 && reached(&now)) {
+			*ret_status = now;
 			return 0;
 		}
+		if (rc == 0)
+			status = now;
+		seen = seen || rc == 0;
 	} while (cli_pause(cli, &pause_ms));
-	if (rc != 0)
+	/* The last question may have had no time left: what was said before counts. */
+	if (!seen)
 		return rc;
 	error_set(error, ERROR_DEADLINE_EXCEEDED, "still in phase %s after %u ms",
 		  ENUM_NAME(volume_phase, status.volume->phase), cli->timeout_ms);
@@ -236,7 +239,8 @@ static int delete_run(struct cli *cli, struct error *error)
 	if (rc != 0)
 		return cli_prefix(error, "cannot delete volume \"%s\"", request.name);
 	if (!cli->no_wait) {
-		rc = volume_wait(cli, request.name, never, &status, error);
+		/* By its id: the name is free, and may be another volume's, before its disks have cleaned up. */
+		rc = volume_wait(cli, reply.id != NULL ? reply.id : request.name, never, &status, error);
 		if (rc != ERROR_NOT_FOUND)
 			return cli_prefix(error, "volume \"%s\" is being deleted", request.name);
 		error_clear(error);

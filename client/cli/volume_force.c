@@ -143,11 +143,13 @@ static int await_served(struct cli *cli, const char *name, uint64_t slot, struct
 {
 	struct volume_get_request request = { .name = name };
 	struct volume_status status = { 0 };
+	bool seen = false;
 	unsigned pause_ms = 0;
 	int rc;
 
 	do {
 		rc = cli_call(cli, NULL, METHOD_ID_VOLUME_GET, &request, &status, error);
+		seen = seen || rc == 0;
 		/* While the servers elect a leader it goes on: ask again. */
 		if (rc != 0 && rc != ERROR_UNAVAILABLE && rc != ERROR_DEADLINE_EXCEEDED)
 			return rc;
@@ -155,7 +157,7 @@ static int await_served(struct cli *cli, const char *name, uint64_t slot, struct
 		    status.volume->slots.items[slot].phase == SLOT_PHASE_SERVING)
 			return 0;
 	} while (cli_pause(cli, &pause_ms));
-	if (rc != 0)
+	if (!seen)
 		return rc;
 	error_set(error, ERROR_DEADLINE_EXCEEDED, "slot %" PRIu64 " is not served after %u ms", slot, cli->timeout_ms);
 	if (status.waits_for != NULL)

@@ -90,6 +90,8 @@ static enum error_code code_of_errno(int errno_value)
 		return ERROR_UNAVAILABLE;
 	case ETIMEDOUT:
 		return ERROR_DEADLINE_EXCEEDED;
+	case EOPNOTSUPP:
+		return ERROR_UNSUPPORTED;
 	default:
 		return ERROR_INTERNAL;
 	}

@@ -120,8 +120,8 @@ int codec_check_count(const struct codec_path *path, size_t count, struct error 
 	return 0;
 }
 
-/* Length of the UTF-8 sequence at `text`, 0 when it is not one (RFC 3629, section 4). */
-static size_t utf8_sequence(const uint8_t *text, size_t left)
+/* RFC 3629, section 4. */
+size_t codec_utf8_length(const uint8_t *text, size_t left)
 {
 	static const struct {
 		uint8_t first_low, first_high, second_low, second_high;
@@ -161,7 +161,7 @@ int codec_check_string(const struct codec_path *path, const char *text, size_t l
 	if (length > max)
 		return codec_path_error(path, error, "%zu bytes, the limit is %" PRIu64, length, max);
 	for (size_t i = 0; i < length; i += step) {
-		step = utf8_sequence(at + i, length - i);
+		step = codec_utf8_length(at + i, length - i);
 		if (step == 0)
 			return codec_path_error(path, error, "not valid UTF-8 at byte %zu", i);
 		if ((at[i] < 0x20 && !(field->type == FIELD_TEXT && (at[i] == '\n' || at[i] == '\t'))) || at[i] == 0x7f)

@@ -31,6 +31,9 @@ const struct any_list *codec_field_list(const struct schema_field *field, const 
 /* Whether the field holds its zero: an optional one is then not written. */
 bool codec_field_is_zero(const struct schema_field *field, const void *record);
 
+/* Bytes of the UTF-8 character at `text`, of which `left` bytes (at least one) are there; 0 when it is none. */
+size_t codec_utf8_length(const uint8_t *text, size_t left);
+
 /* Bounds of one value. */
 int codec_check_u64(const struct codec_path *path, uint64_t value, struct error *error);
 int codec_check_string(const struct codec_path *path, const char *text, size_t length, struct error *error);

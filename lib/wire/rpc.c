@@ -5,6 +5,7 @@
 
 #include "lib/model/records.h"
 #include "lib/wire/codec.h"
+#include "lib/wire/codec_field.h"
 
 static int not_rpc(struct error *error, const char *why)
 {
@@ -162,19 +163,27 @@ int rpc_response_encode(uint32_t msgid, const struct schema *schema, const void 
 		      pack_head(&packer, RPC_RESPONSE, msgid) | msgpack_pack_nil(&packer), error);
 }
 
-/* Cut a text so that the record's bound holds; never inside a UTF-8 sequence. */
-static void copy_text(char *to, size_t size, const char *from)
+/* A text that the record takes, whatever is in it: an error that could not be sent would leave its reader without an
+ * answer. It may have been cut within a character, or hold what a kernel or a library said. */
+static void copy_text(char *to, size_t size, const char *from, bool lines)
 {
-	size_t length = strlen(from);
+	size_t left = strlen(from), used = 0, step;
 
-	if (length >= size) {
-		length = size - 1;
-		while (length > 0 && ((uint8_t)from[length] & 0xc0) == 0x80)
-			length--;
+	for (; left > 0; from += step, left -= step) {
+		char c = from[0];
+
+		step = codec_utf8_length((const uint8_t *)from, left);
+		if (step == 0 || (uint8_t)c < 0x20 || c == 0x7f) {
+			c = step == 0 ? '?' : c == '\n' && lines ? c : ' ';
+			step = 1;
+		}
+		if (used + step >= size)
+			break;
+		to[used] = c;
+		memcpy(to + used + 1, from + 1, step - 1);
+		used += step;
 	}
-	for (size_t i = 0; i < length; i++)
-		to[i] = (uint8_t)from[i] < 0x20 && from[i] != '\n' ? ' ' : from[i];
-	to[length] = '\0';
+	to[used] = '\0';
 }
 
 int rpc_failure_encode(uint32_t msgid, const struct error *failure, struct buffer *output, struct error *error)
@@ -187,9 +196,9 @@ int rpc_failure_encode(uint32_t msgid, const struct error *failure, struct buffe
 	msgpack_packer packer;
 	int rv;
 
-	copy_text(message, sizeof(message), failure->message);
-	copy_text(hint, sizeof(hint), failure->hint);
-	copy_text(details, sizeof(details) - 1, failure->details);
+	copy_text(message, sizeof(message), failure->message, false);
+	copy_text(hint, sizeof(hint), failure->hint, false);
+	copy_text(details, sizeof(details), failure->details, true);
 	msgpack_packer_init(&packer, output, codec_buffer_write);
 	rv = finish(schema_rpc_error(), &record, output, before, pack_head(&packer, RPC_RESPONSE, msgid), error);
 	if (rv == 0 && msgpack_pack_nil(&packer) != 0) {

@@ -90,7 +90,7 @@ void servers_make(size_t count, const char *directory)
 	server_count = count;
 	for (size_t i = 0; i < count; i++) {
 		struct server_machine *server = &server_machines[i];
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "s%zu", i + 1);
 		server->machine = machine_make(name, (uint32_t)(10 << 24 | 1 << 8 | (i + 1)));

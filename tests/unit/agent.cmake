@@ -22,7 +22,11 @@ dnvme_unit_test(agent_lease dnvme_agent)
 dnvme_unit_test(agent_gatekeeper dnvme_agent)
 foreach(name agent_plan agent_crash agent_fence agent_fence_disk agent_fence_crash agent_members agent_rebuild agent_resync
              agent_values agent_reconcile agent_session agent_lease agent_gatekeeper)
-  target_sources(test_${name} PRIVATE test_agent_rig.c)
+  target_sources(test_${name} PRIVATE test_agent_rig.c failing_arena.c)
+  foreach(call arena_alloc arena_alloc_array arena_strndup arena_strdup arena_memdup arena_printf buffer_reserve
+               buffer_append buffer_printf list_push)
+    target_link_options(test_${name} PRIVATE -Wl,--wrap=${call})
+  endforeach()
   target_compile_definitions(test_${name} PRIVATE
     AGENT_GOLDEN_DIRECTORY="${CMAKE_CURRENT_SOURCE_DIR}/test_agent_golden")
 endforeach()

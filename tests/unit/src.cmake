@@ -2,6 +2,8 @@
 dnvme_unit_test(leader_health dnvme_src)
 dnvme_unit_test(leader_volumes dnvme_src)
 dnvme_unit_test(leader_reported dnvme_src)
+dnvme_unit_test(src_file dnvme_src)
+dnvme_failing_calls(src_file)
 dnvme_unit_test(src_table dnvme_src)
 dnvme_unit_test(src_connection dnvme_src)
 dnvme_unit_test(src_strict dnvme_src)

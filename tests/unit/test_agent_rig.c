@@ -12,13 +12,18 @@
 
 #include <cmocka.h>
 
+#include "agent/health.h"
 #include "agent/list.h"
+#include "agent/status.h"
+#include "agent/text.h"
 #include "lib/base/uuid.h"
 #include "lib/model/layout.h"
 #include "lib/model/names.h"
 #include "lib/wire/codec.h"
+#include "tests/unit/failing_arena.h"
 
 #define WAVES_MAX 40
+#define RIG_PLACES 32
 
 struct rig_volume rig_volume_default(void)
 {
@@ -291,6 +296,58 @@ static void label_forget(struct rig_agent *agent, const char *device)
 	}
 }
 
+/* All that a pass makes of what it observed. Returns 0, or the error's code. */
+static int pass_make(const struct observed *observed, const struct desired *desired, struct arena *arena,
+		     struct buffer *text, struct error *error)
+{
+	const struct status_lane_list no_lanes = { 0 };
+	struct health_memory memory = { 0 };
+	struct object_status_list statuses;
+	struct volume_health_list health;
+	struct target target;
+	struct plan plan;
+	int code = target_build(desired, arena, &target, error);
+
+	if (code == 0)
+		code = plan_make(observed, &target, arena, &plan, error);
+	if (code == 0)
+		code = status_make(desired, observed, &plan, &no_lanes, arena, &statuses, error);
+	if (code == 0)
+		code = health_make(desired, &target, observed, &memory, 1000, arena, &health, error);
+	health_memory_free(&memory);
+	if (code == 0 && (plan_print(&plan, text) != 0 || text_observed_print(observed, text) != 0))
+		code = error_set_nomem(error);
+	return code;
+}
+
+/* Memory that ends at any place of a pass is said, and nothing is made of the rest. A few places for each plan: all
+ * plans of a test together come by most of them. */
+static void plan_survives_without_memory(const struct observed *observed, const struct desired *desired)
+{
+	static unsigned long turn;
+	unsigned long total = 0;
+
+	for (unsigned i = 0; i <= RIG_PLACES; i++) {
+		unsigned long n = i == 0 ? ULONG_MAX : (turn++ * 7919) % total + 1, calls;
+		struct buffer text = BUFFER_INIT;
+		struct arena arena = ARENA_INIT;
+		struct error error = { 0 };
+		int code;
+
+		failing_arena_arm(n);
+		code = pass_make(observed, desired, &arena, &text, &error);
+		calls = failing_arena_disarm();
+		if (i == 0) {
+			total = calls;
+			assert_int_equal(code, 0);
+		} else if (code != ERROR_INTERNAL || strcmp(error.message, "out of memory") != 0) {
+			fail_msg("call %lu of %lu failed: %d \"%s\"", n, total, code, error.message);
+		}
+		buffer_free(&text);
+		arena_free(&arena);
+	}
+}
+
 struct plan rig_plan(struct rig_agent *agent, const struct desired *desired, struct arena *arena)
 {
 	struct target *target = arena_alloc(arena, sizeof(*target));
@@ -301,6 +358,7 @@ struct plan rig_plan(struct rig_agent *agent, const struct desired *desired, str
 	assert_int_equal(codec_validate(schema_desired(), desired, &error), 0);
 	assert_int_equal(agent->kernel->operations->observe(agent->kernel, arena, &observed, &error), 0);
 	labels_merge(agent, &observed, arena);
+	plan_survives_without_memory(&observed, desired);
 	assert_int_equal(target_build(desired, arena, target, &error), 0);
 	assert_int_equal(plan_make(&observed, target, arena, &plan, &error), 0);
 	return plan;

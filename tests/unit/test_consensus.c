@@ -1,308 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Three real members on one loop, over loopback, with a machine that keeps a list of the commands it applied. The
- * machine outlives its member, as the store outlives a process that was killed.
- */
 #include <arpa/inet.h>
-#include <ftw.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <uv.h>
 
-#include <cmocka.h>
-
-#include "raft/consensus.h"
-#include "tests/unit/test_network.h"
-
-#define MEMBERS 3
-#define DEADLINE_MS 60000
-
-struct machine {
-	uint64_t applied;
-	uint64_t *values;
-	size_t count, capacity, loads;
-};
-
-struct member {
-	struct consensus *consensus;
-	struct machine machine;
-	char directory[96];
-	char address[32];
-	bool failed;
-	struct error failure;
-	void (*on_failure)(void *data, const struct error *failure);
-	unsigned won, lost;
-};
-
-struct cluster {
-	uv_loop_t loop;
-	uv_timer_t wakeup; /* keeps the loop from blocking for ever */
-	struct member members[MEMBERS];
-	char directory[64];
-	size_t size; /* members of the group */
-	size_t confirmed, refused, unknown, barriers, closed;
-};
-
-static uint64_t machine_applied(void *data)
-{
-	return ((struct machine *)data)->applied;
-}
-
-static void machine_push(struct machine *machine, uint64_t value)
-{
-	if (machine->count == machine->capacity) {
-		machine->capacity = machine->capacity ? machine->capacity * 2 : 64;
-		machine->values = realloc(machine->values, machine->capacity * sizeof(*machine->values));
-	}
-	machine->values[machine->count++] = value;
-}
-
-static int machine_apply(void *data, uint64_t index, const struct bytes *commands, size_t count,
-			 struct buffer *outcomes, struct error *error)
-{
-	struct machine *machine = data;
-	uint64_t value;
-
-	assert_true(index > machine->applied);
-	for (size_t i = 0; i < count; i++) {
-		assert_int_equal(commands[i].size, sizeof(value));
-		memcpy(&value, commands[i].data, sizeof(value));
-		if (value == UINT64_MAX)
-			return error_set(error, ERROR_NO_CAPACITY, "the disk is full");
-		machine_push(machine, value);
-		if (outcomes != NULL)
-			assert_int_equal(buffer_append(&outcomes[i], &value, sizeof(value)), 0);
-	}
-	machine->applied = index;
-	return 0;
-}
-
-static int machine_skip(void *data, uint64_t index, struct error *error)
-{
-	(void)error;
-	((struct machine *)data)->applied = index;
-	return 0;
-}
-
-static int machine_dump(void *data, struct buffer *output, struct error *error)
-{
-	struct machine *machine = data;
-
-	(void)error;
-	return buffer_append(output, machine->values, machine->count * sizeof(*machine->values));
-}
-
-static int machine_load(void *data, uint64_t index, struct bytes dump, struct error *error)
-{
-	struct machine *machine = data;
-	uint64_t value;
-
-	(void)error;
-	if (machine->applied >= index)
-		return 0;
-	machine->count = 0;
-	machine->loads++;
-	for (size_t at = 0; at < dump.size; at += sizeof(value)) {
-		memcpy(&value, dump.data + at, sizeof(value));
-		machine_push(machine, value);
-	}
-	machine->applied = index;
-	return 0;
-}
-
-static void on_leadership(void *data, bool leader, uint64_t term)
-{
-	struct member *member = data;
-
-	assert_true(term > 0);
-	member->won += leader;
-	member->lost += !leader;
-}
-
-static void on_failure(void *data, const struct error *failure)
-{
-	struct member *member = data;
-
-	assert_false(member->failed);
-	member->failed = true;
-	member->failure = *failure;
-}
-
-static void member_start(struct cluster *cluster, size_t i, unsigned threshold)
-{
-	struct consensus_server servers[MEMBERS];
-	struct member *member = &cluster->members[i];
-	struct consensus_options options = {
-		.loop = &cluster->loop,
-		.id = i + 1,
-		.address = member->address,
-		.directory = member->directory,
-		.machine = { &member->machine, machine_applied, machine_apply, machine_skip, machine_dump,
-			     machine_load },
-		.snapshot_threshold = threshold,
-		.snapshot_trailing = threshold,
-		.data = member,
-		.on_leadership = on_leadership,
-		.on_failure = member->on_failure != NULL ? member->on_failure : on_failure,
-	};
-	struct error error = { 0 };
-
-	for (size_t k = 0; k < cluster->size; k++)
-		servers[k] = (struct consensus_server){ k + 1, cluster->members[k].address };
-	if (consensus_start(&options, servers, cluster->size, &member->consensus, &error) != 0)
-		fail_msg("%s", error.message);
-}
-
-static void on_closed(void *data)
-{
-	((struct cluster *)data)->closed++;
-}
-
-static uint64_t now_ms(void)
-{
-	return uv_hrtime() / 1000000;
-}
-
-static void on_wakeup(uv_timer_t *timer)
-{
-	(void)timer;
-}
-
-/* Turn the loop until the condition holds. */
-#define RUN_UNTIL(cluster, condition)                                                                                  \
-	do {                                                                                                           \
-		uint64_t end_ms = now_ms() + DEADLINE_MS;                                                              \
-                                                                                                                       \
-		while (!(condition)) {                                                                                 \
-			if (now_ms() > end_ms)                                                                         \
-				fail_msg("not within the deadline: %s", #condition);                                   \
-			uv_run(&(cluster)->loop, UV_RUN_ONCE);                                                         \
-		}                                                                                                      \
-	} while (0)
-
-static void member_stop(struct cluster *cluster, size_t i)
-{
-	size_t before = cluster->closed;
-
-	consensus_close(cluster->members[i].consensus, on_closed, cluster);
-	RUN_UNTIL(cluster, cluster->closed > before);
-	cluster->members[i].consensus = NULL;
-}
-
-static struct member *leader_of(struct cluster *cluster)
-{
-	for (size_t i = 0; i < MEMBERS; i++) {
-		struct member *member = &cluster->members[i];
-
-		if (member->consensus != NULL && consensus_is_leader(member->consensus))
-			return member;
-	}
-	return NULL;
-}
-
-static void on_proposed(void *data, struct bytes outcome, bool unknown, const struct error *failure)
-{
-	struct cluster *cluster = data;
-
-	if (failure == NULL) {
-		assert_int_equal(outcome.size, sizeof(uint64_t));
-		cluster->confirmed++;
-	} else if (unknown) {
-		cluster->unknown++;
-	} else {
-		cluster->refused++;
-	}
-}
-
-static void propose(struct cluster *cluster, uint64_t value)
-{
-	struct error error = { 0 };
-
-	assert_int_equal(consensus_propose(leader_of(cluster)->consensus,
-					   (struct bytes){ (const uint8_t *)&value, sizeof(value) }, on_proposed,
-					   cluster, &error),
-			 0);
-}
-
-static void on_barrier(void *data, const struct error *failure)
-{
-	assert_null(failure);
-	((struct cluster *)data)->barriers++;
-}
-
-static int setup(void **state)
-{
-	struct cluster *cluster = calloc(1, sizeof(*cluster));
-	char network[16];
-
-	cluster->size = MEMBERS;
-	assert_int_equal(uv_loop_init(&cluster->loop), 0);
-	uv_timer_init(&cluster->loop, &cluster->wakeup);
-	uv_timer_start(&cluster->wakeup, on_wakeup, 5, 5);
-	uv_unref((uv_handle_t *)&cluster->wakeup);
-	snprintf(cluster->directory, sizeof(cluster->directory), "/tmp/dnvme-consensus-XXXXXX");
-	assert_non_null(mkdtemp(cluster->directory));
-	test_network(network);
-	for (size_t i = 0; i < MEMBERS; i++) {
-		snprintf(cluster->members[i].directory, sizeof(cluster->members[i].directory), "%s/%zu",
-			 cluster->directory, i);
-		snprintf(cluster->members[i].address, sizeof(cluster->members[i].address), "%s.%zu:7401", network,
-			 i + 1);
-	}
-	*state = cluster;
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-	(void)status;
-	(void)type;
-	(void)walk;
-	return remove(path);
-}
-
-static int teardown(void **state)
-{
-	struct cluster *cluster = *state;
-
-	for (size_t i = 0; i < MEMBERS; i++) {
-		if (cluster->members[i].consensus != NULL)
-			member_stop(cluster, i);
-		free(cluster->members[i].machine.values);
-	}
-	uv_close((uv_handle_t *)&cluster->wakeup, NULL);
-	uv_run(&cluster->loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&cluster->loop), 0);
-	nftw(cluster->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	free(cluster);
-	return 0;
-}
-
-static bool all_have(struct cluster *cluster, size_t count)
-{
-	for (size_t i = 0; i < MEMBERS; i++) {
-		if (cluster->members[i].consensus != NULL && cluster->members[i].machine.count < count)
-			return false;
-	}
-	return true;
-}
-
-static void same_everywhere(struct cluster *cluster, size_t count)
-{
-	for (size_t i = 0; i < MEMBERS; i++) {
-		assert_int_equal(cluster->members[i].machine.count, count);
-		assert_memory_equal(cluster->members[i].machine.values, cluster->members[0].machine.values,
-				    count * sizeof(uint64_t));
-	}
-}
+#include "tests/unit/test_consensus_rig.h"
 
 static void commands_are_packed_and_applied_alike(void **state)
 {
@@ -317,7 +22,7 @@ static void commands_are_packed_and_applied_alike(void **state)
 	assert_int_equal(cluster->confirmed, 0); /* no callback inside the call */
 	RUN_UNTIL(cluster, cluster->confirmed == 1000);
 	for (int i = 0; i < 50; i++)
-		assert_int_equal(consensus_barrier(leader_of(cluster)->consensus, on_barrier, cluster, NULL), 0);
+		assert_int_equal(consensus_barrier(leader_of(cluster)->consensus, group_on_barrier, cluster, NULL), 0);
 	RUN_UNTIL(cluster, cluster->barriers == 50);
 	consensus_statistics_get(leader_of(cluster)->consensus, &statistics);
 	assert_int_equal(statistics.commands_proposed, 1000);
@@ -340,9 +45,9 @@ static void followers_refuse_proposals(void **state)
 
 		if (consensus == leader_of(cluster)->consensus)
 			continue;
-		assert_int_equal(consensus_propose(consensus, (struct bytes){ 0 }, on_proposed, cluster, &error),
+		assert_int_equal(consensus_propose(consensus, (struct bytes){ 0 }, group_on_proposed, cluster, &error),
 				 ERROR_UNAVAILABLE);
-		assert_int_equal(consensus_barrier(consensus, on_barrier, cluster, &error), ERROR_UNAVAILABLE);
+		assert_int_equal(consensus_barrier(consensus, group_on_barrier, cluster, &error), ERROR_UNAVAILABLE);
 	}
 }
 
@@ -511,7 +216,7 @@ static void closing_tells_nobody_inside_the_call(void **state)
 		assert_int_equal(consensus_propose(leader->consensus, command, on_cancelled, &closing, NULL), 0);
 	assert_int_equal(consensus_barrier(leader->consensus, on_barrier_cancelled, &closing, NULL), 0);
 	closing.inside = true;
-	consensus_close(leader->consensus, on_closed, cluster);
+	consensus_close(leader->consensus, group_on_closed, cluster);
 	closing.inside = false;
 	assert_int_equal(closing.cancelled, 0);
 	assert_int_equal(consensus_propose(leader->consensus, command, on_cancelled, &closing, NULL),
@@ -526,7 +231,7 @@ static void on_failure_close(void *data, const struct error *failure)
 {
 	struct member *member = data;
 
-	on_failure(data, failure);
+	group_on_failure(data, failure);
 	consensus_close(member->consensus, NULL, NULL);
 	member->consensus = NULL;
 }
@@ -584,7 +289,7 @@ static void a_group_of_one(void **state)
 	RUN_UNTIL(cluster, leader_of(cluster) != NULL);
 	for (uint64_t value = 0; value < 10; value++)
 		propose(cluster, value);
-	assert_int_equal(consensus_barrier(leader_of(cluster)->consensus, on_barrier, cluster, NULL), 0);
+	assert_int_equal(consensus_barrier(leader_of(cluster)->consensus, group_on_barrier, cluster, NULL), 0);
 	RUN_UNTIL(cluster, cluster->confirmed == 10 && cluster->barriers == 1);
 	member_stop(cluster, 0);
 	assert_int_equal(consensus_directory_check(cluster->members[0].directory, &initialized, NULL), 0);
@@ -612,11 +317,11 @@ static void a_start_that_fails(void **state)
 		.id = 1,
 		.address = member->address,
 		.directory = member->directory,
-		.machine = { &member->machine, machine_applied, machine_apply, machine_skip, machine_dump,
-			     machine_load },
+		.machine = { &member->machine, group_machine_applied, group_machine_apply, group_machine_skip,
+			     group_machine_dump, group_machine_load },
 		.data = member,
-		.on_leadership = on_leadership,
-		.on_failure = on_failure,
+		.on_leadership = group_on_leadership,
+		.on_failure = group_on_failure,
 	};
 	struct consensus *consensus = NULL;
 	struct sockaddr_in taken;
@@ -646,18 +351,18 @@ static void a_start_that_fails(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(commands_are_packed_and_applied_alike, setup, teardown),
-		cmocka_unit_test_setup_teardown(followers_refuse_proposals, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_restarted_member_goes_on_where_it_was, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_follower_far_behind_gets_a_snapshot, setup, teardown),
-		cmocka_unit_test_setup_teardown(leadership_moves_under_load, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_machine_that_fails_stops_its_member, setup, teardown),
-		cmocka_unit_test_setup_teardown(closing_ends_what_waits, setup, teardown),
-		cmocka_unit_test_setup_teardown(closing_tells_nobody_inside_the_call, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_failed_member_may_be_closed_at_once, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_vote_that_is_not_stored_ends_the_member, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_group_of_one, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_start_that_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(commands_are_packed_and_applied_alike, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(followers_refuse_proposals, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(a_restarted_member_goes_on_where_it_was, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(a_follower_far_behind_gets_a_snapshot, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(leadership_moves_under_load, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(a_machine_that_fails_stops_its_member, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(closing_ends_what_waits, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(closing_tells_nobody_inside_the_call, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(a_failed_member_may_be_closed_at_once, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(a_vote_that_is_not_stored_ends_the_member, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(a_group_of_one, group_setup, group_teardown),
+		cmocka_unit_test_setup_teardown(a_start_that_fails, group_setup, group_teardown),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What an interrupted write leaves in the directory of the log is put in order, and nothing else is touched. */
 #include <dirent.h>
+#include <errno.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <cmocka.h>
 
 #include "raft/internal.h"
+#include "tests/unit/failing_call.h"
 
 static char directory[64];
 
@@ -79,12 +81,30 @@ static const char *names(void)
 	return text;
 }
 
+/* With each call of the kernel failing in turn, until none does: whatever was done by then, the next one comes to the
+ * same. */
 static void mend(void)
 {
-	struct error error = { 0 };
+	for (unsigned long n = 1;; n++) {
+		struct error error = { 0 };
+		const char *name;
+		int rv;
 
-	if (directory_mend(directory, &error) != 0)
-		fail_msg("%s", error.message);
+		failing_call_arm(NULL, n, EIO);
+		rv = directory_mend(directory, &error);
+		name = failing_call_disarm();
+		if (name == NULL) {
+			if (rv != 0)
+				fail_msg("%s", error.message);
+			return;
+		}
+		/* That is the log, which has no better place. */
+		if (strcmp(name, "write") == 0 && rv == 0)
+			continue;
+		assert_int_equal(rv, ERROR_INTERNAL);
+		assert_int_equal(error.code, ERROR_INTERNAL);
+		assert_non_null(strstr(error.message, directory));
+	}
 }
 
 #define SEGMENT(first, end) "00000000000000" first "-00000000000000" end
@@ -197,6 +217,31 @@ static void truncation_that_was_finished(void **state)
 	assert_string_equal(names(), SEGMENT("01", "10") " ");
 }
 
+/* No mark, no truncation: whoever asks must hear of it. */
+static void marks_that_fail(void **state)
+{
+	struct error error = { 0 };
+
+	(void)state;
+	for (unsigned long n = 1;; n++) {
+		int rv;
+
+		failing_call_arm(NULL, n, EIO);
+		rv = truncation_begin(directory, 5, &error);
+		if (rv == 0)
+			rv = truncation_end(directory, &error);
+		if (failing_call_disarm() == NULL) {
+			assert_int_equal(rv, 0);
+			break;
+		}
+		assert_int_equal(rv, ERROR_INTERNAL);
+	}
+	assert_string_equal(names(), "");
+	assert_int_equal(truncation_begin("/proc/none", 5, &error), ERROR_NOT_FOUND);
+	assert_int_equal(truncation_end("/proc/none", &error), ERROR_NOT_FOUND);
+	assert_int_equal(directory_mend("/proc/none", &error), ERROR_NOT_FOUND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +253,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(gap_without_a_truncation, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncation_beside_an_open_segment, setup, teardown),
 		cmocka_unit_test_setup_teardown(truncation_that_was_finished, setup, teardown),
+		cmocka_unit_test_setup_teardown(marks_that_fail, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
