@@ -86,6 +86,41 @@ static void exports_check(const struct storage *node)
 	}
 }
 
+static bool lie_on_the_same(const struct observed_dm *a, const struct observed_dm *b)
+{
+	uint64_t major, minor, start, other_major, other_minor, other_start;
+
+	for (size_t i = 0; i < a->targets.count; i++) {
+		if (sscanf(a->targets.items[i].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &major, &minor, &start) != 3)
+			continue;
+		for (size_t j = 0; j < b->targets.count; j++) {
+			if (sscanf(b->targets.items[j].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &other_major,
+				   &other_minor, &other_start) == 3 &&
+			    major == other_major && minor == other_minor &&
+			    start < other_start + b->targets.items[j].length &&
+			    other_start < start + a->targets.items[i].length)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* No extent is another LD's before its Disk Node let go of it. */
+static void extents_check(const struct storage *node)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+	const struct observed_dm_list *dms = &kernel->observed.dms;
+
+	for (size_t i = 0; i < dms->count; i++) {
+		for (size_t j = i + 1; j < dms->count && strncmp(dms->items[i].name, "dnvme-ld-", 9) == 0; j++) {
+			if (strncmp(dms->items[j].name, "dnvme-ld-", 9) == 0 &&
+			    lie_on_the_same(&dms->items[i], &dms->items[j]))
+				world_fail("extents are used again before they were released: %s and %s on %s",
+					   dms->items[i].name, dms->items[j].name, node->name);
+		}
+	}
+}
+
 /* Servers that applied the same hold the same, whoever leads. */
 static void replicas_check(void)
 {
@@ -119,8 +154,10 @@ void check_always(void)
 
 	if (++turns % REPLICAS_LOOKS == 0)
 		replicas_check();
-	for (size_t i = 0; i < node_count; i++)
+	for (size_t i = 0; i < node_count; i++) {
 		exports_check(&nodes[i]);
+		extents_check(&nodes[i]);
+	}
 }
 
 /* --- in peace --------------------------------------------------------------------------------------------------- */
