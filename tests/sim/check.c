@@ -19,6 +19,7 @@
 /* --- always ----------------------------------------------------------------------------------------------------- */
 
 #define LABELS_MAX 512
+#define REPLICAS_LOOKS 5 /* replicas are compared in each so-manieth look */
 
 /* The highest epoch that was seen in a label, by its place. */
 static struct label_seen {
@@ -85,10 +86,78 @@ static void exports_check(const struct storage *node)
 	}
 }
 
+static bool lie_on_the_same(const struct observed_dm *a, const struct observed_dm *b)
+{
+	uint64_t major, minor, start, other_major, other_minor, other_start;
+
+	for (size_t i = 0; i < a->targets.count; i++) {
+		if (sscanf(a->targets.items[i].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &major, &minor, &start) != 3)
+			continue;
+		for (size_t j = 0; j < b->targets.count; j++) {
+			if (sscanf(b->targets.items[j].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &other_major,
+				   &other_minor, &other_start) == 3 &&
+			    major == other_major && minor == other_minor &&
+			    start < other_start + b->targets.items[j].length &&
+			    other_start < start + a->targets.items[i].length)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* No extent is another LD's before its Disk Node let go of it. */
+static void extents_check(const struct storage *node)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+	const struct observed_dm_list *dms = &kernel->observed.dms;
+
+	for (size_t i = 0; i < dms->count; i++) {
+		for (size_t j = i + 1; j < dms->count && strncmp(dms->items[i].name, "dnvme-ld-", 9) == 0; j++) {
+			if (strncmp(dms->items[j].name, "dnvme-ld-", 9) == 0 &&
+			    lie_on_the_same(&dms->items[i], &dms->items[j]))
+				world_fail("extents are used again before they were released: %s and %s on %s",
+					   dms->items[i].name, dms->items[j].name, node->name);
+		}
+	}
+}
+
+/* Servers that applied the same hold the same, whoever leads. */
+static void replicas_check(void)
+{
+	const struct server_machine *first = NULL;
+	uint8_t digests[SERVERS_MAX][16];
+
+	for (size_t i = 0; i < server_count; i++) {
+		const struct server_machine *server = &server_machines[i];
+		struct error error = { 0 };
+
+		if (server->process == NULL || server->process->ended || server->dnvmed == NULL ||
+		    server->dnvmed->fsm == NULL || server->dnvmed->stage != DNVMED_RUNNING ||
+		    fsm_digest(server->dnvmed->fsm, digests[i], &error) != 0)
+			continue;
+		for (size_t j = 0; j < i; j++) {
+			first = &server_machines[j];
+			if (first->process == NULL || first->dnvmed == NULL || first->dnvmed->fsm == NULL ||
+			    first->dnvmed->stage != DNVMED_RUNNING ||
+			    fsm_applied_index(first->dnvmed->fsm) != fsm_applied_index(server->dnvmed->fsm))
+				continue;
+			if (memcmp(digests[i], digests[j], sizeof(digests[0])) != 0)
+				world_fail("replicas differ: %s and %s at index %" PRIu64, first->machine->name,
+					   server->machine->name, fsm_applied_index(server->dnvmed->fsm));
+		}
+	}
+}
+
 void check_always(void)
 {
-	for (size_t i = 0; i < node_count; i++)
+	static unsigned turns;
+
+	if (++turns % REPLICAS_LOOKS == 0)
+		replicas_check();
+	for (size_t i = 0; i < node_count; i++) {
 		exports_check(&nodes[i]);
+		extents_check(&nodes[i]);
+	}
 }
 
 /* --- in peace --------------------------------------------------------------------------------------------------- */
@@ -126,9 +195,10 @@ static bool servers_agree(const struct server_machine *leader, char *ret_why, si
 		    fsm_check(server_machines[i].dnvmed->fsm, &error) != 0)
 			world_fail("the state of %s: %s\n%s", server_machines[i].machine->name, error.message,
 				   error.details);
+		/* Outcomes of commands that changed nothing have no revision. */
 		if (i > 0 && memcmp(first, digest, sizeof(first)) != 0)
-			world_fail("replicas differ: %s and %s at the same revision", server_machines[0].machine->name,
-				   server_machines[i].machine->name);
+			return no(ret_why, size, "%s and %s differ, at the same revision",
+				  server_machines[0].machine->name, server_machines[i].machine->name);
 	}
 	return true;
 }

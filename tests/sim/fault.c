@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "tests/sim/fault_disk.h"
 #include "tests/sim/net.h"
 #include "tests/sim/node.h"
 #include "tests/sim/server.h"
@@ -44,7 +45,10 @@ static void on_server_back(struct event *event)
 	struct server_machine *server = event->data;
 
 	machine_power_on(server->machine);
-	if (server->process == NULL)
+	/* It would end at once, and say why. */
+	if (server->process == NULL && fault_server_is_full(server->machine))
+		world_after(WORLD_SECOND, NULL, on_server_back, server);
+	else if (server->process == NULL)
 		server_start(server);
 }
 
@@ -92,7 +96,7 @@ static void node_loses_power(void)
 {
 	struct storage *node = any_node();
 
-	if (!node->machine->up)
+	if (!node->machine->up || fault_disk_owes(node))
 		return;
 	node_power_cut(node);
 	world_after(how_long(), NULL, on_node_back, node);
@@ -190,9 +194,29 @@ static void clock_steps(void)
 	world_trace("wall clock of %s steps by %lld ms", machine->name, (long long)step / 1000);
 }
 
+static void server_disk_slow(void)
+{
+	fault_server_disk_slow(how_long());
+}
+
+static void server_disk_full(void)
+{
+	fault_server_disk_full(how_long());
+}
+
+static void disk_slow(void)
+{
+	fault_disk_slow(how_long());
+}
+
+static void disk_bad(void)
+{
+	fault_disk_bad(how_long());
+}
+
 static void (*const faults[])(void) = {
-	server_dies, server_loses_power, agent_dies,	node_loses_power, link_cut,
-	partition,   machine_cut,	 process_stops, machine_freezes,  clock_steps,
+	server_dies,   server_loses_power, agent_dies,	node_loses_power, link_cut,	    partition, machine_cut,
+	process_stops, machine_freezes,	   clock_steps, server_disk_slow, server_disk_full, disk_slow, disk_bad,
 };
 
 #define FAULTS (sizeof(faults) / sizeof(faults[0]))
@@ -236,6 +260,7 @@ void fault_heal(void)
 	world_trace("heal");
 	healing = true;
 	net_heal();
+	fault_disk_heal();
 	for (size_t i = 0; i < world_machine_count; i++) {
 		world_machines[i].frozen_until = 0;
 		for (struct process *process = world_machines[i].processes; process != NULL; process = process->next)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/backend/sim/sim_state.h"
 #include "fsm/fsm.h"
 #include "lib/model/layout.h"
 #include "tests/sim/io.h"
@@ -39,12 +40,13 @@ struct volume_used {
 		struct volume_used *volume;
 		uint64_t sector;
 		uint64_t acknowledged, sent; /* sequence numbers */
-		bool busy, is_read;
+		bool busy, is_read, is_forced;
+		bool forgiven;	  /* what is there is not known until it is written again */
 		uint64_t attempt; /* counts them; an answer to an earlier one is not heard */
 		bool under_way;
 		size_t node; /* by which path */
 		uint64_t generation;
-		uint64_t next_at, since;
+		uint64_t next_at, since, again_at;
 	} blocks[BLOCKS];
 };
 
@@ -97,9 +99,13 @@ static void request_done(struct attempt *attempt)
 		    attempt->attempt, volume->number, block->sector, nodes[attempt->node].name);
 	if (attempt->io.write) {
 		block->acknowledged = attempt->io.block.sequence;
+		block->forgiven = false;
 		acknowledged++;
 		return;
 	}
+	if (block->forgiven && (attempt->io.block.volume == volume->number || attempt->io.block.volume == 0 ||
+				attempt->io.block.volume == MEDIA_TORN))
+		return;
 	if (block->acknowledged > 0 && attempt->io.block.volume != volume->number)
 		world_fail("foreign data: %s at sector %" PRIu64 " has a block of volume %" PRIu64 ", not %" PRIu64,
 			   volume->name, block->sector, attempt->io.block.volume, volume->number);
@@ -129,6 +135,12 @@ static void attempt_run(void *data)
 		block->attempt == attempt->attempt;
 	if (heard && result == IO_DONE) {
 		request_done(attempt);
+	} else if (heard && result == IO_ERROR && attempt->io.failed) {
+		/* No copy that counts could do it. Whoever uses the volume tries again. */
+		world_trace("the host is told that a %s of v#%" PRIu64 " sector %" PRIu64 " failed",
+			    attempt->io.write ? "write" : "read", attempt->number, block->sector);
+		block->under_way = false;
+		block->again_at = world_now + world_between(20 * WORLD_MS, WORLD_SECOND);
 	} else if (heard && result == IO_ERROR) {
 		world_fail("%s: the host is told of an I/O error by %s", block->volume->name, node->name);
 	} else if (heard) {
@@ -155,10 +167,13 @@ static void block_look(struct block *block)
 		block->busy = true;
 		block->since = world_now;
 		block->is_read = world_chance(300);
+		block->is_forced = world_chance(300);
 		if (!block->is_read)
 			block->sent++;
 	}
 	block->under_way = false;
+	if (world_now < block->again_at)
+		return;
 	for (size_t i = 0; i < node_count; i++) {
 		if (volume->paths[i].live && volume->paths[i].optimized)
 			usable[count++] = i;
@@ -171,14 +186,15 @@ static void block_look(struct block *block)
 	block->node = usable[world_below(count)];
 	block->generation = volume->paths[block->node].generation;
 	block->under_way = true;
-	*attempt = (struct attempt){
-		.block = block,
-		.number = volume->number,
-		.attempt = ++block->attempt,
-		.generation = block->generation,
-		.node = block->node,
-		.io = { .write = !block->is_read, .attempt = block->attempt, .block = { volume->number, block->sent } }
-	};
+	*attempt = (struct attempt){ .block = block,
+				     .number = volume->number,
+				     .attempt = ++block->attempt,
+				     .generation = block->generation,
+				     .node = block->node,
+				     .io = { .write = !block->is_read,
+					     .forced = block->is_forced,
+					     .attempt = block->attempt,
+					     .block = { volume->number, block->sent } } };
 	snprintf(attempt->nqn, sizeof(attempt->nqn), "%s", volume->nqn);
 	world_trace("the host sends a %s of v#%" PRIu64 " sector %" PRIu64 " write %" PRIu64 " attempt %" PRIu64
 		    " to %s",
@@ -342,42 +358,6 @@ uint64_t host_acknowledged(void)
 	return acknowledged;
 }
 
-/* Where a block of a volume lies: which leg, and where in each of its members. */
-static void block_check(const struct block *block, const struct volume *record)
-{
-	uint64_t stripe = record->stripe_bytes / 512, index = block->sector / stripe, legs = record->legs.count;
-	const struct leg *leg = &record->legs.items[index % legs];
-	uint64_t in_leg = index / legs * stripe + block->sector % stripe;
-	struct layout_group layout;
-	struct error error = { 0 };
-	const struct group *group = &leg->groups.items[0];
-
-	for (size_t m = 0; m < group->members.count; m++) {
-		const struct ld *ld = &group->members.items[m];
-		struct media_block found;
-		struct media_place place;
-		uint64_t ld_bytes = 0;
-
-		if (ld->state != LD_STATE_IN_SYNC || !media_ld_find(ld->id, &place))
-			continue;
-		for (size_t r = 0; r < ld->ranges.count; r++)
-			ld_bytes += ld->ranges.items[r].length;
-		ld_bytes *= LIMIT_EXTENT_BYTES_DEFAULT;
-		if (layout_group_compute(ld_bytes, layout_thin_block_bytes(leg->size_bytes), &layout, &error) != 0)
-			world_fail("layout: %s", error.message);
-		found = media_ld_read(ld->id, (layout.raid_data_start + layout.thin_metadata_bytes) / 512 + in_leg);
-		if (found.volume == block->volume->number && found.sequence >= block->acknowledged)
-			continue;
-		if (block->acknowledged == 0 && found.volume == 0)
-			continue;
-		world_fail("a lost acknowledged write: ld%" PRIu64 " is in sync and has write %" PRIu64
-			   " of volume %" PRIu64 " at sector %" PRIu64 " of %s (%" PRIu64
-			   "), acknowledged was %" PRIu64,
-			   ld->id, found.sequence, found.volume, block->sector, block->volume->name,
-			   block->volume->number, block->acknowledged);
-	}
-}
-
 /* The state that is the last one as far as anybody ever knew: a server that has just started may be far behind. */
 static struct dnvmed *newest(void)
 {
@@ -399,23 +379,144 @@ static struct dnvmed *newest(void)
 	return found;
 }
 
+/* Where a block of a volume lies: which leg, and where in each of its members. */
+struct block_place {
+	const struct group *group;
+	uint64_t sector; /* in an LD */
+};
+
+static struct block_place block_place(const struct block *block, const struct volume *record)
+{
+	uint64_t stripe = record->stripe_bytes / 512, index = block->sector / stripe, legs = record->legs.count;
+	const struct leg *leg = &record->legs.items[index % legs];
+	uint64_t in_leg = index / legs * stripe + block->sector % stripe, ld_bytes;
+	struct layout_group layout;
+	struct error error = { 0 };
+
+	ld_bytes = leg->group_extents * LIMIT_EXTENT_BYTES_DEFAULT;
+	if (layout_group_compute(ld_bytes, layout_thin_block_bytes(leg->size_bytes), &layout, &error) != 0)
+		world_fail("layout: %s", error.message);
+	return (struct block_place){ &leg->groups.items[0],
+				     (layout.raid_data_start + layout.thin_metadata_bytes) / 512 + in_leg };
+}
+
+/* Whether an LD has what was acknowledged. */
+static bool ld_has(const struct block *block, uint64_t ld, uint64_t sector, struct media_block *ret_found)
+{
+	*ret_found = media_ld_read(ld, sector);
+	if (ret_found->volume == block->volume->number && ret_found->sequence >= block->acknowledged)
+		return true;
+	return block->acknowledged == 0 && ret_found->volume == 0;
+}
+
+/* Whether it is known, though not in the state yet, that a member may lack something: its disk returned an error to a
+ * write, or it lost what its cache held. */
+static bool is_known_to_lack(struct dnvmed *dnvmed, const struct ld *ld, const struct storage *node)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+	struct arena arena = ARENA_INIT;
+	struct error error = { 0 };
+	struct node record;
+	bool known = ld->doubtful;
+
+	for (size_t i = 0; i < kernel->observed.errors.count && !known; i++)
+		known = kernel->observed.errors.items[i].ld == ld->id && kernel->observed.errors.items[i].writes > 0;
+	if (!known && node->volatile_cache)
+		known = !node->machine->up || fsm_node_get(dnvmed->fsm, node->name, &arena, &record, &error) != 0 ||
+			memcmp(record.boot_id, node->machine->boot_id, sizeof(record.boot_id)) != 0;
+	arena_free(&arena);
+	return known;
+}
+
+static void block_check(struct dnvmed *dnvmed, const struct block *block, const struct volume *record)
+{
+	struct block_place where = block_place(block, record);
+
+	for (size_t m = 0; m < where.group->members.count && !block->forgiven; m++) {
+		const struct ld *ld = &where.group->members.items[m];
+		struct media_block found;
+		struct media_place place;
+
+		if (ld->state != LD_STATE_IN_SYNC || !media_ld_find(ld->id, &place) ||
+		    ld_has(block, ld->id, where.sector, &found) || is_known_to_lack(dnvmed, ld, place.node))
+			continue;
+		world_fail("a lost acknowledged write: ld%" PRIu64 " is in sync and has write %" PRIu64
+			   " of volume %" PRIu64 " at sector %" PRIu64 " of %s (%" PRIu64
+			   "), acknowledged was %" PRIu64,
+			   ld->id, found.sequence, found.volume, block->sector, block->volume->name,
+			   block->volume->number, block->acknowledged);
+	}
+}
+
+/* Every copy that counts lost what its cache held: nobody promised that. */
+static void block_check_loss(struct dnvmed *dnvmed, struct block *block, const struct volume *record)
+{
+	struct block_place where = block_place(block, record);
+	struct media_block found;
+	bool has = false;
+
+	(void)dnvmed;
+	for (size_t m = 0; m < where.group->members.count && !has; m++) {
+		const struct ld *ld = &where.group->members.items[m];
+
+		has = ld->state == LD_STATE_IN_SYNC && ld_has(block, ld->id, where.sector, &found);
+	}
+	if (has || block->forgiven)
+		return;
+	world_trace("write %" PRIu64 " of v#%" PRIu64 " sector %" PRIu64 " is in no cache any more",
+		    block->acknowledged, block->volume->number, block->sector);
+	block->forgiven = true;
+}
+
+static void blocks_forgive(struct volume_used *volume)
+{
+	for (size_t b = 0; b < BLOCKS; b++)
+		volume->blocks[b].forgiven = true;
+}
+
+void host_forgive(const char *name)
+{
+	for (size_t v = 0; v < VOLUMES; v++) {
+		if (volumes[v].number != 0 && strcmp(volumes[v].name, name) == 0)
+			blocks_forgive(&volumes[v]);
+	}
+}
+
+static void blocks_each(struct dnvmed *dnvmed, struct volume_used *volume, bool loss)
+{
+	struct arena arena = ARENA_INIT;
+	struct error error = { 0 };
+	struct volume record;
+
+	if (fsm_volume_find(dnvmed->fsm, volume->name, &arena, &record, &error) == 0) {
+		for (size_t b = 0; b < BLOCKS; b++) {
+			if (loss)
+				block_check_loss(dnvmed, &volume->blocks[b], &record);
+			else
+				block_check(dnvmed, &volume->blocks[b], &record);
+		}
+	}
+	arena_free(&arena);
+}
+
+void host_check_loss(void)
+{
+	struct dnvmed *dnvmed = newest();
+
+	for (size_t v = 0; v < VOLUMES; v++) {
+		if (volumes[v].number != 0 && dnvmed != NULL)
+			blocks_each(dnvmed, &volumes[v], true);
+		else if (volumes[v].number != 0)
+			blocks_forgive(&volumes[v]);
+	}
+}
+
 void host_check_media(void)
 {
 	struct dnvmed *dnvmed = newest();
 
-	if (dnvmed == NULL)
-		return;
-	for (size_t v = 0; v < VOLUMES; v++) {
-		struct arena arena = ARENA_INIT;
-		struct error error = { 0 };
-		struct volume record;
-
-		if (volumes[v].number == 0)
-			continue;
-		if (fsm_volume_find(dnvmed->fsm, volumes[v].name, &arena, &record, &error) == 0) {
-			for (size_t b = 0; b < BLOCKS; b++)
-				block_check(&volumes[v].blocks[b], &record);
-		}
-		arena_free(&arena);
+	for (size_t v = 0; v < VOLUMES && dnvmed != NULL; v++) {
+		if (volumes[v].number != 0)
+			blocks_each(dnvmed, &volumes[v], false);
 	}
 }

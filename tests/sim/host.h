@@ -22,6 +22,10 @@ void host_quiet(void);
 bool host_is_quiet(char *ret_why, size_t size);
 /* Every acknowledged write is on every member that the state calls in sync. */
 void host_check_media(void);
+/* Disks lost what their caches held: what no copy that counts has any more is not expected. */
+void host_check_loss(void);
+/* Its operator served the volume from copies that may lack writes: whatever it holds now is right. */
+void host_forgive(const char *name);
 uint64_t host_acknowledged(void);
 
 #endif

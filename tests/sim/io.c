@@ -11,6 +11,7 @@
 #include "agent/label.h"
 #include "agent/planner.h"
 #include "tests/sim/fabric.h"
+#include "tests/sim/fault_disk.h"
 #include "tests/sim/net.h"
 
 #define QUEUE_US (20 * WORLD_MS) /* what waits looks again so often */
@@ -147,15 +148,24 @@ static void epoch_check(struct at at, const char *name, const struct io *io)
 
 static enum io_result medium_io(struct at at, const char *name, uint64_t minor, uint64_t sector, struct io *io)
 {
-	/* Longer would let a host that is reset and sends again elsewhere overtake itself: docs/FAILURES.md, "What
-	 * remains". */
-	if (!wait_at(at, world_chance(20) ? world_between(WORLD_MS, 10 * WORLD_MS) : world_between(20, 300)))
+	uint64_t takes_us = world_chance(20) ? world_between(WORLD_MS, 10 * WORLD_MS) : world_between(20, 300), ld = 0;
+
+	takes_us += fault_disk_delay_us(at.node);
+	/* A write that another one to the same block overtakes is what docs/FAILURES.md, "What remains", is about. */
+	if (io->write && !fault_disk_overtakes())
+		takes_us = media_write_turn(at.node, minor, sector, takes_us) - world_now;
+	if (!wait_at(at, takes_us))
 		return IO_LOST;
+	sscanf(name, "dnvme-ld-ld%" SCNu64, &ld);
+	if (fault_disk_fails(at.node, ld, minor, sector, io->write)) {
+		io->failed = true;
+		return IO_ERROR;
+	}
 	if (io->write) {
 		epoch_check(at, name, io);
 		world_trace("%s writes v#%" PRIu64 " sector %" PRIu64 " write %" PRIu64 " attempt %" PRIu64 " for %s",
 			    name, io->block.volume, sector, io->block.sequence, io->attempt, io->export);
-		media_write(at.node, minor, sector, io->block);
+		media_write(at.node, minor, sector, io->block, io->forced);
 	} else {
 		io->block = media_read(at.node, minor, sector);
 	}
@@ -254,8 +264,10 @@ static enum io_result remote_io(struct at at, uint64_t minor, uint64_t sector, s
 			io->block = there.block;
 			return IO_DONE;
 		}
-		if (result == IO_ERROR && path_stands(&connection))
+		if (result == IO_ERROR && path_stands(&connection)) {
+			io->failed = io->failed || there.failed;
 			return IO_ERROR;
+		}
 		if (result == IO_RETRY) {
 			if (!wait_at(at, world_between(WORLD_MS, QUEUE_US)))
 				return IO_LOST;
@@ -280,7 +292,7 @@ struct mirror_write {
 	struct member_write {
 		struct mirror_write *whole;
 		uint64_t device;
-		bool done;
+		bool done, failed;
 		enum io_result result;
 	} members[2 * LIMIT_COPIES];
 	size_t count;
@@ -312,6 +324,7 @@ static void member_run(void *data)
 	struct io io = whole->io;
 
 	member->result = number_io(whole->at, member->device >> 32, member->device & UINT32_MAX, whole->sector, &io);
+	member->failed = io.failed;
 	member->done = true;
 	mirror_release(whole);
 }
@@ -335,6 +348,28 @@ static bool mirror_find(struct at at, const char *name, struct group_table *ret_
 	group_status_parse(dm->status, ret_status);
 	*ret_suspended = dm->suspended;
 	return true;
+}
+
+/* As md: the last member that is in sync is never dropped, whatever it returns. */
+static void member_fail(struct at at, const char *name, size_t index)
+{
+	struct process *before = world_current;
+	struct group_status status;
+	struct group_table table;
+	struct error error = { 0 };
+	size_t others = 0;
+	bool suspended;
+
+	if (!mirror_find(at, name, &table, &status, &suspended) || status.health[index] == 'D')
+		return;
+	for (size_t i = 0; i < status.count; i++)
+		others += i != index && status.health[i] == 'A';
+	if (others == 0 && status.health[index] == 'A')
+		return;
+	world_trace("%s: member %zu of %s fails", at.node->name, index, name);
+	node_enter(at.node);
+	kernel_sim_member_fail(at.node->kernel, name, (unsigned)index, &error);
+	world_current = before;
 }
 
 /* Of what was asked for: complete when each member that still belongs to the mirror has it. */
@@ -370,19 +405,17 @@ static enum io_result mirror_progress(struct mirror_write *whole, bool *ret_wait
 			continue;
 		}
 		if (member->result == IO_DONE) {
-			has++;
+			has += status.health[i] == 'A'; /* of one that is copied yet nothing is read */
 		} else if (member->result == IO_ERROR) {
-			struct error error = { 0 };
-			struct process *before = world_current;
-
-			world_trace("%s: member %zu of %s fails", whole->at.node->name, i, whole->name);
-			node_enter(whole->at.node);
-			kernel_sim_member_fail(whole->at.node->kernel, whole->name, (unsigned)i, &error);
-			world_current = before;
+			whole->io.failed = whole->io.failed || member->failed;
+			member_fail(whole->at, whole->name, i);
 		} else {
 			return IO_LOST;
 		}
 	}
+	/* Nothing is acknowledged before the others know, on their disks, who failed. */
+	if (!*ret_waits && has > 0 && !kernel_sim_failures_are_known(whole->at.node->kernel, whole->name))
+		*ret_waits = true;
 	return has > 0 ? IO_DONE : IO_ERROR;
 }
 
@@ -418,8 +451,35 @@ static enum io_result mirror_write_io(struct at at, const char *name, uint64_t s
 		pause = pause * 2 < QUEUE_US ? pause * 2 : QUEUE_US;
 		result = mirror_progress(whole, &waits);
 	} while (waits);
+	io->failed = whole->io.failed;
 	mirror_release(whole);
 	return result;
+}
+
+/* What was read elsewhere is written over a block that could not be read; a member with which that fails is dropped.
+ * The kernel lets nobody write meanwhile, so that the block here is the one that is in sync. */
+static void repair(struct at at, const char *name, size_t index, uint64_t ld, uint64_t sector)
+{
+	struct media_place place;
+	bool fails = true;
+
+	if (ld != 0 && media_ld_find(ld, &place))
+		fails = fault_disk_fails((struct storage *)place.node, ld, place.disk, place.start + sector, true);
+	world_trace("%s: a read of ld%" PRIu64 " is %s", at.node->name, ld, fails ? "not repaired" : "repaired");
+	if (fails)
+		member_fail(at, name, index);
+}
+
+/* The LD of a member, and where its data begins on it. */
+static uint64_t ld_of(struct at at, uint64_t device, uint64_t *ret_start)
+{
+	const struct observed_dm *dm = dm_by_number(kernel_of(at), device >> 32, device & UINT32_MAX);
+	uint64_t ld = 0, major, minor;
+
+	if (dm == NULL || sscanf(dm->name, "dnvme-raiddata-ld%" SCNu64, &ld) != 1 ||
+	    sscanf(dm->targets.items[0].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &major, &minor, ret_start) != 3)
+		return 0;
+	return ld;
 }
 
 /* From any member that is in sync at that moment; one that fails is not asked again. */
@@ -431,7 +491,7 @@ static enum io_result mirror_read_io(struct at at, const char *name, uint64_t se
 	for (;;) {
 		struct group_status status;
 		struct group_table table;
-		uint64_t usable[LIMIT_COPIES];
+		uint64_t usable[LIMIT_COPIES], device, start = 0;
 		size_t count = 0;
 		bool suspended;
 		enum io_result result;
@@ -448,11 +508,19 @@ static enum io_result mirror_read_io(struct at at, const char *name, uint64_t se
 		}
 		if (count == 0 || failed_count == 2 * LIMIT_COPIES)
 			return IO_ERROR;
-		failed[failed_count] = usable[world_below(count)];
-		result = number_io(at, failed[failed_count] >> 32, failed[failed_count] & UINT32_MAX, sector, io);
-		if (result != IO_ERROR)
+		device = usable[world_below(count)];
+		result = number_io(at, device >> 32, device & UINT32_MAX, sector, io);
+		if (result != IO_ERROR) {
+			/* Those that could not. */
+			for (size_t i = 0; result == IO_DONE && i < table.count; i++) {
+				for (size_t f = 0; f < failed_count; f++) {
+					if (failed[f] == table.data[i])
+						repair(at, name, i, ld_of(at, failed[f], &start), start + sector);
+				}
+			}
 			return result;
-		failed_count++;
+		}
+		failed[failed_count++] = device;
 	}
 }
 

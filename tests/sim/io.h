@@ -16,7 +16,8 @@ enum io_result {
 };
 
 struct io {
-	bool write;
+	bool write, forced;	  /* forced: past every cache */
+	bool failed;		  /* a medium returned an error */
 	struct media_block block; /* to write, or that was read */
 	uint64_t attempt;	  /* of the host, for the trace */
 	/* The name of the export through which it reached the present kernel. */

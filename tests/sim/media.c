@@ -15,6 +15,9 @@ static struct cell {
 	const struct storage *node;
 	uint64_t disk, sector, at;
 	struct media_block block;
+	struct media_block kept; /* in_cache: what is on the medium itself */
+	bool in_cache;
+	uint64_t busy_until;
 } slots[BLOCKS_MAX];
 static size_t slot_count;
 
@@ -40,13 +43,57 @@ struct media_block media_read(const struct storage *node, uint64_t disk, uint64_
 	return slot_find(node, disk, sector)->block;
 }
 
-void media_write(const struct storage *node, uint64_t disk, uint64_t sector, struct media_block block)
+static struct cell *slot_take(const struct storage *node, uint64_t disk, uint64_t sector)
 {
 	struct cell *slot = slot_find(node, disk, sector);
 
 	if (slot->node == NULL && ++slot_count > BLOCKS_MAX / 2)
 		world_fail("more blocks than the simulated media have room for");
-	*slot = (struct cell){ node, disk, sector, world_now, block };
+	slot->node = node;
+	slot->disk = disk;
+	slot->sector = sector;
+	return slot;
+}
+
+void media_write(const struct storage *node, uint64_t disk, uint64_t sector, struct media_block block, bool durable)
+{
+	struct cell *slot = slot_take(node, disk, sector);
+	bool cached = !durable && node->volatile_cache;
+
+	if (cached && !slot->in_cache)
+		slot->kept = slot->block;
+	slot->in_cache = cached;
+	slot->block = block;
+	slot->at = world_now;
+}
+
+uint64_t media_write_turn(const struct storage *node, uint64_t disk, uint64_t sector, uint64_t takes_us)
+{
+	struct cell *slot = slot_take(node, disk, sector);
+	uint64_t done = world_now + takes_us;
+
+	if (done <= slot->busy_until)
+		done = slot->busy_until + 1;
+	slot->busy_until = done;
+	return done;
+}
+
+void media_power_lost(const struct storage *node)
+{
+	for (size_t i = 0; i < BLOCKS_MAX; i++) {
+		if (slots[i].node != node || !slots[i].in_cache)
+			continue;
+		slots[i].in_cache = false;
+		switch (world_below(4)) {
+		case 0:
+			break;
+		case 1:
+			slots[i].block = (struct media_block){ MEDIA_TORN, 0 };
+			break;
+		default:
+			slots[i].block = slots[i].kept;
+		}
+	}
 }
 
 static bool ld_look(uint64_t id, struct ld_known *ld)
@@ -101,8 +148,10 @@ void media_ld_clear(uint64_t id)
 	if (!media_ld_find(id, &place))
 		return;
 	for (size_t i = 0; i < BLOCKS_MAX; i++) {
-		if (slots[i].node != NULL && is_in(&slots[i], &lds[id]))
+		if (slots[i].node != NULL && is_in(&slots[i], &lds[id])) {
 			slots[i].block = (struct media_block){ 0 };
+			slots[i].in_cache = false;
+		}
 	}
 }
 
@@ -127,6 +176,11 @@ void media_ld_copy(uint64_t from, uint64_t to, uint64_t since)
 		sector = target.start + slots[i].sector - source.start;
 		has = media_read(target.node, target.disk, sector);
 		if (has.volume != slots[i].block.volume || has.sequence < slots[i].block.sequence)
-			media_write(target.node, target.disk, sector, slots[i].block);
+			media_write(target.node, target.disk, sector, slots[i].block, true);
+	}
+	/* A copy counts as complete only when the cache of its disk was flushed. */
+	for (size_t i = 0; i < BLOCKS_MAX; i++) {
+		if (slots[i].node != NULL && is_in(&slots[i], &lds[to]))
+			slots[i].in_cache = false;
 	}
 }

@@ -15,6 +15,8 @@ struct media_block {
 	uint64_t sequence; /* of the write */
 };
 
+#define MEDIA_TORN UINT64_MAX /* volume: some sectors are of one write, some of another */
+
 /* Where an LD lies, in sectors of a disk; false when no kernel that runs shows it and none ever did. */
 struct media_place {
 	const struct storage *node;
@@ -23,7 +25,13 @@ struct media_place {
 bool media_ld_find(uint64_t ld, struct media_place *ret_place);
 
 struct media_block media_read(const struct storage *node, uint64_t disk, uint64_t sector);
-void media_write(const struct storage *node, uint64_t disk, uint64_t sector, struct media_block block);
+/* `durable`: past the cache of the disk, if it has one that is volatile. */
+void media_write(const struct storage *node, uint64_t disk, uint64_t sector, struct media_block block, bool durable);
+/* When a write to the block that arrives now and takes so long by itself is done: writes to one block are done in the
+ * order in which they arrive. */
+uint64_t media_write_turn(const struct storage *node, uint64_t disk, uint64_t sector, uint64_t takes_us);
+/* What the caches of a node's disks held is there or not, of each block for itself, or half of it. */
+void media_power_lost(const struct storage *node);
 /* By LD, at an offset in it. */
 struct media_block media_ld_read(uint64_t ld, uint64_t sector);
 /* Zeros over all of an LD's data, as block_fill does through the layers. */

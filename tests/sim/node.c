@@ -8,7 +8,10 @@
 #include "agent/agent.h"
 #include "agent/options.h"
 #include "tests/sim/fabric.h"
+#include "tests/sim/fault_disk.h"
+#include "tests/sim/host.h"
 #include "tests/sim/io.h"
+#include "tests/sim/media.h"
 
 struct storage nodes[NODES_MAX];
 size_t node_count;
@@ -39,6 +42,9 @@ static int take_time(void *data, const char *operation, const char *name, struct
 	(void)error;
 	if (world_chance(5))
 		us = world_between(5 * WORLD_MS, 150 * WORLD_MS);
+	/* A label is written past every cache. */
+	if (strncmp(operation, "block_", 6) == 0 && strncmp(name, "dnvme-ld-", 9) == 0)
+		us += fault_disk_delay_us(data);
 	if (strcmp(operation, "observe") != 0 && strncmp(operation, "gate_", 5) != 0 &&
 	    strcmp(operation, "imports_check") != 0 && strcmp(operation, "block_read") != 0)
 		world_trace("%s %s", operation, name);
@@ -62,6 +68,7 @@ struct storage *node_make(const char *name, bool storage_only, unsigned disks, c
 	node->machine = machine_make(name, (uint32_t)(10 << 24 | 2 << 8 | node_count));
 	node->storage_only = storage_only;
 	node->disks = disks;
+	node->volatile_cache = world_chance(400);
 	contexts[node_count - 1] = (struct process){ .machine = node->machine, .alive = true };
 	snprintf(contexts[node_count - 1].name, sizeof(contexts[0].name), "k-%s", name);
 	if (kernel_sim_open(NULL, &node->kernel, &error) != 0)
@@ -77,6 +84,8 @@ struct storage *node_make(const char *name, bool storage_only, unsigned disks, c
 		snprintf(text, sizeof(text), "/dev/sim%u=64GiB", i);
 		if (kernel_sim_disk_add(node->kernel, text, &error) != 0)
 			abort();
+		text[strcspn(text, "=")] = '\0';
+		kernel_sim_disk_cache_set(node->kernel, text, node->volatile_cache);
 	}
 	node->options = calloc(1, sizeof(*node->options));
 	*node->options = (struct options){ .command = OPTIONS_RUN,
@@ -126,6 +135,8 @@ void node_power_cut(struct storage *node)
 	machine_power_off(node->machine);
 	if (kernel_sim_reboot(node->kernel, &error) != 0)
 		abort();
+	media_power_lost(node);
+	host_check_loss();
 }
 
 void node_power_on(struct storage *node)

@@ -20,6 +20,7 @@ struct storage {
 	char name[16], address[24];
 	bool storage_only;
 	unsigned disks;
+	bool volatile_cache; /* of its disks */
 };
 
 extern struct storage nodes[NODES_MAX];

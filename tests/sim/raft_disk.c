@@ -10,11 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/sim/fault_disk.h"
 #include "tests/sim/raft_disk.h"
 #include "tests/sim/raft_member.h"
 
 /* libraft's own: what raft_uv_init()'s prepare and check handles call. Hence its static library is linked. */
 void LegacyFireCompletedRequests(struct raft *raft);
+
+#define ROOM_US (100 * WORLD_MS)
 
 static struct disk disks[WORLD_MACHINES];
 struct member *raft_members[WORLD_MACHINES];
@@ -131,11 +134,38 @@ static void append_done(void *data)
 	free(append);
 }
 
+/* As libraft does it: without room what is to be written waits, in order. */
+static bool has_room(struct member *member)
+{
+	bool full = fault_server_is_full(member->machine);
+
+	member->io->capacity = full ? 0 : USHRT_MAX;
+	if (full && !event_is_waiting(&member->room))
+		event_at(&member->room, world_now + ROOM_US);
+	return !full;
+}
+
+static void appends_go_on(struct member *member)
+{
+	while (member->appends != NULL && member->appends->due && has_room(member))
+		loop_turn(member->loop, append_done, member);
+}
+
+static void on_room(struct event *event)
+{
+	appends_go_on(event->data);
+	has_room(event->data);
+}
+
 static void on_append(struct event *event)
 {
 	struct member *member = event->data;
+	struct append *append = member->appends;
 
-	loop_turn(member->loop, append_done, member);
+	while (append->due)
+		append = append->next;
+	append->due = true;
+	appends_go_on(member);
 }
 
 /* How long the disk takes; one write after the other. */
@@ -143,6 +173,7 @@ static uint64_t disk_delay(struct member *member)
 {
 	uint64_t takes = world_chance(5) ? world_between(5 * WORLD_MS, 200 * WORLD_MS) : world_between(80, 2000);
 
+	takes += fault_server_delay_us(member->machine);
 	if (member->disk_free_at < world_now)
 		member->disk_free_at = world_now;
 	member->disk_free_at += takes;
@@ -180,10 +211,20 @@ static int disk_truncate_from(struct raft_io *io, raft_index index)
 	return 0;
 }
 
+/* Term and vote are written on the thread of the loop, and synced: all of the server waits. */
+static void block(struct member *member)
+{
+	uint64_t us = fault_server_delay_us(member->machine);
+
+	if (us > 0 && member->process->stopped_until < world_now + us)
+		member->process->stopped_until = world_now + us;
+}
+
 static int disk_set_term(struct raft_io *io, raft_term term)
 {
 	struct disk *disk = member_of(io)->disk;
 
+	block(member_of(io));
 	disk->term = term;
 	disk->vote = 0;
 	return 0;
@@ -191,6 +232,7 @@ static int disk_set_term(struct raft_io *io, raft_term term)
 
 static int disk_set_vote(struct raft_io *io, raft_id id)
 {
+	block(member_of(io));
 	member_of(io)->disk->vote = id;
 	return 0;
 }
@@ -298,7 +340,10 @@ static void on_put(struct event *event)
 {
 	struct snapshot_put *put = event->data;
 
-	loop_turn(put->member->loop, put_done, put);
+	if (!has_room(put->member))
+		world_after(ROOM_US, put->member->process, on_put, put);
+	else
+		loop_turn(put->member->loop, put_done, put);
 }
 
 static int disk_snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *request,
@@ -502,6 +547,7 @@ int raft_uv_init(struct raft_io *io, struct uv_loop_s *loop, const char *directo
 	member->appends_end = &member->appends;
 	snprintf(member->directory, sizeof(member->directory), "%s", directory);
 	event_init(&member->ticker, member->process, on_tick, member);
+	event_init(&member->room, member->process, on_room, member);
 	memset(io, 0, sizeof(*io));
 	io->version = 2;
 	io->capacity = USHRT_MAX;
@@ -547,6 +593,7 @@ void raft_uv_close(struct raft_io *io)
 	struct member *member = member_of(io);
 
 	event_cancel(&member->ticker);
+	event_cancel(&member->room);
 	free(member);
 }
 

@@ -34,6 +34,7 @@ struct append {
 	raft_io_append_cb callback;
 	raft_index last;
 	bool written; /* by a truncation that came after it */
+	bool due;     /* its time is over; it waits for those before it, or for room */
 	unsigned count;
 	struct entry *entries;
 };
@@ -51,7 +52,7 @@ struct member {
 	raft_io_tick_cb tick;
 	raft_io_recv_cb recv;
 	unsigned tick_ms;
-	struct event ticker;
+	struct event ticker, room;
 	struct append *appends, **appends_end;
 	raft_index next_index; /* of what is appended next */
 	uint64_t disk_free_at;

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Raft's messages. Those of one direction keep their order as on a connection; those that meet a cut are lost. */
+/*
+ * Raft's messages. Those of one direction keep their order as on a connection. Those that meet a cut are lost with
+ * their connection; or, as a run has it, they come when the cut is over: behind others that went by a new connection,
+ * as what was given to a socket is sent also after that was closed. TCP makes no copies, and libraft sends what is lost
+ * again.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +23,9 @@ static void *copy_of(const void *data, size_t size)
 	return copy;
 }
 
+#define RETRANSMIT_US (200 * WORLD_MS)
+#define HELD_MOST_US (10 * WORLD_SECOND)
+
 struct message {
 	struct raft_message message;
 	struct entry *entries;
@@ -25,7 +33,32 @@ struct message {
 	char sender[64];
 	struct machine *from, *to;
 	struct member *receiver;
+	struct member *connected; /* to whom it was sent; NULL: nobody ran there */
+	uint64_t boots;		  /* of the sender */
+	uint64_t held_until;	  /* 0: it met no cut yet */
 };
+
+static void on_arrived(struct event *event);
+
+/* Whether one that meets a cut is kept for a while. */
+static bool is_held(struct message *message)
+{
+	static int late_per_mille = -1;
+
+	if (late_per_mille < 0)
+		late_per_mille = world_chance(500) ? 0 : world_chance(500) ? 100 : 800;
+	if (message->held_until == 0)
+		message->held_until =
+			world_now +
+			(world_chance((unsigned)late_per_mille) ? world_between(WORLD_SECOND / 2, HELD_MOST_US) : 0);
+	return world_now < message->held_until && message->from->up && message->from->boots == message->boots;
+}
+
+/* All at the same moments, so that they keep their order. */
+static void hold(struct message *message)
+{
+	world_after(RETRANSMIT_US - world_now % RETRANSMIT_US, NULL, on_arrived, message);
+}
 
 struct sent {
 	struct member *member;
@@ -94,10 +127,18 @@ static void on_arrived(struct event *event)
 	struct message *message = event->data;
 
 	message->receiver = raft_members[message->to->index];
-	if (!machine_hears(message->from, message->to) || message->receiver == NULL) {
+	if (!machine_hears(message->from, message->to) && is_held(message)) {
+		hold(message);
+		return;
+	}
+	/* A process that ended has no connections any more. */
+	if (!machine_hears(message->from, message->to) || message->receiver == NULL ||
+	    (message->connected != NULL && message->connected != message->receiver)) {
 		message_drop(message);
 		return;
 	}
+	if (message->held_until != 0)
+		world_trace("a message from %s to %s comes late", message->from->name, message->to->name);
 	world_after(0, message->receiver->process, on_taken, message);
 }
 
@@ -135,8 +176,14 @@ int raft_member_send(struct raft_io *io, struct raft_io_send *request, const str
 	}
 	*sent = (struct sent){ member, request, callback };
 	world_after(world_between(1, 20), member->process, on_sent, sent);
-	if (copy->to == NULL || !machine_hears(copy->from, copy->to)) {
+	copy->boots = copy->from->boots;
+	copy->connected = copy->to != NULL ? raft_members[copy->to->index] : NULL;
+	if (copy->to == NULL || (!machine_hears(copy->from, copy->to) && !is_held(copy))) {
 		message_drop(copy);
+		return 0;
+	}
+	if (copy->held_until != 0) {
+		hold(copy);
 		return 0;
 	}
 	arrives = world_now + net_delay(copy->from, copy->to);

@@ -12,6 +12,7 @@
 #include "tests/sim/host.h"
 #include "tests/sim/net.h"
 #include "tests/sim/node.h"
+#include "tests/sim/operator.h"
 #include "tests/sim/server.h"
 #include "tests/sim/world.h"
 
@@ -20,7 +21,8 @@
 #define CONVERGE_S 300
 #define QUIET_S 60
 #define CHECK_US (100 * WORLD_MS)
-#define MEDIA_CHECKS 5 /* media are looked at in each so-manieth check */
+#define OPERATOR_TURNS 80 /* of a quarter of a second each: by then what heals by itself has healed */
+#define MEDIA_CHECKS 5	  /* media are looked at in each so-manieth check */
 
 enum known { ABSENT, PRESENT, UNKNOWN };
 
@@ -263,8 +265,11 @@ static void client_main(struct process *process)
 	for (size_t i = 0; i < volume_count; i++)
 		volume_look(dnvme, &volumes[i]);
 	at_peace = true;
-	while (!delete_wanted)
+	for (unsigned turn = 1; !delete_wanted; turn++) {
 		world_sleep(WORLD_SECOND / 4);
+		for (size_t i = 0; turn % OPERATOR_TURNS == 0 && i < volume_count && !delete_wanted; i++)
+			operator_look(dnvme, volumes[i].name);
+	}
 	for (size_t i = 0; i < volume_count; i++) {
 		if (volumes[i].known != ABSENT)
 			until_done("volume delete", call_delete, dnvme, &volumes[i]);

@@ -399,6 +399,18 @@ int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *e
 	return sim_end(this, code, error);
 }
 
+void kernel_sim_disk_cache_set(struct kernel *kernel, const char *path, bool is_volatile)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	for (size_t i = 0; i < this->observed.disks.count; i++) {
+		if (strcmp(this->observed.disks.items[i].path, path) == 0)
+			this->observed.disks.items[i].volatile_cache = is_volatile;
+	}
+	pthread_mutex_unlock(&this->lock);
+}
+
 int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *uuid, const char *nqn,
 			   struct error *error)
 {

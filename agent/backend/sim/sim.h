@@ -23,6 +23,9 @@ int kernel_sim_open(const char *state_path, struct kernel **ret_kernel, struct e
  * has on it. INVALID_ARGUMENT. A known path keeps its size. */
 int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *error);
 
+/* Whether the write cache of a disk loses what it holds when power fails. For tests. */
+void kernel_sim_disk_cache_set(struct kernel *kernel, const char *path, bool is_volatile);
+
 /* A device that is not ours: nothing may touch it. For tests. */
 int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *uuid, const char *nqn,
 			   struct error *error);
@@ -53,6 +56,8 @@ int kernel_sim_import_set(struct kernel *kernel, const char *nqn, const char *st
 			  struct error *error);
 /* What happens to member `index` of the mirror `name`: it fails; or it is rebuilt up to so many sectors. For tests. */
 int kernel_sim_member_fail(struct kernel *kernel, const char *name, unsigned index, struct error *error);
+/* Whether the superblocks of the others say who failed: before that a mirror acknowledges nothing. */
+bool kernel_sim_failures_are_known(struct kernel *kernel, const char *name);
 int kernel_sim_rebuild_set(struct kernel *kernel, const char *name, uint64_t sectors, struct error *error);
 /* Rebuilds that begin from now on complete at once, or only when kernel_sim_rebuild_set() says so. For tests. */
 void kernel_sim_rebuild_hold(struct kernel *kernel, bool hold);

@@ -39,12 +39,13 @@ static bool metadata_place(struct sim_kernel *this, const struct group_table *ta
 	return metadata != NULL && sim_block_place(this, metadata->name, 0, ret_place, NULL) == 0;
 }
 
-/* The superblock of a member, and its bitmap when others are away. */
-static int superblock_put(struct sim_kernel *this, const struct group_table *table, size_t index, bool complete)
+/* The superblock of a member, and its bitmap when others are away, or failed (a bit mask). */
+static int superblock_put(struct sim_kernel *this, const struct group_table *table, size_t index, bool complete,
+			  uint64_t failed)
 {
 	uint8_t block[SUPERBLOCK_BLOCK_BYTES], bitmap[SUPERBLOCK_BLOCK_BYTES];
 	struct sim_place place;
-	uint64_t away = 0;
+	uint64_t away = failed;
 
 	if (!metadata_place(this, table, index, &place)) {
 		this->superblocks_wait = true;
@@ -62,7 +63,21 @@ static int superblock_put(struct sim_kernel *this, const struct group_table *tab
 	return sim_block_put(&place, 0, block);
 }
 
-/* Whether the member is to be copied: the table says so, or its superblock. */
+/* Whether the superblock of one member knows that another one failed. */
+static bool knows_failure(struct sim_kernel *this, const struct group_table *table, size_t index, size_t failed)
+{
+	const struct sim_block *block, *bitmap;
+	struct sim_place place;
+
+	if (table->data[index] == 0 || !metadata_place(this, table, index, &place))
+		return false;
+	block = sim_block_find(&place, 0);
+	bitmap = sim_block_find(&place, SUPERBLOCK_BITMAP_START);
+	return block != NULL && bitmap != NULL && superblock_check(block->data.data, place.key, NULL) == 0 &&
+	       superblock_remembers(block->data.data, bitmap->data.data, failed, place.key, NULL) == 0;
+}
+
+/* Whether the member is to be copied: the table says so, its superblock, or one that knows that it failed. */
 static bool is_behind(struct sim_kernel *this, const struct group_table *table, size_t index)
 {
 	const struct sim_block *block;
@@ -70,6 +85,10 @@ static bool is_behind(struct sim_kernel *this, const struct group_table *table, 
 
 	if (table->rebuild[index])
 		return true;
+	for (size_t i = 0; i < table->count; i++) {
+		if (i != index && knows_failure(this, table, i, index))
+			return true;
+	}
 	if (!metadata_place(this, table, index, &place))
 		return false;
 	block = sim_block_find(&place, 0);
@@ -85,18 +104,72 @@ int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error
 
 	if (!group_table_parse(&dm->targets, &table))
 		return 0;
+	/* All superblocks are read before any is written. */
 	for (size_t i = 0; i < table.count; i++) {
 		bool held = table.data[i] != 0 && this->hold_rebuilds && is_behind(this, &table, i);
 
 		health[i] = table.data[i] == 0 ? '-' : held ? 'a' : 'A';
 		rebuilding = rebuilding || held;
-		if (table.data[i] != 0 && superblock_put(this, &table, i, !held) != 0)
+	}
+	for (size_t i = 0; i < table.count; i++) {
+		if (table.data[i] != 0 && superblock_put(this, &table, i, health[i] == 'A', 0) != 0)
 			return error_set_nomem(error);
 	}
 	return status_set(this, dm, health, rebuilding ? 0 : dm->targets.items[0].length,
 			  rebuilding ? "recover" : "idle") != 0
 		       ? error_set_nomem(error)
 		       : 0;
+}
+
+static uint64_t failed_mask(const struct group_status *status)
+{
+	uint64_t mask = 0;
+
+	for (size_t i = 0; i < status->count; i++)
+		mask |= (uint64_t)(status->health[i] == 'D') << i;
+	return mask;
+}
+
+static int superblocks_put(struct sim_kernel *this, const struct group_table *table, const struct group_status *status)
+{
+	for (size_t m = 0; m < table->count && m < status->count; m++) {
+		if (table->data[m] != 0 && (status->health[m] == 'A' || status->health[m] == 'a') &&
+		    superblock_put(this, table, m, status->health[m] == 'A', failed_mask(status)) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Whether the path to a member does not answer; one that is gone gives an error. */
+static bool is_frozen(struct sim_kernel *this, const struct group_table *table, size_t index)
+{
+	const struct observed_dm *metadata = dm_by_number(this, table->metadata[index]);
+	struct sim_place place;
+	struct error error = { 0 };
+
+	return metadata != NULL && sim_block_place(this, metadata->name, 0, &place, &error) == ERROR_UNAVAILABLE;
+}
+
+bool kernel_sim_failures_are_known(struct kernel *kernel, const char *name)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_dm *dm = sim_dm_find(this, name);
+	struct group_status status;
+	struct group_table table;
+
+	if (dm == NULL || dm->status == NULL || !group_table_parse(&dm->targets, &table))
+		return true;
+	group_status_parse(dm->status, &status);
+	for (size_t i = 0; i < status.count && i < table.count; i++) {
+		for (size_t f = 0; f < status.count && status.health[i] == 'A'; f++) {
+			if (status.health[f] != 'D' || knows_failure(this, &table, i, f))
+				continue;
+			if (is_frozen(this, &table, i))
+				return false;
+			(void)superblock_put(this, &table, i, true, failed_mask(&status));
+		}
+	}
+	return true;
 }
 
 void kernel_sim_superblocks_write(struct kernel *kernel)
@@ -114,10 +187,7 @@ void kernel_sim_superblocks_write(struct kernel *kernel)
 		if (dm->status == NULL || !group_table_parse(&dm->targets, &table))
 			continue;
 		group_status_parse(dm->status, &status);
-		for (size_t m = 0; m < table.count && m < status.count; m++) {
-			if (table.data[m] != 0 && (status.health[m] == 'A' || status.health[m] == 'a'))
-				(void)superblock_put(this, &table, m, status.health[m] == 'A');
-		}
+		(void)superblocks_put(this, &table, &status);
 	}
 }
 
@@ -140,10 +210,13 @@ static int member_set(struct kernel *kernel, const char *name, struct error *err
 static int fail(struct sim_kernel *this, struct observed_dm *dm, uint64_t index)
 {
 	struct group_status status;
+	struct group_table table;
 
 	group_status_parse(dm->status, &status);
 	if (index < status.count)
 		status.health[index] = 'D';
+	if (group_table_parse(&dm->targets, &table) && superblocks_put(this, &table, &status) != 0)
+		return -1;
 	return status_set(this, dm, status.health, status.done_sectors, status.rebuilding ? "recover" : "idle");
 }
 
@@ -161,7 +234,7 @@ static int rebuild(struct sim_kernel *this, struct observed_dm *dm, uint64_t sec
 		if (status.health[i] != 'a')
 			continue;
 		status.health[i] = 'A';
-		if (superblock_put(this, &table, i, true) != 0)
+		if (superblock_put(this, &table, i, true, failed_mask(&status)) != 0)
 			return -1;
 	}
 	return status_set(this, dm, status.health, complete ? status.total_sectors : sectors,
