@@ -189,7 +189,7 @@ static void try_connect(struct tcp *tcp)
 	tcp->peer = other;
 	tcp->connecting = false;
 	tcp->connected = true;
-	tcp->retry_us = 0;
+	tcp->blocked_since = tcp->retry_us = 0;
 	listener->waiting[listener->count++] = other;
 	listener->events->changed(listener->data);
 	changed(tcp);
