@@ -89,8 +89,6 @@ static struct object *object_make(enum object_kind kind, bool removed, const cha
 				  const void *record, struct error *error)
 {
 	struct object *object = calloc(1, sizeof(*object));
-	struct buffer bytes = BUFFER_INIT;
-	int code;
 
 	if (object == NULL) {
 		error_set_nomem(error);
@@ -99,12 +97,7 @@ static struct object *object_make(enum object_kind kind, bool removed, const cha
 	object->kind = kind;
 	object->removed = removed;
 	snprintf(object->id, sizeof(object->id), "%s", id);
-	/* A deep copy. */
-	code = codec_encode(schema, record, CODEC_TAGGED, &bytes, error);
-	if (code == 0)
-		code = codec_decode(schema, buffer_bytes(&bytes), &object->arena, &object->disk, error);
-	buffer_free(&bytes);
-	if (code != 0) {
+	if (codec_copy(schema, record, &object->arena, &object->disk, error) != 0) {
 		object_free(object);
 		return NULL;
 	}

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/group.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +16,8 @@ static const char *next_word(const char **text, char word[WORD_SIZE])
 
 	*text += strspn(*text, " ");
 	length = strcspn(*text, " ");
-	snprintf(word, WORD_SIZE, "%.*s", (int)length, *text);
+	memcpy(word, *text, length < WORD_SIZE ? length : WORD_SIZE - 1);
+	word[length < WORD_SIZE ? length : WORD_SIZE - 1] = '\0';
 	*text += length;
 	return word;
 }
@@ -35,13 +34,17 @@ static bool parse_number(const char *word, uint64_t *ret_number)
 
 static bool parse_device(const char *word, uint64_t *ret_device)
 {
-	unsigned long major, minor;
-	int end = 0;
+	unsigned long major;
+	uint64_t minor;
+	char *end;
 
 	*ret_device = 0;
 	if (strcmp(word, "-") == 0)
 		return true;
-	if (sscanf(word, "%lu:%lu%n", &major, &minor, &end) != 2 || word[end] != '\0')
+	if (word[0] < '0' || word[0] > '9')
+		return false;
+	major = strtoul(word, &end, 10);
+	if (*end != ':' || !parse_number(end + 1, &minor))
 		return false;
 	*ret_device = PLANNER_DEVICE(major, minor);
 	return true;
@@ -89,19 +92,27 @@ bool group_table_parse(const struct observed_target_list *list, struct group_tab
 void group_status_parse(const char *text, struct group_status *ret_status)
 {
 	struct group_status status = { 0 };
-	char action[16] = "", type[16];
+	char word[WORD_SIZE], *slash;
 	uint64_t count;
 
 	*ret_status = (struct group_status){ 0 };
-	if (text == NULL ||
-	    sscanf(text, "%15s %" SCNu64 " %4s %" SCNu64 "/%" SCNu64 " %15s", type, &count, status.health,
-		   &status.done_sectors, &status.total_sectors, action) != 6 ||
-	    strcmp(type, "raid1") != 0 || count == 0 || count > LIMIT_COPIES || strlen(status.health) != count)
+	/* raid1 COUNT HEALTH DONE/TOTAL ACTION … */
+	if (text == NULL || strcmp(next_word(&text, word), "raid1") != 0 ||
+	    !parse_number(next_word(&text, word), &count) || count == 0 || count > LIMIT_COPIES ||
+	    strlen(next_word(&text, word)) != count)
+		return;
+	memcpy(status.health, word, count + 1);
+	slash = strchr(next_word(&text, word), '/');
+	if (slash == NULL)
+		return;
+	*slash = '\0';
+	if (!parse_number(word, &status.done_sectors) || !parse_number(slash + 1, &status.total_sectors) ||
+	    next_word(&text, word)[0] == '\0')
 		return;
 	status.count = count;
-	status.rebuilding = strcmp(action, "recover") == 0;
+	status.rebuilding = strcmp(word, "recover") == 0;
 	/* Between two actions the kernel says "idle" too, but shows a lower-case letter. */
-	status.idle = strcmp(action, "idle") == 0 && strchr(status.health, 'a') == NULL;
+	status.idle = strcmp(word, "idle") == 0 && strchr(status.health, 'a') == NULL;
 	*ret_status = status;
 }
 

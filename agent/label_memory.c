@@ -21,18 +21,6 @@ static void known_label_free(struct known_label *known)
 	free(known);
 }
 
-static int label_copy(const struct observed_label *label, struct arena *arena, struct observed_label *ret_label,
-		      struct error *error)
-{
-	struct buffer bytes = BUFFER_INIT;
-	int code = codec_encode(schema_observed_label(), label, CODEC_TAGGED, &bytes, error);
-
-	if (code == 0)
-		code = codec_decode(schema_observed_label(), buffer_bytes(&bytes), arena, ret_label, error);
-	buffer_free(&bytes);
-	return code;
-}
-
 uint64_t label_memory_look(struct label_memory *memory)
 {
 	return ++memory->looks;
@@ -62,7 +50,7 @@ void label_memory_keep(struct label_memory *memory, const struct observed_label 
 	label_memory_forget(memory, label->device);
 	if (known == NULL)
 		return;
-	if (label_copy(label, &known->arena, &known->label, &error) != 0) {
+	if (codec_copy(schema_observed_label(), label, &known->arena, &known->label, &error) != 0) {
 		log_failure(LOG_LEVEL_WARNING, "cannot keep a label", &error);
 		known_label_free(known);
 		return;
@@ -104,7 +92,7 @@ int label_memory_add(struct label_memory *memory, uint64_t look, struct observed
 		label = LIST_PUSH(arena, &observed->labels);
 		if (label == NULL)
 			return error_set_nomem(error);
-		if (label_copy(&known->label, arena, label, error) != 0)
+		if (codec_copy(schema_observed_label(), &known->label, arena, label, error) != 0)
 			return error->code;
 		at = &known->next;
 	}

@@ -268,7 +268,7 @@ enum planner_state planner_table_resolve(struct planner *planner, const struct o
 	for (size_t i = 0; i < wanted->count; i++) {
 		struct observed_target *line = LIST_PUSH(planner->arena, &table);
 		char params[LIMIT_DM_PARAMS + 1], *rest = NULL, *copy, *token;
-		size_t used = 0;
+		size_t used = 0, length;
 
 		copy = arena_strdup(planner->arena, wanted->items[i].params);
 		if (line == NULL || copy == NULL)
@@ -287,10 +287,13 @@ enum planner_state planner_table_resolve(struct planner *planner, const struct o
 				token = text;
 			}
 			/* Resolved text is never longer than the bound of the schema: LIMIT_LEGS names at most. */
-			used += (size_t)snprintf(params + used, sizeof(params) - used, "%s%s", used > 0 ? " " : "",
-						 token);
-			if (used >= sizeof(params))
+			length = strlen(token);
+			if (used + (used > 0) + length >= sizeof(params))
 				return PLANNER_NOMEM;
+			if (used > 0)
+				params[used++] = ' ';
+			memcpy(params + used, token, length + 1);
+			used += length;
 		}
 		*line = wanted->items[i];
 		line->params = arena_strdup(planner->arena, params);

@@ -84,8 +84,8 @@ static void on_barrier_done(struct raft_barrier *request, int status)
 
 static void barriers_tick(struct consensus *consensus)
 {
-	struct error failure = { 0 };
 	struct barrier_wait *list;
+	struct error failure;
 	int rv;
 
 	if (consensus->barrier_queue == NULL || consensus->barrier_busy)
@@ -112,6 +112,7 @@ static void barriers_tick(struct consensus *consensus)
 	}
 	consensus->barrier_active = NULL;
 	consensus->barrier_busy = false;
+	error_clear(&failure);
 	if (rv == RAFT_NOSPACE)
 		error_set_room(&failure, "cannot confirm that this server leads");
 	else

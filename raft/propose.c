@@ -162,9 +162,13 @@ bool space_may_come(struct consensus *consensus)
 
 void proposals_tick(struct consensus *consensus)
 {
-	struct error failure = { 0 };
+	struct error failure;
 	int rv = 0;
 
+	/* Two times in each turn of the loop. */
+	if (consensus->queue == NULL)
+		return;
+	error_clear(&failure);
 	if (consensus->failed)
 		failure_of_member(consensus, &failure);
 	else if (raft_state(&consensus->raft) != RAFT_LEADER)

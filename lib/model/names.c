@@ -13,7 +13,33 @@
 
 void names_id_format(const char *prefix, uint64_t id, char ret_text[NAMES_ID_SIZE])
 {
-	snprintf(ret_text, NAMES_ID_SIZE, "%s%" PRIu64, prefix, id);
+	char digits[20], *at = digits + sizeof(digits);
+	size_t length = strlen(prefix), count;
+
+	do {
+		*--at = (char)('0' + id % 10);
+		id /= 10;
+	} while (id > 0);
+	count = (size_t)(digits + sizeof(digits) - at);
+	memcpy(ret_text, prefix, length);
+	memcpy(ret_text + length, at, count);
+	ret_text[length + count] = '\0';
+}
+
+/* Put words one behind the other, as snprintf() would. */
+static void join(char *ret_text, size_t size, const char *const words[], size_t count)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t length = strlen(words[i]);
+
+		if (length >= size - used)
+			length = size - used - 1;
+		memcpy(ret_text + used, words[i], length);
+		used += length;
+	}
+	ret_text[used] = '\0';
 }
 
 int names_id_parse(const char *prefix, const char *text, uint64_t *ret_id)
@@ -142,13 +168,19 @@ uint32_t names_cntlid_max(uint64_t colour)
 
 void names_dm_name(const char *kind, const char *id, char ret_name[NAMES_DM_SIZE])
 {
-	snprintf(ret_name, NAMES_DM_SIZE, NAMES_DM_PREFIX "%s-%s", kind, id);
+	const char *const words[] = { NAMES_DM_PREFIX, kind, "-", id };
+
+	join(ret_name, NAMES_DM_SIZE, words, 4);
 }
 
 void names_dm_uuid(const char *cluster, const char *kind, const char *id, uint64_t epoch,
 		   char ret_uuid[NAMES_DM_UUID_SIZE])
 {
-	snprintf(ret_uuid, NAMES_DM_UUID_SIZE, NAMES_DM_UUID_PREFIX "%s-%s-%s-e%" PRIu64, cluster, kind, id, epoch);
+	char number[NAMES_ID_SIZE];
+	const char *const words[] = { NAMES_DM_UUID_PREFIX, cluster, "-", kind, "-", id, number };
+
+	names_id_format("-e", epoch, number);
+	join(ret_uuid, NAMES_DM_UUID_SIZE, words, 7);
 }
 
 static bool starts_with_cluster(const char *text, const char *prefix, const char *cluster, char separator)

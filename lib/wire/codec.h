@@ -34,6 +34,11 @@ int codec_decode(const struct schema *schema, struct bytes input, struct arena *
 int codec_decode_object(const struct schema *schema, const msgpack_object *object, struct arena *arena,
 			void *ret_record, struct error *error);
 
+/* A copy that shares nothing with the record, as encoding and decoding would make it: an optional field that is empty is
+ * absent. Bounds are not checked. INTERNAL (memory). */
+int codec_copy(const struct schema *schema, const void *record, struct arena *arena, void *ret_record,
+	       struct error *error);
+
 /* Check a record that a program built: the bounds of the schema. INVALID_ARGUMENT naming the field. */
 int codec_validate(const struct schema *schema, const void *record, struct error *error);
 

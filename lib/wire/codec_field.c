@@ -161,6 +161,10 @@ int codec_check_string(const struct codec_path *path, const char *text, size_t l
 	if (length > max)
 		return codec_path_error(path, error, "%zu bytes, the limit is %" PRIu64, length, max);
 	for (size_t i = 0; i < length; i += step) {
+		/* Nearly all text is this. */
+		step = 1;
+		if (at[i] >= 0x20 && at[i] < 0x7f)
+			continue;
 		step = codec_utf8_length(at + i, length - i);
 		if (step == 0)
 			return codec_path_error(path, error, "not valid UTF-8 at byte %zu", i);
@@ -170,6 +174,8 @@ int codec_check_string(const struct codec_path *path, const char *text, size_t l
 	if (field->type == FIELD_NAME && length > 0) {
 		memcpy(copy, text, length);
 		copy[length] = '\0';
+		if (names_name_check("", copy, NULL) == 0)
+			return 0;
 		codec_path_format(path, name);
 		return names_name_check(name, copy, error);
 	}

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Stands in for lib/base/clock.c and lib/base/log.c, and for a few calls of the C library. */
-#include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "tests/sim/trace.h"
 #include "tests/sim/world.h"
 
 uint64_t clock_boot_ms(void)
@@ -59,17 +56,13 @@ int log_level_parse(const char *text, enum log_level *ret_level)
 
 void log_message(enum log_level level, const char *message, const char *fields, ...)
 {
-	char text[768] = "";
 	va_list arguments;
 
 	if (level > LOG_LEVEL_INFO)
 		return;
-	if (fields != NULL) {
-		va_start(arguments, fields);
-		vsnprintf(text, sizeof(text), fields, arguments);
-		va_end(arguments);
-	}
-	world_trace("%s %s", message, text);
+	va_start(arguments, fields);
+	trace(message, fields != NULL ? fields : "", arguments);
+	va_end(arguments);
 }
 
 void log_failure(enum log_level level, const char *what, const struct error *error)
@@ -86,19 +79,6 @@ int __wrap_setsockopt(int fd, int level, int option, const void *value, socklen_
 	(void)option;
 	(void)value;
 	(void)size;
-	return 0;
-}
-
-/* To allocate and clear what is never used would take most of the time. */
-int __wrap_posix_fallocate(int fd, off_t offset, off_t length);
-int __wrap_posix_fallocate(int fd, off_t offset, off_t length)
-{
-	struct stat status;
-
-	if (fstat(fd, &status) != 0)
-		return errno;
-	if (status.st_size < offset + length && ftruncate(fd, offset + length) != 0)
-		return errno;
 	return 0;
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/sim/fault.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/sim/fault_disk.h"
@@ -8,10 +11,18 @@
 #include "tests/sim/node.h"
 #include "tests/sim/server.h"
 
+/* Streams of chance (world_stream_begin()). */
+#define STREAM_LIST UINT64_C(0)
+#define STREAM_FAULTS UINT64_C(1)
+
+static struct fault_options options;
+static struct fault {
+	uint64_t at;
+	size_t kind;
+} list[FAULTS_MAX];
+static size_t list_count, list_next;
 static struct event next_fault;
 static bool healing;
-static uint64_t pause_least, pause_most;
-static unsigned weights[16];
 static bool splits; /* a run in which nodes are parted from the servers for long, and nothing else happens */
 
 static uint64_t how_long(void)
@@ -26,6 +37,22 @@ static uint64_t how_long(void)
 	default:
 		return world_between(4 * WORLD_SECOND, 25 * WORLD_SECOND);
 	}
+}
+
+static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void tell(const char *format, ...)
+{
+	char text[200];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	world_trace("fault %zu: %s", list_next - 1, text);
+	if (options.tell)
+		printf("fault %zu at %" PRIu64 ".%03" PRIu64 " s: %s\n", list_next - 1, world_now / WORLD_SECOND,
+		       world_now % WORLD_SECOND / WORLD_MS, text);
 }
 
 static struct server_machine *any_server(void)
@@ -55,21 +82,27 @@ static void on_server_back(struct event *event)
 static void server_dies(void)
 {
 	struct server_machine *server = any_server();
+	uint64_t for_us;
 
 	if (server->process == NULL)
 		return;
+	for_us = how_long();
+	tell("%s dies for %" PRIu64 " ms", server->machine->name, for_us / WORLD_MS);
 	server_kill(server);
-	world_after(how_long(), NULL, on_server_back, server);
+	world_after(for_us, NULL, on_server_back, server);
 }
 
 static void server_loses_power(void)
 {
 	struct server_machine *server = any_server();
+	uint64_t for_us;
 
 	if (!server->machine->up)
 		return;
+	for_us = how_long();
+	tell("%s loses power for %" PRIu64 " ms", server->machine->name, for_us / WORLD_MS);
 	server_power_cut(server);
-	world_after(how_long(), NULL, on_server_back, server);
+	world_after(for_us, NULL, on_server_back, server);
 }
 
 static void on_node_back(struct event *event)
@@ -85,26 +118,31 @@ static void on_node_back(struct event *event)
 static void agent_dies(void)
 {
 	struct storage *node = any_node();
+	uint64_t for_us;
 
 	if (node->process == NULL)
 		return;
+	for_us = how_long();
+	tell("the agent of %s dies for %" PRIu64 " ms", node->name, for_us / WORLD_MS);
 	node_kill(node);
-	world_after(how_long(), NULL, on_node_back, node);
+	world_after(for_us, NULL, on_node_back, node);
 }
 
 static void node_loses_power(void)
 {
 	struct storage *node = any_node();
+	uint64_t for_us;
 
 	if (!node->machine->up || fault_disk_owes(node))
 		return;
+	for_us = how_long();
+	tell("%s loses power for %" PRIu64 " ms", node->name, for_us / WORLD_MS);
 	node_power_cut(node);
-	world_after(how_long(), NULL, on_node_back, node);
+	world_after(for_us, NULL, on_node_back, node);
 }
 
 static void cut(struct machine *from, struct machine *to, uint64_t until)
 {
-	world_trace("cut %s to %s until %llu ms", from->name, to->name, (unsigned long long)(until / WORLD_MS));
 	if (from->cut_to[to->index] < until)
 		from->cut_to[to->index] = until;
 }
@@ -115,11 +153,15 @@ static void link_cut(void)
 	struct machine *a = &world_machines[world_below(world_machine_count)];
 	struct machine *b = &world_machines[world_below(world_machine_count)];
 	uint64_t until = world_now + how_long();
+	bool both;
 
 	if (a == b)
 		return;
+	both = world_chance(700);
+	tell("%s %s %s is cut for %" PRIu64 " ms", a->name, both ? "and" : "to", b->name,
+	     (until - world_now) / WORLD_MS);
 	cut(a, b, until);
-	if (world_chance(700))
+	if (both)
 		cut(b, a, until);
 }
 
@@ -131,6 +173,14 @@ static void machine_cut(void)
 	unsigned from = (unsigned)world_below(3);
 	bool out = !world_chance(150), in = !out || !world_chance(150);
 
+	tell("%s is cut %s %s for %" PRIu64 " ms", a->name,
+	     !in    ? "to"
+	     : !out ? "from"
+		    : "off",
+	     from == 0	 ? "the servers"
+	     : from == 1 ? "the nodes"
+			 : "all",
+	     (until - world_now) / WORLD_MS);
 	for (size_t i = 0; i < world_machine_count; i++) {
 		struct machine *b = &world_machines[i];
 		bool server = b->index < server_count;
@@ -149,11 +199,16 @@ static void partition(void)
 {
 	uint64_t until = world_now + (splits ? world_between(5 * WORLD_SECOND, 20 * WORLD_SECOND) : how_long());
 	bool side[WORLD_MACHINES], both = splits || !world_chance(150);
-	size_t count = server_count + node_count;
+	size_t count = server_count + node_count, used = 0;
 	unsigned share = (unsigned)world_between(100, 500);
+	char names[160] = "";
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		side[i] = (!splits || i >= server_count) && world_chance(share);
+		if (side[i] && used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, " %s", world_machines[i].name);
+	}
+	tell("cut %s the others for %" PRIu64 " ms:%s", both ? "off" : "to", (until - world_now) / WORLD_MS, names);
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < count; j++) {
 			if (!side[i] || side[j])
@@ -172,7 +227,8 @@ static void process_stops(void)
 	if (process == NULL)
 		return;
 	process->stopped_until = world_now + how_long();
-	world_trace("stop %s until %llu ms", process->name, (unsigned long long)(process->stopped_until / WORLD_MS));
+	tell("the process of %s is stopped for %" PRIu64 " ms", process->name,
+	     (process->stopped_until - world_now) / WORLD_MS);
 }
 
 static void machine_freezes(void)
@@ -182,7 +238,7 @@ static void machine_freezes(void)
 	if (!machine->up)
 		return;
 	machine->frozen_until = world_now + how_long();
-	world_trace("freeze %s until %llu ms", machine->name, (unsigned long long)(machine->frozen_until / WORLD_MS));
+	tell("%s freezes for %" PRIu64 " ms", machine->name, (machine->frozen_until - world_now) / WORLD_MS);
 }
 
 static void clock_steps(void)
@@ -191,7 +247,7 @@ static void clock_steps(void)
 	int64_t step = (int64_t)world_below(7200 * WORLD_SECOND) - (int64_t)(3600 * WORLD_SECOND);
 
 	machine->wall_us += step;
-	world_trace("wall clock of %s steps by %lld ms", machine->name, (long long)step / 1000);
+	tell("the wall clock of %s steps by %" PRId64 " ms", machine->name, step / 1000);
 }
 
 static void server_disk_slow(void)
@@ -223,36 +279,63 @@ static void (*const faults[])(void) = {
 
 static void on_fault(struct event *event)
 {
-	unsigned total = 0, at;
+	size_t number = list_next++;
 
 	if (healing)
 		return;
-	for (size_t i = 0; i < FAULTS; i++)
-		total += weights[i];
-	at = (unsigned)world_below(total);
-	for (size_t i = 0; i < FAULTS; i++) {
-		if (at < weights[i]) {
-			faults[i]();
-			break;
-		}
-		at -= weights[i];
+	*options.turns = list_next;
+	if (options.only == NULL || options.only[number]) {
+		world_stream_begin(STREAM_FAULTS + number);
+		faults[list[number].kind]();
+		world_stream_end();
 	}
-	event_at(event, world_now + world_between(pause_least, pause_most));
+	if (list_next < list_count)
+		event_at(event, list[list_next].at);
 }
 
-void fault_begin(void)
+static size_t kind_choose(const unsigned *weights, unsigned total)
 {
-	/* A run has some kinds often and others never: so they meet in ways that a mean mixture would not show. */
+	unsigned at = (unsigned)world_below(total);
+	size_t kind = 0;
+
+	while (at >= weights[kind])
+		at -= weights[kind++];
+	return kind;
+}
+
+/* A run has some kinds often and others never: so they meet in ways that a mean mixture would not show. */
+static void list_make(void)
+{
+	uint64_t at = world_now, least, most;
+	unsigned weights[FAULTS], total = 0;
+
 	for (size_t i = 0; i < FAULTS; i++)
 		weights[i] = world_chance(300) ? 0 : (unsigned)world_between(1, 10);
 	weights[world_below(FAULTS - 1)] += 5;
 	splits = world_chance(200);
 	for (size_t i = 0; i < FAULTS && splits; i++)
 		weights[i] = faults[i] == partition;
-	pause_least = world_between(50 * WORLD_MS, 3 * WORLD_SECOND);
-	pause_most = pause_least + world_between(100 * WORLD_MS, 8 * WORLD_SECOND);
+	for (size_t i = 0; i < FAULTS; i++)
+		total += weights[i];
+	least = world_between(50 * WORLD_MS, 3 * WORLD_SECOND) * options.pace / 100;
+	most = least + world_between(100 * WORLD_MS, 8 * WORLD_SECOND) * options.pace / 100;
+	while (list_count < FAULTS_MAX) {
+		at += world_between(least, most);
+		if (at >= world_now + options.us)
+			break;
+		list[list_count++] = (struct fault){ at, kind_choose(weights, total) };
+	}
+}
+
+void fault_begin(const struct fault_options *chosen)
+{
+	options = *chosen;
+	world_stream_begin(STREAM_LIST);
+	list_make();
+	world_stream_end();
 	event_init(&next_fault, NULL, on_fault, NULL);
-	event_at(&next_fault, world_now + world_between(pause_least, pause_most));
+	if (list_count > 0)
+		event_at(&next_fault, list[0].at);
 }
 
 void fault_heal(void)

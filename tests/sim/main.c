@@ -1,58 +1,116 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Runs seeds, each in a process of its own: what a run leaves in memory ends with it. */
 #include <argp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "tests/sim/scenario.h"
-#include "tests/sim/world.h"
+#include "tests/sim/runs.h"
+#include "tests/sim/shorten.h"
+
+#define NIGHTLY_SEEDS 100000
+
+enum { KEY_SHORTEN = 256, KEY_ONLY, KEY_QUIET, KEY_CHANCE, KEY_NIGHTLY };
 
 struct arguments {
-	uint64_t seed, seeds, seconds;
-	bool verbose, twice, keep_going;
-};
-
-struct outcome {
-	uint64_t digest, events, virtual_us;
+	struct seeds seeds;
+	bool shorten;
+	bool only[FAULTS_MAX];
 };
 
 static const struct argp_option options[] = {
 	{ "seed", 's', "N", 0, "the first seed (1)", 0 },
 	{ "seeds", 'n', "N", 0, "how many (1)", 0 },
-	{ "seconds", 't', "N", 0, "virtual seconds of faults in each (40)", 0 },
+	{ "size", 'z', "SIZE", 0, "of the cluster and of the run: small, normal (normal)", 0 },
+	{ "seconds", 't', "N", 0, "virtual seconds of faults in each (small: 12, normal: 40)", 0 },
+	{ "jobs", 'j', "N", 0, "so many at a time (1)", 0 },
 	{ "verbose", 'v', NULL, 0, "print what happens", 0 },
 	{ "twice", '2', NULL, 0, "run each twice and compare what happened", 0 },
 	{ "keep-going", 'k', NULL, 0, "go on after a seed that fails", 0 },
+	{ "shorten", KEY_SHORTEN, NULL, 0, "find the fewest faults with which the seed still fails", 0 },
+	{ "only", KEY_ONLY, "N,N,…", 0, "only these faults, by their numbers; none", 0 },
+	{ "quiet", KEY_QUIET, NULL, 0, "the client makes and deletes nothing while there are faults", 0 },
+	{ "chance", KEY_CHANCE, "N", 0, "the same faults and calls, other delays (0)", 0 },
+	{ "nightly", KEY_NIGHTLY, NULL, 0, "100000 small seeds, from the day's on, through all failures", 0 },
 	{ 0 },
 };
+
+static error_t only_parse(struct arguments *arguments, const char *text)
+{
+	char *end = NULL;
+
+	arguments->seeds.only = arguments->only;
+	arguments->seeds.scenario.tell = true;
+	if (strcmp(text, "none") == 0)
+		return 0;
+	for (const char *at = text;; at = end + 1) {
+		unsigned long number = strtoul(at, &end, 10);
+
+		if (end == at || number >= FAULTS_MAX || (*end != ',' && *end != '\0'))
+			return EINVAL;
+		arguments->only[number] = true;
+		if (*end == '\0')
+			return 0;
+	}
+}
+
+static error_t size_parse(struct arguments *arguments, const char *text)
+{
+	if (strcmp(text, "small") == 0)
+		arguments->seeds.scenario.size = SCENARIO_SMALL;
+	else if (strcmp(text, "normal") == 0)
+		arguments->seeds.scenario.size = SCENARIO_NORMAL;
+	else
+		return EINVAL;
+	return 0;
+}
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
 	struct arguments *arguments = state->input;
+	struct seeds *seeds = &arguments->seeds;
 
 	switch (key) {
 	case 's':
-		arguments->seed = strtoull(text, NULL, 10);
+		seeds->first = strtoull(text, NULL, 10);
 		break;
 	case 'n':
-		arguments->seeds = strtoull(text, NULL, 10);
+		seeds->count = strtoull(text, NULL, 10);
 		break;
+	case 'z':
+		return size_parse(arguments, text);
 	case 't':
-		arguments->seconds = strtoull(text, NULL, 10);
+		seeds->scenario.fault_seconds = strtoull(text, NULL, 10);
 		break;
+	case 'j':
+		seeds->jobs = (unsigned)strtoul(text, NULL, 10);
+		return seeds->jobs > 0 ? 0 : EINVAL;
 	case 'v':
-		arguments->verbose = true;
+		seeds->scenario.verbose = true;
 		break;
 	case '2':
-		arguments->twice = true;
+		seeds->twice = true;
 		break;
 	case 'k':
-		arguments->keep_going = true;
+		seeds->keep_going = true;
+		break;
+	case KEY_SHORTEN:
+		arguments->shorten = true;
+		break;
+	case KEY_ONLY:
+		return only_parse(arguments, text);
+	case KEY_QUIET:
+		seeds->scenario.quiet = true;
+		break;
+	case KEY_CHANCE:
+		seeds->scenario.chance = strtoull(text, NULL, 10);
+		break;
+	case KEY_NIGHTLY:
+		seeds->scenario.size = SCENARIO_SMALL;
+		seeds->count = NIGHTLY_SEEDS;
+		seeds->first = (uint64_t)time(NULL) / 86400 * NIGHTLY_SEEDS;
+		seeds->keep_going = true;
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -60,57 +118,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	return 0;
 }
 
-static void run_child(const struct arguments *arguments, uint64_t seed, const char *directory, int fd)
+static double seconds_now(void)
 {
-	const struct scenario_options scenario = {
-		.seed = seed, .fault_seconds = arguments->seconds, .verbose = arguments->verbose, .directory = directory
-	};
-	struct outcome outcome;
+	struct timespec now;
 
-	scenario_run(&scenario);
-	outcome = (struct outcome){ world_trace_digest(), world_events, world_now };
-	fflush(stdout);
-	if (write(fd, &outcome, sizeof(outcome)) != sizeof(outcome))
-		_exit(1);
-	_exit(0);
-}
-
-static void directory_remove(const char *directory)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", directory);
-	if (system(command) != 0)
-		fprintf(stderr, "cannot remove %s\n", directory);
-}
-
-/* Returns whether it went well. */
-static bool run_seed(const struct arguments *arguments, uint64_t seed, struct outcome *ret_outcome)
-{
-	char directory[] = "/dev/shm/dnvme-sim-XXXXXX";
-	int pipes[2], status;
-	ssize_t size;
-	pid_t child;
-
-	fflush(stdout);
-	if (mkdtemp(directory) == NULL || pipe(pipes) != 0) {
-		perror("sim");
-		exit(2);
-	}
-	child = fork();
-	if (child == 0) {
-		close(pipes[0]);
-		run_child(arguments, seed, directory, pipes[1]);
-	}
-	close(pipes[1]);
-	size = read(pipes[0], ret_outcome, sizeof(*ret_outcome));
-	close(pipes[0]);
-	if (child < 0 || waitpid(child, &status, 0) != child)
-		status = -1;
-	directory_remove(directory);
-	if (status != 0 && WIFSIGNALED(status))
-		fprintf(stderr, "sim: seed %" PRIu64 " ends with signal %d\n", seed, WTERMSIG(status));
-	return status == 0 && size == sizeof(*ret_outcome);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 int main(int argc, char **argv)
@@ -118,39 +131,23 @@ int main(int argc, char **argv)
 	static const struct argp argp = {
 		options, parse, NULL, "The control plane in virtual time.", NULL, NULL, NULL
 	};
-	struct arguments arguments = { .seed = 1, .seeds = 1, .seconds = 40 };
-	uint64_t events = 0, virtual_us = 0, failed = 0, ran = 0;
-	struct timespec begin, end;
-	double took;
+	static struct arguments arguments = {
+		.seeds = { .scenario = { .size = SCENARIO_NORMAL }, .first = 1, .count = 1, .jobs = 1 }
+	};
+	struct totals totals;
+	double began = seconds_now(), took;
 
-	argp_parse(&argp, argc, argv, 0, NULL, &arguments);
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	for (uint64_t i = 0; i < arguments.seeds; i++) {
-		uint64_t seed = arguments.seed + i;
-		struct outcome outcome, again;
-		bool well = run_seed(&arguments, seed, &outcome);
-
-		if (well && arguments.twice && run_seed(&arguments, seed, &again) && again.digest != outcome.digest) {
-			fprintf(stderr, "sim: seed %" PRIu64 " ran in two ways\n", seed);
-			well = false;
-		}
-		ran++;
-		if (!well) {
-			failed++;
-			if (!arguments.keep_going)
-				break;
-			continue;
-		}
-		events += outcome.events;
-		virtual_us += outcome.virtual_us;
-		if (arguments.seeds == 1)
-			printf("seed %" PRIu64 " trace %016" PRIx64 "\n", seed, outcome.digest);
-	}
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	took = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+	if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0)
+		return 2;
+	if (arguments.shorten)
+		return shorten(&arguments.seeds.scenario, arguments.seeds.first);
+	runs_seeds(&arguments.seeds, &totals);
+	took = seconds_now() - began;
+	if (arguments.seeds.count == 1 && totals.failed == 0)
+		printf("seed %" PRIu64 " trace %016" PRIx64 "\n", arguments.seeds.first, totals.digest);
 	printf("%" PRIu64 " seeds, %" PRIu64
-	       " failed; %.1f s, %.1f seeds a second, %.0f events and %.0f virtual seconds a "
-	       "second\n",
-	       ran, failed, took, (double)ran / took, (double)events / took, (double)virtual_us / 1e6 / took);
-	return failed > 0;
+	       " failed; %.1f s, %.1f seeds a second, %.0f events and %.0f virtual seconds a second\n",
+	       totals.ran, totals.failed, took, (double)totals.ran / took, (double)totals.events / took,
+	       (double)totals.virtual_us / 1e6 / took);
+	return totals.failed > 0;
 }

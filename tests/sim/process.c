@@ -4,60 +4,81 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include "tests/sim/net.h"
+#include "tests/sim/switch.h"
 #include "tests/sim/world.h"
 
 #define STACK_BYTES (512u << 10)
 
 struct coroutine {
-	struct coroutine *next;
+	struct coroutine *next, **at; /* of the process, or spare */
 	struct process *process;
-	ucontext_t context, back;
+	struct context context, back;
 	void (*run)(void *data);
 	void *data;
 	void *stack;
 	bool done;
 };
 
-struct stack {
-	struct stack *next;
-};
-
 static struct coroutine *running;
-static struct stack *spare_stacks;
+static struct coroutine *spare; /* each with its stack */
 
-static void *stack_get(void)
+#if defined(__x86_64__)
+__asm__(".text\n"
+	".p2align 4\n"
+	".globl context_switch\n"
+	".hidden context_switch\n"
+	".type context_switch, @function\n"
+	"context_switch:\n"
+	"	pushq %rbp\n"
+	"	pushq %rbx\n"
+	"	pushq %r12\n"
+	"	pushq %r13\n"
+	"	pushq %r14\n"
+	"	pushq %r15\n"
+	"	movq %rsp, (%rdi)\n"
+	"	movq (%rsi), %rsp\n"
+	"	popq %r15\n"
+	"	popq %r14\n"
+	"	popq %r13\n"
+	"	popq %r12\n"
+	"	popq %rbx\n"
+	"	popq %rbp\n"
+	"	ret\n"
+	".size context_switch, . - context_switch\n");
+#endif
+
+static struct coroutine *coroutine_make(void)
 {
-	void *stack = spare_stacks;
+	struct coroutine *coroutine = spare;
 
-	if (stack != NULL) {
-		spare_stacks = spare_stacks->next;
-		return stack;
+	if (coroutine != NULL) {
+		spare = coroutine->next;
+		coroutine->done = false;
+		return coroutine;
 	}
-	stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (stack == MAP_FAILED)
+	coroutine = calloc(1, sizeof(*coroutine));
+	if (coroutine == NULL)
 		abort();
-	return stack;
+	coroutine->stack =
+		mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (coroutine->stack == MAP_FAILED)
+		abort();
+	return coroutine;
 }
 
 static void coroutine_free(struct coroutine *coroutine)
 {
-	struct stack *stack = coroutine->stack;
-
-	stack->next = spare_stacks;
-	spare_stacks = stack;
-	free(coroutine);
+	coroutine->next = spare;
+	spare = coroutine;
 }
 
-static void unlink_coroutine(struct coroutine *coroutine)
+static void coroutine_unlink(struct coroutine *coroutine)
 {
-	struct coroutine **at = &coroutine->process->coroutines;
-
-	while (*at != coroutine)
-		at = &(*at)->next;
-	*at = coroutine->next;
+	*coroutine->at = coroutine->next;
+	if (coroutine->next != NULL)
+		coroutine->next->at = coroutine->at;
 }
 
 static void entry(void)
@@ -66,7 +87,7 @@ static void entry(void)
 
 	self->run(self->data);
 	self->done = true;
-	swapcontext(&self->context, &self->back);
+	context_switch(&self->context, &self->back);
 }
 
 struct coroutine *coroutine_self(void)
@@ -81,14 +102,14 @@ void coroutine_resume(struct coroutine *coroutine)
 
 	running = coroutine;
 	world_current = coroutine->process;
-	swapcontext(&coroutine->back, &coroutine->context);
+	context_switch(&coroutine->back, &coroutine->context);
 	running = before;
 	world_current = current;
 	if (!coroutine->done)
 		return;
 	/* A process that was killed meanwhile has let it go already. */
 	if (coroutine->process->alive)
-		unlink_coroutine(coroutine);
+		coroutine_unlink(coroutine);
 	coroutine_free(coroutine);
 }
 
@@ -96,7 +117,7 @@ void coroutine_yield(void)
 {
 	struct coroutine *self = running;
 
-	swapcontext(&self->context, &self->back);
+	context_switch(&self->context, &self->back);
 }
 
 static void on_begin(struct event *event)
@@ -106,20 +127,16 @@ static void on_begin(struct event *event)
 
 void coroutine_start(struct process *process, void (*run)(void *data), void *data)
 {
-	struct coroutine *coroutine = calloc(1, sizeof(*coroutine));
+	struct coroutine *coroutine = coroutine_make();
 
-	if (coroutine == NULL)
-		abort();
 	coroutine->process = process;
 	coroutine->run = run;
 	coroutine->data = data;
-	coroutine->stack = stack_get();
-	getcontext(&coroutine->context);
-	coroutine->context.uc_stack.ss_sp = coroutine->stack;
-	coroutine->context.uc_stack.ss_size = STACK_BYTES;
-	coroutine->context.uc_link = NULL;
-	makecontext(&coroutine->context, entry, 0);
+	context_make(&coroutine->context, coroutine->stack, STACK_BYTES, entry);
 	coroutine->next = process->coroutines;
+	coroutine->at = &process->coroutines;
+	if (coroutine->next != NULL)
+		coroutine->next->at = &coroutine->next;
 	process->coroutines = coroutine;
 	world_after(0, process, on_begin, coroutine);
 }

@@ -144,11 +144,15 @@ static void on_arrived(struct event *event)
 
 static struct machine *machine_of_address(const char *address)
 {
-	unsigned a, b, c, d;
+	uint32_t ip = 0;
 
-	if (sscanf(address, "%u.%u.%u.%u:", &a, &b, &c, &d) != 4)
-		return NULL;
-	return machine_by_ip(a << 24 | b << 16 | c << 8 | d);
+	for (int i = 0; i < 4; i++, address++) {
+		char *end;
+
+		ip = ip << 8 | (uint32_t)strtoul(address, &end, 10);
+		address = end;
+	}
+	return machine_by_ip(ip);
 }
 
 int raft_member_send(struct raft_io *io, struct raft_io_send *request, const struct raft_message *message,

@@ -9,6 +9,7 @@
 #include "client/dnvme.h"
 #include "tests/sim/check.h"
 #include "tests/sim/fault.h"
+#include "tests/sim/files.h"
 #include "tests/sim/host.h"
 #include "tests/sim/net.h"
 #include "tests/sim/node.h"
@@ -23,6 +24,7 @@
 #define CHECK_US (100 * WORLD_MS)
 #define OPERATOR_TURNS 80 /* of a quarter of a second each: by then what heals by itself has healed */
 #define MEDIA_CHECKS 5	  /* media are looked at in each so-manieth check */
+#define STREAM_OPERATIONS (UINT64_C(1) << 32)
 
 enum known { ABSENT, PRESENT, UNKNOWN };
 
@@ -34,9 +36,19 @@ static struct volume_known {
 } volumes[VOLUMES_MAX];
 static size_t volume_count;
 
+/* How much of everything. */
+static const struct measure {
+	unsigned fault_seconds, pace, rebuild_after_most_s, volumes_most;
+} measures[] = {
+	[SCENARIO_SMALL] = { .fault_seconds = 12, .pace = 35, .rebuild_after_most_s = 15, .volumes_most = 2 },
+	[SCENARIO_NORMAL] = { .fault_seconds = 40, .pace = 100, .rebuild_after_most_s = 60, .volumes_most = 3 },
+};
+
+static struct scenario_options options;
+static const struct measure *measure;
 static char servers_text[512];
 static unsigned volumes_wanted;
-static bool set_up, busy_wanted, peace_wanted, at_peace, delete_wanted, client_done;
+static bool set_up, faults_wanted, busy_wanted, peace_wanted, at_peace, delete_wanted, client_done;
 
 static void spec_choose(struct dnvme_volume_spec *spec, const char *name)
 {
@@ -61,14 +73,11 @@ static struct volume_known *volume_new(void)
 	return volume;
 }
 
-static int volume_create(struct dnvme *dnvme, struct volume_known *volume)
+static int volume_create(struct dnvme *dnvme, struct volume_known *volume, const struct dnvme_volume_spec *spec)
 {
-	struct dnvme_volume_spec spec;
 	struct dnvme_error error;
-	int rc;
+	int rc = dnvme_volume_create(dnvme, spec, NULL, NULL, &error);
 
-	spec_choose(&spec, volume->name);
-	rc = dnvme_volume_create(dnvme, &spec, NULL, NULL, &error);
 	world_trace("create %s: %s", volume->name, rc != 0 ? error.message : "done");
 	if (rc == 0)
 		volume->known = PRESENT;
@@ -164,7 +173,7 @@ static int call_settings(struct dnvme *dnvme, void *data, struct dnvme_error *er
 	struct dnvme_settings settings = DNVME_SETTINGS_INIT;
 
 	(void)data;
-	settings.rebuild_after_ms = world_between(5, 60) * 1000;
+	settings.rebuild_after_ms = world_between(5, measure->rebuild_after_most_s) * 1000;
 	return dnvme_cluster_set(dnvme, &settings, NULL, NULL, error);
 }
 
@@ -182,8 +191,12 @@ static int call_disk(struct dnvme *dnvme, void *data, struct dnvme_error *error)
 
 static int call_create(struct dnvme *dnvme, void *data, struct dnvme_error *error)
 {
+	struct volume_known *volume = data;
+	struct dnvme_volume_spec spec;
+
+	spec_choose(&spec, volume->name);
 	snprintf(error->message, sizeof(error->message), "not created");
-	return volume_create(dnvme, data);
+	return volume_create(dnvme, volume, &spec);
 }
 
 static int call_delete(struct dnvme *dnvme, void *data, struct dnvme_error *error)
@@ -199,25 +212,50 @@ static int call_uncordon(struct dnvme *dnvme, void *data, struct dnvme_error *er
 	return dnvme_node_uncordon(dnvme, ((struct storage *)data)->name, NULL, NULL, error);
 }
 
-static void operate(struct dnvme *dnvme)
+/* What the client does next, all of it drawn before anything is done: it takes a while. */
+struct operation {
+	uint64_t pause_us, kind, volume, node;
+	bool deletes, drains;
+	struct dnvme_volume_spec spec;
+};
+
+static struct operation operation_choose(uint64_t number)
 {
-	struct volume_known *volume = volume_count > 0 ? &volumes[world_below(volume_count)] : NULL;
-	struct storage *node = &nodes[world_below(node_count)];
+	struct operation operation;
+
+	world_stream_begin(STREAM_OPERATIONS + number);
+	operation = (struct operation){ .pause_us = world_between(100 * WORLD_MS, 4 * WORLD_SECOND),
+					.kind = world_below(10),
+					.volume = world_random(),
+					.node = world_below(node_count),
+					.deletes = world_chance(500),
+					.drains = world_chance(300) };
+	spec_choose(&operation.spec, NULL);
+	world_stream_end();
+	return operation;
+}
+
+static void operate(struct dnvme *dnvme, struct operation *operation)
+{
+	struct volume_known *volume = volume_count > 0 ? &volumes[operation->volume % volume_count] : NULL;
+	struct storage *node = &nodes[operation->node];
 	struct dnvme_error error;
 	int rc;
 
-	switch (world_below(10)) {
+	switch (operation->kind) {
 	case 0:
 		volume = volume_new();
-		if (volume != NULL)
-			volume_create(dnvme, volume);
+		if (volume == NULL)
+			break;
+		operation->spec.name = volume->name;
+		volume_create(dnvme, volume, &operation->spec);
 		break;
 	case 1:
-		if (volume != NULL && world_chance(500))
+		if (volume != NULL && operation->deletes)
 			volume_delete(dnvme, volume);
 		break;
 	case 2:
-		if (node->storage_only || !world_chance(300))
+		if (node->storage_only || !operation->drains)
 			break;
 		rc = dnvme_node_drain(dnvme, node->name, NULL, NULL, &error);
 		world_trace("drain %s: %s", node->name, rc != 0 ? error.message : "done");
@@ -231,15 +269,9 @@ static void operate(struct dnvme *dnvme)
 	}
 }
 
-static void client_main(struct process *process)
+/* The cluster and its volumes. */
+static void set_up_run(struct dnvme *dnvme)
 {
-	struct dnvme_error error;
-	struct dnvme *dnvme;
-
-	(void)process;
-	if (dnvme_open(servers_text, &dnvme, &error) != 0)
-		world_fail("cannot open: %s", error.message);
-	dnvme_set_timeout_ms(dnvme, 5000, &error);
 	until_done("init", call_init, dnvme, NULL);
 	until_done("settings", call_settings, dnvme, NULL);
 	for (size_t i = 0; i < node_count; i++) {
@@ -254,11 +286,29 @@ static void client_main(struct process *process)
 		until_done("volume create", call_create, dnvme, volume_new());
 	for (size_t i = 0; i < volume_count; i++)
 		volume_attach(dnvme, &volumes[i]);
+}
+
+static void client_main(struct process *process)
+{
+	struct dnvme_error error;
+	struct dnvme *dnvme;
+
+	(void)process;
+	if (dnvme_open(servers_text, &dnvme, &error) != 0)
+		world_fail("cannot open: %s", error.message);
+	dnvme_set_timeout_ms(dnvme, 5000, &error);
+	set_up_run(dnvme);
 	set_up = true;
-	while (!peace_wanted) {
-		world_sleep(world_between(100 * WORLD_MS, 4 * WORLD_SECOND));
+	while (!faults_wanted)
+		world_sleep(WORLD_SECOND / 10);
+	for (uint64_t number = 0; !peace_wanted; number++) {
+		struct operation operation = operation_choose(number);
+
+		/* Peace is not waited for. */
+		for (uint64_t slept = 0; slept < operation.pause_us && !peace_wanted; slept += WORLD_SECOND / 10)
+			world_sleep(WORLD_SECOND / 10);
 		if (busy_wanted && !peace_wanted)
-			operate(dnvme);
+			operate(dnvme, &operation);
 	}
 	for (size_t i = 0; i < node_count; i++)
 		until_done("uncordon", call_uncordon, dnvme, &nodes[i]);
@@ -279,13 +329,32 @@ static void client_main(struct process *process)
 
 /* --- the run ---------------------------------------------------------------------------------------------------- */
 
-static void cluster_make(const struct scenario_options *options)
+struct shape {
+	unsigned disks, controllers, mixed; /* nodes of each kind */
+};
+
+/* At least two nodes that have disks, and two that can be controllers. */
+static struct shape shape_choose(void)
+{
+	static const struct shape small[] = { { 2, 2, 0 }, { 2, 1, 1 }, { 1, 1, 1 }, { 0, 0, 3 },
+					      { 1, 0, 2 }, { 0, 1, 2 }, { 1, 1, 2 }, { 0, 0, 4 } };
+	struct shape shape;
+
+	if (options.size == SCENARIO_SMALL)
+		return small[world_below(sizeof(small) / sizeof(small[0]))];
+	shape.disks = (unsigned)world_between(2, 3);
+	shape.controllers = (unsigned)world_between(2, 3);
+	shape.mixed = (unsigned)world_between(0, 2);
+	return shape;
+}
+
+static void cluster_make(void)
 {
 	static char addresses[SERVERS_MAX][40];
 	const char *list[SERVERS_MAX];
-	unsigned disks, controllers, mixed;
+	struct shape shape;
 
-	servers_make(world_chance(800) ? 3 : 5, options->directory);
+	servers_make(options.size == SCENARIO_SMALL || world_chance(800) ? 3 : 5, FILES_ROOT);
 	for (size_t i = 0; i < server_count; i++) {
 		snprintf(addresses[i], sizeof(addresses[i]), "10.0.1.%zu:7400", i + 1);
 		list[i] = addresses[i];
@@ -293,17 +362,15 @@ static void cluster_make(const struct scenario_options *options)
 			strcat(servers_text, ",");
 		strcat(servers_text, addresses[i]);
 	}
-	disks = (unsigned)world_between(2, 3);
-	controllers = (unsigned)world_between(2, 3);
-	mixed = (unsigned)world_between(0, 2);
-	for (unsigned i = 0; i < disks + controllers + mixed; i++) {
-		bool is_disk = i < disks, is_controller = !is_disk && i < disks + controllers;
+	shape = shape_choose();
+	for (unsigned i = 0; i < shape.disks + shape.controllers + shape.mixed; i++) {
+		bool is_disk = i < shape.disks, is_controller = !is_disk && i < shape.disks + shape.controllers;
 		char name[24];
 
 		snprintf(name, sizeof(name), "%s%u", is_disk ? "dn" : is_controller ? "cn" : "mn", i + 1);
 		node_make(name, is_disk, is_controller ? 0 : (unsigned)world_between(1, 2), list, server_count);
 	}
-	volumes_wanted = (unsigned)world_between(1, 3);
+	volumes_wanted = (unsigned)world_between(1, measure->volumes_most);
 }
 
 static void run_until(uint64_t until)
@@ -350,14 +417,15 @@ static bool is_deleted(char *ret_why, size_t size)
 	return client_done && check_empty(ret_why, size);
 }
 
-void scenario_run(const struct scenario_options *options)
+void scenario_set_up(const struct scenario_options *chosen, uint64_t family)
 {
 	struct machine *client;
 
-	world_begin(options->seed, options->verbose);
+	options = *chosen;
+	measure = &measures[options.size];
+	world_begin(family, options.verbose);
 	net_begin();
-	fabric_gives_up(world_chance(500));
-	cluster_make(options);
+	cluster_make();
 	client = machine_make("client", 10 << 24 | 3 << 8 | 1);
 	host_begin();
 	for (size_t i = 0; i < server_count; i++)
@@ -367,9 +435,26 @@ void scenario_run(const struct scenario_options *options)
 	fabric_begin();
 	process_start(client, "client", client_main, NULL, NULL);
 	wait_for("set up", SETUP_S, is_set_up);
-	busy_wanted = world_chance(700);
-	fault_begin();
-	run_until(world_now + options->fault_seconds * WORLD_SECOND);
+}
+
+void scenario_run(const struct scenario_options *chosen, uint64_t seed, const bool *only, uint64_t *turns)
+{
+	uint64_t seconds;
+
+	options = *chosen;
+	seconds = options.fault_seconds > 0 ? options.fault_seconds : measure->fault_seconds;
+	world_seed(seed, options.chance);
+	world_trace("seed %" PRIu64, seed);
+	net_begin();
+	fabric_gives_up(world_chance(500));
+	busy_wanted = world_chance(700) && !options.quiet;
+	faults_wanted = true;
+	fault_begin(&(struct fault_options){ .us = seconds * WORLD_SECOND,
+					     .pace = measure->pace,
+					     .only = only,
+					     .tell = options.tell,
+					     .turns = turns });
+	run_until(world_now + seconds * WORLD_SECOND);
 	fault_heal();
 	peace_wanted = true;
 	wait_for("not well after all faults", CONVERGE_S, is_well);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/sim/world.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,20 +8,20 @@
 #include <xxhash.h>
 
 #include "tests/sim/net.h"
+#include "tests/sim/trace.h"
 
 struct process *world_current;
 uint64_t world_now;
 struct machine world_machines[WORLD_MACHINES];
 size_t world_machine_count;
 uint64_t world_events;
+struct world_failure *world_failure;
 
-static uint64_t random_state[4];
+static uint64_t random_state[4], kept_state[4]; /* kept: while there is a stream */
 static struct event **heap;
 static size_t heap_count, heap_size;
 static uint64_t next_sequence;
-static uint64_t digest;
 static uint64_t seed_of_run;
-static bool be_verbose;
 
 /* --- chance ----------------------------------------------------------------------------------------------------- */
 
@@ -70,54 +69,52 @@ bool world_chance(unsigned per_mille)
 	return world_below(1000) < per_mille;
 }
 
-void world_begin(uint64_t seed, bool verbose)
+void world_seed(uint64_t seed, uint64_t chance)
 {
-	uint64_t state = seed;
+	uint64_t state = seed ^ chance << 48;
 
 	seed_of_run = seed;
-	be_verbose = verbose;
 	for (size_t i = 0; i < 4; i++)
 		random_state[i] = splitmix(&state);
+}
+
+void world_begin(uint64_t seed, bool verbose)
+{
+	world_seed(seed, 0);
 	world_now = 0;
-	digest = seed;
+	trace_begin(seed, verbose);
 }
 
-/* --- the trace -------------------------------------------------------------------------------------------------- */
-
-void world_trace(const char *format, ...)
+void world_stream_begin(uint64_t number)
 {
-	char line[1024];
-	va_list arguments;
-	int length;
+	uint64_t state = seed_of_run ^ (number + 1) * UINT64_C(0xd1342543de82ef95);
 
-	va_start(arguments, format);
-	length = vsnprintf(line, sizeof(line), format, arguments);
-	va_end(arguments);
-	if (length >= (int)sizeof(line))
-		length = sizeof(line) - 1;
-	digest = XXH64(line, (size_t)length, digest ^ world_now);
-	if (be_verbose)
-		printf("%6" PRIu64 ".%06" PRIu64 " %-8s %s\n", world_now / WORLD_SECOND, world_now % WORLD_SECOND,
-		       world_current != NULL ? world_current->name : "-", line);
+	memcpy(kept_state, random_state, sizeof(kept_state));
+	for (size_t i = 0; i < 4; i++)
+		random_state[i] = splitmix(&state);
 }
 
-uint64_t world_trace_digest(void)
+void world_stream_end(void)
 {
-	return digest;
+	memcpy(random_state, kept_state, sizeof(random_state));
 }
+
+/* --- the end of a run that fails -------------------------------------------------------------------------------- */
 
 void world_fail(const char *format, ...)
 {
 	va_list arguments;
 
 	fflush(stdout);
-	fprintf(stderr, "sim: seed %" PRIu64 " fails at %" PRIu64 ".%06" PRIu64 " s: ", seed_of_run,
-		world_now / WORLD_SECOND, world_now % WORLD_SECOND);
+	world_failure->at = world_now;
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	vsnprintf(world_failure->text, sizeof(world_failure->text), format, arguments);
 	va_end(arguments);
-	fprintf(stderr, "\n");
-	fflush(stderr);
+	/* The format, and what it begins with when that is an argument. */
+	world_failure->check = XXH64(format, strlen(format), 1);
+	if (strncmp(format, "%s:", 3) == 0)
+		world_failure->check =
+			XXH64(world_failure->text, strcspn(world_failure->text, ":"), world_failure->check);
 	_Exit(1);
 }
 

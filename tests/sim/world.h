@@ -66,6 +66,13 @@ extern size_t world_machine_count;
 extern uint64_t world_events; /* that have run */
 
 void world_begin(uint64_t seed, bool verbose);
+/* From now on chance is that of another seed; but for its streams, which only the seed decides, of one of its chances.
+ */
+void world_seed(uint64_t seed, uint64_t chance);
+/* Chance for one purpose, which only seed and number decide, until world_stream_end(): what is drawn there, or not,
+ * changes nothing elsewhere. */
+void world_stream_begin(uint64_t number);
+void world_stream_end(void);
 uint64_t world_random(void);
 uint64_t world_below(uint64_t bound);			   /* 0 … bound - 1 */
 uint64_t world_between(uint64_t least, uint64_t greatest); /* both included */
@@ -74,7 +81,15 @@ bool world_chance(unsigned per_mille);
 /* The trace: its digest is what two runs of a seed must share. */
 void world_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 uint64_t world_trace_digest(void);
-/* An invariant does not hold, or the run cannot go on: the run ends. */
+/* How a run failed; two runs with the same check failed in the same way. */
+struct world_failure {
+	uint64_t check; /* 0: it did not */
+	uint64_t at;
+	char text[4096];
+};
+extern struct world_failure *world_failure; /* where it is written */
+
+/* An invariant does not hold, or the run cannot go on: the run ends. `format` stands for the check. */
 void world_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Events. One that is embedded must be cancelled before its memory goes. */

@@ -260,6 +260,32 @@ static void unknown_fields_are_skipped_and_nil_is_absent(void **state)
 	arena_free(&arena);
 }
 
+static void a_copy_shares_nothing(void **state)
+{
+	struct buffer first = BUFFER_INIT, second = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+	struct volume empty = sample, copy;
+
+	(void)state;
+	assert_int_equal(codec_copy(schema_volume(), &sample, &arena, &copy, NULL), 0);
+	assert_ptr_not_equal(copy.name, sample.name);
+	assert_ptr_not_equal(copy.legs.items, sample.legs.items);
+	assert_ptr_not_equal(copy.legs.items[0].groups.items[0].members.items,
+			     sample.legs.items[0].groups.items[0].members.items);
+	assert_ptr_not_equal(copy.hosts.items[0], sample.hosts.items[0]);
+	assert_int_equal(codec_encode(schema_volume(), &sample, CODEC_TAGGED, &first, NULL), 0);
+	assert_int_equal(codec_encode(schema_volume(), &copy, CODEC_TAGGED, &second, NULL), 0);
+	assert_int_equal(first.size, second.size);
+	assert_memory_equal(first.data, second.data, first.size);
+	/* What is optional and empty is absent, as behind a decoder. */
+	empty.hosts.count = 0;
+	assert_int_equal(codec_copy(schema_volume(), &empty, &arena, &copy, NULL), 0);
+	assert_null(copy.hosts.items);
+	buffer_free(&first);
+	buffer_free(&second);
+	arena_free(&arena);
+}
+
 static void codec_survives_failing_allocations(void **state)
 {
 	struct buffer whole = BUFFER_INIT;
@@ -278,6 +304,8 @@ static void codec_survives_failing_allocations(void **state)
 		rv = codec_encode(schema_volume(), &sample, CODEC_NAMED, &output, &error);
 		if (rv == 0)
 			rv = codec_decode(schema_volume(), buffer_bytes(&whole), &arena, &volume, &error);
+		if (rv == 0)
+			rv = codec_copy(schema_volume(), &sample, &arena, &volume, &error);
 		failed = failing_alloc_disarm();
 		assert_int_equal(rv, failed ? ERROR_INTERNAL : 0);
 		buffer_free(&output);
@@ -496,6 +524,7 @@ int main(void)
 		cmocka_unit_test(empty_texts_have_no_address),
 		cmocka_unit_test(strings_are_bounded_at_the_limit),
 		cmocka_unit_test(unknown_fields_are_skipped_and_nil_is_absent),
+		cmocka_unit_test(a_copy_shares_nothing),
 		cmocka_unit_test(codec_survives_failing_allocations),
 		cmocka_unit_test(frames_end_at_the_same_byte_for_any_pieces),
 		cmocka_unit_test(frames_end_where_the_library_says),

@@ -183,17 +183,12 @@ void sim_list_remove(void *list, size_t index, size_t item_size)
 static int sim_observe(struct kernel *kernel, struct arena *arena, struct observed *ret_observed, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
-	struct buffer bytes = BUFFER_INIT;
 	int code = sim_begin(this, "observe", "", error);
 
 	if (code != 0)
 		return code;
-	/* A deep copy. */
-	code = codec_encode(schema_observed(), &this->observed, CODEC_TAGGED, &bytes, error);
+	code = codec_copy(schema_observed(), &this->observed, arena, ret_observed, error);
 	pthread_mutex_unlock(&this->lock);
-	if (code == 0)
-		code = codec_decode(schema_observed(), buffer_bytes(&bytes), arena, ret_observed, error);
-	buffer_free(&bytes);
 	return code;
 }
 

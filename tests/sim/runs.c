@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/sim/runs.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STUCK_S 60 /* of a processor: a run that takes so much goes in a circle */
+
+/* What the processes that work on the same seeds share. */
+struct board {
+	_Atomic uint64_t next; /* family that nobody has begun */
+	atomic_bool stop;
+	_Atomic uint64_t ran, failed, events, virtual_us, digest;
+};
+
+struct job {
+	const struct seeds *seeds;
+	struct board *board;
+	uint64_t first, end;		   /* the seeds of a family that are wanted */
+	bool again;			   /* for the second time */
+	uint64_t digests[SCENARIO_FAMILY]; /* of the first time */
+	bool are_known[SCENARIO_FAMILY];   /* the first time went well */
+	struct outcome outcome;
+};
+
+void *runs_share(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED) {
+		perror("sim");
+		exit(2);
+	}
+	return memory;
+}
+
+static pid_t child_make(void)
+{
+	pid_t child;
+
+	fflush(stdout);
+	child = fork();
+	if (child < 0) {
+		perror("sim");
+		_exit(2);
+	}
+	return child;
+}
+
+static int child_wait(pid_t child)
+{
+	int status;
+
+	if (waitpid(child, &status, 0) != child) {
+		perror("sim");
+		_exit(2);
+	}
+	return status;
+}
+
+void runs_tell(uint64_t seed, const struct outcome *outcome)
+{
+	if (outcome->failure.check != 0)
+		fprintf(stderr, "sim: seed %" PRIu64 " fails at %" PRIu64 ".%06" PRIu64 " s: %s\n", seed,
+			outcome->failure.at / WORLD_SECOND, outcome->failure.at % WORLD_SECOND, outcome->failure.text);
+	else
+		fprintf(stderr, "sim: seed %" PRIu64 " ends with signal %d\n", seed, outcome->signal);
+}
+
+void runs_one(const struct scenario_options *options, uint64_t seed, const bool *only, struct outcome *shared)
+{
+	pid_t child;
+	int status;
+
+	memset(shared, 0, sizeof(*shared));
+	child = child_make();
+	if (child == 0) {
+		world_failure = &shared->failure;
+		scenario_run(options, seed, only, &shared->faults);
+		shared->digest = world_trace_digest();
+		shared->events = world_events;
+		shared->virtual_us = world_now;
+		shared->done = true;
+		fflush(stdout);
+		_exit(0);
+	}
+	status = child_wait(child);
+	shared->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+bool runs_family(const struct scenario_options *options, uint64_t seed, void (*then)(void *data), void *data)
+{
+	static struct outcome *shared;
+	pid_t child;
+	int status;
+
+	if (shared == NULL)
+		shared = runs_share(sizeof(*shared));
+	memset(shared, 0, sizeof(*shared));
+	child = child_make();
+	if (child == 0) {
+		setrlimit(RLIMIT_CPU, &(struct rlimit){ STUCK_S, STUCK_S });
+		world_failure = &shared->failure;
+		scenario_set_up(options, seed / SCENARIO_FAMILY);
+		shared->done = true;
+		then(data);
+		fflush(stdout);
+		_exit(0);
+	}
+	status = child_wait(child);
+	if (shared->done)
+		return true;
+	shared->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	runs_tell(seed, shared);
+	return false;
+}
+
+/* --- many ------------------------------------------------------------------------------------------------------- */
+
+static void fail(struct job *job)
+{
+	job->board->failed++;
+	if (!job->seeds->keep_going)
+		job->board->stop = true;
+}
+
+static void seed_run(struct job *job, uint64_t seed)
+{
+	uint64_t place = seed % SCENARIO_FAMILY;
+	struct outcome *outcome = &job->outcome;
+
+	if (job->again && !job->are_known[place])
+		return;
+	runs_one(&job->seeds->scenario, seed, job->seeds->only, outcome);
+	if (!job->again)
+		job->board->ran++;
+	if (!outcome->done) {
+		runs_tell(seed, outcome);
+		fail(job);
+		return;
+	}
+	if (job->again && outcome->digest != job->digests[place]) {
+		fprintf(stderr, "sim: seed %" PRIu64 " ran in two ways\n", seed);
+		fail(job);
+		return;
+	}
+	job->are_known[place] = true;
+	job->digests[place] = outcome->digest;
+	job->board->digest = outcome->digest;
+	job->board->events += outcome->events;
+	job->board->virtual_us += outcome->virtual_us;
+}
+
+static void family_run(void *data)
+{
+	struct job *job = data;
+
+	for (uint64_t seed = job->first; seed < job->end && !job->board->stop; seed++)
+		seed_run(job, seed);
+}
+
+/* One family after the other, until there are no more. */
+static void work(const struct seeds *seeds, struct board *board)
+{
+	struct job *job = runs_share(sizeof(*job));
+	uint64_t end = seeds->first + seeds->count;
+
+	job->seeds = seeds;
+	job->board = board;
+	for (;;) {
+		uint64_t family = board->next++;
+
+		if (family * SCENARIO_FAMILY >= end || board->stop)
+			break;
+		job->first = family * SCENARIO_FAMILY > seeds->first ? family * SCENARIO_FAMILY : seeds->first;
+		job->end = (family + 1) * SCENARIO_FAMILY < end ? (family + 1) * SCENARIO_FAMILY : end;
+		memset(job->are_known, 0, sizeof(job->are_known));
+		for (unsigned i = 0; i < (seeds->twice ? 2 : 1); i++) {
+			job->again = i > 0;
+			if (!runs_family(&seeds->scenario, job->first, family_run, job))
+				fail(job);
+		}
+	}
+	munmap(job, sizeof(*job));
+}
+
+void runs_seeds(const struct seeds *seeds, struct totals *ret_totals)
+{
+	struct board *board = runs_share(sizeof(*board));
+	pid_t *children = calloc(seeds->jobs, sizeof(*children));
+
+	if (children == NULL)
+		exit(2);
+	board->next = seeds->first / SCENARIO_FAMILY;
+	for (unsigned i = 1; i < seeds->jobs; i++) {
+		children[i] = child_make();
+		if (children[i] == 0) {
+			work(seeds, board);
+			_exit(0);
+		}
+	}
+	work(seeds, board);
+	for (unsigned i = 1; i < seeds->jobs; i++)
+		child_wait(children[i]);
+	free(children);
+	*ret_totals = (struct totals){ board->ran, board->failed, board->events, board->virtual_us, board->digest };
+}

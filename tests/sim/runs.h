@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Runs, each in a process of its own, which is forked from one that has set its family's cluster up. */
+#ifndef DNVME_TESTS_SIM_RUNS_H
+#define DNVME_TESTS_SIM_RUNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/sim/scenario.h"
+#include "tests/sim/world.h"
+
+/* In memory that processes share. */
+struct outcome {
+	bool done;
+	int signal;		      /* 0: it ended by itself */
+	struct world_failure failure; /* check 0: none */
+	uint64_t digest, events, virtual_us;
+	uint64_t faults; /* of its list, that had their turn */
+};
+
+struct seeds {
+	struct scenario_options scenario;
+	uint64_t first, count;
+	unsigned jobs;
+	bool twice, keep_going;
+	const bool *only; /* which faults; NULL: all */
+};
+
+struct totals {
+	uint64_t ran, failed, events, virtual_us, digest; /* digest: of the last one */
+};
+
+/* Prints those that fail. */
+void runs_seeds(const struct seeds *seeds, struct totals *ret_totals);
+
+/* Memory that children share, zeroed, for ever. */
+void *runs_share(size_t size);
+/* A child that has set the family up and calls `then`; false: it did not come so far, and said so. */
+bool runs_family(const struct scenario_options *options, uint64_t seed, void (*then)(void *data), void *data);
+/* In such a child: a run. */
+void runs_one(const struct scenario_options *options, uint64_t seed, const bool *only, struct outcome *shared);
+void runs_tell(uint64_t seed, const struct outcome *outcome);
+
+#endif
