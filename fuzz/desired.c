@@ -20,9 +20,14 @@
 
 static const struct schema *(*const schemas[])(void) = { schema_desired, schema_observed };
 
+static const struct schema *schema_of(size_t kind)
+{
+	return schemas[kind]();
+}
+
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
-	const struct sequence_kinds kinds = { schemas, 2, seed & 1 ? CODEC_NAMED : CODEC_TAGGED };
+	const struct sequence_kinds kinds = { schema_of, 2, seed & 1 ? CODEC_NAMED : CODEC_TAGGED };
 
 	return sequence_mutate(&kinds, data, size, max_size, seed >> 1);
 }

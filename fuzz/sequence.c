@@ -37,7 +37,7 @@ static void item_append(struct sequence_item item, struct buffer *output)
 
 static const struct schema *schema_of(const struct sequence_kinds *kinds, uint8_t kind)
 {
-	return kinds->schemas[kind % kinds->count]();
+	return kinds->schema(kind % kinds->count);
 }
 
 static void item_make(const struct sequence_kinds *kinds, struct shape *shape, struct buffer *output)

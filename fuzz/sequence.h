@@ -23,9 +23,9 @@ struct sequence {
 void sequence_split(struct bytes input, struct sequence *ret_sequence);
 int sequence_append(uint8_t kind, struct bytes record, struct buffer *output);
 
-/* The schema of a kind; kinds beyond the last one stand for the first ones again. */
+/* The schema of a kind below `count`; kinds beyond the last one stand for the first ones again. */
 struct sequence_kinds {
-	const struct schema *(*const *schemas)(void);
+	const struct schema *(*schema)(size_t kind);
 	size_t count;
 	enum codec_style style;
 };

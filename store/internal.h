@@ -5,6 +5,7 @@
 
 #include <lmdb.h>
 
+#include "store/state_file.h"
 #include "store/store.h"
 
 #define STORE_FORMAT_VERSION 1u
@@ -67,6 +68,12 @@ int store_error_set(struct error *error, int mdb_code, const char *format, ...) 
 /* The same for errno values; "disk full" is told apart from other failures. */
 int store_errno_set(struct error *error, int errno_value, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Durable when it returns 0: how far the data file may be trusted from now on. */
+int store_phase_write(struct store *store, enum store_phase phase, struct error *error);
+
+/* One that may be half opened. */
+void store_free(struct store *store);
 
 /* Bytes of pages that LMDB has freed and may use again. */
 int store_free_list_bytes(struct store *store, uint64_t *ret_bytes, struct error *error);

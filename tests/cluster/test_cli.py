@@ -219,8 +219,13 @@ class CommandLine(ClusterTest):
         self.assertEqual(refused.returncode, REFUSED)
         self.words(refused.stdout, f"node {victim} is offline", "and holds:", "volume vol", "your promise")
         self.words(refused.stderr, "nothing was changed", f"dnvme node forget {victim} --yes")
+        for one in agents:
+            self.cli("node", "cordon", one.name_)  # so that no other disk takes the place
         self.words(self.cli("node", "forget", victim, "--yes", "--by", "me"), f"node {victim} is forgotten")
         self.words(self.cli("node", "get", victim, status=REFUSED), "cannot get node")
+        lost = wait_until("the copy counts as lost", lambda: self.json("job", "list").get("jobs"))[0]
+        self.assertIn("lost with its node, volume vol", lost["target"])
+        self.words(self.cli("job", "get", lost["id"]), f"job {lost['id']}  rebuild  lost", "lost with its node")
         self.words(self.cli("node", "forget", "nobody", status=REFUSED), "cannot forget node \"nobody\"")
 
     def test_drain(self):

@@ -3,11 +3,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
 
-from harness import BIN, Cluster, ClusterTest, main
+from harness import BIN, ClusterTest, Connection, main, wait_until
 
 GOOD = {"id": "1", "listen": "127.0.0.1:7400", "raft": "127.0.0.1:7401", "data": "/tmp/none"}
 
@@ -111,6 +112,27 @@ class Start(ClusterTest):
         result = start("--data=/nonexistent/deep/dir")
         self.assertEqual(result.returncode, 1)
         self.assertIn("/nonexistent/deep/dir", result.stderr)
+        # The path of the Unix socket is somebody's, or another server's; a dead server's is taken over.
+        there = os.path.join(cluster.directory, "file")
+        with open(there, "w") as file:
+            file.write("somebody's")
+        alone = [f"--data={other}", f"--listen={server.host}:7410", f"--raft={server.host}:7411"]
+        result = start(*alone, f"--unix={there}")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("exists and is not a socket", result.stderr)
+        with open(there) as file:
+            self.assertEqual(file.read(), "somebody's")
+        os.unlink(there)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(there)
+            listener.listen()
+            result = start(*alone, f"--unix={there}")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("another process listens", result.stderr)
+        stale = subprocess.Popen(server.arguments() + alone + [f"--unix={there}"], stderr=subprocess.DEVNULL)
+        wait_until("it listens on the socket that nobody has", lambda: Connection(there).call("server.info"))
+        stale.send_signal(signal.SIGTERM)
+        self.assertEqual(stale.wait(15), 0)
         # A member started under another address would be a stranger to its peers.
         server.call("cluster.init", {"name": "c"})
         server.process.send_signal(signal.SIGINT)

@@ -199,6 +199,16 @@ class Input(ClusterTest):
             self.assertEqual(messages[0][2]["code"], "TOO_LARGE")
         self.unchanged()
 
+    def test_numbers_of_broken_requests(self):
+        """Who asked is told, whatever form the number of the request has; nobody is, where it is not there."""
+        for head, msgid in ((b"\x07", 7), (b"\xcc\xc8", 200), (b"\xcd\x12\x34", 0x1234), (b"\xce\x89\xab\xcd\xef", 0x89abcdef),
+                            (b"\xa1x", None), (b"\xce\x89", None)):
+            with self.subTest(head=head), self.server.connect() as connection:
+                connection.send(b"\x94\x00" + head + b"\xc1")
+                messages = self.ended(connection)
+                self.assertEqual([m[:2] for m in messages], [] if msgid is None else [[1, msgid]])
+        self.unchanged()
+
     def test_deep_nesting(self):
         for opener in (b"\x91", b"\x81\xa1x"):
             with self.subTest(opener=opener), self.server.connect() as connection:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 dnvme_unit_test(agent_label_memory dnvme_agent)
 dnvme_unit_test(agent_plan dnvme_agent)
+dnvme_unit_test(agent_plan_given dnvme_agent)
 dnvme_unit_test(agent_crash dnvme_agent)
 dnvme_unit_test(agent_fence dnvme_agent)
 dnvme_unit_test(agent_fence_disk dnvme_agent)
@@ -20,8 +21,8 @@ dnvme_unit_test(agent_tracelog dnvme_agent)
 dnvme_unit_test(agent_lane_failure dnvme_agent)
 dnvme_unit_test(agent_lease dnvme_agent)
 dnvme_unit_test(agent_gatekeeper dnvme_agent)
-foreach(name agent_plan agent_crash agent_fence agent_fence_disk agent_fence_crash agent_members agent_rebuild agent_resync
-             agent_values agent_reconcile agent_session agent_lease agent_gatekeeper)
+foreach(name agent_plan agent_plan_given agent_crash agent_fence agent_fence_disk agent_fence_crash agent_members
+             agent_rebuild agent_resync agent_values agent_reconcile agent_session agent_lease agent_gatekeeper)
   target_sources(test_${name} PRIVATE test_agent_rig.c failing_arena.c)
   foreach(call arena_alloc arena_alloc_array arena_strndup arena_strdup arena_memdup arena_printf buffer_reserve
                buffer_append buffer_printf list_push)
@@ -36,5 +37,7 @@ endforeach()
 foreach(name agent_members agent_rebuild agent_resync)
   target_sources(test_${name} PRIVATE test_agent_mirror_rig.c test_text.c)
 endforeach()
-target_sources(test_agent_group PRIVATE test_text.c)
+foreach(name agent_group agent_plan agent_plan_given)
+  target_sources(test_${name} PRIVATE test_text.c)
+endforeach()
 target_link_options(test_agent_reconcile PRIVATE -Wl,--wrap=tsearch)

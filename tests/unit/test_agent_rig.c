@@ -23,7 +23,10 @@
 #include "tests/unit/failing_arena.h"
 
 #define WAVES_MAX 40
+/* Where memory ends in a plan: so many places each, and fewer after so many altogether. */
 #define RIG_PLACES 32
+#define RIG_PLACES_MANY 3000
+#define RIG_PLACES_THEN 1
 
 struct rig_volume rig_volume_default(void)
 {
@@ -325,9 +328,10 @@ static int pass_make(const struct observed *observed, const struct desired *desi
 static void plan_survives_without_memory(const struct observed *observed, const struct desired *desired)
 {
 	static unsigned long turn;
+	unsigned places = turn < RIG_PLACES_MANY ? RIG_PLACES : RIG_PLACES_THEN;
 	unsigned long total = 0;
 
-	for (unsigned i = 0; i <= RIG_PLACES; i++) {
+	for (unsigned i = 0; i <= places; i++) {
 		unsigned long n = i == 0 ? ULONG_MAX : (turn++ * 7919) % total + 1, calls;
 		struct buffer text = BUFFER_INIT;
 		struct arena arena = ARENA_INIT;
