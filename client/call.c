@@ -114,6 +114,7 @@ int client_start(struct dnvme *dnvme, const struct method *method, void *record,
 	const struct schema *schema = method->request();
 	const struct schema_field *id_field = field_find(schema, "request_id");
 	const struct schema_field *wait_field = field_find(schema, "wait_ms");
+	const struct schema_field *again_field = field_find(schema, "again");
 	uint8_t request_id[DNVME_REQUEST_ID_SIZE];
 	struct dnvme_pending *call;
 	int rc = options_check(options, error);
@@ -134,11 +135,19 @@ int client_start(struct dnvme *dnvme, const struct method *method, void *record,
 		return error_set_nomem(error);
 	call->msgid = msgid_choose(dnvme);
 	rc = rpc_request_encode(call->msgid, method->name, schema, record, &call->frame, error);
+	if (rc == 0 && again_field != NULL && (method->flags & METHOD_MUTATE) != 0) {
+		bool *again = (bool *)((char *)record + again_field->offset), as_given = *again;
+
+		*again = true;
+		rc = rpc_request_encode(call->msgid, method->name, schema, record, &call->again, error);
+		*again = as_given;
+	}
 	if (rc == 0 && call->frame.size > LIMIT_FRAME_CLIENT_BYTES)
 		rc = error_set(error, ERROR_TOO_LARGE, "the request has %zu bytes, the limit is %u", call->frame.size,
 			       LIMIT_FRAME_CLIENT_BYTES);
 	if (rc != 0) {
 		buffer_free(&call->frame);
+		buffer_free(&call->again);
 		free(call);
 		return rc;
 	}

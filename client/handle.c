@@ -61,6 +61,7 @@ static void call_free(struct dnvme_pending *call)
 {
 	dnvme_result_free(call->result);
 	buffer_free(&call->frame);
+	buffer_free(&call->again);
 	free(call);
 }
 
@@ -236,7 +237,9 @@ static void call_route(struct dnvme *dnvme, struct dnvme_pending *call, uint64_t
 		state_machine_move(&call->machine, CALL_SENT);
 		call->reached = true;
 		call->attempt_ms = now_ms + call->wait_ms + (window_ms > ATTEMPT_MIN_MS ? window_ms : ATTEMPT_MIN_MS);
-		if (connection_send(connection, buffer_bytes(&call->frame), now_ms) != 0)
+		if (connection_send(connection,
+				    buffer_bytes(call->doubtful && call->again.size > 0 ? &call->again : &call->frame),
+				    now_ms) != 0)
 			connection_lost(dnvme, server, now_ms);
 		return;
 	}

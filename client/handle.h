@@ -32,6 +32,7 @@ struct dnvme_pending {
 	struct state_machine machine;
 	uint32_t msgid;	     /* the same at every attempt: a late answer of an earlier one is as good */
 	struct buffer frame; /* the request */
+	struct buffer again; /* the same once an earlier attempt is doubtful; empty: it makes no difference */
 	size_t server;	     /* QUEUED: try this one first; SENT: where it is */
 	unsigned timeout_ms; /* for the message */
 	unsigned wait_ms;    /* so long the server may be silent because it was asked to wait */

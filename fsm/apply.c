@@ -5,7 +5,8 @@
  * Each command runs in a nested transaction, so that a refused one leaves nothing. Outcomes of commands that carry a
  * request id and succeeded are remembered, and a repeated request id gets the first outcome. A refusal is not
  * remembered: it changed nothing, so a command that is repeated after it still acts at most once, and a leader may
- * plan again under the same request id what went stale.
+ * plan again under the same request id what went stale. Unless an earlier attempt may still be on its way, and would
+ * take effect though its client was told of a refusal: then the leader has that remembered, by the command `refuse`.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -134,6 +135,15 @@ int transition_changed_volume(struct transition *transition, const struct volume
 			return command_##name##_apply(transition, command->name, error);                               \
 	} while (0)
 
+/* The refusal itself is the outcome. */
+static int refuse_apply(const struct command *command, struct error *error)
+{
+	if (command->request_id.size == 0 || command->refuse->code == 0 || command->refuse->code >= ERROR_CODE_COUNT ||
+	    command->refuse->message == NULL)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "a refusal without a request id, a code or a reason");
+	return 0;
+}
+
 static int dispatch(struct transition *transition, const struct command *command, struct error *error)
 {
 	const void *const commands[] = {
@@ -143,7 +153,7 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->slot_move,	  command->slot_advance,  command->lds_stale,	   command->ld_rebuild,
 		command->ld_in_sync,	  command->ld_replace,	  command->controller_add, command->controller_retire,
 		command->controller_drop, command->cluster_set,	  command->slot_force,	   command->ld_drain,
-		command->ld_excuse,
+		command->ld_excuse,	  command->refuse,
 	};
 	int present = 0;
 
@@ -176,6 +186,8 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(slot_force);
 	DISPATCH(ld_drain);
 	DISPATCH(ld_excuse);
+	if (command->refuse != NULL)
+		return refuse_apply(command, error);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH
@@ -277,6 +289,8 @@ static int command_run(struct entry *entry, const struct command *command, struc
 	if (result == 0) {
 		outcome.revision = transition->revision;
 		outcome.id = transition->id;
+		if (command->refuse != NULL)
+			outcome = *command->refuse;
 		result = outcome_encode(&outcome, output, &failure);
 		if (result != 0)
 			transition->state.broken = true;

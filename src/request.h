@@ -63,6 +63,7 @@ struct request {
 	struct peer_call call;
 	bool maybe_applied;			    /* an earlier attempt may have been committed */
 	bool copied;				    /* a copy may be on its way to an earlier leader, and act later */
+	bool refused;				    /* whatever refuses it now is the end of it, and of its copies */
 	bool refusal_checked;			    /* the state behind the next refusal was read behind a barrier */
 	unsigned plans;				    /* how often a placement went stale */
 	const struct command_volume_create *create; /* while it is in dnvmed->creating */

@@ -45,13 +45,71 @@ void request_wait_leader(struct request *request)
 	list_append(&request->dnvmed->waiting, &request->state_link);
 }
 
+/* The flag of a request that may have been sent before; NULL: its method has none. */
+static bool *again_of(struct request *request)
+{
+	const struct schema *schema = request->method->request();
+
+	for (size_t i = 0; i < schema->field_count; i++) {
+		if (schema->fields[i].type == FIELD_FLAG && strcmp(schema->fields[i].name, "again") == 0)
+			return (bool *)((char *)request->params + schema->fields[i].offset);
+	}
+	return NULL;
+}
+
+/* Whether an earlier attempt may be on its way yet, so that a refusal has to be remembered for it. */
+static bool is_again(struct request *request)
+{
+	const bool *again = again_of(request);
+
+	return request->request_id.size > 0 && again != NULL && (*again || request->copied);
+}
+
+/* Refuse it, and what comes of it later: where an earlier attempt may, by way of the log. */
+static void refuse(struct request *request, const struct error *failure)
+{
+	struct command *command = arena_alloc(&request->arena, sizeof(*command));
+	struct outcome *outcome = arena_alloc(&request->arena, sizeof(*outcome));
+	struct error told = *failure;
+	struct buffer bytes = BUFFER_INIT;
+	struct error ignored;
+	bool fits;
+
+	if (request->refused || !is_again(request) || command == NULL || outcome == NULL) {
+		request_fail(request, failure);
+		return;
+	}
+	error_detail(&told, "outcome=none");
+	*outcome = (struct outcome){ .code = (uint64_t)told.code,
+				     .message = arena_strdup(&request->arena, told.message),
+				     .details = arena_strdup(&request->arena, told.details) };
+	if (told.hint[0] != '\0')
+		outcome->hint = arena_strdup(&request->arena, told.hint);
+	/* A long sentence may have been cut inside a character. */
+	fits = outcome->message != NULL && outcome->details != NULL &&
+	       codec_encode(schema_outcome(), outcome, CODEC_TAGGED, &bytes, &ignored) == 0;
+	buffer_free(&bytes);
+	if (!fits) {
+		request_fail(request, failure);
+		return;
+	}
+	command->request_id = request->request_id;
+	command->time_ms = clock_wall_ms();
+	command->refuse = outcome;
+	request->refused = true;
+	if (request->machine.state == REQUEST_PROPOSE)
+		request_state_set(request, REQUEST_WAIT_LEADER);
+	request_propose(request, command);
+}
+
 static void outcome_take(struct request *request, const struct outcome *outcome)
 {
 	const struct handler *handler = handler_of(request->method->id);
 	struct mutation_reply reply = { .revision = outcome->revision, .id = outcome->id };
 	struct error failure;
 
-	if (outcome->code == ERROR_CONFLICT && handler->plan_again && ++request->plans < PLANS_MAX) {
+	if (outcome->code == ERROR_CONFLICT && !request->refused && handler->plan_again &&
+	    ++request->plans < PLANS_MAX) {
 		if (request->machine.state == REQUEST_PROPOSE)
 			request_state_set(request, REQUEST_WAIT_LEADER);
 		request_route(request);
@@ -63,7 +121,7 @@ static void outcome_take(struct request *request, const struct outcome *outcome)
 			error_hint(&failure, "%s", outcome->hint);
 		if (outcome->details != NULL)
 			error_detail(&failure, "%s", outcome->details);
-		request_fail(request, &failure);
+		refuse(request, &failure);
 		return;
 	}
 	if (handler->committed != NULL)
@@ -159,6 +217,7 @@ static void mutate(struct request *request)
 	}
 	if (request->request_id.size > 0) {
 		rv = fsm_request_get(dnvmed->fsm, request->request_id, &request->arena, &outcome, &failure);
+		request->refused = rv == 0;
 		if (rv == 0) {
 			outcome_take(request, &outcome);
 			return;
@@ -174,8 +233,10 @@ static void mutate(struct request *request)
 	rv = handler_of(request->method->id)->prepare(request, command, &failure);
 	if (rv == 0) {
 		request_propose(request, command);
-	} else if (request->refusal_checked || refusal_is_certain(failure.code)) {
+	} else if (refusal_is_certain(failure.code)) {
 		request_fail(request, &failure);
+	} else if (request->refusal_checked) {
+		refuse(request, &failure);
 	} else {
 		request->refusal_checked = true;
 		barrier(request);
@@ -298,9 +359,14 @@ static void forward(struct request *request, uint64_t leader)
 	const struct server *member = dnvmed_member(dnvmed, leader);
 	/* Who waits for a change waited here already. */
 	const void *at_once = change_params_at_once(request);
+	bool *again = request->copied ? again_of(request) : NULL;
 	uint64_t now = uv_now(&dnvmed->loop);
 	struct error failure;
 
+	if (again != NULL) {
+		*again = true;
+		at_once = request->params;
+	}
 	if (member == NULL || request->deadline_ms <= now ||
 	    peer_call(dnvmed->peers, leader, member->api_address, request->method,
 		      at_once == NULL ? &request->message.params : NULL, at_once, request->deadline_ms - now,

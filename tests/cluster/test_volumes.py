@@ -190,6 +190,27 @@ class Volumes(ClusterTest):
         cluster.call("node.forget", {"name": "node1"})
         self.refused("NOT_FOUND", lambda: cluster.call("node.get", {"name": "node1"}))
 
+    def test_a_refusal_stands_for_earlier_attempts(self):
+        """That of a call which an attempt before it may still overtake is remembered; that of a first one is not."""
+        cluster = self.make()
+        calls = [
+            ("volume.create", {"name": "db", "size_bytes": GIB}, "NO_CAPACITY"),  # by who plans it
+            ("node.cordon", {"name": "node1"}, "NOT_FOUND"),  # by the state machine
+        ]
+        for i, (method, params, code) in enumerate(calls):
+            first = dict(params, request_id=bytes([i]) * 16)
+            again = dict(params, request_id=bytes([i + 8]) * 16, again=True)
+            self.assertNotIn("outcome", self.refused(code, lambda: cluster.call(method, first)).details)
+            self.refused(code, lambda: cluster.call(method, again), "outcome=none")
+        self.rack(cluster)
+        for i, (method, params, code) in enumerate(calls):
+            first = dict(params, request_id=bytes([i]) * 16)
+            late = dict(params, request_id=bytes([i + 8]) * 16)
+            for server in cluster.servers:
+                self.refused(code, lambda: server.call(method, late), "outcome=none")
+            cluster.call(method, first)
+        cluster.check_replicas()
+
     def test_sessions_of_one_node(self):
         """A second agent of the same name takes the place of the first."""
         cluster = self.make()

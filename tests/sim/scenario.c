@@ -81,7 +81,8 @@ static int volume_create(struct dnvme *dnvme, struct volume_known *volume, const
 	world_trace("create %s: %s", volume->name, rc != 0 ? error.message : "done");
 	if (rc == 0)
 		volume->known = PRESENT;
-	else /* A refusal is not remembered: an attempt that was late may still be taken. */
+	else if (rc == DNVME_UNAVAILABLE || rc == DNVME_DEADLINE_EXCEEDED ||
+		 strstr(error.details, "outcome=unknown") != NULL)
 		volume->known = UNKNOWN;
 	return rc;
 }

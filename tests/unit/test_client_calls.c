@@ -286,6 +286,9 @@ static void test_retry_same_id(void **state)
 		assert_int_equal(two.request_count, 2);
 		assert_int_equal(one.request_id_sizes[0], 16);
 		assert_memory_equal(one.request_ids[0], two.request_ids[0], 16);
+		/* Who refuses it now has to keep the first attempt from taking effect later. */
+		assert_false(one.again[0]);
+		assert_true(two.again[0]);
 	}
 }
 

@@ -269,6 +269,8 @@ static void note_request(struct server_double *one, const struct rpc_message *re
 	for (uint32_t i = 0; i < request->params.via.map.size; i++) {
 		const msgpack_object_kv *pair = &request->params.via.map.ptr[i];
 
+		if (pair->key.via.str.size == 5 && memcmp(pair->key.via.str.ptr, "again", 5) == 0)
+			one->again[index] = pair->val.via.boolean;
 		if (pair->key.via.str.size == 10 && memcmp(pair->key.via.str.ptr, "request_id", 10) == 0) {
 			one->request_id_sizes[index] = pair->val.via.bin.size;
 			DEMAND(pair->val.type == MSGPACK_OBJECT_BIN && pair->val.via.bin.size <= 16);

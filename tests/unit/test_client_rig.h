@@ -41,6 +41,7 @@ struct server_double {
 	char methods[DOUBLE_REQUESTS][64];
 	uint8_t request_ids[DOUBLE_REQUESTS][16];
 	size_t request_id_sizes[DOUBLE_REQUESTS];
+	bool again[DOUBLE_REQUESTS];
 };
 
 /* Listen on a loopback port; does nothing until double_start() or double_serve(). */

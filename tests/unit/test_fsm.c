@@ -168,7 +168,7 @@ static void test_requests(void **state)
 	struct command_disk_add disk = { .node = "n1", .path = "/dev/z", .size_bytes = GIB };
 	struct command_disk_remove gone = { 7 };
 	struct command command = { .disk_add = &disk };
-	struct outcome first, second, found;
+	struct outcome first, second, found, refusal = { 0 };
 	uint8_t memory[16];
 	struct error error;
 	struct rig rig;
@@ -199,6 +199,32 @@ static void test_requests(void **state)
 	gone.id = 1;
 	first = rig_do(&rig, command);
 	assert_int_equal(rig_do(&rig, command).revision, first.revision);
+
+	/* Unless it is to be, as an earlier attempt may come yet: that is refused as well, whatever it says. */
+	refusal.message = "a disk is in use";
+	refusal.details = "outcome=none";
+	refusal.code = ERROR_FAILED_PRECONDITION;
+	command = (struct command){ .request_id = request_id(memory, 3), .refuse = &refusal };
+	buffer_clear(&rig.changes);
+	for (int attempt = 0; attempt < 3; attempt++) {
+		first = rig_apply(&rig, command);
+		rig_refused(first, ERROR_FAILED_PRECONDITION, refusal.message);
+		assert_string_equal(first.details, refusal.details);
+		assert_int_equal(fsm_request_get(rig.fsm, command.request_id, &rig.arena, &found, &error), 0);
+		assert_int_equal(found.code, ERROR_FAILED_PRECONDITION);
+		command.refuse = NULL;
+		command.disk_add = &disk;
+	}
+	rig_heard(&rig, "");
+	/* What took effect before it stands. */
+	command = (struct command){ .request_id = request_id(memory, 2), .refuse = &refusal };
+	first = rig_do(&rig, command);
+	command.request_id = (struct bytes){ NULL, 0 };
+	rig_refused(rig_apply(&rig, command), ERROR_INVALID_ARGUMENT, "a refusal without");
+	command.request_id = request_id(memory, 4);
+	refusal.code = 0;
+	rig_refused(rig_apply(&rig, command), ERROR_INVALID_ARGUMENT, "a refusal without");
+	command = (struct command){ .request_id = request_id(memory, 2), .disk_remove = &gone };
 
 	/* Outcomes survive a restart and travel with a dump. */
 	rig_reopen(&rig);
