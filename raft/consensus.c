@@ -160,7 +160,7 @@ static void on_transfer_done(struct raft_transfer *request)
 /* Under load a transfer aborts: nothing may be under way when it begins. */
 static void transfer_tick(struct consensus *consensus)
 {
-	struct error failure = { 0 };
+	struct error failure;
 	int rv;
 
 	if (!consensus->transferring || consensus->transfer.sent || consensus->flight_count > 0 ||
@@ -172,6 +172,7 @@ static void transfer_tick(struct consensus *consensus)
 			   on_transfer_done);
 	if (rv == 0)
 		return;
+	error_clear(&failure);
 	error_set_raft(&failure, rv, "cannot transfer leadership", raft_errmsg(&consensus->raft));
 	transfer_end(consensus, &failure);
 }

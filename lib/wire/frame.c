@@ -186,6 +186,13 @@ int frame_scanner_feed(struct frame_scanner *scanner, const uint8_t *data, size_
 				end_value(scanner, &complete);
 			continue;
 		}
+		/* Small integers, which half of all values are. */
+		if (scanner->header_size == 0 && (data[used] <= 0x7f || data[used] >= 0xe0)) {
+			used++;
+			scanner->bytes++;
+			end_value(scanner, &complete);
+			continue;
+		}
 		scanner->header[scanner->header_size++] = data[used++];
 		scanner->bytes++;
 		if (kind_of(scanner->header[0], &kind) != 0)

@@ -373,6 +373,8 @@ static struct dnvmed *newest(void)
 		if (found == NULL || fsm_revision(dnvmed->fsm) > fsm_revision(found->fsm))
 			found = dnvmed;
 	}
+	if (revision < server_last_revision)
+		revision = server_last_revision;
 	if (found == NULL || fsm_revision(found->fsm) < revision)
 		return NULL;
 	revision = fsm_revision(found->fsm);

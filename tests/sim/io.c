@@ -134,10 +134,9 @@ static void epoch_check(struct at at, const char *name, const struct io *io)
 	struct arena arena = ARENA_INIT;
 	struct sim_block *block;
 	struct ld_label label;
-	uint64_t epoch;
+	uint64_t epoch = colon != NULL && colon[1] == 'e' ? strtoull(colon + 2, NULL, 10) : 0;
 
-	if (colon == NULL || sscanf(colon, ":e%" SCNu64, &epoch) != 1 ||
-	    sim_block_place(kernel_of(at), name, 0, &place, NULL) != 0)
+	if (epoch == 0 || sim_block_place(kernel_of(at), name, 0, &place, NULL) != 0)
 		return;
 	block = sim_block_find(&place, 0);
 	if (block != NULL && label_decode(block->data.data, &arena, &label, NULL) == 0 && label.epoch > epoch)
@@ -551,6 +550,21 @@ void io_mirror_copied(struct storage *node, const char *name, uint64_t since)
 
 /* --- device-mapper ---------------------------------------------------------------------------------------------- */
 
+/* So many numbers from the front of a table line, "MAJOR:MINOR START …"; returns how many there are. sscanf() would
+ * take most of a request's time. */
+static size_t numbers_parse(const char *text, uint64_t numbers[], size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char *end;
+
+		numbers[i] = strtoull(text, &end, 10);
+		if (end == text)
+			return i;
+		text = *end == ':' ? end + 1 : end;
+	}
+	return count;
+}
+
 static enum io_result striped_io(struct at at, const char *params, uint64_t sector, struct io *io)
 {
 	uint64_t count, chunk, index, major, minor, start;
@@ -569,7 +583,7 @@ static enum io_result striped_io(struct at at, const char *params, uint64_t sect
 
 static enum io_result device_io(struct at at, const char *name, uint64_t sector, struct io *io)
 {
-	uint64_t major, minor, start = 0, other_major, other_minor;
+	uint64_t numbers[4] = { 0 }, start;
 	struct observed_dm *dm = sim_dm_find(kernel_of(at), name);
 	const struct observed_target *target;
 
@@ -589,19 +603,18 @@ static enum io_result device_io(struct at at, const char *name, uint64_t sector,
 		return io->write ? mirror_write_io(at, name, sector, io) : mirror_read_io(at, name, sector, io);
 	if (strcmp(target->type, "thin-pool") == 0) {
 		/* The first is its metadata, the second its data. Every block is mapped to itself. */
-		if (sscanf(target->params, "%" SCNu64 ":%" SCNu64 " %" SCNu64 ":%" SCNu64, &other_major, &other_minor,
-			   &major, &minor) != 4)
+		if (numbers_parse(target->params, numbers, 4) != 4)
 			return IO_ERROR;
-		return number_io(at, major, minor, sector, io);
+		return number_io(at, numbers[2], numbers[3], sector, io);
 	}
-	if (strcmp(target->type, "error") == 0 ||
-	    sscanf(target->params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &major, &minor, &start) < 2)
+	if (strcmp(target->type, "error") == 0 || numbers_parse(target->params, numbers, 3) < 2)
 		return IO_ERROR;
+	start = numbers[2];
 	if (strcmp(target->type, "linear") != 0)
 		start = 0; /* thin and writethrough */
-	if (major == SIM_DISK_MAJOR)
-		return medium_io(at, name, minor, start + sector - target->start, io);
-	return number_io(at, major, minor, start + sector - target->start, io);
+	if (numbers[0] == SIM_DISK_MAJOR)
+		return medium_io(at, name, numbers[1], start + sector - target->start, io);
+	return number_io(at, numbers[0], numbers[1], start + sector - target->start, io);
 }
 
 /* --- targets ---------------------------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ static const struct argp_option options[] = {
 	{ "seeds", 'n', "N", 0, "how many (1)", 0 },
 	{ "size", 'z', "SIZE", 0, "of the cluster and of the run: small, normal (normal)", 0 },
 	{ "seconds", 't', "N", 0, "virtual seconds of faults in each (small: 12, normal: 40)", 0 },
+	{ "minutes", 'm', "N", 0, "begin no seed after so many", 0 },
 	{ "jobs", 'j', "N", 0, "so many at a time (1)", 0 },
 	{ "verbose", 'v', NULL, 0, "print what happens", 0 },
 	{ "twice", '2', NULL, 0, "run each twice and compare what happened", 0 },
@@ -82,6 +83,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		return size_parse(arguments, text);
 	case 't':
 		seeds->scenario.fault_seconds = strtoull(text, NULL, 10);
+		break;
+	case 'm':
+		seeds->until = time(NULL) + (time_t)strtoul(text, NULL, 10) * 60;
 		break;
 	case 'j':
 		seeds->jobs = (unsigned)strtoul(text, NULL, 10);

@@ -131,6 +131,11 @@ static void fail(struct job *job)
 		job->board->stop = true;
 }
 
+static bool is_over(const struct seeds *seeds, const struct board *board)
+{
+	return board->stop || (seeds->until != 0 && time(NULL) >= seeds->until);
+}
+
 static void seed_run(struct job *job, uint64_t seed)
 {
 	uint64_t place = seed % SCENARIO_FAMILY;
@@ -162,7 +167,7 @@ static void family_run(void *data)
 {
 	struct job *job = data;
 
-	for (uint64_t seed = job->first; seed < job->end && !job->board->stop; seed++)
+	for (uint64_t seed = job->first; seed < job->end && !is_over(job->seeds, job->board); seed++)
 		seed_run(job, seed);
 }
 
@@ -177,7 +182,7 @@ static void work(const struct seeds *seeds, struct board *board)
 	for (;;) {
 		uint64_t family = board->next++;
 
-		if (family * SCENARIO_FAMILY >= end || board->stop)
+		if (family * SCENARIO_FAMILY >= end || is_over(seeds, board))
 			break;
 		job->first = family * SCENARIO_FAMILY > seeds->first ? family * SCENARIO_FAMILY : seeds->first;
 		job->end = (family + 1) * SCENARIO_FAMILY < end ? (family + 1) * SCENARIO_FAMILY : end;

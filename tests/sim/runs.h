@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
@@ -24,6 +25,7 @@ struct seeds {
 	unsigned jobs;
 	bool twice, keep_going;
 	const bool *only; /* which faults; NULL: all */
+	time_t until;	  /* no seed begins behind that moment; 0: it does not matter */
 };
 
 struct totals {

@@ -13,6 +13,7 @@
 
 struct server_machine server_machines[SERVERS_MAX];
 size_t server_count;
+uint64_t server_last_revision;
 
 static void server_main(struct process *process)
 {
@@ -36,6 +37,10 @@ static void server_killed(struct process *process)
 	struct server_machine *server = process->data;
 	struct store *store = server->dnvmed != NULL ? server->dnvmed->store : NULL;
 
+	/* What it told others before it died is so, though no other server may have applied it yet. */
+	if (server->dnvmed != NULL && server->dnvmed->fsm != NULL && server->dnvmed->stage == DNVMED_RUNNING &&
+	    fsm_revision(server->dnvmed->fsm) > server_last_revision)
+		server_last_revision = fsm_revision(server->dnvmed->fsm);
 	raft_disk_process_lost(process);
 	if (store != NULL) {
 		mdb_env_close(store->env);

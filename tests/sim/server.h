@@ -17,6 +17,7 @@ struct server_machine {
 
 extern struct server_machine server_machines[SERVERS_MAX];
 extern size_t server_count;
+extern uint64_t server_last_revision; /* the highest that a server which died had reached */
 
 /* `directory`: where their stores lie. */
 void servers_make(size_t count, const char *directory);
