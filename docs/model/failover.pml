@@ -347,10 +347,13 @@ inline leader_of_slot()
 #ifdef REBUILT_TOO_EARLY /* planted: a write that is on its way lands on what was copied */
 #define HAS_NOTHING_OLD(d) true
 #else
-#ifdef REBUILD_AWAITS_HOLDER /* a remedy for AWAY_AGAIN */
-#define HAS_NOTHING_OLD(d) (IS_SHUT_OUT(d) && CN_CONVERGED(holder))
-#else
+#ifdef AWAY_AGAIN /* planted: as the code was; see README.md, "What it found" */
 #define HAS_NOTHING_OLD(d) IS_SHUT_OUT(d)
+#else
+/* A rebuild begins only when the holder is CONVERGED at the volume's present revision: so it has dropped the import by
+ * which it might send once more what it sent before.
+ */
+#define HAS_NOTHING_OLD(d) (IS_SHUT_OUT(d) && CN_CONVERGED(holder))
 #endif
 #endif
 #ifdef IN_SYNC_TOO_EARLY /* planted: it counts before it is complete */
@@ -558,21 +561,14 @@ inline leave(c, d)
 
 #define MAY_COPY_FROM(c, d) (HAS(members[c], d) && !HAS(copied[c], d) && LETS_IN(d, group_epoch[c]))
 
-#ifdef AWAY_AGAIN
-#define DROP_WAITS(c, d) false
-#else
-#define DROP_WAITS(c, d) (LETS_IN(d, group_epoch[c]) && IS_ON_ITS_WAY(c, d) && DN_KNOWS(d))
-#endif
-
 /* A member of the group, as it leaves, comes, and is copied. */
 inline agent_of_cn_member(c, d)
 {
 	if
-	/* The record says stale, and only then its import is dropped; writes go on without it. If the Disk Node is well, that
-	 * waits for what is in flight.
+	/* The record says stale, and only then its import is dropped; writes go on without it.
 	 * code: import_end planner_group_adjust drop fabrics_drop
 	 */
-	:: d_step { CN_WORKS(c) && IS_BUILT(c) && IS_UNWANTED(c, d) && !DROP_WAITS(c, d) ->
+	:: d_step { CN_WORKS(c) && IS_BUILT(c) && IS_UNWANTED(c, d) ->
 		   printf("cn%d: its group goes on without dn%d\n", c, d);
 		   leave(c, d); PROMISES }
 	/* Suspended, so that nothing is in flight.
