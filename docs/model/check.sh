@@ -132,6 +132,7 @@ check_striped() {
 		;;
 	long)
 		holds "two slots and a standby" -DMOVES=0 -DSTANDBY_IS_THERE
+		holds "two slots, a node boots" -DMOVES=0 -DREBOOTS=1
 		holds "two slots: a healed world is served, one begins anew" -DMOVES=1 -DPROGRESS
 		;;
 	esac
