@@ -261,7 +261,7 @@ static int peers_make(struct gatekeeper *this, struct arena *arena, struct kerne
 
 	if (desired_store_get(this->store, arena, &desired, error) != 0 ||
 	    admission_make(&desired, reconciler_observed(this->reconciler),
-			   lease_is_valid(&this->lease, clock_boot_ms()) && !this->behind, arena, &peers,
+			   lease_is_valid(&this->lease, clock_boot_ms()) && this->told && !this->behind, arena, &peers,
 			   &this->admit_waits, error) != 0)
 		return (int)error->code;
 	/* What is borrowed from the store does not outlive this turn of the loop. */

@@ -214,7 +214,9 @@ static int lanes_describe(struct reconciler *this, struct arena *arena, struct s
 		char step[WORKER_STEP_SIZE];
 		uint64_t ms;
 
-		if (job->finished)
+		/* One that ended during the observation is judged by it, unless it worked for an earlier desired state:
+		 * then what it did last may not have been seen, and is not what the plan believes to be there. */
+		if (job->finished && !job->outdated)
 			continue;
 		lane = LIST_PUSH(arena, ret_lanes);
 		if (lane == NULL)

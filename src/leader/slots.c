@@ -168,6 +168,14 @@ static int drain(const struct online_view *view, size_t index, struct arena *are
 							index, volume->slots.items[index].holder, i),
 					   error);
 	}
+	/* What waits for the legs of this slot goes to the next holder: it may be old where a connection is lost. */
+	if (!parted_paths_are_there(view))
+		return online_wait(
+			step,
+			arena_printf(arena,
+				     "slot %zu: node %s is to be drained once all holders have their connections",
+				     index, volume->slots.items[index].holder),
+			error);
 	if (to == NULL)
 		return online_wait(step,
 				   arena_printf(arena, "slot %zu: node %s is to be drained, but no standby can take it",
@@ -441,39 +449,52 @@ static int step_holder(const struct online_view *view, size_t index, struct aren
 /* --- one slot
  * --------------------------------------------------------------------------------------------------------- */
 
-static int step_slot(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
-		     struct error *error)
+static int step_failover(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+			 struct error *error)
 {
 	const struct slot *slot = &view->volume->slots.items[index];
-	enum move_reason reason = slots_move_reason(view, index, step);
-	const struct online_node *to;
+	const struct online_node *to = slots_successor(view, MOVE_REASON_FAILOVER);
 
+	if (to != NULL)
+		return move(view, index, to->name, MOVE_REASON_FAILOVER, arena, step, error);
+	if (online_wait(
+		    step,
+		    arena_printf(arena, "slot %zu: node %s is offline, and no standby is online", index, slot->holder),
+		    error) != 0)
+		return error->code;
+	/* Its hosts went elsewhere when its gate shut, and what waits in its kernel for the legs of others may
+	 * be older than what they wrote since: it comes back with nothing of that, or not at all. */
+	if (view->volume->slots.count > 1 && (slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING))
+		return move(view, index, slot->holder, MOVE_REASON_RESTART, arena, step, error);
+	return 0;
+}
+
+static int step_move(const struct online_view *view, size_t index, enum move_reason reason, struct arena *arena,
+		     struct online_step *step, struct error *error)
+{
 	if (reason == MOVE_REASON_DRAIN)
 		return drain(view, index, arena, step, error);
 	if (reason == MOVE_REASON_RESTART)
-		return move(view, index, slot->holder, reason, arena, step, error);
+		return move(view, index, view->volume->slots.items[index].holder, reason, arena, step, error);
 	if (reason == MOVE_REASON_UNREACHED)
 		return move(view, index, unreached_successor(view, index, step)->name, reason, arena, step, error);
 	if (reason == MOVE_REASON_PARTED)
 		return move(view, index, parted_successor(view, index), reason, arena, step, error);
-	if (reason == MOVE_REASON_FAILOVER) {
-		to = slots_successor(view, reason);
-		if (to != NULL)
-			return move(view, index, to->name, reason, arena, step, error);
-		if (online_wait(step,
-				arena_printf(arena, "slot %zu: node %s is offline, and no standby is online", index,
-					     slot->holder),
-				error) != 0)
-			return error->code;
-		/* Its hosts went elsewhere when its gate shut, and what waits in its kernel for the legs of others may
-		 * be older than what they wrote since: it comes back with nothing of that, or not at all. */
-		if (view->volume->slots.count > 1 &&
-		    (slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING))
-			return move(view, index, slot->holder, MOVE_REASON_RESTART, arena, step, error);
-		/* Other slots may wait for the fences at the disks of this one. */
-		return slot->phase == SLOT_PHASE_FENCING ? step_fencing(view, index, arena, step, error) : 0;
-	}
-	switch (slot->phase) {
+	if (reason == MOVE_REASON_FAILOVER)
+		return step_failover(view, index, arena, step, error);
+	return 0;
+}
+
+static int step_phase(const struct online_view *view, size_t index, enum move_reason reason, struct arena *arena,
+		      struct online_step *step, struct error *error)
+{
+	enum slot_phase phase = view->volume->slots.items[index].phase;
+
+	/* One that is to move, and cannot yet, goes no further, except that other slots may wait for the fences at the
+	 * disks of this one. */
+	if (reason != 0 && !(reason == MOVE_REASON_FAILOVER && phase == SLOT_PHASE_FENCING))
+		return 0;
+	switch (phase) {
 	case SLOT_PHASE_FENCING:
 		return step_fencing(view, index, arena, step, error);
 	case SLOT_PHASE_ASSEMBLING:
@@ -487,8 +508,18 @@ static int step_slot(const struct online_view *view, size_t index, struct arena 
 
 int slots_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
 {
-	for (size_t i = 0; i < view->volume->slots.count && step->command == NULL; i++) {
-		if (step_slot(view, i, arena, step, error) != 0)
+	const size_t count = view->volume->slots.count;
+	enum move_reason reasons[LIMIT_CONTROLLERS];
+
+	/* Whoever has to begin anew does so before any slot goes on: two that parted are seen as such only while the
+	 * first of them is in FENCING, and a leader that is new may hear of both in one report. */
+	for (size_t i = 0; i < count && step->command == NULL; i++) {
+		reasons[i] = slots_move_reason(view, i, step);
+		if (step_move(view, i, reasons[i], arena, step, error) != 0)
+			return error->code;
+	}
+	for (size_t i = 0; i < count && step->command == NULL; i++) {
+		if (step_phase(view, i, reasons[i], arena, step, error) != 0)
 			return error->code;
 	}
 	return 0;

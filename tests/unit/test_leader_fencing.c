@@ -210,7 +210,7 @@ static void test_fencing_together(void **state)
 	/* The other holder is offline, and nobody knows what it lets through: its slot begins anew. */
 	rig_offline(&rig, C2);
 	rig_expect_move(&rig, 1, "c2", MOVE_REASON_RESTART);
-	assert_string_equal(rig.step.waits_for, "consumer export v7.s1.c3: node c2 is offline");
+	assert_string_equal(rig.step.waits_for, "slot 1: node c2 is offline, and no standby is online");
 	/* It moves: the fences at its disks count. */
 	rig.slots[1] = (struct slot){ .holder = "c4", .epoch = 2, .phase = SLOT_PHASE_FENCING };
 	rig_see(&rig);

@@ -104,6 +104,11 @@ static void test_drain(void **state)
 	rig.nodes[C3].cordoned = true;
 	rig_expect_wait(&rig, slots_step, "node c1 is to be drained, but no standby can take it");
 	rig.nodes[C3].cordoned = false;
+	/* Nor while something may wait for a connection that is lost. */
+	rig_peer(&rig, C2, 0, 1);
+	rig_expect_wait(&rig, slots_step, "once all holders have their connections");
+	rig_peer(&rig, C2, 0, 0);
+	rig_expect_move(&rig, 0, "c3", MOVE_REASON_DRAIN);
 	/* Not while another slot moves. */
 	rig.slots[1].phase = SLOT_PHASE_ASSEMBLING;
 	rig_take(&rig, slots_step);
@@ -277,8 +282,12 @@ static void test_exporting_awaits_paths(void **state)
 	rig_peer(&rig, C2, 0, 0);
 	rig.volume.revision++;
 	rig_expect_wait(&rig, slots_step, "node c2 has no path to slot 0");
-	/* One that is not there is not waited for. */
+	/* One that is not there begins anew first, and is not waited for. */
 	rig_offline(&rig, C2);
+	rig_expect_move(&rig, 1, "c2", MOVE_REASON_RESTART);
+	rig.slots[1].phase = SLOT_PHASE_FENCING;
+	rig.slots[1].epoch++;
+	rig_see(&rig);
 	rig_expect_advance(&rig, SLOT_PHASE_SERVING);
 	rig_close(&rig);
 }
