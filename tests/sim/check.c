@@ -129,6 +129,11 @@ static bool servers_agree(const struct server_machine *leader, char *ret_why, si
 			return no(ret_why, size, "%s is at revision %" PRIu64 ", the leader at %" PRIu64,
 				  server->machine->name, fsm_revision(server->dnvmed->fsm),
 				  fsm_revision(leader->dnvmed->fsm));
+		/* A command may be remembered, or a barrier pass, without another revision. */
+		if (fsm_applied_index(server->dnvmed->fsm) != fsm_applied_index(leader->dnvmed->fsm))
+			return no(ret_why, size, "%s is at entry %" PRIu64 ", the leader at %" PRIu64,
+				  server->machine->name, fsm_applied_index(server->dnvmed->fsm),
+				  fsm_applied_index(leader->dnvmed->fsm));
 	}
 	for (size_t i = 0; i < server_count; i++) {
 		if (fsm_digest(server_machines[i].dnvmed->fsm, i == 0 ? first : digest, &error) != 0 ||
