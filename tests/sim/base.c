@@ -61,7 +61,7 @@ void log_message(enum log_level level, const char *message, const char *fields, 
 	if (level > LOG_LEVEL_INFO)
 		return;
 	va_start(arguments, fields);
-	trace(message, fields != NULL ? fields : "", arguments);
+	trace(message, fields, arguments);
 	va_end(arguments);
 }
 

@@ -203,10 +203,17 @@ static bool servers_agree(const struct server_machine *leader, char *ret_why, si
 		    fsm_check(server_machines[i].dnvmed->fsm, &error) != 0)
 			world_fail("the state of %s: %s\n%s", server_machines[i].machine->name, error.message,
 				   error.details);
-		/* Outcomes of commands that changed nothing have no revision. */
-		if (i > 0 && memcmp(first, digest, sizeof(first)) != 0)
-			return no(ret_why, size, "%s and %s differ, at the same revision",
-				  server_machines[0].machine->name, server_machines[i].machine->name);
+		if (i == 0 || memcmp(first, digest, sizeof(first)) == 0)
+			continue;
+		/* A command may be remembered without another revision: one of them may not have applied it yet. */
+		if (fsm_applied_index(server_machines[i].dnvmed->fsm) !=
+		    fsm_applied_index(server_machines[0].dnvmed->fsm))
+			return no(ret_why, size, "%s and %s differ, at entries %" PRIu64 " and %" PRIu64,
+				  server_machines[0].machine->name, server_machines[i].machine->name,
+				  fsm_applied_index(server_machines[0].dnvmed->fsm),
+				  fsm_applied_index(server_machines[i].dnvmed->fsm));
+		world_fail("replicas differ: %s and %s at the same revision", server_machines[0].machine->name,
+			   server_machines[i].machine->name);
 	}
 	return true;
 }

@@ -223,10 +223,13 @@ static void partition(void)
 static void process_stops(void)
 {
 	struct process *process = world_chance(300) ? any_server()->process : any_node()->process;
+	uint64_t until;
 
 	if (process == NULL)
 		return;
-	process->stopped_until = world_now + how_long();
+	until = world_now + how_long();
+	if (process->stopped_until < until)
+		process->stopped_until = until;
 	tell("the process of %s is stopped for %" PRIu64 " ms", process->name,
 	     (process->stopped_until - world_now) / WORLD_MS);
 }
@@ -234,10 +237,13 @@ static void process_stops(void)
 static void machine_freezes(void)
 {
 	struct machine *machine = world_chance(200) ? any_server()->machine : any_node()->machine;
+	uint64_t until;
 
 	if (!machine->up)
 		return;
-	machine->frozen_until = world_now + how_long();
+	until = world_now + how_long();
+	if (machine->frozen_until < until)
+		machine->frozen_until = until;
 	tell("%s freezes for %" PRIu64 " ms", machine->name, (machine->frozen_until - world_now) / WORLD_MS);
 }
 
@@ -349,6 +355,7 @@ void fault_heal(void)
 		for (struct process *process = world_machines[i].processes; process != NULL; process = process->next)
 			process->stopped_until = 0;
 	}
+	world_release();
 	for (size_t i = 0; i < server_count; i++) {
 		struct event event = { .data = &server_machines[i] };
 

@@ -98,7 +98,8 @@ static void take_text(const char *text, size_t length)
 
 void trace(const char *message, const char *format_text, va_list arguments)
 {
-	const struct format *format = format_get(format_text);
+	static const char nothing[1];
+	const struct format *format = format_get(format_text != NULL ? format_text : nothing);
 	const char *text;
 	va_list again;
 
@@ -127,7 +128,8 @@ void trace(const char *message, const char *format_text, va_list arguments)
 		printf("%6" PRIu64 ".%06" PRIu64 " %-8s %s%s", world_now / WORLD_SECOND, world_now % WORLD_SECOND,
 		       world_current != NULL ? world_current->name : "-", message != NULL ? message : "",
 		       message != NULL ? " " : "");
-		vprintf(format_text, again);
+		if (format_text != NULL)
+			vprintf(format_text, again);
 		printf("\n");
 	}
 	va_end(again);

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 void trace_begin(uint64_t seed, bool verbose);
-/* A line: `message` (or NULL), then what `format`, a literal, says. */
+/* A line: `message` (or NULL), then what `format`, a literal (or NULL), says. */
 void trace(const char *message, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
 
 #endif

@@ -192,6 +192,7 @@ void event_at(struct event *event, uint64_t at)
 	if (event_is_waiting(event))
 		heap_remove(event);
 	event->at = at < world_now ? world_now : at;
+	event->held = false;
 	event->sequence = next_sequence++;
 	heap_add(event);
 }
@@ -243,6 +244,7 @@ static void run_one(struct event *event)
 	if (held > 0) {
 		/* In their old order: the number stays. */
 		event->at = held;
+		event->held = true;
 		heap_add(event);
 		return;
 	}
@@ -257,6 +259,16 @@ static void run_one(struct event *event)
 		event->run(event);
 	}
 	world_current = NULL;
+}
+
+void world_release(void)
+{
+	for (size_t i = 0; i < heap_count; i++) {
+		if (heap[i]->held && held_until(heap[i]->owner) == 0)
+			heap[i]->at = world_now;
+	}
+	for (size_t i = heap_count / 2; i-- > 0;)
+		sift_down(heap[i], i);
 }
 
 bool world_run(uint64_t until)

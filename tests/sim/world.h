@@ -57,6 +57,7 @@ struct event {
 	void *data;
 	size_t place; /* in the heap; SIZE_MAX: not there */
 	bool dynamic; /* freed when it has run or is dropped */
+	bool held;    /* its owner could not run when it was due */
 };
 
 extern struct process *world_current; /* whose code runs */
@@ -105,6 +106,9 @@ void world_after(uint64_t delay, struct process *owner, void (*run)(struct event
 const struct event *world_next(void);
 /* Run until nothing is left or that moment; false when nothing is left. */
 bool world_run(uint64_t until);
+
+/* Who was stopped or frozen can run again sooner than it was to: what it was held from comes first. */
+void world_release(void);
 
 /* Machines. */
 struct machine *machine_make(const char *name, uint32_t ip);
