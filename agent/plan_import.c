@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/canary.h"
+
 size_t planner_edge_find(const struct planner *planner, uint64_t device)
 {
 	size_t low = 0, high = planner->edge_count;
@@ -236,6 +238,13 @@ static struct import_users import_users(struct planner *planner, const char *nqn
 	return users;
 }
 
+/* A planted bug: a group that runs goes on without a member whose path is lost, though the leader was not asked. */
+static bool is_dropped_unasked(struct planner *planner, const struct observed_import *import)
+{
+	return canary("drop_unasked") && strcmp(import->state, "live") != 0 &&
+	       import_users(planner, import->nqn).group_goes_on;
+}
+
 /* How an import that is not wanted goes now; 0: not yet, and a note says why. */
 static int import_end(struct planner *planner, const struct observed_import *import, const struct owner *owner,
 		      enum action_kind *ret_kind)
@@ -253,7 +262,7 @@ static int import_end(struct planner *planner, const struct observed_import *imp
 	users = import_users(planner, import->nqn);
 	if (users.first == NULL)
 		return 1;
-	if (users.keeper != NULL)
+	if (users.keeper != NULL && !canary("drop_unasked"))
 		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL, "the import of %s from %s is under %s",
 				    import->nqn, import->address, users.keeper);
 	/* A member that was given up: its group goes on without it, and so do the exports above. The kernel may not
@@ -299,7 +308,8 @@ int planner_teardown_imports(struct planner *planner)
 		/* The same machine may be somebody's host, under another host NQN. */
 		if (!planner_import_is_ours(planner, import) ||
 		    !owner_of_import(planner->target->cluster, import->nqn, &owner) ||
-		    planner_owner_has_problem(planner, &owner) || import_is_wanted(planner, import) ||
+		    planner_owner_has_problem(planner, &owner) ||
+		    (import_is_wanted(planner, import) && !is_dropped_unasked(planner, import)) ||
 		    parse_port(import->trsvcid, &port) != 0)
 			continue;
 		now = import_end(planner, import, &owner, &kind);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lib/base/canary.h"
 #include "lib/model/names.h"
 #include "src/leader/fenced.h"
 #include "src/leader/parted.h"
@@ -306,6 +307,8 @@ static int step_fencing(const struct online_view *view, size_t index, struct are
 		if (other != index && fence_other(view, index, other, arena, step, &fenced, error) != 0)
 			return error->code;
 	}
+	if (canary("fence_skipped"))
+		fenced = true;
 	if (!fenced || holder == NULL)
 		return 0;
 	/* One that is away may come back as another kernel: it assembles what it was told of when it is back. A leader

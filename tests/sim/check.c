@@ -19,7 +19,7 @@
 /* --- always ----------------------------------------------------------------------------------------------------- */
 
 #define LABELS_MAX 512
-#define REPLICAS_LOOKS 5 /* replicas are compared in each so-manieth look */
+#define STATE_LOOKS 5 /* at replicas and what they hold, in each so-manieth look */
 
 /* The highest epoch that was seen in a label, by its place. */
 static struct label_seen {
@@ -86,6 +86,47 @@ static void exports_check(const struct storage *node)
 	}
 }
 
+static bool volume_has(const struct volume *volume, uint64_t ld)
+{
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		for (size_t g = 0; g < volume->legs.items[l].groups.count; g++) {
+			const struct ld_list *members = &volume->legs.items[l].groups.items[g].members;
+
+			for (size_t m = 0; m < members->count; m++) {
+				if (members->items[m].id == ld)
+					return members->items[m].state != LD_STATE_FREED;
+			}
+		}
+	}
+	for (size_t i = 0; i < volume->leaving.count; i++) {
+		if (volume->leaving.items[i].ld->id == ld)
+			return volume->leaving.items[i].ld->state != LD_STATE_FREED;
+	}
+	return false;
+}
+
+/* Extents are free only when no Disk Node has an LD on them any more. */
+static void releases_check(const struct dnvmed *dnvmed, const struct storage *node)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+
+	for (size_t i = 0; i < kernel->observed.dms.count; i++) {
+		const char *at = strstr(kernel->observed.dms.items[i].uuid, "-ld-d");
+		struct arena arena = ARENA_INIT;
+		struct error error = { 0 };
+		struct volume volume;
+		uint64_t id, ld;
+
+		if (at == NULL || sscanf(at, "-ld-d%*u.v%" SCNu64 ".s%*u.ld%" SCNu64, &id, &ld) != 2)
+			continue;
+		if (fsm_volume_get(dnvmed->fsm, id, &arena, &volume, &error) != 0 || !volume_has(&volume, ld))
+			world_fail("extents are free before they were released: %s still has ld%" PRIu64
+				   " of v%" PRIu64,
+				   node->name, ld, id);
+		arena_free(&arena);
+	}
+}
+
 static bool lie_on_the_same(const struct observed_dm *a, const struct observed_dm *b)
 {
 	uint64_t major, minor, start, other_major, other_minor, other_start;
@@ -106,7 +147,7 @@ static bool lie_on_the_same(const struct observed_dm *a, const struct observed_d
 }
 
 /* No extent is another LD's before its Disk Node let go of it. */
-static void extents_check(const struct storage *node)
+void check_extents(const struct storage *node)
 {
 	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
 	const struct observed_dm_list *dms = &kernel->observed.dms;
@@ -154,9 +195,14 @@ void check_always(void)
 	static uint64_t looked_changes;
 	static unsigned turns;
 	uint64_t changes = 0;
+	const struct dnvmed *newest;
 
-	if (++turns % REPLICAS_LOOKS == 0)
+	if (++turns % STATE_LOOKS == 0) {
 		replicas_check();
+		newest = server_newest();
+		for (size_t i = 0; i < node_count && newest != NULL; i++)
+			releases_check(newest, &nodes[i]);
+	}
 	for (size_t i = 0; i < node_count; i++)
 		changes += kernel_sim_changes(nodes[i].kernel);
 	if (changes == looked_changes)
@@ -164,7 +210,7 @@ void check_always(void)
 	looked_changes = changes;
 	for (size_t i = 0; i < node_count; i++) {
 		exports_check(&nodes[i]);
-		extents_check(&nodes[i]);
+		check_extents(&nodes[i]);
 	}
 }
 

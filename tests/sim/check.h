@@ -8,6 +8,9 @@
 
 /* Looks at kernels and media; ends the run when something is wrong. */
 void check_always(void);
+/* No extent of the node is two LDs'. */
+struct storage;
+void check_extents(const struct storage *node);
 
 /* Whether everything has come right; if not, `ret_why` says the first thing that has not. */
 bool check_converged(char *ret_why, size_t size);

@@ -116,9 +116,11 @@ uint64_t fault_disk_delay_us(const struct storage *node)
 	return delay_us(node->machine, WORLD_MS);
 }
 
-bool fault_disk_overtakes(void)
+uint64_t fault_disk_overtake_us(void)
 {
-	return getenv("DNVME_SIM_OVERTAKE") != NULL;
+	const char *ms = getenv("DNVME_SIM_OVERTAKE_MS");
+
+	return ms != NULL ? strtoull(ms, NULL, 10) * WORLD_MS : 0;
 }
 
 static size_t bad_find(const struct storage *node, uint64_t disk, uint64_t sector)

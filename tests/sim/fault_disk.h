@@ -22,8 +22,8 @@ bool fault_server_is_full(const struct machine *machine);
  * because it was written. */
 uint64_t fault_disk_delay_us(const struct storage *node);
 bool fault_disk_fails(struct storage *node, uint64_t ld, uint64_t disk, uint64_t sector, bool write);
-/* Whether writes to one block may be done in another order than they came in (docs/SIMULATION.md). */
-bool fault_disk_overtakes(void);
+/* 0, or how long a request may take at a disk that does writes to one block in any order (docs/SIMULATION.md). */
+uint64_t fault_disk_overtake_us(void);
 /* Whether the kernel of the node knows of a write that failed, so that it must not boot before that is in the state:
  * docs/FAILURES.md, "What remains". */
 bool fault_disk_owes(const struct storage *node);

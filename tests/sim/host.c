@@ -358,29 +358,6 @@ uint64_t host_acknowledged(void)
 	return acknowledged;
 }
 
-/* The state that is the last one as far as anybody ever knew: a server that has just started may be far behind. */
-static struct dnvmed *newest(void)
-{
-	static uint64_t revision;
-	struct dnvmed *found = NULL;
-
-	for (size_t i = 0; i < server_count; i++) {
-		struct dnvmed *dnvmed = server_machines[i].dnvmed;
-
-		if (server_machines[i].process == NULL || dnvmed == NULL || dnvmed->fsm == NULL ||
-		    dnvmed->stage != DNVMED_RUNNING)
-			continue;
-		if (found == NULL || fsm_revision(dnvmed->fsm) > fsm_revision(found->fsm))
-			found = dnvmed;
-	}
-	if (revision < server_last_revision)
-		revision = server_last_revision;
-	if (found == NULL || fsm_revision(found->fsm) < revision)
-		return NULL;
-	revision = fsm_revision(found->fsm);
-	return found;
-}
-
 /* Where a block of a volume lies: which leg, and where in each of its members. */
 struct block_place {
 	const struct group *group;
@@ -503,7 +480,7 @@ static void blocks_each(struct dnvmed *dnvmed, struct volume_used *volume, bool 
 
 void host_check_loss(void)
 {
-	struct dnvmed *dnvmed = newest();
+	struct dnvmed *dnvmed = server_newest();
 
 	for (size_t v = 0; v < VOLUMES; v++) {
 		if (volumes[v].number != 0 && dnvmed != NULL)
@@ -515,7 +492,7 @@ void host_check_loss(void)
 
 void host_check_media(void)
 {
-	struct dnvmed *dnvmed = newest();
+	struct dnvmed *dnvmed = server_newest();
 
 	for (size_t v = 0; v < VOLUMES && dnvmed != NULL; v++) {
 		if (volumes[v].number != 0)

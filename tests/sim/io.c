@@ -17,6 +17,7 @@
 #define QUEUE_US (20 * WORLD_MS) /* what waits looks again so often */
 #define RETRANSMIT_US (200 * WORLD_MS)
 #define INFLIGHT_MAX 2048
+#define USES_MAX 2048
 
 /* A kernel, as long as it runs. */
 struct at {
@@ -31,18 +32,11 @@ static struct process kernel_threads = { .machine = &nowhere, .name = "io", .ali
 static struct inflight {
 	struct storage *node;
 	char nqn[224];
-	char device[128]; /* below it, of the last one */
 	unsigned count, cuts;
-	unsigned below; /* of `count`: what the device was given */
 } inflights[INFLIGHT_MAX];
 static size_t inflight_count;
 
 static enum io_result device_io(struct at at, const char *name, uint64_t sector, struct io *io);
-
-void io_begin(void)
-{
-	inflight_count = 0;
-}
 
 void io_start(void (*run)(void *data), void *data)
 {
@@ -58,8 +52,7 @@ static struct inflight *inflight_get(struct storage *node, const char *nqn)
 	if (inflight_count == INFLIGHT_MAX)
 		world_fail("more exports than the simulation has room for");
 	inflights[inflight_count].node = node;
-	inflights[inflight_count].count = inflights[inflight_count].cuts = inflights[inflight_count].below = 0;
-	inflights[inflight_count].device[0] = '\0';
+	inflights[inflight_count].count = inflights[inflight_count].cuts = 0;
 	snprintf(inflights[inflight_count].nqn, sizeof(inflights[0].nqn), "%s", nqn);
 	return &inflights[inflight_count++];
 }
@@ -147,11 +140,13 @@ static void epoch_check(struct at at, const char *name, const struct io *io)
 
 static enum io_result medium_io(struct at at, const char *name, uint64_t minor, uint64_t sector, struct io *io)
 {
-	uint64_t takes_us = world_chance(20) ? world_between(WORLD_MS, 10 * WORLD_MS) : world_between(20, 300), ld = 0;
+	uint64_t overtake_us = fault_disk_overtake_us(), most_us = overtake_us > 0 ? overtake_us : 10 * WORLD_MS,
+		 ld = 0;
+	uint64_t takes_us = world_chance(20) ? world_between(WORLD_MS, most_us) : world_between(20, 300);
 
 	takes_us += fault_disk_delay_us(at.node);
 	/* A write that another one to the same block overtakes is what docs/FAILURES.md, "What remains", is about. */
-	if (io->write && !fault_disk_overtakes())
+	if (io->write && overtake_us == 0)
 		takes_us = media_write_turn(at.node, minor, sector, takes_us) - world_now;
 	if (!wait_at(at, takes_us))
 		return IO_LOST;
@@ -581,7 +576,77 @@ static enum io_result striped_io(struct at at, const char *params, uint64_t sect
 	return number_io(at, major, minor, start + index / count * chunk + sector % chunk, io);
 }
 
+/* Requests under way in devices whose tables change; and whether new ones wait meanwhile. */
+static struct use {
+	struct storage *node;
+	uint64_t boots;
+	char name[128];
+	unsigned count;
+	const struct process *held_by; /* a call goes on only as long as who made it */
+} uses[USES_MAX];
+static size_t use_count;
+
+static struct use *use_get(struct storage *node, const char *name)
+{
+	struct use *use = uses;
+
+	if (strncmp(name, "dnvme-volume-", 13) != 0 && strncmp(name, "dnvme-raid-", 11) != 0 &&
+	    strncmp(name, "dnvme-thin", 10) != 0)
+		return NULL;
+	while (use < uses + use_count && (use->node != node || strcmp(use->name, name) != 0))
+		use++;
+	if (use == uses + USES_MAX)
+		world_fail("more devices than the simulation has room for");
+	if (use == uses + use_count) {
+		use_count++;
+		use->node = node;
+		snprintf(use->name, sizeof(use->name), "%s", name);
+	}
+	if (use->boots != node->machine->boots) {
+		use->boots = node->machine->boots;
+		use->count = 0;
+		use->held_by = NULL;
+	}
+	return use;
+}
+
+static enum io_result device_map(struct at at, const char *name, uint64_t sector, struct io *io);
+
 static enum io_result device_io(struct at at, const char *name, uint64_t sector, struct io *io)
+{
+	struct use *use = use_get(at.node, name);
+	enum io_result result;
+
+	while (use != NULL && use->held_by != NULL && use->held_by->alive) {
+		if (!wait_at(at, WORLD_MS))
+			return IO_LOST;
+		use = use_get(at.node, name);
+	}
+	if (use != NULL)
+		use->count++;
+	result = device_map(at, name, sector, io);
+	if (use != NULL && use->boots == at.boots)
+		use->count--;
+	return result;
+}
+
+/* As a kernel switches tables: new requests wait, those under way end; unless a path below does not answer, which is an
+ * error here. */
+static void use_wait(struct storage *node, const char *name)
+{
+	struct use *use = use_get(node, name);
+	struct observed_dm *dm;
+
+	if (use == NULL)
+		return;
+	use->held_by = world_current;
+	while (use->count > 0 && (dm = sim_dm_find((struct sim_kernel *)node->kernel, name)) != NULL &&
+	       !dm->suspended && sim_dm_waits((struct sim_kernel *)node->kernel, dm, NULL) == 0)
+		world_sleep(WORLD_MS);
+	use->held_by = NULL;
+}
+
+static enum io_result device_map(struct at at, const char *name, uint64_t sector, struct io *io)
 {
 	uint64_t numbers[4] = { 0 }, start;
 	struct observed_dm *dm = sim_dm_find(kernel_of(at), name);
@@ -675,11 +740,7 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 	if (result == IO_DONE && inflight->cuts != cuts && world_chance(500))
 		result = IO_LOST;
 	if (result == IO_DONE) {
-		snprintf(inflight->device, sizeof(inflight->device), "%s", device);
-		inflight->below++;
 		result = device_io(at, device, sector, io);
-		inflight = inflight_get(node, nqn);
-		inflight->below -= inflight->below > 0;
 	}
 	inflight = inflight_get(node, nqn);
 	if (inflight->count > 0)
@@ -716,21 +777,9 @@ static size_t ld_below(struct at at, const char *name, size_t depth, uint64_t ld
 	return count;
 }
 
-/* Another table is loaded once what the device was given has ended; where a path below is lost the call fails. */
-static void flush(struct at at, const char *name)
+void io_begin(void)
 {
-	struct observed_dm *dm = sim_dm_find(kernel_of(at), name);
-	bool waits = true;
-
-	while (waits && dm != NULL && sim_dm_waits(kernel_of(at), dm, NULL) == 0) {
-		waits = false;
-		for (size_t i = 0; i < inflight_count; i++)
-			waits = waits || (inflights[i].node == at.node && inflights[i].below > 0 &&
-					  strcmp(inflights[i].device, name) == 0);
-		if (waits)
-			world_sleep(WORLD_MS);
-		dm = sim_dm_find(kernel_of(at), name);
-	}
+	inflight_count = use_count = 0;
 }
 
 void io_operation(struct storage *node, const char *operation, const char *name)
@@ -742,8 +791,9 @@ void io_operation(struct storage *node, const char *operation, const char *name)
 	/* The kernel waits for what is in flight. */
 	while (strcmp(operation, "namespace_remove") == 0 && inflight_get(node, name)->count > 0)
 		world_sleep(WORLD_MS);
-	if (strcmp(operation, "dm_reload") == 0)
-		flush(at, name);
+	if (strcmp(operation, "dm_reload") == 0 || strcmp(operation, "dm_suspend") == 0 ||
+	    strcmp(operation, "dm_drain") == 0 || strcmp(operation, "dm_remove") == 0)
+		use_wait(node, name);
 	if (strcmp(operation, "block_fill") == 0) {
 		uint64_t lds[32];
 		size_t count = ld_below(at, name, 0, lds, 0);

@@ -168,13 +168,18 @@ void media_ld_copy(uint64_t from, uint64_t to, uint64_t since)
 			slots[i].block = (struct media_block){ 0 };
 	}
 	for (size_t i = 0; i < BLOCKS_MAX; i++) {
+		const struct cell *written;
 		struct media_block has;
 		uint64_t sector;
 
 		if (slots[i].node == NULL || !is_in(&slots[i], &lds[from]) || slots[i].block.volume == 0)
 			continue;
 		sector = target.start + slots[i].sector - source.start;
-		has = media_read(target.node, target.disk, sector);
+		written = slot_find(target.node, target.disk, sector);
+		has = written->block;
+		/* A write that came meanwhile is on its way to the source as well: md orders the two. */
+		if (slots[i].block.volume == MEDIA_TORN && written->at >= since)
+			continue;
 		if (has.volume != slots[i].block.volume || has.sequence < slots[i].block.sequence)
 			media_write(target.node, target.disk, sector, slots[i].block, true);
 	}

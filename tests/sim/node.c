@@ -7,6 +7,7 @@
 
 #include "agent/agent.h"
 #include "agent/options.h"
+#include "tests/sim/check.h"
 #include "tests/sim/fabric.h"
 #include "tests/sim/fault_disk.h"
 #include "tests/sim/host.h"
@@ -48,6 +49,9 @@ static int take_time(void *data, const char *operation, const char *name, struct
 	if (strcmp(operation, "observe") != 0 && strncmp(operation, "gate_", 5) != 0 &&
 	    strcmp(operation, "imports_check") != 0 && strcmp(operation, "block_read") != 0)
 		world_trace("%s %s", operation, name);
+	/* An export of a new LD, while an old one may still be there for a moment. */
+	if (strcmp(operation, "namespace_create") == 0)
+		check_extents(data);
 	if (coroutine_self() != NULL) {
 		world_sleep(us);
 		io_operation(data, operation, name);

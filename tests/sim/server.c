@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fsm/fsm.h"
 #include "store/internal.h"
 #include "tests/sim/raft_disk.h"
 
@@ -123,5 +124,27 @@ struct server_machine *server_leader(void)
 		if (found == NULL || server->dnvmed->leader_term > found->dnvmed->leader_term)
 			found = server;
 	}
+	return found;
+}
+
+struct dnvmed *server_newest(void)
+{
+	static uint64_t revision;
+	struct dnvmed *found = NULL;
+
+	for (size_t i = 0; i < server_count; i++) {
+		struct dnvmed *dnvmed = server_machines[i].dnvmed;
+
+		if (server_machines[i].process == NULL || dnvmed == NULL || dnvmed->fsm == NULL ||
+		    dnvmed->stage != DNVMED_RUNNING)
+			continue;
+		if (found == NULL || fsm_revision(dnvmed->fsm) > fsm_revision(found->fsm))
+			found = dnvmed;
+	}
+	if (revision < server_last_revision)
+		revision = server_last_revision;
+	if (found == NULL || fsm_revision(found->fsm) < revision)
+		return NULL;
+	revision = fsm_revision(found->fsm);
 	return found;
 }

@@ -27,5 +27,8 @@ void server_kill(struct server_machine *server);
 void server_power_cut(struct server_machine *server);
 /* Those that run and lead, by their own belief; NULL. */
 struct server_machine *server_leader(void);
+/* One whose state is the last one as far as anybody ever knew: a server that has just started may be far behind. NULL.
+ */
+struct dnvmed *server_newest(void);
 
 #endif
