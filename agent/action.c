@@ -81,7 +81,9 @@ int action_print(const struct action *a, struct buffer *output)
 		return buffer_printf(output, "errors  forget     ld%" PRIu64 "%s", a->label.ld,
 				     a->label.rebuild_ms > 0 ? ", which is rebuilt" : "");
 	case ACTION_FILL:
-		return buffer_printf(output, "block   fill       %s", a->name);
+		if (buffer_printf(output, "block   fill       %s", a->name) != 0)
+			return -1;
+		return a->start == 0 ? 0 : buffer_printf(output, "  from byte %" PRIu64, a->start);
 	case ACTION_PORT_CREATE:
 		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
 				     a->port);
@@ -97,6 +99,9 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_NAMESPACE_GROUP:
 		return buffer_printf(output, "nvmet   group      %s %" PRIu32 "  to %" PRIu32, a->nqn, a->ns.nsid,
 				     a->ns.group);
+	case ACTION_NAMESPACE_RESIZE:
+		return buffer_printf(output, "nvmet   resize     %s %" PRIu32 "  to %" PRIu64, a->nqn, a->ns.nsid,
+				     a->ns.size_bytes);
 	case ACTION_NAMESPACE_REMOVE:
 		return buffer_printf(output, "nvmet   disable    %s %" PRIu32, a->nqn, a->ns.nsid);
 	case ACTION_HOST_ALLOW:
@@ -117,6 +122,9 @@ int action_print(const struct action *a, struct buffer *output)
 				     a->nqn);
 	case ACTION_DROP:
 		return buffer_printf(output, "nvme    drop       %s at %s:%" PRIu64, a->import.nqn, a->import.address,
+				     a->import.port);
+	case ACTION_RESCAN:
+		return buffer_printf(output, "nvme    rescan     %s at %s:%" PRIu64, a->import.nqn, a->import.address,
 				     a->import.port);
 	case ACTION_CONNECT:
 		return buffer_printf(output, "nvme    connect    %s at %s:%" PRIu64, a->import.nqn, a->import.address,
@@ -334,7 +342,7 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_ERRORS_FORGET:
 		return operations->errors_forget(kernel, action->label.ld, action->label.rebuild_ms, error);
 	case ACTION_FILL:
-		return operations->block_fill(kernel, action->name, NULL, error);
+		return operations->block_fill(kernel, action->name, action->start, NULL, error);
 	case ACTION_PORT_CREATE:
 		return operations->port_create(kernel, action->mark, action->port, action->address, error);
 	case ACTION_PORT_REMOVE:
@@ -347,6 +355,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->namespace_create(kernel, action->nqn, &action->ns, error);
 	case ACTION_NAMESPACE_GROUP:
 		return operations->namespace_set_group(kernel, action->nqn, action->ns.nsid, action->ns.group, error);
+	case ACTION_NAMESPACE_RESIZE:
+		return operations->namespace_resize(kernel, action->nqn, action->ns.nsid, error);
 	case ACTION_NAMESPACE_REMOVE:
 		return operations->namespace_remove(kernel, action->nqn, action->ns.nsid, error);
 	case ACTION_HOST_ALLOW:
@@ -363,6 +373,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->port_admit(kernel, action->port, action->nqn, error);
 	case ACTION_DROP:
 		return operations->import_drop(kernel, &action->import, error);
+	case ACTION_RESCAN:
+		return operations->import_rescan(kernel, &action->import, error);
 	case ACTION_CONNECT:
 		return operations->import_connect(kernel, &action->import, error);
 	case ACTION_DISCONNECT:

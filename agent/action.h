@@ -24,6 +24,7 @@ enum action_kind {
 	ACTION_SUBSYSTEM_REMOVE,
 	ACTION_NAMESPACE_CREATE,
 	ACTION_NAMESPACE_GROUP,
+	ACTION_NAMESPACE_RESIZE,
 	ACTION_NAMESPACE_REMOVE,
 	ACTION_HOST_ALLOW,
 	ACTION_HOST_DENY,
@@ -32,6 +33,7 @@ enum action_kind {
 	ACTION_REJECT,
 	ACTION_ADMIT,
 	ACTION_CONNECT,
+	ACTION_RESCAN,
 	ACTION_DISCONNECT,
 	ACTION_DROP,
 };
@@ -52,6 +54,7 @@ struct action {
 	uint64_t returning_mask;      /* in these places, */
 	const char *message_device;   /* then send this message, then create */
 	const char *message;
+	uint64_t start;		/* FILL: from this byte on */
 	uint64_t drain;		/* DM_DRAIN: number under which that is asked for */
 	struct ld_label label;	/* LABEL_RAISE: with the new epoch; ERRORS_FORGET: LD and rebuild_ms */
 	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */

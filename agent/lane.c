@@ -127,7 +127,7 @@ static int fill(struct lane_job *lane, const struct action *action)
 
 	tell(&telling, 0, 1);
 	atomic_store(&lane->telling, true);
-	code = lane->kernel->operations->block_fill(lane->kernel, action->name, &progress, &lane->error);
+	code = lane->kernel->operations->block_fill(lane->kernel, action->name, action->start, &progress, &lane->error);
 	atomic_store(&lane->telling, false);
 	return code;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 dnvme_unit_test(agent_plan dnvme_agent)
 dnvme_unit_test(agent_crash dnvme_agent)
+dnvme_unit_test(agent_grow dnvme_agent)
 dnvme_unit_test(agent_fence dnvme_agent)
 dnvme_unit_test(agent_fence_disk dnvme_agent)
 dnvme_unit_test(agent_fence_crash dnvme_agent)
@@ -19,7 +20,7 @@ dnvme_unit_test(agent_tracelog dnvme_agent)
 dnvme_unit_test(agent_lane_failure dnvme_agent)
 dnvme_unit_test(agent_lease dnvme_agent)
 dnvme_unit_test(agent_gatekeeper dnvme_agent)
-foreach(name agent_plan agent_crash agent_fence agent_fence_disk agent_fence_crash agent_members agent_rebuild agent_resync
+foreach(name agent_plan agent_crash agent_grow agent_fence agent_fence_disk agent_fence_crash agent_members agent_rebuild agent_resync
              agent_values agent_reconcile agent_session agent_lease agent_gatekeeper)
   target_sources(test_${name} PRIVATE test_agent_rig.c)
   target_compile_definitions(test_${name} PRIVATE

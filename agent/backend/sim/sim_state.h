@@ -72,7 +72,10 @@ int sim_import_add(struct sim_kernel *this, const struct kernel_import *import, 
 size_t sim_identity_length(const char *uuid);
 int sim_thin_add(struct sim_kernel *this, const char *pool_uuid);
 uint64_t sim_watch(struct kernel *kernel);
-int sim_block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
+int sim_namespace_resize(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
+int sim_import_rescan(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+uint64_t sim_table_sectors(const struct observed_target_list *table);
+int sim_block_fill(struct kernel *kernel, const char *name, uint64_t start, const struct kernel_progress *progress,
 		   struct error *error);
 
 /* Mirrors (sim_raid.c). Called with the lock held, for a table that was checked. */
