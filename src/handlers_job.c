@@ -194,6 +194,9 @@ static int lds_add(struct dnvmed *dnvmed, const struct volume *volume, struct ar
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
 				const struct ld *ld = &leg->groups.items[g].members.items[m];
 
+				/* Of one that is not part of its leg, the job that made it tells. */
+				if (leg->groups.items[g].state != 0)
+					continue;
 				if (ld->state == LD_STATE_FREED &&
 				    lost_add(volume, leg, ld, arena, entries, error) != 0)
 					return error->code;

@@ -322,6 +322,88 @@ static void test_forget_node(void **state)
 	rig_close(&rig);
 }
 
+/* What a leg can have at most is named. */
+static void test_limits(void **state)
+{
+	struct command_volume_extend plan;
+	struct command_volume_extend *large = &plan;
+	struct rig_shape shape = { .name = "db1", .size_bytes = GIB, .copies = 1, .controllers = 1, .legs = 1 };
+	struct error error;
+	struct rig rig;
+	uint64_t id, size = GIB;
+
+	(void)state;
+	rig_open(&rig);
+	rig_rack(&rig, 2, 1, UINT64_C(400) << 40);
+	id = rig_create(&rig, &shape);
+	rig_advance_until(&rig, id, VOLUME_PHASE_ONLINE);
+	/* Blocks of 64 KiB, for each of which 64 bytes are set aside. */
+	assert_int_equal(rig_plan_extend(&rig, id, UINT64_C(32) << 40, &plan, &error), ERROR_INVALID_ARGUMENT);
+	assert_non_null(strstr(error.message, "thin metadata, the limit of dm-thin"));
+	for (uint64_t job = 1; job < LIMIT_GROUPS_PER_LEG; job++) {
+		/* Not a whole number of extents: some room is left over in the end. */
+		size += (UINT64_C(61) + (job == LIMIT_GROUPS_PER_LEG - 1)) << 20;
+		assert_int_equal(rig_extend(&rig, id, size).code, 0);
+		for (int phase = OPERATION_PHASE_FORMATTING; phase <= OPERATION_PHASE_RESIZING; phase++)
+			assert_int_equal(rig_job_advance(&rig, job, (enum operation_phase)phase).code, 0);
+		assert_int_equal(rig_job_advance(&rig, job, OPERATION_PHASE_OVER).code, 0);
+	}
+	assert_int_equal(group_count(&rig, id, 0), LIMIT_GROUPS_PER_LEG);
+	rig_check(&rig);
+	assert_int_equal(rig_plan_extend(&rig, id, size + GIB, &plan, &error), ERROR_INVALID_ARGUMENT);
+	assert_non_null(strstr(error.message, "has 64 groups, the most that there can be"));
+	/* What it has room for needs no group. */
+	assert_int_equal(rig_plan_extend(&rig, id, size + 65536, &plan, &error), 0);
+	assert_int_equal(plan.legs.items[0].groups.count, 0);
+	assert_int_equal(rig_apply(&rig, (struct command){ .volume_extend = large }).code, 0);
+	rig_check(&rig);
+	rig_close(&rig);
+}
+
+/* What no leader would propose. */
+static void test_shape(void **state)
+{
+	struct command_volume_extend good, bad;
+	struct place_growth legs[2];
+	struct error error;
+	struct rig rig;
+	uint64_t id = rig_open_pair(&rig, 4);
+
+	(void)state;
+	assert_int_equal(rig_plan_extend(&rig, id, SIZE, &good, &error), 0);
+#define REFUSED(code, words)                                                                                           \
+	rig_refused(rig_apply(&rig, (struct command){ .volume_extend = &bad }), code, words);                          \
+	memcpy(legs, good.legs.items, sizeof(legs));                                                                   \
+	bad = good;                                                                                                    \
+	bad.legs.items = legs
+	bad = good;
+	memcpy(legs, good.legs.items, sizeof(legs));
+	bad.legs.items = legs;
+	bad.from_bytes = 2 * GIB;
+	REFUSED(ERROR_CONFLICT, "by now");
+	bad.size_bytes = rig_pair.size_bytes;
+	REFUSED(ERROR_INVALID_ARGUMENT, "it can only grow");
+	bad.size_bytes += 4096;
+	REFUSED(ERROR_INVALID_ARGUMENT, "whole number of stripes");
+	bad.legs.count = 1;
+	REFUSED(ERROR_INVALID_ARGUMENT, "whole number of stripes");
+	legs[1].size_bytes -= 65536;
+	REFUSED(ERROR_INVALID_ARGUMENT, "leg 1 is to have");
+	legs[1].groups.count = 0;
+	REFUSED(ERROR_INVALID_ARGUMENT, "would hold");
+	legs[0].group_extents = 0;
+	REFUSED(ERROR_INVALID_ARGUMENT, "out of range");
+	legs[0].group_extents--;
+	REFUSED(ERROR_INVALID_ARGUMENT, "would hold");
+	bad.id = 9;
+	REFUSED(ERROR_NOT_FOUND, "no volume v9");
+	assert_int_equal(rig_delete(&rig, "db1").code, 0);
+	REFUSED(ERROR_FAILED_PRECONDITION, "is in phase unexporting");
+#undef REFUSED
+	rig_check(&rig);
+	rig_close(&rig);
+}
+
 /* The counters of a state from before there were jobs. */
 static void test_old_counters(void **state)
 {
@@ -350,9 +432,10 @@ static void test_old_counters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_extend),	    cmocka_unit_test(test_undo),	 cmocka_unit_test(test_stale),
-		cmocka_unit_test(test_move),	    cmocka_unit_test(test_delete),	 cmocka_unit_test(test_forget),
-		cmocka_unit_test(test_forget_node), cmocka_unit_test(test_old_counters), cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_extend),	     cmocka_unit_test(test_undo),   cmocka_unit_test(test_stale),
+		cmocka_unit_test(test_move),	     cmocka_unit_test(test_delete), cmocka_unit_test(test_forget),
+		cmocka_unit_test(test_limits),	     cmocka_unit_test(test_shape),  cmocka_unit_test(test_forget_node),
+		cmocka_unit_test(test_old_counters), cmocka_unit_test(test_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
