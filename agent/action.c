@@ -71,6 +71,9 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_LABEL_RAISE:
 		return buffer_printf(output, "label   raise      %s  ld%" PRIu64 " to epoch %" PRIu64, a->name,
 				     a->label.ld, a->label.epoch);
+	case ACTION_LABEL_MARK:
+		return buffer_printf(output, "label   mark       %s  ld%" PRIu64 " as mapped up to byte %" PRIu64,
+				     a->name, a->label.ld, a->label.filled_bytes);
 	case ACTION_LABEL_WRITE:
 		return buffer_printf(
 			output, "label   write      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64 "%s%s%s",
@@ -184,6 +187,34 @@ static int label_raise(const struct action *action, struct kernel *kernel, struc
 		return error_set_nomem(error);
 	*label = *found.label;
 	label->epoch = action->label.epoch;
+	label_encode(label, block);
+	code = kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
+	if (code != 0)
+		return code;
+	found.label = label;
+	*ret_label = found;
+	return 0;
+}
+
+/* It took long until this was reached: the member may have been given up meanwhile, and its label be another one. */
+static int label_mark(const struct action *action, struct kernel *kernel, struct arena *arena,
+		      struct observed_label *ret_label, struct error *error)
+{
+	uint8_t block[LABEL_BLOCK_BYTES];
+	struct observed_label found;
+	struct ld_label *label;
+	int code = label_read(action, kernel, arena, &found, error);
+
+	if (code != 0)
+		return code;
+	if (found.label == NULL || !label_is_same(found.label, &action->label) || !found.label->formatted ||
+	    found.label->epoch != action->label.epoch)
+		return error_set(error, ERROR_CONFLICT, "the label of %s is not that of a member that has everything",
+				 action->name);
+	label = arena_memdup(arena, found.label, sizeof(*label));
+	if (label == NULL)
+		return error_set_nomem(error);
+	label->filled_bytes = action->label.filled_bytes;
 	label_encode(label, block);
 	code = kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
 	if (code != 0)
@@ -337,6 +368,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return label_read(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_RAISE:
 		return label_raise(action, kernel, arena, ret_label, error);
+	case ACTION_LABEL_MARK:
+		return label_mark(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_WRITE:
 		return label_write(action, kernel, error);
 	case ACTION_ERRORS_FORGET:

@@ -28,7 +28,8 @@ void plan_box_release(struct plan_box *box)
 /* What a label device is known to hold changes with these, even if they fail half-way. */
 static int note_rewritten(struct lane_job *lane, const struct action *action)
 {
-	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
+	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE ||
+	    action->kind == ACTION_LABEL_MARK)
 		return list_push_string(&lane->arena, &lane->rewritten, action->name);
 	for (size_t i = 0; i < action->zeros.count; i++) {
 		if (list_push_string(&lane->arena, &lane->rewritten, action->zeros.items[i].device) != 0)
@@ -115,10 +116,10 @@ static bool tell(void *data, uint64_t done, uint64_t total)
 		snprintf(text, sizeof(text), "mapping blocks of %s: %u %%", telling->name, percent);
 		worker_step(&telling->lane->job, text);
 	}
-	return !worker_is_stopping(&telling->lane->job);
+	return !worker_is_stopping(&telling->lane->job) && !atomic_load(&telling->lane->unwanted);
 }
 
-/* It takes long, says how far it came, and ends when the program does. */
+/* It takes long, says how far it came, and ends when the program does, or when the plan has it no more. */
 static int fill(struct lane_job *lane, const struct action *action)
 {
 	struct telling telling = { lane, action->name, 100 };

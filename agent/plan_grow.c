@@ -3,9 +3,9 @@
  * What is in use grows.
  *
  *   imports show new namespaces, or larger ones (rescan)
- *   thin metadata, thin data ──► pool ──► thin device ──► new blocks are mapped (thick) ──► write-through ──► consumers
- *                                                                                                         │
- *   the stripe of a volume, once all that it lies on is large enough ◄────────────────────────────────────┘
+ *   thin metadata, thin data ──► pool ──► thin device ──► write-through ──► consumers
+ *                                             └──► new blocks are mapped (thick)
+ *   the stripe of a volume, once all that it lies on is large enough
  *   hosts and consumers are told the size of the namespaces above
  *
  * A table only ever gains what lies behind its end, so that I/O to what it had goes where it went.
@@ -15,6 +15,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,24 +195,22 @@ static int marks_read(struct planner *planner, const struct target_leg *leg)
 }
 
 /* Hosts reach nothing of these blocks before the holder said that it is done with this, and the leader took that in; so
- * what is mapped may be mapped again, but never once that was said. The labels remember it for the next process. */
-int planner_build_fill(struct planner *planner, const struct target_dm *thin, struct planner_dm *dm)
+ * what is mapped may be mapped again, but never once that was said. The labels remember it for the next process. It
+ * takes long, so it has a lane of its own: what the leg needs meanwhile does not wait for it. */
+int planner_build_fill(struct planner *planner, const struct target_dm *thin, const struct planner_dm *dm)
 {
 	const struct target_leg *leg = thin->leg;
+	struct owner owner = leg->owner;
 	struct action *action;
 	bool unknown = false, known;
 
-	if (dm == NULL || (!dm->ready && !dm->grows))
-		return 0; /* a new holder makes it first */
+	if (dm == NULL || !dm->ready)
+		return 0; /* it is made, or made larger, first */
 	for (size_t i = 0; i < leg->marks.count; i++) {
 		if (label_filled(planner, &leg->marks.items[i], &known) >= leg->fill_to_bytes)
 			return 0;
 		unknown = unknown || !known;
 	}
-	/* Until it is done nothing outside this lane uses it. */
-	dm->ready = false;
-	dm->grows = true;
-	planner->created[thin - planner->target->dms.items] = true;
 	if (dm->frozen)
 		return planner_note(planner, PLAN_NOTE_WAITS, &leg->owner, leg->owner.lane,
 				    "%s is not filled while an import below it does not answer", thin->name);
@@ -222,13 +221,14 @@ int planner_build_fill(struct planner *planner, const struct target_dm *thin, st
 						    thin->name) != 0
 			       ? -1
 			       : 0;
-	action = planner_action(planner, ACTION_FILL, &leg->owner);
+	snprintf(owner.lane, sizeof(owner.lane), "%.40s.fill", leg->owner.lane);
+	action = planner_action(planner, ACTION_FILL, &owner);
 	if (action == NULL)
 		return -1;
 	action->name = thin->name;
 	action->start = leg->fill_from_bytes;
 	for (size_t i = 0; i < leg->marks.count; i++) {
-		action = planner_action(planner, ACTION_LABEL_WRITE, &leg->owner);
+		action = planner_action(planner, ACTION_LABEL_MARK, &owner);
 		if (action == NULL)
 			return -1;
 		action->name = leg->marks.items[i].device;

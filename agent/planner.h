@@ -124,7 +124,7 @@ bool planner_table_grows(const struct observed_target_list *observed, const stru
 int planner_stripe_fits(struct planner *planner, const struct target_dm *wanted,
 			const struct observed_target_list *table, bool *ret_fits);
 /* The thin device of a leg that grew: map its new blocks, once. */
-int planner_build_fill(struct planner *planner, const struct target_dm *thin, struct planner_dm *dm);
+int planner_build_fill(struct planner *planner, const struct target_dm *thin, const struct planner_dm *dm);
 /* Whether a live import lacks a namespace that is expected, or shows it smaller, while it shows others. */
 bool planner_import_is_behind(const struct planner *planner, const struct kernel_import *import);
 /* The most that labels of a group's members in sync say of the blocks that were mapped when its leg grew. */

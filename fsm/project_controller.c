@@ -47,11 +47,12 @@ static uint64_t leg_bytes_served(const struct volume *volume)
 	return volume->size_bytes / volume->legs.count;
 }
 
-/* Whether the holder is to have it: it is part of its leg, or to be formatted. Not when the volume is on its way out.
- */
-static bool group_is_told(const struct volume *volume, const struct group *group)
+/* Whether the holder is to have it: it is part of its leg, or to be formatted. Not when the volume is on its way out,
+ * nor before the holder serves: that must not wait for disks that nobody needs yet. */
+static bool group_is_told(const struct volume *volume, const struct leg *leg, const struct group *group)
 {
-	return group->state == 0 || (group->state == GROUP_STATE_FORMATTING && volume->phase == VOLUME_PHASE_ONLINE);
+	return group->state == 0 || (group->state == GROUP_STATE_FORMATTING && volume->phase == VOLUME_PHASE_ONLINE &&
+				     volume->slots.items[leg->slot].phase == SLOT_PHASE_SERVING);
 }
 
 static int leg_local_project(struct projection *projection, const struct volume *volume, const struct leg *leg,
@@ -67,7 +68,8 @@ static int leg_local_project(struct projection *projection, const struct volume 
 	ret_leg->writethrough = volume->durability == DURABILITY_STRICT;
 	ret_leg->block_bytes = leg->block_bytes;
 	/* Hosts see nothing of the new blocks yet. Once they do, nobody is ever told to write zeros over them. */
-	if (ret_leg->thick && volume->phase == VOLUME_PHASE_ONLINE && leg->size_bytes > leg_bytes_served(volume))
+	if (ret_leg->thick && volume->phase == VOLUME_PHASE_ONLINE &&
+	    volume->slots.items[leg->slot].phase == SLOT_PHASE_SERVING && leg->size_bytes > leg_bytes_served(volume))
 		ret_leg->fill_from_bytes = leg_bytes_served(volume);
 	if (projection->cluster.settings != NULL)
 		ret_leg->rebuild_rate_bytes = projection->cluster.settings->rebuild_rate_bytes;
@@ -78,7 +80,7 @@ static int leg_local_project(struct projection *projection, const struct volume 
 		const struct group *group = &leg->groups.items[g];
 		struct desired_group *made = &ret_leg->groups.items[ret_leg->groups.count];
 
-		if (!group_is_told(volume, group))
+		if (!group_is_told(volume, leg, group))
 			continue;
 		ret_leg->groups.count++;
 		made->format = group->state != 0;

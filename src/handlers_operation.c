@@ -112,6 +112,34 @@ static int nodes_check(struct dnvmed *dnvmed, const struct volume *volume, struc
 	return 0;
 }
 
+/* What labels say that grew has to survive a fence, which is the work of the Disk Nodes. */
+static int disks_check(struct dnvmed *dnvmed, const struct command_volume_extend *extend, const struct volume *volume,
+		       struct arena *arena, struct error *error)
+{
+	struct disk disk;
+	struct node node;
+
+	for (size_t l = 0; l < extend->legs.count; l++) {
+		for (size_t g = 0; g < extend->legs.items[l].groups.count; g++) {
+			const struct place_ld_list *members = &extend->legs.items[l].groups.items[g].members;
+
+			for (size_t m = 0; m < members->count; m++) {
+				if (fsm_disk_get(dnvmed->fsm, members->items[m].disk, arena, &disk, error) != 0 ||
+				    fsm_node_get(dnvmed->fsm, disk.node, arena, &node, error) != 0)
+					return error->code;
+				if (node.grows)
+					continue;
+				error_set(error, ERROR_UNSUPPORTED,
+					  "cannot extend volume \"%s\": the agent of node %s, a disk of which would be "
+					  "part of it, knows nothing of volumes that grow",
+					  volume->name, node.name);
+				return error_hint(error, "run a version of dnvme-agent there that does");
+			}
+		}
+	}
+	return 0;
+}
+
 int volume_extend_prepare(struct request *request, struct command *command, struct error *error)
 {
 	const struct volume_extend_request *params = request->params;
@@ -137,7 +165,8 @@ int volume_extend_prepare(struct request *request, struct command *command, stru
 	command->volume_extend = arena_alloc(&request->arena, sizeof(*command->volume_extend));
 	if (command->volume_extend == NULL)
 		return error_set_nomem(error);
-	if (placement_extend(&view, &volume, params->size_bytes, &request->arena, command->volume_extend, error) != 0)
+	if (placement_extend(&view, &volume, params->size_bytes, &request->arena, command->volume_extend, error) != 0 ||
+	    disks_check(dnvmed, command->volume_extend, &volume, &request->arena, error) != 0)
 		return error->code;
 	if (params->deadline_ms > 0)
 		command->volume_extend->deadline_ms = clock_wall_ms() + params->deadline_ms;

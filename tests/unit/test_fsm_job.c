@@ -192,12 +192,18 @@ static void test_move(void **state)
 	rig_check(&rig);
 	rig_slot_serve(&rig, id, 0);
 	assert_int_equal(rig_job_advance(&rig, 1, OPERATION_PHASE_FORMATTING).code, 0);
-	assert_int_equal(rig_job(&rig, 1).attempts, 1);
+	assert_int_equal(rig_job(&rig, 1).attempts, 1); /* of this phase */
 	desired = text_project(&rig, "n3");
 	assert_int_equal(desired.volumes.items[0].legs.items[0].groups.count, 2);
 	assert_true(desired.volumes.items[0].legs.items[0].groups.items[1].format);
 	assert_false(desired.volumes.items[0].legs.items[0].groups.items[0].format);
 	assert_false(desired.volumes.items[0].grown);
+	/* A new holder is not told before it serves: nothing of a job keeps it from that. */
+	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_RESTART).code, 0);
+	assert_int_equal(rig_slot_advance(&rig, id, 0, SLOT_PHASE_ASSEMBLING).code, 0);
+	assert_int_equal(text_project(&rig, "n3").volumes.items[0].legs.items[0].groups.count, 1);
+	rig_slot_serve(&rig, id, 0);
+	assert_int_equal(text_project(&rig, "n3").volumes.items[0].legs.items[0].groups.count, 2);
 	assert_int_equal(rig_job_advance(&rig, 1, OPERATION_PHASE_JOINING).code, 0);
 	desired = text_project(&rig, "n3");
 	assert_false(desired.volumes.items[0].legs.items[0].groups.items[1].format);
