@@ -178,14 +178,14 @@ uint64_t planner_group_filled(const struct planner *planner, const struct target
 	return most;
 }
 
-static int marks_read(struct planner *planner, const struct target_leg *leg)
+static int marks_read(struct planner *planner, const struct target_leg *leg, const struct owner *owner)
 {
 	for (size_t i = 0; i < leg->marks.count; i++) {
 		struct action *action;
 
 		if (group_label_find(planner->observed, &leg->marks.items[i]) != NULL)
 			continue;
-		action = planner_action(planner, ACTION_LABEL_READ, &leg->owner);
+		action = planner_action(planner, ACTION_LABEL_READ, owner);
 		if (action == NULL)
 			return -1;
 		action->name = leg->marks.items[i].device;
@@ -211,17 +211,15 @@ int planner_build_fill(struct planner *planner, const struct target_dm *thin, co
 			return 0;
 		unknown = unknown || !known;
 	}
-	if (dm->frozen)
-		return planner_note(planner, PLAN_NOTE_WAITS, &leg->owner, leg->owner.lane,
-				    "%s is not filled while an import below it does not answer", thin->name);
+	/* In one lane with the reading: a plan that only reads does not end the filling that is under way. */
+	snprintf(owner.lane, sizeof(owner.lane), "%.40s.fill", leg->owner.lane);
 	if (unknown)
-		return marks_read(planner, leg) != 0 ||
+		return marks_read(planner, leg, &owner) != 0 ||
 				       planner_note(planner, PLAN_NOTE_WAITS, &leg->owner, leg->owner.lane,
 						    "%s waits for the labels that say whether its blocks are mapped",
 						    thin->name) != 0
 			       ? -1
 			       : 0;
-	snprintf(owner.lane, sizeof(owner.lane), "%.40s.fill", leg->owner.lane);
 	action = planner_action(planner, ACTION_FILL, &owner);
 	if (action == NULL)
 		return -1;

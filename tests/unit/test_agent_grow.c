@@ -13,6 +13,7 @@
 #include "agent/planner.h"
 #include "lib/base/error.h"
 #include "lib/model/layout.h"
+#include "tests/unit/failing_alloc.h"
 #include "tests/unit/test_agent_rig.h"
 
 enum phase { BEFORE, FORMATTING, JOINING, RESIZING };
@@ -238,6 +239,45 @@ static void test_mark_survives(void **state)
 	assert_int_equal(planner_group_filled(&planner, &group), 0);
 }
 
+static void test_out_of_memory(void **state)
+{
+	struct fixture *f = *state;
+
+	f->volume.thick = f->volume.strict = true;
+	begin(f);
+	for (int phase = FORMATTING; phase <= RESIZING; phase++) {
+		struct desired desired = told(f, (enum phase)phase);
+		unsigned waves = 0;
+
+		do {
+			struct observed observed;
+			unsigned long n = 0;
+			bool failed;
+
+			assert_int_equal(f->agent.kernel->operations->observe(f->agent.kernel, &f->arena, &observed,
+									      &(struct error){ 0 }),
+					 0);
+			observed.labels = f->agent.labels;
+			do {
+				struct arena arena = ARENA_INIT;
+				struct target target;
+				struct plan plan = { 0 };
+				struct error error = { 0 };
+				int code;
+
+				failing_alloc_arm(++n);
+				code = target_build(&desired, &arena, &target, &error);
+				if (code == 0)
+					code = plan_make(&observed, &target, &arena, &plan, &error);
+				failed = failing_alloc_disarm();
+				assert_int_equal(code, failed ? ERROR_INTERNAL : 0);
+				arena_free(&arena);
+			} while (failed);
+			assert_true(n > 5 && ++waves < 20);
+		} while (rig_wave(&f->agent, &desired) > 0);
+	}
+}
+
 static struct observed_target line(uint64_t start, uint64_t length, const char *type, const char *params)
 {
 	return (struct observed_target){ start, length, (char *)type, (char *)params };
@@ -349,6 +389,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_undo, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_earlier_epoch, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mark_survives, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_out_of_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crash, setup, teardown),
 		cmocka_unit_test(test_table),
 	};

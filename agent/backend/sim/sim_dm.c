@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/label.h"
 #include "agent/list.h"
@@ -603,11 +604,22 @@ int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, con
 }
 
 /* Every block is mapped at once: there is no data to hold. */
+void kernel_sim_fill_forever(struct kernel *kernel)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	this->fills_forever = true;
+	pthread_mutex_unlock(&this->lock);
+}
+
 int sim_block_fill(struct kernel *kernel, const char *name, uint64_t start, const struct kernel_progress *progress,
 		   struct error *error)
 {
+	const struct timespec pause = { .tv_nsec = 1000000 };
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	const struct observed_dm *dm;
+	bool forever, goes_on = true;
 	int code = sim_begin(this, "block_fill", name, error);
 
 	if (code != 0)
@@ -617,7 +629,14 @@ int sim_block_fill(struct kernel *kernel, const char *name, uint64_t start, cons
 		code = error_set(error, ERROR_NOT_FOUND, "there is no device %s", name);
 	else if (start > sim_table_sectors(&dm->targets) * SECTOR_BYTES)
 		code = error_set(error, ERROR_INVALID_ARGUMENT, "%s ends before byte %" PRIu64, name, start);
-	else if (progress != NULL)
-		progress->tell(progress->data, 1, 1);
-	return sim_end(this, code, error);
+	forever = this->fills_forever;
+	code = sim_end(this, code, error);
+	if (code != 0 || progress == NULL)
+		return code;
+	do {
+		goes_on = progress->tell(progress->data, forever ? 0 : 1, 1);
+		if (forever)
+			nanosleep(&pause, NULL);
+	} while (forever && goes_on);
+	return goes_on ? 0 : error_set(error, ERROR_CANCELLED, "writing zeros to %s was interrupted", name);
 }

@@ -32,7 +32,7 @@ struct sim_kernel {
 	struct observed observed;
 	char *path;
 	uint64_t changes, compacted;
-	bool assume_labels, lacks_writethrough;
+	bool assume_labels, lacks_writethrough, fills_forever;
 	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
 	size_t gate_count;
 	uint64_t joined[SIM_JOINED]; /* ports behind a gate */
