@@ -71,6 +71,9 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_LABEL_RAISE:
 		return buffer_printf(output, "label   raise      %s  ld%" PRIu64 " to epoch %" PRIu64, a->name,
 				     a->label.ld, a->label.epoch);
+	case ACTION_LABEL_MARK:
+		return buffer_printf(output, "label   mark       %s  ld%" PRIu64 " as mapped up to byte %" PRIu64,
+				     a->name, a->label.ld, a->label.filled_bytes);
 	case ACTION_LABEL_WRITE:
 		return buffer_printf(
 			output, "label   write      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64 "%s%s%s",
@@ -81,7 +84,9 @@ int action_print(const struct action *a, struct buffer *output)
 		return buffer_printf(output, "errors  forget     ld%" PRIu64 "%s", a->label.ld,
 				     a->label.rebuild_ms > 0 ? ", which is rebuilt" : "");
 	case ACTION_FILL:
-		return buffer_printf(output, "block   fill       %s", a->name);
+		if (buffer_printf(output, "block   fill       %s", a->name) != 0)
+			return -1;
+		return a->start == 0 ? 0 : buffer_printf(output, "  from byte %" PRIu64, a->start);
 	case ACTION_PORT_CREATE:
 		return buffer_printf(output, "nvmet   port       %" PRIu64 "  %s:%" PRIu64, a->port, a->address,
 				     a->port);
@@ -97,6 +102,9 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_NAMESPACE_GROUP:
 		return buffer_printf(output, "nvmet   group      %s %" PRIu32 "  to %" PRIu32, a->nqn, a->ns.nsid,
 				     a->ns.group);
+	case ACTION_NAMESPACE_RESIZE:
+		return buffer_printf(output, "nvmet   resize     %s %" PRIu32 "  to %" PRIu64, a->nqn, a->ns.nsid,
+				     a->ns.size_bytes);
 	case ACTION_NAMESPACE_REMOVE:
 		return buffer_printf(output, "nvmet   disable    %s %" PRIu32, a->nqn, a->ns.nsid);
 	case ACTION_HOST_ALLOW:
@@ -117,6 +125,9 @@ int action_print(const struct action *a, struct buffer *output)
 				     a->nqn);
 	case ACTION_DROP:
 		return buffer_printf(output, "nvme    drop       %s at %s:%" PRIu64, a->import.nqn, a->import.address,
+				     a->import.port);
+	case ACTION_RESCAN:
+		return buffer_printf(output, "nvme    rescan     %s at %s:%" PRIu64, a->import.nqn, a->import.address,
 				     a->import.port);
 	case ACTION_CONNECT:
 		return buffer_printf(output, "nvme    connect    %s at %s:%" PRIu64, a->import.nqn, a->import.address,
@@ -176,6 +187,34 @@ static int label_raise(const struct action *action, struct kernel *kernel, struc
 		return error_set_nomem(error);
 	*label = *found.label;
 	label->epoch = action->label.epoch;
+	label_encode(label, block);
+	code = kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
+	if (code != 0)
+		return code;
+	found.label = label;
+	*ret_label = found;
+	return 0;
+}
+
+/* It took long until this was reached: the member may have been given up meanwhile, and its label be another one. */
+static int label_mark(const struct action *action, struct kernel *kernel, struct arena *arena,
+		      struct observed_label *ret_label, struct error *error)
+{
+	uint8_t block[LABEL_BLOCK_BYTES];
+	struct observed_label found;
+	struct ld_label *label;
+	int code = label_read(action, kernel, arena, &found, error);
+
+	if (code != 0)
+		return code;
+	if (found.label == NULL || !label_is_same(found.label, &action->label) || !found.label->formatted ||
+	    found.label->epoch != action->label.epoch)
+		return error_set(error, ERROR_CONFLICT, "the label of %s is not that of a member that has everything",
+				 action->name);
+	label = arena_memdup(arena, found.label, sizeof(*label));
+	if (label == NULL)
+		return error_set_nomem(error);
+	label->filled_bytes = action->label.filled_bytes;
 	label_encode(label, block);
 	code = kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
 	if (code != 0)
@@ -329,12 +368,14 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return label_read(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_RAISE:
 		return label_raise(action, kernel, arena, ret_label, error);
+	case ACTION_LABEL_MARK:
+		return label_mark(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_WRITE:
 		return label_write(action, kernel, error);
 	case ACTION_ERRORS_FORGET:
 		return operations->errors_forget(kernel, action->label.ld, action->label.rebuild_ms, error);
 	case ACTION_FILL:
-		return operations->block_fill(kernel, action->name, NULL, error);
+		return operations->block_fill(kernel, action->name, action->start, NULL, error);
 	case ACTION_PORT_CREATE:
 		return operations->port_create(kernel, action->mark, action->port, action->address, error);
 	case ACTION_PORT_REMOVE:
@@ -347,6 +388,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->namespace_create(kernel, action->nqn, &action->ns, error);
 	case ACTION_NAMESPACE_GROUP:
 		return operations->namespace_set_group(kernel, action->nqn, action->ns.nsid, action->ns.group, error);
+	case ACTION_NAMESPACE_RESIZE:
+		return operations->namespace_resize(kernel, action->nqn, action->ns.nsid, error);
 	case ACTION_NAMESPACE_REMOVE:
 		return operations->namespace_remove(kernel, action->nqn, action->ns.nsid, error);
 	case ACTION_HOST_ALLOW:
@@ -363,6 +406,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->port_admit(kernel, action->port, action->nqn, error);
 	case ACTION_DROP:
 		return operations->import_drop(kernel, &action->import, error);
+	case ACTION_RESCAN:
+		return operations->import_rescan(kernel, &action->import, error);
 	case ACTION_CONNECT:
 		return operations->import_connect(kernel, &action->import, error);
 	case ACTION_DISCONNECT:

@@ -16,6 +16,7 @@ enum action_kind {
 	ACTION_LABEL_READ,
 	ACTION_LABEL_WRITE,
 	ACTION_LABEL_RAISE,
+	ACTION_LABEL_MARK,
 	ACTION_ERRORS_FORGET,
 	ACTION_FILL,
 	ACTION_PORT_CREATE,
@@ -24,6 +25,7 @@ enum action_kind {
 	ACTION_SUBSYSTEM_REMOVE,
 	ACTION_NAMESPACE_CREATE,
 	ACTION_NAMESPACE_GROUP,
+	ACTION_NAMESPACE_RESIZE,
 	ACTION_NAMESPACE_REMOVE,
 	ACTION_HOST_ALLOW,
 	ACTION_HOST_DENY,
@@ -32,6 +34,7 @@ enum action_kind {
 	ACTION_REJECT,
 	ACTION_ADMIT,
 	ACTION_CONNECT,
+	ACTION_RESCAN,
 	ACTION_DISCONNECT,
 	ACTION_DROP,
 };
@@ -52,8 +55,10 @@ struct action {
 	uint64_t returning_mask;      /* in these places, */
 	const char *message_device;   /* then send this message, then create */
 	const char *message;
+	uint64_t start;		/* FILL: from this byte on */
 	uint64_t drain;		/* DM_DRAIN: number under which that is asked for */
-	struct ld_label label;	/* LABEL_RAISE: with the new epoch; ERRORS_FORGET: LD and rebuild_ms */
+	struct ld_label label;	/* LABEL_RAISE: with the new epoch; LABEL_MARK: with filled_bytes; ERRORS_FORGET: LD and
+				   rebuild_ms */
 	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */
 	const char *nqn;
 	const char *host;
@@ -69,7 +74,8 @@ struct action {
 /* Append one line of text without a newline. Returns 0 or -1 when memory is exhausted. */
 int action_print(const struct action *action, struct buffer *output);
 
-/* Do it; blocks. LABEL_READ and LABEL_RAISE fill *ret_label, whose memory is in `arena`; the others leave both alone.
+/* Do it; blocks. LABEL_READ, LABEL_RAISE and LABEL_MARK fill *ret_label, whose memory is in `arena`; the others leave
+ * both alone.
  */
 int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
 		   struct observed_label *ret_label, struct error *error);

@@ -187,7 +187,10 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 	if (!options->storage_only &&
 	    kernel->operations->dm_has_target(kernel, KERNEL_WRITETHROUGH, &writethrough, error) != 0)
 		return (int)error->code;
-	agent->session = session_make(&agent->loop, options, writethrough, agent->store, &session_events);
+	agent->session =
+		session_make(&agent->loop, options, writethrough,
+			     kernel->operations->namespace_resize != NULL && kernel->operations->import_rescan != NULL,
+			     agent->store, &session_events);
 	if (agent->session == NULL)
 		return error_set_nomem(error);
 	if (options->storage_only)

@@ -27,6 +27,7 @@ enum {
 	AT_EPOCH = AT_LD + 8,
 	AT_SIZE = AT_EPOCH + 8,
 	AT_REBUILD = AT_SIZE + 8,
+	AT_FILLED = AT_REBUILD + 8,
 };
 
 static void put(uint8_t *at, uint64_t value, int bytes)
@@ -59,6 +60,7 @@ void label_encode(const struct ld_label *label, uint8_t ret_block[LABEL_BLOCK_BY
 	put(ret_block + AT_EPOCH, label->epoch, 8);
 	put(ret_block + AT_SIZE, label->size_bytes, 8);
 	put(ret_block + AT_REBUILD, label->rebuild_ms, 8);
+	put(ret_block + AT_FILLED, label->filled_bytes, 8);
 	put(ret_block + LABEL_CHECKSUM_AT, XXH64(ret_block, LABEL_CHECKSUM_AT, 0), 8);
 }
 
@@ -88,6 +90,7 @@ int label_decode(const uint8_t block[LABEL_BLOCK_BYTES], struct arena *arena, st
 	label.epoch = get(block + AT_EPOCH, 8);
 	label.size_bytes = get(block + AT_SIZE, 8);
 	label.rebuild_ms = get(block + AT_REBUILD, 8);
+	label.filled_bytes = get(block + AT_FILLED, 8);
 	/* A checksum does not keep out places and sizes that there cannot be. */
 	if (codec_validate(schema_ld_label(), &label, error) != 0)
 		return error_prefix(error, "the label is damaged"), ERROR_INVALID_ARGUMENT;

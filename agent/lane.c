@@ -25,7 +25,8 @@ void plan_box_release(struct plan_box *box)
 	free(box);
 }
 
-/* What a label device is known to hold changes with these, even if they fail half-way. */
+/* What a label device is known to hold changes with these, even if they fail half-way. Not with a mark: until it is
+ * known to be there, its absence only has the work done again that it bears witness of. */
 static int note_rewritten(struct lane_job *lane, const struct action *action)
 {
 	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
@@ -115,10 +116,10 @@ static bool tell(void *data, uint64_t done, uint64_t total)
 		snprintf(text, sizeof(text), "mapping blocks of %s: %u %%", telling->name, percent);
 		worker_step(&telling->lane->job, text);
 	}
-	return !worker_is_stopping(&telling->lane->job);
+	return !worker_is_stopping(&telling->lane->job) && !atomic_load(&telling->lane->unwanted);
 }
 
-/* It takes long, says how far it came, and ends when the program does. */
+/* It takes long, says how far it came, and ends when the program does, or when the plan has it no more. */
 static int fill(struct lane_job *lane, const struct action *action)
 {
 	struct telling telling = { lane, action->name, 100 };
@@ -127,7 +128,7 @@ static int fill(struct lane_job *lane, const struct action *action)
 
 	tell(&telling, 0, 1);
 	atomic_store(&lane->telling, true);
-	code = lane->kernel->operations->block_fill(lane->kernel, action->name, &progress, &lane->error);
+	code = lane->kernel->operations->block_fill(lane->kernel, action->name, action->start, &progress, &lane->error);
 	atomic_store(&lane->telling, false);
 	return code;
 }

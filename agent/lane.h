@@ -27,9 +27,10 @@ struct lane_job {
 	struct owner object;
 	size_t *actions; /* indexes into the plan */
 	size_t action_count;
-	atomic_bool telling; /* the present step says how far it came */
-	bool finished;	     /* the loop's: ended while an observation was under way */
-	bool outdated;	     /* the loop's: what is desired changed since it began */
+	atomic_bool telling;  /* the present step says how far it came */
+	bool finished;	      /* the loop's: ended while an observation was under way */
+	atomic_bool unwanted; /* what takes long is to end early: nobody wants it any more */
+	bool outdated;	      /* the loop's: what is desired changed since it began */
 	/* Results, valid after the end. */
 	struct error error; /* code 0: all went well */
 	struct arena arena;

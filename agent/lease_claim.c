@@ -40,7 +40,8 @@ static void unique(struct kernel_path_list *paths)
 static int leg_add(const struct desired_leg *leg, struct arena *arena, struct kernel_path_list *paths)
 {
 	for (size_t i = 0; i < leg->groups.count; i++) {
-		for (size_t j = 0; j < leg->groups.items[i].members.count; j++) {
+		/* Nothing is served from one that is not part of the leg. */
+		for (size_t j = 0; !leg->groups.items[i].format && j < leg->groups.items[i].members.count; j++) {
 			const struct desired_member *member = &leg->groups.items[i].members.items[j];
 			struct kernel_path *path;
 

@@ -71,6 +71,7 @@ static enum leg_decision leg_decide(struct planner *planner, const struct target
 		const struct target_label *wanted = &leg->labels.items[i];
 		const struct observed_label *found = group_label_find(planner->observed, wanted);
 		const char *reason = NULL;
+		bool other_epoch;
 
 		if (found == NULL)
 			return LEG_UNKNOWN;
@@ -87,9 +88,12 @@ static enum leg_decision leg_decide(struct planner *planner, const struct target
 		if (reason == NULL)
 			continue;
 		formatted = false;
-		/* What was formatted once, or belongs to another epoch, is never wiped. */
-		if (leg->format && !(found->label != NULL && label_is_same(found->label, &wanted->label) &&
-				     found->label->epoch != wanted->label.epoch))
+		/* What was formatted once, or belongs to another epoch, is never wiped; but for what was not in use
+		 * then.
+		 */
+		other_epoch = found->label != NULL && label_is_same(found->label, &wanted->label) &&
+			      found->label->epoch != wanted->label.epoch;
+		if (leg->format && (!other_epoch || (leg->anew && found->label->epoch < wanted->label.epoch)))
 			continue;
 		if (planner_note(planner, PLAN_NOTE_FAILS, &leg->owner, NULL,
 				 "ld%" PRIu64 " cannot be assembled as member %" PRIu64 " of group %" PRIu64
@@ -228,6 +232,27 @@ static int drain(struct planner *planner, const struct target_dm *wanted, const 
 	return 0;
 }
 
+/* From the bottom, in one lane: so nothing is ever larger than what it lies on. Whoever dies in between leaves devices
+ * of which some are larger, and the next one goes on. */
+static int grow(struct planner *planner, const struct target_dm *wanted, struct planner_dm *dm,
+		const struct observed_target_list *table)
+{
+	struct action *action;
+
+	/* To switch tables waits for all I/O below. */
+	if (dm->frozen)
+		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
+				    "%s is not made larger while an import below it does not answer", wanted->name);
+	action = planner_action(planner, ACTION_DM_RELOAD, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->name = wanted->name;
+	action->table = *table;
+	dm->grows = true;
+	planner->created[wanted - planner->target->dms.items] = true;
+	return 0;
+}
+
 static int adjust(struct dm_builder *this, const struct target_dm *wanted, struct planner_dm *dm)
 {
 	struct planner *planner = this->planner;
@@ -268,6 +293,8 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		dm->ready = true;
 		return drain(planner, wanted, dm);
 	}
+	if (!same && wanted->may_grow && planner_table_grows(&dm->observed->targets, &resolved))
+		return grow(planner, wanted, dm, &resolved);
 	if (!same && wanted->role != TARGET_DM_VOLUME)
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "%s has another table than wanted, and it is not changed while it may be in use",
@@ -276,6 +303,14 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 	if (!same && dm->frozen)
 		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
 				    "%s waits until the imports below it that do not answer are dropped", wanted->name);
+	if (!same && strcmp(resolved.items[0].type, "striped") == 0) {
+		bool fits = true;
+
+		if (planner_stripe_fits(planner, wanted, &resolved, &fits) != 0)
+			return -1;
+		if (!fits)
+			return 0;
+	}
 	/* A table of errors comes only behind an export that is inaccessible. */
 	if (!same && strcmp(resolved.items[0].type, "error") == 0 && is_accessible(planner, wanted->name))
 		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
@@ -349,6 +384,8 @@ static int build(struct dm_builder *this, const struct target_dm *wanted)
 				      "a device %s exists that is not ours", wanted->name);
 	if (result == 0 && wanted->guard != NULL)
 		result = planner_build_guard(this->planner, wanted);
+	if (result == 0 && wanted->leg != NULL && wanted->leg->fill_from_bytes > 0 && wanted->name == wanted->leg->thin)
+		result = planner_build_fill(this->planner, wanted, dm);
 	if (result != 0 || wanted->leg == NULL || !wanted->leg->format || wanted->name != wanted->leg->thin)
 		return result;
 	result = labels_write(this, wanted, dm != NULL && dm->ready);

@@ -109,6 +109,22 @@ static int device_is_usable(struct planner *planner, const struct target_subsyst
 			    "%s waits for %s", wanted->nqn, name);
 }
 
+static int namespace_resize(struct planner *planner, const struct target_subsystem *wanted,
+			    const struct kernel_namespace *ns)
+{
+	int usable = device_is_usable(planner, wanted, ns->device);
+	struct action *action;
+
+	if (usable != 1)
+		return usable;
+	action = planner_action(planner, ACTION_NAMESPACE_RESIZE, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->nqn = wanted->nqn;
+	action->ns = *ns;
+	return 0;
+}
+
 static int namespace_build(struct planner *planner, const struct target_subsystem *wanted,
 			   const struct observed_subsystem *there, const struct kernel_namespace *ns, bool *complete)
 {
@@ -119,6 +135,10 @@ static int namespace_build(struct planner *planner, const struct target_subsyste
 	int usable;
 
 	if (found != NULL && planner_namespace_is_wanted(planner, wanted, found)) {
+		/* Its device has that size first. */
+		if (ns->size_bytes != 0 && found->size_bytes != ns->size_bytes &&
+		    namespace_resize(planner, wanted, ns) != 0)
+			return -1;
 		if (found->group == group)
 			return 0;
 		/* Never optimized before its table is the right one: an error under nvmet is final for the host. */

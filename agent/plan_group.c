@@ -121,6 +121,7 @@ static int label_write(struct adjust *this, const struct target_member *member, 
 	action->uuid = member->label.uuid;
 	action->label = member->label.label;
 	action->label.formatted = formatted;
+	action->label.filled_bytes = planner_group_filled(this->planner, this->group);
 	/* What the kernel's status says may be ahead of what it wrote. */
 	action->superblock = formatted ? member->raid_metadata : NULL;
 	return 0;

@@ -142,6 +142,12 @@ int planner_build_imports(struct planner *planner)
 					 "the import of %s from %s:%" PRIu64 " is %s", wanted->import.nqn,
 					 wanted->import.address, wanted->import.port, there->state) != 0)
 				return -1;
+		} else if (planner_import_is_healthy(there) && planner_import_is_behind(planner, &wanted->import)) {
+			struct action *action = planner_action(planner, ACTION_RESCAN, &wanted->owner);
+
+			if (action == NULL)
+				return -1;
+			action->import = wanted->import;
 		}
 	}
 	return 0;

@@ -246,6 +246,10 @@ static enum planner_state reference_resolve(struct planner *planner, const struc
 		snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, dm->observed->major, dm->observed->minor);
 		return PLANNER_READY;
 	}
+	if (dm != NULL && dm->grows && wanted != NULL && strcmp(wanted->owner.lane, owner->lane) == 0) {
+		snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, dm->observed->major, dm->observed->minor);
+		return PLANNER_PLANNED;
+	}
 	if (wanted != NULL && planner->created[wanted - planner->target->dms.items] &&
 	    strcmp(wanted->owner.lane, owner->lane) == 0) {
 		snprintf(ret_text, size, "%s", reference);

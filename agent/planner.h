@@ -11,6 +11,7 @@ struct planner_dm {
 	const struct target_dm *wanted; /* NULL: it is not */
 	bool removed;			/* planned */
 	bool ready;			/* as wanted */
+	bool grows;			/* changed earlier in this wave and its lane, and has the number that it had */
 	bool lets_go; /* the top of a volume, whose table shall be one of errors, at least until what is below is new */
 	bool frozen;  /* an import below it answers nothing: to flush or stop it would hang */
 };
@@ -116,6 +117,18 @@ int planner_build_exports(struct planner *planner);
 
 /* Fill plan->exposed. */
 int planner_find_exposed(struct planner *planner);
+
+/* Whether the wanted table is the observed one, and more. */
+bool planner_table_grows(const struct observed_target_list *observed, const struct observed_target_list *wanted);
+/* Whether what a striped table lies on is large enough for it; a note says what is not. Returns 0 or -1. */
+int planner_stripe_fits(struct planner *planner, const struct target_dm *wanted,
+			const struct observed_target_list *table, bool *ret_fits);
+/* The thin device of a leg that grew: map its new blocks, once. */
+int planner_build_fill(struct planner *planner, const struct target_dm *thin, const struct planner_dm *dm);
+/* Whether a live import lacks a namespace that is expected, or shows it smaller, while it shows others. */
+bool planner_import_is_behind(const struct planner *planner, const struct kernel_import *import);
+/* The most that labels of a group's members in sync say of the blocks that were mapped when its leg grew. */
+uint64_t planner_group_filled(const struct planner *planner, const struct target_group *group);
 
 /* The label of an LD that is there or made in this wave; may hold its export back. */
 int planner_build_guard(struct planner *planner, const struct target_dm *wanted);

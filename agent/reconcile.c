@@ -198,6 +198,19 @@ static size_t lanes_start(struct reconciler *this, struct plan_box *box, uint64_
 	return started;
 }
 
+/* What takes long and is not planned any more keeps devices open that are to go. */
+static void lanes_end_unwanted(struct reconciler *this, const struct plan *plan)
+{
+	for (struct lane_job *lane = this->lanes; lane != NULL; lane = lane->next) {
+		bool wanted = false;
+
+		for (size_t i = 0; i < plan->actions.count && !wanted; i++)
+			wanted = strcmp(plan->actions.items[i].owner.lane, lane->lane) == 0;
+		if (!wanted)
+			atomic_store(&lane->unwanted, true);
+	}
+}
+
 static int lanes_describe(struct reconciler *this, struct arena *arena, struct status_lane_list *ret_lanes)
 {
 	struct status_lane *lane;
@@ -296,6 +309,7 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 		goto cleanup;
 	/* A failure of a lane that has nothing to do any more is history. */
 	lane_failures_prune(&this->failures, is_planned, &(struct planned){ this, &box->plan });
+	lanes_end_unwanted(this, &box->plan);
 	started = lanes_start(this, box, &retry_ms);
 	for (struct lane_job *job = this->lanes; job != NULL; job = job->next)
 		busy = busy || !job->finished;

@@ -54,7 +54,7 @@ struct session {
 	char cluster[17];
 	uint32_t msgid;
 	uint64_t heartbeat_ms, sequence;
-	bool started, closing, got_whole, writethrough;
+	bool started, closing, got_whole, writethrough, grows;
 	struct arena inventory_arena;
 	struct observed_disk_list disks;
 	struct reported reported;
@@ -151,6 +151,7 @@ static void send_hello(struct session *this)
 		.protocol = PROTOCOL_VERSION,
 		.storage_only = options->storage_only,
 		.writethrough = this->writethrough,
+		.grows = this->grows,
 	};
 	struct arena arena = ARENA_INIT;
 	struct error error = { 0 };
@@ -395,7 +396,7 @@ static void try_next(struct session *this)
 
 /* --- the door --- */
 
-struct session *session_make(uv_loop_t *loop, const struct options *options, bool writethrough,
+struct session *session_make(uv_loop_t *loop, const struct options *options, bool writethrough, bool grows,
 			     struct desired_store *store, const struct session_events *events)
 {
 	struct session *this = calloc(1, sizeof(*this));
@@ -405,6 +406,7 @@ struct session *session_make(uv_loop_t *loop, const struct options *options, boo
 	this->loop = loop;
 	this->options = options;
 	this->writethrough = writethrough;
+	this->grows = grows;
 	this->store = store;
 	this->events = *events;
 	this->backoff_ms = BACKOFF_FIRST_MS;

@@ -33,8 +33,9 @@ struct session_events {
 	void (*answered)(void *data, uint64_t sequence, bool behind);
 };
 
-/* NULL when memory is exhausted. Options and store are borrowed. `writethrough`: the kernel has that target. */
-struct session *session_make(uv_loop_t *loop, const struct options *options, bool writethrough,
+/* NULL when memory is exhausted. Options and store are borrowed. `writethrough`: the kernel has that target; `grows`:
+ * what is in use can be made larger. */
+struct session *session_make(uv_loop_t *loop, const struct options *options, bool writethrough, bool grows,
 			     struct desired_store *store, const struct session_events *events);
 
 /* Begin to connect, or nothing if it has begun. `disks` is the first inventory (copied). */

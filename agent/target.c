@@ -68,7 +68,7 @@ int target_problem_add(struct target_builder *builder, const struct owner *owner
 }
 
 static int expected_add(struct target_builder *builder, struct kernel_import *import, const uint8_t uuid[16],
-			uint64_t size_bytes)
+			uint64_t size_bytes, bool late)
 {
 	struct kernel_expected *expected = LIST_PUSH(builder->arena, &import->expected);
 
@@ -76,11 +76,12 @@ static int expected_add(struct target_builder *builder, struct kernel_import *im
 		return -1;
 	memcpy(expected->uuid, uuid, sizeof(expected->uuid));
 	expected->size_bytes = size_bytes;
+	expected->late = late;
 	return 0;
 }
 
 int target_import_add(struct target_builder *builder, const char *nqn, const char *address, uint64_t port,
-		      const uint8_t uuid[16], uint64_t size_bytes)
+		      const uint8_t uuid[16], uint64_t size_bytes, bool late)
 {
 	struct target *target = builder->target;
 	struct target_import *import;
@@ -90,7 +91,7 @@ int target_import_add(struct target_builder *builder, const char *nqn, const cha
 		struct kernel_import *known = &target->imports.items[i].import;
 
 		if (strcmp(known->nqn, nqn) == 0 && strcmp(known->address, address) == 0 && known->port == port)
-			return expected_add(builder, known, uuid, size_bytes);
+			return expected_add(builder, known, uuid, size_bytes, late);
 	}
 	if (!owner_of_import(target->cluster, nqn, &owner))
 		return target_problem_add(builder, &owner, "%s is not a name of this cluster", nqn);
@@ -105,7 +106,7 @@ int target_import_add(struct target_builder *builder, const char *nqn, const cha
 	uuid_from_name(target->host_nqn, import->import.host_id);
 	if (import->import.nqn == NULL || import->import.address == NULL)
 		return -1;
-	return expected_add(builder, &import->import, uuid, size_bytes);
+	return expected_add(builder, &import->import, uuid, size_bytes, late);
 }
 
 static struct target_subsystem *subsystem_add(struct target_builder *builder, const char *nqn, uint64_t port)
@@ -203,6 +204,7 @@ static int parked_namespace_add(struct target_builder *builder, struct target_su
 	if (ns == NULL || dm == NULL)
 		return -1;
 	dm->role = TARGET_DM_PARKED;
+	dm->may_grow = true;
 	ns->nsid = (uint32_t)nsid;
 	ns->device = dm->name;
 	ns->group = KERNEL_ANA_INACCESSIBLE;
@@ -341,6 +343,8 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 			if (parked_namespace_add(builder, subsystem, id, uuid_id, 0, leg->nsid, uuid,
 						 leg->size_bytes) != 0)
 				return -1;
+			subsystem->namespaces.items[subsystem->namespaces.count - 1].size_bytes =
+				volume->grown ? leg->size_bytes : 0;
 			continue;
 		}
 		ns = LIST_PUSH(builder->arena, &subsystem->namespaces);
@@ -350,6 +354,7 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 		ns->device = arena_strdup(builder->arena, name);
 		ns->nsid = (uint32_t)leg->nsid;
 		ns->group = KERNEL_ANA_OPTIMIZED;
+		ns->size_bytes = volume->grown ? leg->size_bytes : 0;
 		memcpy(ns->uuid, uuid, sizeof(ns->uuid));
 		if (ns->device == NULL)
 			return -1;
@@ -362,7 +367,7 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 static int stripe_add(struct target_builder *builder, const struct desired_volume *volume, const struct owner *owner,
 		      struct target_dm *dm)
 {
-	uint64_t sectors = volume->size_bytes / LIMIT_SECTOR_BYTES, sum = 0;
+	uint64_t sectors = volume->size_bytes / LIMIT_SECTOR_BYTES, sum = 0, least = UINT64_MAX;
 	char params[LIMIT_DM_PARAMS + 1], uuid[UUID_TEXT_SIZE];
 	size_t used;
 
@@ -376,6 +381,8 @@ static int stripe_add(struct target_builder *builder, const struct desired_volum
 						  leg->index, i);
 		if (__builtin_add_overflow(sum, leg->size_bytes, &sum))
 			return target_problem_add(builder, owner, "the sizes of the legs exceed 64 bits");
+		/* While the volume grows, its legs are larger than what is served of them. */
+		least = leg->size_bytes < least ? leg->size_bytes : least;
 		uuid_text_format(leg->uuid, uuid);
 		/* At most LIMIT_LEGS entries of 50 bytes: fits. */
 		if (leg->local)
@@ -385,7 +392,7 @@ static int stripe_add(struct target_builder *builder, const struct desired_volum
 		else
 			used += (size_t)snprintf(params + used, sizeof(params) - used, " %%%s 0", uuid);
 	}
-	if (volume->legs.count == 0 || sum != volume->size_bytes)
+	if (volume->legs.count == 0 || least < volume->size_bytes / volume->legs.count || sum < volume->size_bytes)
 		return target_problem_add(builder, owner, "%zu legs hold %" PRIu64 " bytes, the volume has %" PRIu64,
 					  volume->legs.count, sum, volume->size_bytes);
 	return target_table_add(builder->arena, &dm->table, sectors, "striped", "%s", params);
@@ -407,7 +414,8 @@ static int top_add(struct target_builder *builder, const struct desired_volume *
 		if (leg->nqn == NULL || leg->address == NULL || leg->port == 0)
 			return target_problem_add(builder, owner, "remote leg %" PRIu64 " has no subsystem or address",
 						  leg->index);
-		if (target_import_add(builder, leg->nqn, leg->address, leg->port, leg->uuid, leg->size_bytes) != 0)
+		if (target_import_add(builder, leg->nqn, leg->address, leg->port, leg->uuid, leg->size_bytes,
+				      volume->grown) != 0)
 			return -1;
 	}
 	/* Epoch 0: the top outlives the epochs of slots, a promotion only changes its table. */
@@ -434,6 +442,7 @@ static int top_add(struct target_builder *builder, const struct desired_volume *
 	ns->nsid = 1;
 	ns->device = dm->name;
 	ns->group = standby ? KERNEL_ANA_INACCESSIBLE : KERNEL_ANA_OPTIMIZED;
+	ns->size_bytes = volume->grown ? volume->size_bytes : 0;
 	memcpy(ns->uuid, volume->uuid, sizeof(ns->uuid));
 	return 0;
 }

@@ -26,10 +26,14 @@ struct target_label_list {
 struct target_leg {
 	bool format; /* wipe and format unless all labels say that this was done */
 	bool thick;  /* map every block before the labels are written */
+	bool anew; /* a group that is not part of its leg yet: what was formatted in an earlier epoch does not count */
 	struct owner owner;
 	const char *thin;		 /* dm name of the thin device: with it the leg is made, and is labelled */
 	const char *top;		 /* dm name of what all others use: the thin device, or what stands on it */
 	struct target_label_list labels; /* of the members in sync: they decide */
+	/* Of one that grows: the blocks from here on are to be mapped, until a label in `marks` says that they are. */
+	uint64_t fill_from_bytes, fill_to_bytes;
+	struct target_label_list marks;
 };
 
 struct target_zero {
@@ -82,6 +86,7 @@ struct target_dm {
 	struct owner owner;
 	struct observed_target_list table;
 	const struct target_guard *guard; /* of an LD; NULL */
+	bool may_grow;			  /* to a larger table of the same kind, while it is in use */
 	uint64_t drain; /* I/O that was under way when this number was asked for shall end; 0: none was */
 	/* Of TARGET_DM_STORE, used only when the leg is being formatted: */
 	const struct target_leg *leg;
@@ -186,7 +191,7 @@ int target_table_add(struct arena *arena, struct observed_target_list *table, ui
 struct target_dm *target_dm_add(struct target_builder *builder, const struct owner *owner, const char *kind,
 				const char *name_id, const char *uuid_id, uint64_t epoch);
 int target_import_add(struct target_builder *builder, const char *nqn, const char *address, uint64_t port,
-		      const uint8_t uuid[16], uint64_t size_bytes);
+		      const uint8_t uuid[16], uint64_t size_bytes, bool late);
 int target_problem_add(struct target_builder *builder, const struct owner *owner, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The groups, pool and thin device of a local leg, and its exports to consumers. */

@@ -37,6 +37,7 @@ struct leg_builder {
 	struct target_leg *target;
 	char id[NAMES_ID_SIZE * 2]; /* v1.l0 */
 	uint64_t thin_block_bytes;
+	size_t joined; /* groups that are part of it; the others come behind them */
 };
 
 static int slice_add(struct leg_builder *this, size_t group, const struct desired_member *member, const char *kind,
@@ -117,7 +118,7 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 	if (!in_sync && member->state != LD_STATE_REBUILDING)
 		return 0;
 	if (target_import_add(this->builder, member->nqn, member->address, member->port, member->uuid,
-			      member->size_bytes) != 0 ||
+			      member->size_bytes, this->volume->grown || this->leg->groups.items[group].format) != 0 ||
 	    slice_add(this, group, member, "label", layout->label_start, layout->label_bytes, &dm) != 0 ||
 	    zero_add(this, zeros, dm->name, layout->label_bytes) != 0)
 		return -1;
@@ -141,7 +142,7 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 			return -1;
 		*label = made->label;
 	}
-	if (!this->leg->format && !member->unlabelled && import_label_add(this, member, &made->label.label) != 0)
+	if (!this->target->format && !member->unlabelled && import_label_add(this, member, &made->label.label) != 0)
 		return -1;
 	if (slice_add(this, group, member, "raidmeta", layout->raid_metadata_start, layout->raid_metadata_bytes, &dm) !=
 		    0 ||
@@ -249,7 +250,8 @@ static int concatenation_add(struct leg_builder *this, const char *kind, bool me
 	dm->drain = this->leg->drain;
 	*ret_name = dm->name;
 	*ret_bytes = 0;
-	for (size_t i = 0; i < this->leg->groups.count; i++) {
+	dm->may_grow = true;
+	for (size_t i = 0; i < this->joined; i++) {
 		const struct layout_group *layout = &parts[i].layout;
 		uint64_t start = metadata ? 0 : layout->thin_metadata_bytes;
 		uint64_t length = metadata ? layout->thin_metadata_bytes : layout->thin_data_bytes;
@@ -276,6 +278,7 @@ static int pool_add(struct leg_builder *this, const char *metadata, const char *
 		return -1;
 	pool = dm->name;
 	dm->role = TARGET_DM_STORE;
+	dm->may_grow = true;
 	dm->leg = this->target;
 	/* New blocks are cleared (nobody sees old bytes), a full pool queues writes (an error would be final for the
 	 * host), and discards reach the LDs, as there are no snapshots yet that they could harm. On a thick leg they
@@ -291,6 +294,7 @@ static int pool_add(struct leg_builder *this, const char *metadata, const char *
 		return -1;
 	dm->role = TARGET_DM_STORE;
 	dm->leg = this->target;
+	dm->may_grow = true;
 	dm->message_device = pool;
 	dm->message = "create_thin 0";
 	this->target->thin = this->target->top = dm->name;
@@ -307,6 +311,7 @@ static int durable_add(struct leg_builder *this)
 		return -1;
 	dm->role = TARGET_DM_STORE;
 	dm->leg = this->target;
+	dm->may_grow = true;
 	this->target->top = dm->name;
 	return target_table_add(this->builder->arena, &dm->table, SECTORS(this->leg->size_bytes), KERNEL_WRITETHROUGH,
 				"@%s", this->target->thin);
@@ -331,6 +336,51 @@ static int consumers_add(struct leg_builder *this)
 		if (dm == NULL || target_table_add(this->builder->arena, &dm->table, SECTORS(this->leg->size_bytes),
 						   "linear", "@%s 0", this->target->top) != 0)
 			return -1;
+		dm->may_grow = true;
+	}
+	return 0;
+}
+
+/* A group that is not part of the leg yet is made, and labelled, as if it were a leg of its own. */
+static int new_groups_add(struct leg_builder *this, struct group_parts *parts)
+{
+	const struct target_leg *leg = this->target;
+	size_t problems = this->builder->target->problems.count;
+	int result = 0;
+
+	for (size_t i = this->joined; result == 0 && i < this->leg->groups.count; i++) {
+		struct target_leg *own = arena_alloc(this->builder->arena, sizeof(*own));
+
+		if (own == NULL)
+			return -1;
+		*own = (struct target_leg){ .format = true, .anew = true, .owner = leg->owner };
+		this->target = own;
+		result = members_add(this, i, &parts[i]);
+		if (result == 0 && this->builder->target->problems.count == problems)
+			result = group_add(this, i, &parts[i]);
+		own->thin = own->top = parts[i].name;
+	}
+	this->target = (struct target_leg *)leg;
+	return result;
+}
+
+/* The members of the last group bear witness of the blocks that were mapped when the leg grew. */
+static int marks_add(struct leg_builder *this, const struct group_parts *parts)
+{
+	const struct target_group *group = parts[this->joined - 1].group;
+
+	this->target->fill_from_bytes = this->leg->fill_from_bytes;
+	this->target->fill_to_bytes = this->leg->size_bytes;
+	for (size_t i = 0; this->leg->fill_from_bytes > 0 && i < group->count; i++) {
+		struct target_label *mark;
+
+		if (group->members[i].state != LD_STATE_IN_SYNC)
+			continue;
+		mark = LIST_PUSH(this->builder->arena, &this->target->marks);
+		if (mark == NULL)
+			return -1;
+		*mark = group->members[i].label;
+		mark->label.filled_bytes = this->leg->size_bytes;
 	}
 	return 0;
 }
@@ -353,24 +403,29 @@ int target_leg_add(struct target_builder *builder, const struct desired_volume *
 	snprintf(this.target->owner.lane, sizeof(this.target->owner.lane), "%s", this.id);
 	this.target->format = leg->format;
 	this.target->thick = leg->thick;
-	this.thin_block_bytes = layout_thin_block_bytes(leg->size_bytes);
-	if (leg->size_bytes % LIMIT_SECTOR_BYTES != 0 || leg->groups.count == 0)
+	this.thin_block_bytes = leg->block_bytes != 0 ? leg->block_bytes : layout_thin_block_bytes(leg->size_bytes);
+	while (this.joined < leg->groups.count && !leg->groups.items[this.joined].format)
+		this.joined++;
+	if (leg->size_bytes % LIMIT_SECTOR_BYTES != 0 || this.joined == 0)
 		return target_problem_add(builder, &this.target->owner, "leg %" PRIu64 " has no groups or an odd size",
 					  leg->index);
 	/* All slices before the first group: the labels of all of them decide what may be done with any. */
-	for (size_t i = 0; i < leg->groups.count; i++) {
+	for (size_t i = 0; i < this.joined; i++) {
 		if (members_add(&this, i, &parts[i]) != 0)
 			return -1;
 		if (builder->target->problems.count > problems)
 			return 0; /* the rest would lie on nothing */
 	}
-	for (size_t i = 0; i < leg->groups.count; i++) {
+	for (size_t i = 0; i < this.joined; i++) {
 		if (group_add(&this, i, &parts[i]) != 0)
 			return -1;
 	}
+	if (marks_add(&this, parts) != 0)
+		return -1;
 	if (concatenation_add(&this, "thinmeta", true, parts, &metadata, &metadata_bytes) != 0 ||
 	    concatenation_add(&this, "thindata", false, parts, &data, &data_bytes) != 0 ||
 	    pool_add(&this, metadata, data, data_bytes) != 0 || (leg->writethrough && durable_add(&this) != 0))
 		return -1;
-	return consumers_add(&this);
+	/* Behind all that is in use: should one of them hang, that goes on. */
+	return consumers_add(&this) != 0 ? -1 : new_groups_add(&this, parts);
 }

@@ -295,8 +295,8 @@ struct dnvme_volume {
 };
 
 struct dnvme_job {
-	const char *id;	    /* "v3.s0.e5", "v3.ld12", "v3.clean.node2" */
-	const char *kind;   /* "failover", "drain", "restart", "rebuild", "clean", "release" */
+	const char *id;	    /* "j7"; "v3.s0.e5", "v3.ld12", "v3.clean.node2" */
+	const char *kind;   /* "extend"; "failover", "drain", "restart", "rebuild", "clean", "release" */
 	const char *target; /* what it works on, for people */
 	const char *phase;
 	const char *node;      /* that works on it; NULL if none */
@@ -305,7 +305,16 @@ struct dnvme_job {
 	uint64_t total_bytes;  /* of so many; 0 when it does not copy */
 	uint64_t rate_bytes;   /* a second, of late */
 	uint64_t eta_ms;       /* until it is done; 0 unknown */
-	const char *waits_for; /* from job.get; NULL if nothing */
+	const char *waits_for; /* from job.get and job.wait; NULL if nothing */
+	/* Of a job that somebody asked for, whose id begins with "j"; otherwise NULL or 0: */
+	const char *state;    /* "running", "cancelling", "failing", "done", "cancelled", "failed" */
+	const char *volume;   /* "v3" */
+	uint64_t created_ms;  /* wall clock when it began */
+	uint64_t finished_ms; /* and when it was over; 0: it is not */
+	uint64_t deadline_ms; /* 0: none */
+	uint64_t revision;    /* of its last change */
+	const char *error;    /* why it failed, or was cancelled; NULL */
+	const char *error_code;
 };
 
 struct dnvme_host {
@@ -426,11 +435,25 @@ int dnvme_node_drain(struct dnvme *dnvme, const char *name, const struct dnvme_c
 int dnvme_node_forget(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
 		      struct dnvme_result **ret_result, struct dnvme_error *error);
 
-/* What is under way: moves of slots, rebuilds, what is to be cleaned. A job that is over is NOT_FOUND. */
+/* Jobs that somebody asked for, also the latest that are over; and what else is under way: moves of slots, rebuilds,
+ * what is to be cleaned, of which one that is over is NOT_FOUND. */
 int dnvme_job_list(struct dnvme *dnvme, const struct dnvme_list_options *list, const struct dnvme_call_options *options,
 		   struct dnvme_result **ret_result, struct dnvme_error *error);
 int dnvme_job_get(struct dnvme *dnvme, const char *id, const struct dnvme_call_options *options,
 		  struct dnvme_result **ret_result, struct dnvme_error *error);
+
+/* The job (one that somebody asked for) as soon as it is over, or when `wait_ms` (at most 15000) are, then as it is:
+ * look at its state. These milliseconds come on top of the call's timeout. */
+int dnvme_job_wait(struct dnvme *dnvme, const char *id, unsigned wait_ms, const struct dnvme_call_options *options,
+		   struct dnvme_result **ret_result, struct dnvme_error *error);
+/* Begins to undo it; it is over in state "cancelled". FAILED_PRECONDITION when what it made is in use, or it is over.
+ */
+int dnvme_job_cancel(struct dnvme *dnvme, const char *id, const struct dnvme_call_options *options,
+		     struct dnvme_result **ret_result, struct dnvme_error *error);
+/* Drops the record of one that is over; of one that runs only at its `revision`, and what it made is cleaned up without
+ * it. CONFLICT when it changed since. */
+int dnvme_job_forget(struct dnvme *dnvme, const char *id, uint64_t revision, const struct dnvme_call_options *options,
+		     struct dnvme_result **ret_result, struct dnvme_error *error);
 
 int dnvme_disk_add(struct dnvme *dnvme, const char *node, const char *path, const struct dnvme_call_options *options,
 		   struct dnvme_result **ret_result, struct dnvme_error *error);
@@ -463,6 +486,11 @@ int dnvme_volume_get(struct dnvme *dnvme, const char *name, const struct dnvme_c
 int dnvme_volume_wait(struct dnvme *dnvme, const char *name, uint64_t after_revision, unsigned wait_ms,
 		      const struct dnvme_call_options *options, struct dnvme_result **ret_result,
 		      struct dnvme_error *error);
+/* Begins to make it larger; the result's id is that of the job (dnvme_job_wait). The size is rounded up to whole
+ * stripes. `deadline_ms`: undo it when it does not use its new room after so long; 0: it may take any time. */
+int dnvme_volume_extend(struct dnvme *dnvme, const char *name, uint64_t size_bytes, uint64_t deadline_ms,
+			const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			struct dnvme_error *error);
 /* Begins the removal; it is over when dnvme_volume_get() says NOT_FOUND. */
 int dnvme_volume_delete(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
 			struct dnvme_result **ret_result, struct dnvme_error *error);

@@ -127,7 +127,6 @@ NAME_METHOD(dnvme_volume_delete, METHOD_ID_VOLUME_DELETE)
 HOST_METHOD(dnvme_volume_attach, METHOD_ID_VOLUME_ATTACH)
 HOST_METHOD(dnvme_volume_detach, METHOD_ID_VOLUME_DETACH)
 LIST_METHOD(dnvme_host_list, METHOD_ID_HOST_LIST)
-LIST_METHOD(dnvme_job_list, METHOD_ID_JOB_LIST)
 
 int dnvme_node_forget(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
 		      struct dnvme_result **ret_result, struct dnvme_error *error)
@@ -147,6 +146,62 @@ int dnvme_job_get(struct dnvme *dnvme, const char *id, const struct dnvme_call_o
 	if (id == NULL)
 		return refuse(error, "no job is given");
 	return client_run(dnvme, METHOD_ID_JOB_GET, &request, options, ret_result, error);
+}
+
+int dnvme_job_list(struct dnvme *dnvme, const struct dnvme_list_options *list, const struct dnvme_call_options *options,
+		   struct dnvme_result **ret_result, struct dnvme_error *error)
+{
+	struct job_list_request request = { 0 };
+
+	if (list != NULL) {
+		if (list->size != sizeof(*list))
+			return refuse(error, "the size of the list's options is wrong: use DNVME_LIST_OPTIONS_INIT");
+		request.after = list->after;
+		request.filter = list->filter;
+		request.limit = list->limit;
+	}
+	return client_run(dnvme, METHOD_ID_JOB_LIST, &request, options, ret_result, error);
+}
+
+int dnvme_job_wait(struct dnvme *dnvme, const char *id, unsigned wait_ms, const struct dnvme_call_options *options,
+		   struct dnvme_result **ret_result, struct dnvme_error *error)
+{
+	struct job_wait_request request = { .id = id, .wait_ms = wait_ms };
+
+	if (id == NULL)
+		return refuse(error, "no job is given");
+	return client_run(dnvme, METHOD_ID_JOB_WAIT, &request, options, ret_result, error);
+}
+
+int dnvme_job_cancel(struct dnvme *dnvme, const char *id, const struct dnvme_call_options *options,
+		     struct dnvme_result **ret_result, struct dnvme_error *error)
+{
+	struct job_cancel_request request = { .id = id };
+
+	if (id == NULL)
+		return refuse(error, "no job is given");
+	return client_run(dnvme, METHOD_ID_JOB_CANCEL, &request, options, ret_result, error);
+}
+
+int dnvme_job_forget(struct dnvme *dnvme, const char *id, uint64_t revision, const struct dnvme_call_options *options,
+		     struct dnvme_result **ret_result, struct dnvme_error *error)
+{
+	struct job_forget_request request = { .id = id, .revision = revision };
+
+	if (id == NULL)
+		return refuse(error, "no job is given");
+	return client_run(dnvme, METHOD_ID_JOB_FORGET, &request, options, ret_result, error);
+}
+
+int dnvme_volume_extend(struct dnvme *dnvme, const char *name, uint64_t size_bytes, uint64_t deadline_ms,
+			const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			struct dnvme_error *error)
+{
+	struct volume_extend_request request = { .name = name, .size_bytes = size_bytes, .deadline_ms = deadline_ms };
+
+	if (name == NULL)
+		return refuse(error, "no name is given");
+	return client_run(dnvme, METHOD_ID_VOLUME_EXTEND, &request, options, ret_result, error);
 }
 
 int dnvme_cluster_set(struct dnvme *dnvme, const struct dnvme_settings *settings,

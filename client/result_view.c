@@ -313,6 +313,20 @@ static int hosts_view(struct arena *arena, const struct host_list *list, struct 
 	return 0;
 }
 
+static int operation_view(struct arena *arena, const struct operation *operation, struct dnvme_job *job,
+			  struct error *error)
+{
+	job->state = ENUM_NAME(operation_state, operation->state);
+	job->volume = arena_printf(arena, "v%llu", (unsigned long long)operation->volume);
+	job->created_ms = operation->created_ms;
+	job->finished_ms = operation->finished_ms;
+	job->deadline_ms = operation->deadline_ms;
+	job->revision = operation->revision;
+	job->error = operation->error != NULL ? operation->error->message : NULL;
+	job->error_code = operation->error != NULL ? operation->error->code : NULL;
+	return job->volume != NULL ? 0 : error_set_nomem(error);
+}
+
 static int jobs_view(struct arena *arena, const struct job *list, size_t count, struct dnvme_result *result,
 		     struct error *error)
 {
@@ -330,6 +344,8 @@ static int jobs_view(struct arena *arena, const struct job *list, size_t count, 
 		items[i].rate_bytes = list[i].rate_bytes;
 		items[i].eta_ms = list[i].eta_ms;
 		items[i].waits_for = list[i].waits_for;
+		if (list[i].operation != NULL && operation_view(arena, list[i].operation, &items[i], error) != 0)
+			return error->code;
 	}
 	result->jobs = (const struct dnvme_job *const *)views;
 	result->job_count = count;

@@ -154,7 +154,8 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->slot_move,	  command->slot_advance,  command->lds_stale,	   command->ld_rebuild,
 		command->ld_in_sync,	  command->ld_replace,	  command->controller_add, command->controller_retire,
 		command->controller_drop, command->cluster_set,	  command->slot_force,	   command->ld_drain,
-		command->ld_excuse,	  command->refuse,
+		command->ld_excuse,	  command->refuse,	   command->volume_extend,  command->job_advance,
+		command->job_cancel,	  command->job_fail,	   command->job_forget,
 	};
 	int present = 0;
 
@@ -189,6 +190,11 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(ld_excuse);
 	if (command->refuse != NULL)
 		return refuse_apply(command, error);
+	DISPATCH(volume_extend);
+	DISPATCH(job_advance);
+	DISPATCH(job_cancel);
+	DISPATCH(job_fail);
+	DISPATCH(job_forget);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH
@@ -356,6 +362,7 @@ static int command_apply(struct entry *entry, struct bytes bytes, struct buffer 
 			goto cleanup;
 	}
 	transition.time_ms = canary("apply_clock") ? clock_wall_ms() : command.time_ms;
+	transition.request_id = command.request_id;
 	result = command_run(entry, &command, &transition, output, error);
 cleanup:
 	state_close(&transition.state);

@@ -292,6 +292,48 @@ static int request_audit(struct audit *audit)
 	return result;
 }
 
+static int job_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct audit *audit = data;
+	struct operation operation;
+	struct key age;
+	int result = state_decode(&audit->state, STORE_TABLE_JOB, value, schema_operation(), &operation, error);
+
+	if (result != 0)
+		return result;
+	if (key.size != 8 || key_read_id(key.data) != operation.id || operation.id > audit->counters.last_job)
+		finding(audit, "j%" PRIu64 " is stored in the wrong place", operation.id);
+	if (operation.revision > audit->counters.revision)
+		finding(audit, "j%" PRIu64 " has a revision of the future", operation.id);
+	if (operation_is_over(&operation) != (operation.state >= OPERATION_STATE_DONE) ||
+	    operation_is_over(&operation) != (operation.over_revision > 0))
+		finding(audit, "j%" PRIu64 " in phase %s is %s", operation.id,
+			ENUM_NAME(operation_phase, operation.phase), ENUM_NAME(operation_state, operation.state));
+	if (!operation_is_over(&operation))
+		return 0;
+	audit->jobs_over++;
+	if (!exists(audit, STORE_TABLE_JOB_AGE, key_id_id(&age, operation.over_revision, operation.id), &result) &&
+	    result == 0)
+		finding(audit, "j%" PRIu64 " is over and has no age", operation.id);
+	return result;
+}
+
+static int jobs_audit(struct audit *audit)
+{
+	struct bytes all = { NULL, 0 };
+	int result = state_walk(&audit->state, STORE_TABLE_JOB, all, all, job_visit, audit, audit->error);
+
+	/* Each volume's job was found; so equal numbers mean that there are no others. */
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_JOB, audit->jobs_running + audit->jobs_over);
+	if (result == 0)
+		result = index_audit(audit, STORE_TABLE_JOB_AGE, audit->jobs_over);
+	if (result == 0 && audit->jobs_over > LIMIT_JOBS_KEPT)
+		finding(audit, "%" PRIu64 " jobs that are over are kept, the limit is %u", audit->jobs_over,
+			LIMIT_JOBS_KEPT);
+	return result;
+}
+
 static int audit_run(struct audit *audit)
 {
 	struct bytes all = { NULL, 0 };
@@ -327,6 +369,8 @@ static int audit_run(struct audit *audit)
 		result = index_audit(audit, STORE_TABLE_TRANSITION, audit->transitions);
 	if (result == 0)
 		result = request_audit(audit);
+	if (result == 0)
+		result = jobs_audit(audit);
 	return result;
 }
 

@@ -3,7 +3,7 @@
 #ifndef DNVME_FSM_CHECK_INTERNAL_H
 #define DNVME_FSM_CHECK_INTERNAL_H
 
-#include "fsm/volume.h"
+#include "fsm/operation.h"
 
 struct claim {
 	uint64_t disk, start, length;
@@ -24,7 +24,9 @@ struct audit {
 	struct claim_list claims; /* extents: of LDs and of free runs */
 	struct id_list lds;	  /* every LD id */
 	/* What the volumes imply. */
-	uint64_t volume_names, node_volumes, disk_volumes, host_volumes, transitions, leg_ports;
+	uint64_t volume_names, node_volumes, disk_volumes, host_volumes, transitions, leg_ports, jobs_running;
+	/* What the jobs imply. */
+	uint64_t jobs_over;
 };
 
 void finding(struct audit *audit, const char *format, ...) __attribute__((format(printf, 2, 3)));

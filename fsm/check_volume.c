@@ -77,7 +77,7 @@ static void group_states_audit(struct audit *audit, const struct volume *volume,
 				group->members.items[i].id, volume->id,
 				ENUM_NAME(ld_state, group->members.items[i].state));
 	}
-	if (in_sync == 0 && (freed == 0 || volume->phase != VOLUME_PHASE_RELEASING))
+	if (in_sync == 0 && (freed == 0 || (volume->phase != VOLUME_PHASE_RELEASING && group->state == 0)))
 		finding(audit, "the group of ld%" PRIu64 " of v%" PRIu64 " has no member in sync",
 			group->members.count > 0 ? group->members.items[0].id : 0, volume->id);
 	if (leg->state == LEG_STATE_NEW && in_sync + freed < group->members.count)
@@ -109,12 +109,18 @@ static int groups_audit(struct audit *audit, const struct volume *volume, size_t
 	for (size_t g = 0; g < leg->groups.count; g++) {
 		const struct group *group = &leg->groups.items[g];
 
+		if (group->state != 0 && volume->operation == 0 && !volume_is_leaving(volume->phase))
+			finding(audit, "group %zu of leg %zu of v%" PRIu64 " is not part of it, and no job works on it",
+				g, index, volume->id);
+		if (group->state == 0 && g > 0 && leg->groups.items[g - 1].state != 0)
+			finding(audit, "group %zu of leg %zu of v%" PRIu64 " comes behind one that is not part of it",
+				g, index, volume->id);
 		if (group->members.count != volume->copies)
 			finding(audit, "group %zu of leg %zu of v%" PRIu64 " has %zu members", g, index, volume->id,
 				group->members.count);
 		group_states_audit(audit, volume, leg, group);
 		for (size_t m = 0; result == 0 && m < group->members.count; m++) {
-			result = ld_audit(audit, volume, leg->group_extents, &group->members.items[m]);
+			result = ld_audit(audit, volume, group_extents(leg, group), &group->members.items[m]);
 			if (result == 0)
 				result = disk_note(audit, disks, &group->members.items[m]);
 		}
@@ -122,17 +128,22 @@ static int groups_audit(struct audit *audit, const struct volume *volume, size_t
 	return result;
 }
 
-/* So many extents has an LD of some leg of the slot. Legs of one slot need not be of one size, and which one it left is
- * not recorded. */
+/* So many extents has an LD of some group of the slot. They need not be of one size, and which one it left is not
+ * recorded. */
 static uint64_t leaving_extents(const struct volume *volume, const struct leaving_ld *leaving)
 {
 	uint64_t extents = 0, owned = 0;
 
 	for (size_t i = 0; i < leaving->ld->ranges.count; i++)
 		owned += leaving->ld->ranges.items[i].length;
+	/* The group of one that was never used went before it. */
+	if (leaving->operation != 0)
+		return owned;
 	for (size_t l = 0; l < volume->legs.count; l++) {
-		if (volume->legs.items[l].slot == leaving->slot && extents != owned)
-			extents = volume->legs.items[l].group_extents;
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == leaving->slot && extents != owned && g < leg->groups.count; g++)
+			extents = group_extents(leg, &leg->groups.items[g]);
 	}
 	return extents;
 }
@@ -239,6 +250,24 @@ static int controllers_audit(struct audit *audit, const struct volume *volume)
 	return result;
 }
 
+static int operation_audit(struct audit *audit, const struct volume *volume)
+{
+	struct operation operation;
+	int result = state_operation(&audit->state, volume->operation, &operation, audit->error);
+
+	if (result == ERROR_NOT_FOUND && !audit->state.broken) {
+		finding(audit, "job j%" PRIu64 " of v%" PRIu64 " is not there", volume->operation, volume->id);
+		return 0;
+	}
+	if (result == 0 && (operation.volume != volume->id || operation_is_over(&operation)))
+		finding(audit, "job j%" PRIu64 " does not work on v%" PRIu64, volume->operation, volume->id);
+	if (result == 0 && volume->phase != VOLUME_PHASE_ONLINE)
+		finding(audit, "job j%" PRIu64 " works on v%" PRIu64 ", which is not online", volume->operation,
+			volume->id);
+	audit->jobs_running++;
+	return result;
+}
+
 int volume_visit(void *data, struct bytes key, struct bytes value, struct error *error)
 {
 	struct audit *audit = data;
@@ -278,6 +307,10 @@ int volume_visit(void *data, struct bytes key, struct bytes value, struct error 
 			finding(audit, "port %" PRIu64 " is not listed as v%" PRIu64 "'s", volume.leg_port, volume.id);
 		result = 0;
 	}
+	if (volume.operation != 0)
+		result = operation_audit(audit, &volume);
+	if (result != 0)
+		return result;
 	settled = volume_is_settled(&volume);
 	listed = exists(audit, STORE_TABLE_TRANSITION, key_id(&index, volume.id), &result);
 	audit->transitions += !settled;

@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "fsm/operation.h"
 #include "fsm/volume.h"
 #include "lib/model/names.h"
 
@@ -174,6 +175,8 @@ int command_slot_force_apply(struct transition *transition, const struct command
 	forced.epoch = slot->epoch;
 	forced.revision = transition_touch(transition);
 	result = forced_remember(transition, &volume, &forced, error);
+	if (result == 0)
+		result = operation_disturb(transition, &volume, error);
 	if (result == 0)
 		result = volume_store(transition, &volume, error);
 	return result;

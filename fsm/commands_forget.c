@@ -5,6 +5,7 @@
  *   standby, retired       dropped: nobody waits for it any more. That its kernel is gone is the operator's promise.
  *   member, not in sync    freed, and "lost": another LD takes its place
  *   LD that leaves, or of a volume that is released        freed
+ *   LD of a group that is not part of its leg yet          freed, and "lost": the job that made it is undone
  *   disk                   removed
  *   active, or a member in sync        refused: something is only there, or is served from there
  */
@@ -98,7 +99,8 @@ static int member_lose(struct forgetting *this, struct volume *volume, const str
 	struct arena *arena = this->transition->state.arena;
 	int result;
 
-	if (ld->state == LD_STATE_IN_SYNC && volume->phase != VOLUME_PHASE_RELEASING)
+	/* Nothing of value is on a group that is not part of its leg; the job that made it is undone. */
+	if (ld->state == LD_STATE_IN_SYNC && volume->phase != VOLUME_PHASE_RELEASING && place->group->state == 0)
 		return refuse_text(this,
 				   arena_printf(arena, "ld%" PRIu64 " of volume \"%s\" is in sync, on disk d%" PRIu64,
 						ld->id, volume->name, ld->disk));

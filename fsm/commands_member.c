@@ -298,7 +298,8 @@ int command_ld_replace_apply(struct transition *transition, const struct command
 		leaving.items[i] = subject.volume.leaving.items[i];
 	*old = *subject.place.ld;
 	old->resync = old->whole = false;
-	result = volume_ld_make(transition, subject.volume.id, &disk, subject.place.leg->group_extents, &ld, error);
+	result = volume_ld_make(transition, subject.volume.id, &disk,
+				group_extents(subject.place.leg, subject.place.group), &ld, error);
 	if (result != 0)
 		return result;
 	ld.state = LD_STATE_REBUILDING;

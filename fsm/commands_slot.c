@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "fsm/operation.h"
 #include "fsm/volume.h"
 #include "lib/base/state_machine.h"
 
@@ -165,7 +166,8 @@ int command_slot_move_apply(struct transition *transition, const struct command_
 		slot->holder = to->node;
 	}
 	volume_slot_begin(&volume, command->slot, &node, command->reason, transition->time_ms);
-	return volume_controllers_store(transition, &volume, error);
+	result = operation_disturb(transition, &volume, error);
+	return result == 0 ? volume_controllers_store(transition, &volume, error) : result;
 }
 
 static void doubts_end(struct volume *volume, uint64_t slot)

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "fsm/operation.h"
 #include "fsm/volume.h"
 #include "lib/base/state_machine.h"
 #include "lib/model/names.h"
@@ -89,7 +90,8 @@ int command_volume_delete_apply(struct transition *transition, const struct comm
 	if (volume.hosts.count > 0)
 		return hosts_refuse(&volume, error);
 	volume.phase = VOLUME_PHASE_UNEXPORTING;
-	return volume_store(transition, &volume, error);
+	result = operation_abandon(transition, &volume, error);
+	return result == 0 ? volume_store(transition, &volume, error) : result;
 }
 
 /* --- LDs ------------------------------------------------------------------------------------------------------ */

@@ -87,13 +87,19 @@ int fsm_volume_list(struct fsm *fsm, const char *after_name, size_t limit, struc
 int fsm_host_list(struct fsm *fsm, const char *nqn, const char *after, size_t limit, struct arena *arena,
 		  struct host_list *ret_list, bool *ret_more, struct error *error); /* nqn NULL: all */
 /* Ids of volumes that somebody has work with, in order, behind `after`: those that are not online, that have a slot
- * that moves, an LD that is not in sync or leaves, a retired controller, or fewer or more standbys than wanted. */
+ * that moves, an LD that is not in sync or leaves, a job, a retired controller, or fewer or more standbys than wanted.
+ */
 int fsm_transition_list(struct fsm *fsm, uint64_t after, size_t limit, struct arena *arena, uint64_t **ret_ids,
 			size_t *ret_count, struct error *error);
 /* Ids of volumes that have a controller (in any role) or an LD (leaving ones included) on the node, in order, behind
  * `after`; `limit` 0 stands for LIMIT_LIST_PAGE. NOT_FOUND: no such node. */
 int fsm_node_volume_list(struct fsm *fsm, const char *node, uint64_t after, size_t limit, struct arena *arena,
 			 uint64_t **ret_ids, size_t *ret_count, struct error *error);
+/* Jobs that somebody asked for, also those that are over; by id. */
+int fsm_operation_get(struct fsm *fsm, uint64_t id, struct arena *arena, struct operation *ret_operation,
+		      struct error *error);
+int fsm_operation_list(struct fsm *fsm, uint64_t after, size_t limit, struct arena *arena,
+		       struct operation_list *ret_list, bool *ret_more, struct error *error);
 int fsm_counts(struct fsm *fsm, uint64_t *ret_nodes, uint64_t *ret_disks, uint64_t *ret_volumes, struct error *error);
 
 /* The outcome of a request id, if it is remembered; NOT_FOUND otherwise. */

@@ -6,7 +6,8 @@
 #include "lib/model/names.h"
 
 static int member_project(struct projection *projection, const struct volume *volume, const struct leg *leg,
-			  const struct ld *ld, struct desired_member *ret_member, struct error *error)
+			  const struct group *group, const struct ld *ld, struct desired_member *ret_member,
+			  struct error *error)
 {
 	const struct slot *slot = &volume->slots.items[leg->slot];
 	/* One that went with its node is nowhere, and nobody connects to it: the place is what counts. */
@@ -31,13 +32,27 @@ static int member_project(struct projection *projection, const struct volume *vo
 		.nqn = projection_text(projection, nqn),
 		.address = address,
 		.port = port,
-		.size_bytes = leg->group_extents * projection->cluster.extent_bytes,
+		.size_bytes = group_extents(leg, group) * projection->cluster.extent_bytes,
 		.since_ms = ld->since_ms,
 		.resync = ld->state == LD_STATE_REBUILDING && ld->resync,
 		.unlabelled = ld->state == LD_STATE_REBUILDING && !ld->resync,
 	};
 	names_ld_uuid(projection->cluster.id, ld->id, slot->epoch, ret_member->uuid);
 	return ret_member->nqn != NULL ? 0 : state_nomem(&projection->state, error);
+}
+
+/* Size of each leg as hosts see the volume: while it grows its legs are larger. */
+static uint64_t leg_bytes_served(const struct volume *volume)
+{
+	return volume->size_bytes / volume->legs.count;
+}
+
+/* Whether the holder is to have it: it is part of its leg, or to be formatted. Not when the volume is on its way out,
+ * nor before the holder serves: that must not wait for disks that nobody needs yet. */
+static bool group_is_told(const struct volume *volume, const struct leg *leg, const struct group *group)
+{
+	return group->state == 0 || (group->state == GROUP_STATE_FORMATTING && volume->phase == VOLUME_PHASE_ONLINE &&
+				     volume->slots.items[leg->slot].phase == SLOT_PHASE_SERVING);
 }
 
 static int leg_local_project(struct projection *projection, const struct volume *volume, const struct leg *leg,
@@ -47,9 +62,15 @@ static int leg_local_project(struct projection *projection, const struct volume 
 	int result;
 
 	ret_leg->local = true;
+	ret_leg->size_bytes = leg->size_bytes;
 	ret_leg->format = leg->state == LEG_STATE_NEW && volume->phase == VOLUME_PHASE_ASSEMBLING;
 	ret_leg->thick = volume->provision == PROVISION_THICK;
 	ret_leg->writethrough = volume->durability == DURABILITY_STRICT;
+	ret_leg->block_bytes = leg->block_bytes;
+	/* Hosts see nothing of the new blocks yet. Once they do, nobody is ever told to write zeros over them. */
+	if (ret_leg->thick && volume->phase == VOLUME_PHASE_ONLINE &&
+	    volume->slots.items[leg->slot].phase == SLOT_PHASE_SERVING && leg->size_bytes > leg_bytes_served(volume))
+		ret_leg->fill_from_bytes = leg_bytes_served(volume);
 	if (projection->cluster.settings != NULL)
 		ret_leg->rebuild_rate_bytes = projection->cluster.settings->rebuild_rate_bytes;
 	ret_leg->groups.items = arena_alloc_array(arena, leg->groups.count, sizeof(*ret_leg->groups.items));
@@ -57,15 +78,19 @@ static int leg_local_project(struct projection *projection, const struct volume 
 		return state_nomem(&projection->state, error);
 	for (size_t g = 0; g < leg->groups.count; g++) {
 		const struct group *group = &leg->groups.items[g];
-		struct desired_group *made = &ret_leg->groups.items[ret_leg->groups.count++];
+		struct desired_group *made = &ret_leg->groups.items[ret_leg->groups.count];
 
+		if (!group_is_told(volume, leg, group))
+			continue;
+		ret_leg->groups.count++;
+		made->format = group->state != 0;
 		made->members.items = arena_alloc_array(arena, group->members.count, sizeof(*made->members.items));
 		if (made->members.items == NULL)
 			return state_nomem(&projection->state, error);
 		for (size_t m = 0; m < group->members.count; m++) {
 			if (group->members.items[m].drain > ret_leg->drain)
 				ret_leg->drain = group->members.items[m].drain;
-			result = member_project(projection, volume, leg, &group->members.items[m],
+			result = member_project(projection, volume, leg, group, &group->members.items[m],
 						&made->members.items[made->members.count++], error);
 			if (result != 0)
 				return result;
@@ -122,7 +147,7 @@ static int legs_project(struct projection *projection, const struct volume *volu
 			.index = i,
 			.slot = leg->slot,
 			.epoch = slot->epoch,
-			.size_bytes = leg->size_bytes,
+			.size_bytes = leg_bytes_served(volume),
 			.nsid = i + 1,
 		};
 		/* The holder, local or remote, derives the same uuid for this consumer. */
@@ -226,6 +251,15 @@ static bool legs_are_wanted(const struct volume *volume, const struct slot *slot
 	}
 }
 
+static bool legs_are_larger(const struct volume *volume)
+{
+	for (size_t i = 0; i < volume->legs.count; i++) {
+		if (volume->legs.items[i].size_bytes > leg_bytes_served(volume))
+			return true;
+	}
+	return false;
+}
+
 int projection_controller(struct projection *projection, const struct volume *volume,
 			  const struct controller *controller, struct error *error)
 {
@@ -259,6 +293,7 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		.hosts = volume->hosts,
 		.revision = volume->revision,
 		.leg_port = volume->leg_port,
+		.grown = volume->grown_ms > 0 || legs_are_larger(volume),
 	};
 	memcpy(made->uuid, volume->uuid, sizeof(made->uuid));
 	if (made->nqn == NULL)

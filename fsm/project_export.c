@@ -8,7 +8,8 @@
 /* Where an LD stands in its volume. */
 struct exported {
 	const struct volume *volume;
-	const struct leg *leg; /* NULL: it leaves */
+	const struct leg *leg;	   /* NULL: it leaves */
+	const struct group *group; /* NULL: the same */
 	const struct ld *ld;
 	uint64_t nsid;
 	uint64_t slot;
@@ -157,8 +158,8 @@ static int export_ld(struct projection *projection, const struct exported *place
 	ld->id = place->ld->id;
 	ld->nsid = place->nsid;
 	/* What is copied as a whole has the label of an epoch that does not matter any more, or none. */
-	ld->formatted =
-		place->leg->state == LEG_STATE_READY && (place->ld->state == LD_STATE_IN_SYNC || place->ld->resync);
+	ld->formatted = place->leg->state == LEG_STATE_READY && place->group->state == 0 &&
+			(place->ld->state == LD_STATE_IN_SYNC || place->ld->resync);
 	if (place->ld->state == LD_STATE_REBUILDING || place->ld->forced)
 		ld->rebuild_ms = place->ld->since_ms;
 	names_ld_uuid(projection->cluster.id, place->ld->id, export->epoch, ld->uuid);
@@ -170,7 +171,7 @@ static int export_ld(struct projection *projection, const struct exported *place
 		if (namespace == NULL)
 			return state_nomem(&projection->state, error);
 		namespace->nsid = place->nsid;
-		namespace->size_bytes = place->leg->group_extents * projection->cluster.extent_bytes;
+		namespace->size_bytes = group_extents(place->leg, place->group) * projection->cluster.extent_bytes;
 		names_ld_uuid(projection->cluster.id, place->ld->id, parked->epoch, namespace->uuid);
 	}
 	return ranges_project(projection, place->ld, &ld->ranges, error);
@@ -228,6 +229,7 @@ static int pass_project(struct projection *projection, const struct volume *volu
 				struct exported place = {
 					.volume = volume,
 					.leg = leg,
+					.group = &leg->groups.items[g],
 					.ld = &leg->groups.items[g].members.items[m],
 					.nsid = nsid_of(volume, leg_in_slot, g, m),
 					.slot = leg->slot,

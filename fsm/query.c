@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "fsm/state.h"
+#include "fsm/operation.h"
 #include "lib/model/names.h"
 
 static int query_open(struct fsm *fsm, struct arena *arena, struct state *ret_state, struct error *error)
@@ -444,5 +444,52 @@ int fsm_node_volume_list(struct fsm *fsm, const char *node, uint64_t after, size
 		limit = LIMIT_LIST_PAGE;
 	*ret_ids = list.count > 0 ? list.items + first : NULL;
 	*ret_count = list.count - first < limit ? list.count - first : limit;
+	return 0;
+}
+
+int fsm_operation_get(struct fsm *fsm, uint64_t id, struct arena *arena, struct operation *ret_operation,
+		      struct error *error)
+{
+	struct state state;
+	int result = query_open(fsm, arena, &state, error);
+
+	if (result != 0)
+		return result;
+	result = state_operation(&state, id, ret_operation, error);
+	query_close(&state);
+	return result;
+}
+
+static int operation_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct page *page = data;
+	struct operation *operation;
+	bool stop;
+
+	if (!page_takes(page, key, &stop))
+		return stop ? STATE_WALK_STOP : 0;
+	operation = list_add(page->state.arena, page->list, sizeof(*operation));
+	if (operation == NULL)
+		return state_nomem(&page->state, error);
+	return state_decode(&page->state, STORE_TABLE_JOB, value, schema_operation(), operation, error);
+}
+
+int fsm_operation_list(struct fsm *fsm, uint64_t after, size_t limit, struct arena *arena,
+		       struct operation_list *ret_list, bool *ret_more, struct error *error)
+{
+	struct operation_list list = { 0 };
+	struct page page;
+	struct key key;
+	int result = page_open(fsm, arena, limit, &list, &page, error);
+
+	if (result != 0)
+		return result;
+	page.after = key_id(&key, after);
+	result = page_walk(&page, STORE_TABLE_JOB, operation_visit, error);
+	query_close(&page.state);
+	if (result != 0)
+		return result;
+	*ret_list = list;
+	*ret_more = page.more;
 	return 0;
 }

@@ -8,7 +8,9 @@
 #include "lib/model/names.h"
 #include "lib/wire/codec.h"
 
-#define COUNTERS_BYTES 40u
+#define COUNTERS_BYTES 48u
+/* As they were before there were jobs. */
+#define COUNTERS_BYTES_WITHOUT_JOBS 40u
 
 /* --- keys ------------------------------------------------------------------------------------------------- */
 
@@ -512,7 +514,7 @@ int counters_read(struct state *state, struct counters *ret_counters, struct err
 	}
 	if (result != 0)
 		return result;
-	if (value.size != COUNTERS_BYTES) {
+	if (value.size != COUNTERS_BYTES && value.size != COUNTERS_BYTES_WITHOUT_JOBS) {
 		state->broken = true;
 		return error_set(error, ERROR_INTERNAL, "the counters of the state are damaged");
 	}
@@ -522,6 +524,7 @@ int counters_read(struct state *state, struct counters *ret_counters, struct err
 		.last_disk = key_read_id(value.data + 16),
 		.last_volume = key_read_id(value.data + 24),
 		.last_ld = key_read_id(value.data + 32),
+		.last_job = value.size == COUNTERS_BYTES ? key_read_id(value.data + 40) : 0,
 	};
 	return 0;
 }
@@ -536,6 +539,7 @@ int counters_write(struct state *state, const struct counters *counters, struct 
 	id_write(data + 16, counters->last_disk);
 	id_write(data + 24, counters->last_volume);
 	id_write(data + 32, counters->last_ld);
+	id_write(data + 40, counters->last_job);
 	return state_put_bytes(state, STORE_TABLE_META, key_text(&key, META_COUNTERS),
 			       (struct bytes){ data, sizeof(data) }, error);
 }

@@ -13,11 +13,11 @@
 
 #include "fsm/fsm.h"
 
-/* One record of the table META; its five numbers are written once per entry. */
+/* One record of the table META; its numbers are written once per entry. */
 struct counters {
 	uint64_t applied;  /* Raft index */
 	uint64_t revision; /* raised by each command that changes something */
-	uint64_t last_disk, last_volume, last_ld;
+	uint64_t last_disk, last_volume, last_ld, last_job;
 };
 
 struct fsm {
@@ -142,6 +142,7 @@ struct transition {
 	struct counters counters; /* taken over when the command succeeds */
 	bool changed;		  /* the revision was raised */
 	uint64_t time_ms;	  /* the leader's clock */
+	struct bytes request_id;  /* of the command; size 0: it has none */
 	const char *id;		  /* outcome: the object; may be NULL */
 	uint64_t revision;	  /* outcome: when it took effect */
 	bool changes_wanted;
@@ -209,5 +210,14 @@ int command_slot_force_apply(struct transition *transition, const struct command
 			     struct error *error);
 int command_cluster_set_apply(struct transition *transition, const struct command_cluster_set *command,
 			      struct error *error);
+int command_volume_extend_apply(struct transition *transition, const struct command_volume_extend *command,
+				struct error *error);
+int command_job_advance_apply(struct transition *transition, const struct command_job_advance *command,
+			      struct error *error);
+int command_job_cancel_apply(struct transition *transition, const struct command_job_cancel *command,
+			     struct error *error);
+int command_job_fail_apply(struct transition *transition, const struct command_job_fail *command, struct error *error);
+int command_job_forget_apply(struct transition *transition, const struct command_job_forget *command,
+			     struct error *error);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fsm/extents.h"
+#include "lib/model/layout.h"
 #include "lib/model/names.h"
 
 bool volume_is_leaving(enum volume_phase phase)
@@ -17,7 +18,7 @@ bool volume_is_settled(const struct volume *volume)
 {
 	uint64_t standbys = 0;
 
-	if (volume->phase != VOLUME_PHASE_ONLINE || volume->leaving.count > 0)
+	if (volume->phase != VOLUME_PHASE_ONLINE || volume->leaving.count > 0 || volume->operation != 0)
 		return false;
 	for (size_t i = 0; i < volume->slots.count; i++) {
 		if (volume->slots.items[i].phase != SLOT_PHASE_SERVING)
@@ -236,6 +237,16 @@ size_t group_in_sync_count(const struct group *group)
 	return count;
 }
 
+uint64_t group_extents(const struct leg *leg, const struct group *group)
+{
+	return group->extents != 0 ? group->extents : leg->group_extents;
+}
+
+uint64_t leg_block_bytes(const struct leg *leg)
+{
+	return leg->block_bytes != 0 ? leg->block_bytes : layout_thin_block_bytes(leg->size_bytes);
+}
+
 size_t volume_lds_count(const struct volume *volume, uint64_t disk)
 {
 	size_t count = 0;
@@ -394,7 +405,8 @@ bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, u
 		for (size_t g = 0; g < leg->groups.count; g++) {
 			struct group *group = &leg->groups.items[g];
 
-			for (size_t m = 0; m < group->members.count; m++) {
+			/* Nothing of value is on those that are not part of the leg. */
+			for (size_t m = 0; group->state == 0 && m < group->members.count; m++) {
 				struct ld *ld = &group->members.items[m];
 
 				if (!id_list_has(disks, ld->disk) ||

@@ -13,7 +13,8 @@
 bool volume_is_leaving(enum volume_phase phase);
 
 /* Whether nobody has work to do on it: online, each slot is served, each LD in sync, nothing leaves, nobody is retired,
- * and there are as many standbys as wanted. All other volumes are listed in STORE_TABLE_TRANSITION. */
+ * no job works on it, and there are as many standbys as wanted. All other volumes are listed in STORE_TABLE_TRANSITION.
+ */
 bool volume_is_settled(const struct volume *volume);
 
 /* Raise the revision, store, keep the list of transitions, and report the change. */
@@ -66,6 +67,10 @@ int volume_ld_find(const struct volume *volume, uint64_t id, struct ld_place *re
 /* The same for text ("ld7"); INVALID_ARGUMENT when it is none. */
 int volume_ld_find_text(const struct volume *volume, const char *text, struct ld_place *ret_place, struct error *error);
 size_t group_in_sync_count(const struct group *group);
+/* Extents of each LD of a group. */
+uint64_t group_extents(const struct leg *leg, const struct group *group);
+/* Size of the thin blocks of a leg, which stays what it was made with. */
+uint64_t leg_block_bytes(const struct leg *leg);
 /* Its state changes now. Never a moment that it had before, whatever the leaders' clocks say: a rebuild goes by it. */
 void volume_ld_since_set(struct ld *ld, uint64_t time_ms);
 /* It is stale from now on, or was already: then only the reason is another one. Remembers whether it was in sync. */
@@ -75,6 +80,9 @@ void volume_ld_errors_clear(struct ld *ld);
 /* Number of LDs that are not freed, leaving ones included: of one disk, or of all (0). */
 size_t volume_lds_count(const struct volume *volume, uint64_t disk);
 
+/* Make a group where the leader placed it: check the placement against the state, and take the extents. */
+int volume_group_make(struct transition *transition, uint64_t volume, enum spread spread,
+		      const struct place_group *place, uint64_t extents, struct group *ret_group, struct error *error);
 /* Take the extents of a new LD in sync; writes the disk's record. CONFLICT when the disk has no room. */
 int volume_ld_make(struct transition *transition, uint64_t volume, struct disk *disk, uint64_t extents,
 		   struct ld *ret_ld, struct error *error);

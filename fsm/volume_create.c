@@ -189,7 +189,7 @@ static int controllers_add(struct transition *transition, const struct command_v
 
 /* --- legs --------------------------------------------------------------------------------------------------- */
 
-static int group_make(struct transition *transition, const struct command_volume_create *command, uint64_t volume,
+int volume_group_make(struct transition *transition, uint64_t volume, enum spread spread,
 		      const struct place_group *place, uint64_t extents, struct group *ret_group, struct error *error)
 {
 	struct state *state = &transition->state;
@@ -218,10 +218,10 @@ static int group_make(struct transition *transition, const struct command_volume
 			if (strcmp(nodes[j].name, node->name) == 0)
 				return error_set(error, ERROR_INVALID_ARGUMENT,
 						 "two copies of a group are to lie on node \"%s\"", node->name);
-			if (placement_domains_equal(&nodes[j], node, command->spread))
+			if (placement_domains_equal(&nodes[j], node, spread))
 				return error_set(error, ERROR_CONFLICT,
 						 "stale placement: nodes \"%s\" and \"%s\" share a %s", nodes[j].name,
-						 node->name, ENUM_NAME(spread, command->spread));
+						 node->name, ENUM_NAME(spread, spread));
 		}
 		result = volume_ld_make(transition, volume, &disk, extents, &group.members.items[i], error);
 		if (result != 0)
@@ -255,8 +255,8 @@ static int legs_make(struct transition *transition, const struct command_volume_
 		if (leg->groups.items == NULL)
 			return state_nomem(&transition->state, error);
 		for (size_t j = 0; j < place->groups.count; j++) {
-			result = group_make(transition, command, volume->id, &place->groups.items[j],
-					    place->group_extents, &leg->groups.items[leg->groups.count], error);
+			result = volume_group_make(transition, volume->id, command->spread, &place->groups.items[j],
+						   place->group_extents, &leg->groups.items[leg->groups.count], error);
 			if (result != 0)
 				return result;
 			leg->groups.count++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/change.h"
 
+#include "lib/model/names.h"
 #include "src/dnvmed.h"
 #include "src/request_internal.h"
 #include "src/session.h"
@@ -18,6 +19,24 @@ static struct list *bucket_of(struct change_waits *waits, uint64_t volume)
 	return &waits->buckets[volume % CHANGE_BUCKETS];
 }
 
+/* Whether the job goes on, as far as this server knows. Its volume changes whenever it does. */
+static bool job_runs(struct request *request, uint64_t *ret_volume)
+{
+	const struct job_wait_request *params = request->params;
+	struct arena arena = ARENA_INIT;
+	struct operation operation;
+	uint64_t id;
+	bool runs;
+
+	runs = names_id_parse("j", params->id, &id) == 0 &&
+	       fsm_operation_get(request->dnvmed->fsm, id, &arena, &operation, NULL) == 0 &&
+	       operation.phase != OPERATION_PHASE_OVER;
+	if (runs)
+		*ret_volume = operation.volume;
+	arena_free(&arena);
+	return runs;
+}
+
 /* Whether the volume is, as far as this server knows, as the request has seen it. What else there is to say (it is
  * gone, the store failed) is for the answer to say. */
 static bool is_unchanged(struct request *request, uint64_t *ret_volume)
@@ -27,6 +46,8 @@ static bool is_unchanged(struct request *request, uint64_t *ret_volume)
 	struct volume volume;
 	bool unchanged;
 
+	if (request->method->id == METHOD_ID_JOB_WAIT)
+		return job_runs(request, ret_volume);
 	unchanged = fsm_volume_find(request->dnvmed->fsm, params->name, &arena, &volume, NULL) == 0 &&
 		    volume.revision <= params->after_revision;
 	if (unchanged)
@@ -35,11 +56,21 @@ static bool is_unchanged(struct request *request, uint64_t *ret_volume)
 	return unchanged;
 }
 
+/* For how long it may wait; NULL: it never waits. */
+static uint64_t *wait_ms_of(const struct request *request)
+{
+	if (request->method->id == METHOD_ID_VOLUME_GET)
+		return &((struct volume_get_request *)request->params)->wait_ms;
+	if (request->method->id == METHOD_ID_JOB_WAIT)
+		return &((struct job_wait_request *)request->params)->wait_ms;
+	return NULL;
+}
+
 static bool may_wait(const struct request *request)
 {
-	const struct volume_get_request *params = request->params;
+	const uint64_t *wait_ms = wait_ms_of(request);
 
-	return request->method->id == METHOD_ID_VOLUME_GET && params->wait_ms > 0;
+	return wait_ms != NULL && *wait_ms > 0;
 }
 
 /* Most waiters ask for the same time, so the place is nearly always the last. */
@@ -55,13 +86,12 @@ static void due_insert(struct list *due, struct request *request)
 bool change_wait(struct request *request)
 {
 	struct dnvmed *dnvmed = request->dnvmed;
-	const struct volume_get_request *params = request->params;
 	uint64_t now = uv_now(&dnvmed->loop), volume = 0;
 
 	if (!may_wait(request) || request->change_over)
 		return false;
 	if (request->change_ms == 0)
-		request->change_ms = now + params->wait_ms;
+		request->change_ms = now + *wait_ms_of(request);
 	if (request->change_ms <= now || !is_unchanged(request, &volume)) {
 		request->change_over = true;
 		return false;
@@ -77,12 +107,10 @@ bool change_wait(struct request *request)
 
 const void *change_params_at_once(struct request *request)
 {
-	struct volume_get_request *params = request->params;
-
 	if (!may_wait(request))
 		return NULL;
-	params->wait_ms = 0;
-	return params;
+	*wait_ms_of(request) = 0;
+	return request->params;
 }
 
 void change_of_volume(struct dnvmed *dnvmed, uint64_t volume)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * volume.get that waits until its volume changes.
+ * volume.get that waits until its volume changes, and job.wait until its job is over.
  *
  * Every server waits by itself: what it applies tells it of the change, and only then is the leader asked, behind a
  * barrier as for any other read. So a thousand hosts that wait cost the leader nothing, and a follower's connection to

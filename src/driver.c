@@ -353,6 +353,16 @@ static void note(struct driver_volume *volume, const struct command *command)
 		volume->note_message = "standby retired";
 		length =
 			snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_retire->node);
+	} else if (command->job_advance != NULL) {
+		volume->note_message = "job advances";
+		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu job=j%llu from=%s to=%s", id,
+				  (unsigned long long)command->job_advance->id,
+				  ENUM_NAME(operation_phase, command->job_advance->from),
+				  ENUM_NAME(operation_phase, command->job_advance->to));
+	} else if (command->job_fail != NULL) {
+		volume->note_message = "job fails, and is undone";
+		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu job=j%llu reason=\"%s\"", id,
+				  (unsigned long long)command->job_fail->id, command->job_fail->error->message);
 	} else if (command->controller_drop != NULL) {
 		volume->note_message = "controller dropped";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_drop->node);
@@ -443,7 +453,7 @@ static int look_online(struct driver_volume *driver_volume, const struct volume 
 		       struct error *error)
 {
 	struct dnvmed *dnvmed = driver_volume->dnvmed;
-	struct online_step step = ONLINE_STEP_INIT;
+	struct online_step step = ONLINE_STEP_INIT, job = ONLINE_STEP_INIT;
 	struct online_view view;
 	uint64_t now_ms = clock_boot_ms(), starting = SIZE_MAX;
 
@@ -453,8 +463,13 @@ static int look_online(struct driver_volume *driver_volume, const struct volume 
 	shares_count(driver_volume, volume, starting);
 	if (driver_online_view(dnvmed, volume, &driver_volume->moments, arena, &view, error) != 0 ||
 	    online_step(&view, arena, &step, error) != 0 ||
-	    driver_online_place(dnvmed, volume, arena, &step, error) != 0)
+	    driver_online_place(dnvmed, volume, arena, &step, error) != 0 ||
+	    driver_online_operation(dnvmed, &view, arena, &job, error) != 0)
 		return error->code;
+	/* To be served comes first. */
+	if (step.command == NULL)
+		step.command = job.command;
+	online_look(&step, job.look_again_ms);
 	if (step.command != NULL) {
 		/* Others that are looked at before it is applied see it, too. */
 		if (step.command->ld_rebuild != NULL)
@@ -514,15 +529,36 @@ static void look(struct driver_volume *driver_volume)
 	request_volume_changed(dnvmed, driver_volume->id);
 }
 
-int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const struct volumes_parts *parts,
-		     struct arena *arena, const char **ret_waits_for, struct error *error)
+static const struct moments *moments_of(struct dnvmed *dnvmed, uint64_t id)
 {
 	static const struct moments none;
 	const struct driver_volume *driver_volume;
+	char key[NAMES_ID_SIZE];
+
+	names_id_format("v", id, key);
+	driver_volume = table_get(&dnvmed->driver->volumes, key);
+	return driver_volume != NULL ? &driver_volume->moments : &none;
+}
+
+int driver_operation_waits_for(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
+			       const char **ret_waits_for, struct error *error)
+{
+	struct online_step step = ONLINE_STEP_INIT;
+	struct online_view view;
+
+	if (driver_online_view(dnvmed, volume, moments_of(dnvmed, volume->id), arena, &view, error) != 0 ||
+	    driver_online_operation(dnvmed, &view, arena, &step, error) != 0)
+		return error->code;
+	*ret_waits_for = step.command == NULL ? step.waits_for : NULL;
+	return 0;
+}
+
+int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const struct volumes_parts *parts,
+		     struct arena *arena, const char **ret_waits_for, struct error *error)
+{
 	struct online_step step;
 	struct online_view view;
 	struct volumes_step phase_step;
-	char key[NAMES_ID_SIZE];
 
 	if (volume->phase != VOLUME_PHASE_ONLINE) {
 		if (volumes_step(volume, parts, arena, &phase_step, error) != 0)
@@ -530,10 +566,7 @@ int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const s
 		*ret_waits_for = phase_step.waits_for;
 		return 0;
 	}
-	names_id_format("v", volume->id, key);
-	driver_volume = table_get(&dnvmed->driver->volumes, key);
-	if (driver_online_view(dnvmed, volume, driver_volume != NULL ? &driver_volume->moments : &none, arena, &view,
-			       error) != 0 ||
+	if (driver_online_view(dnvmed, volume, moments_of(dnvmed, volume->id), arena, &view, error) != 0 ||
 	    online_step(&view, arena, &step, error) != 0)
 		return error->code;
 	if (step.command == NULL && driver_online_place(dnvmed, volume, arena, &step, error) != 0)

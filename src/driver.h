@@ -48,4 +48,8 @@ int driver_parts(struct dnvmed *dnvmed, const struct volume *volume, struct aren
 int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const struct volumes_parts *parts,
 		     struct arena *arena, const char **ret_waits_for, struct error *error);
 
+/* What the job that works on an online volume waits for (in `arena`), NULL when for nothing, or there is none. */
+int driver_operation_waits_for(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
+			       const char **ret_waits_for, struct error *error);
+
 #endif

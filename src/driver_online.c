@@ -8,6 +8,7 @@
 #include "src/agents.h"
 #include "src/dnvmed.h"
 #include "src/hosts.h"
+#include "src/leader/operations.h"
 #include "src/leader/volumes.h"
 #include "src/view.h"
 
@@ -147,7 +148,7 @@ int driver_online_view(struct dnvmed *dnvmed, const struct volume *volume, const
 	}
 	if (disks_add(&filling, volume, error) != 0)
 		return error->code;
-	view = (struct online_view){ .volume = volume,
+	view = (struct online_view){ .whole = volume,
 				     .nodes = filling.nodes,
 				     .node_count = filling.node_count,
 				     .disks = filling.disks,
@@ -159,6 +160,8 @@ int driver_online_view(struct dnvmed *dnvmed, const struct volume *volume, const
 				     .wall_ms = clock_wall_ms(),
 				     .rebuild_after_ms =
 					     cluster.settings != NULL ? cluster.settings->rebuild_after_ms : 0 };
+	if (operations_served(volume, arena, &view.volume, error) != 0)
+		return error->code;
 	for (size_t i = 0; i < volume->slots.count; i++) {
 		const struct agent *agent = agents_get(dnvmed, volume->slots.items[i].holder);
 
@@ -166,6 +169,18 @@ int driver_online_view(struct dnvmed *dnvmed, const struct volume *volume, const
 	}
 	*ret_view = view;
 	return 0;
+}
+
+int driver_online_operation(struct dnvmed *dnvmed, const struct online_view *view, struct arena *arena,
+			    struct online_step *step, struct error *error)
+{
+	struct operation operation;
+
+	if (view->whole->operation == 0)
+		return 0;
+	if (fsm_operation_get(dnvmed->fsm, view->whole->operation, arena, &operation, error) != 0)
+		return error->code;
+	return operations_step(view, &operation, arena, step, error);
 }
 
 /* --- placement ---------------------------------------------------------------------------------------------------- */

@@ -16,4 +16,8 @@ int driver_online_view(struct dnvmed *dnvmed, const struct volume *volume, const
 int driver_online_place(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
 			struct online_step *step, struct error *error);
 
+/* One step of the job that works on the view's volume, into a step of its own; nothing when there is none. */
+int driver_online_operation(struct dnvmed *dnvmed, const struct online_view *view, struct arena *arena,
+			    struct online_step *step, struct error *error);
+
 #endif

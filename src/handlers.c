@@ -10,6 +10,7 @@
 #include "src/handlers_host.h"
 #include "src/handlers_job.h"
 #include "src/handlers_mutate.h"
+#include "src/handlers_operation.h"
 #include "src/handlers_read.h"
 #include "src/request.h"
 
@@ -45,6 +46,7 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_VOLUME_LIST] = { .answer = volume_list_answer },
 	[METHOD_ID_VOLUME_GET] = { .answer = volume_get_answer },
 	[METHOD_ID_VOLUME_DELETE] = { .prepare = volume_delete_prepare },
+	[METHOD_ID_VOLUME_EXTEND] = { .prepare = volume_extend_prepare, .plan_again = true },
 	[METHOD_ID_VOLUME_ATTACH] = { .prepare = volume_attach_prepare },
 	[METHOD_ID_VOLUME_DETACH] = { .prepare = volume_detach_prepare, .committed = volume_detach_committed },
 	[METHOD_ID_VOLUME_FORCE_PLAN] = { .answer = volume_force_plan_answer },
@@ -53,6 +55,10 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_HOST_REPORT] = { .answer = host_report_answer },
 	[METHOD_ID_JOB_LIST] = { .answer = job_list_answer },
 	[METHOD_ID_JOB_GET] = { .answer = job_get_answer },
+	[METHOD_ID_JOB_WAIT] = { .answer = job_wait_answer },
+	[METHOD_ID_JOB_CANCEL] = { .prepare = job_cancel_prepare },
+	[METHOD_ID_JOB_FORGET_PLAN] = { .answer = job_forget_plan_answer },
+	[METHOD_ID_JOB_FORGET] = { .prepare = job_forget_prepare },
 	[METHOD_ID_AGENT_HELLO] = { .answer = agents_hello, .committed = agents_hello_committed },
 	[METHOD_ID_AGENT_HEARTBEAT] = { .answer = agents_heartbeat },
 };

@@ -46,7 +46,8 @@ static bool is_on_node(const struct listing *this, const struct ld *ld)
 	return false;
 }
 
-static int member_list(struct listing *this, const struct volume *volume, const struct ld *ld, struct error *error)
+static int member_list(struct listing *this, const struct volume *volume, const struct group *group,
+		       const struct ld *ld, struct error *error)
 {
 	struct arena *arena = &this->request->arena;
 	unsigned long long id = ld->id, disk = ld->disk;
@@ -57,6 +58,13 @@ static int member_list(struct listing *this, const struct volume *volume, const 
 					     "ld%llu on disk d%llu, volume %s, which is being deleted: counts as gone",
 					     id, disk, volume->name),
 				error);
+	if (group->state != 0)
+		return item_add(
+			this, false,
+			arena_printf(arena,
+				     "ld%llu on disk d%llu, which is to make volume %s larger: its job is undone", id,
+				     disk, volume->name),
+			error);
 	if (ld->state == LD_STATE_IN_SYNC)
 		return item_add(
 			this, true,
@@ -79,11 +87,12 @@ static int lds_list(struct listing *this, const struct volume *volume, struct er
 
 	for (size_t l = 0; l < volume->legs.count; l++) {
 		for (size_t g = 0; g < volume->legs.items[l].groups.count; g++) {
-			const struct ld_list *members = &volume->legs.items[l].groups.items[g].members;
+			const struct group *group = &volume->legs.items[l].groups.items[g];
+			const struct ld_list *members = &group->members;
 
 			for (size_t m = 0; m < members->count; m++) {
 				if (is_on_node(this, &members->items[m]) &&
-				    member_list(this, volume, &members->items[m], error) != 0)
+				    member_list(this, volume, group, &members->items[m], error) != 0)
 					return error->code;
 			}
 		}

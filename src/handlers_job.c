@@ -8,6 +8,7 @@
 #include "src/agents.h"
 #include "src/dnvmed.h"
 #include "src/driver.h"
+#include "src/handlers_operation.h"
 #include "src/page.h"
 #include "src/request.h"
 
@@ -193,6 +194,9 @@ static int lds_add(struct dnvmed *dnvmed, const struct volume *volume, struct ar
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
 				const struct ld *ld = &leg->groups.items[g].members.items[m];
 
+				/* Of one that is not part of its leg, the job that made it tells. */
+				if (leg->groups.items[g].state != 0)
+					continue;
 				if (ld->state == LD_STATE_FREED &&
 				    lost_add(volume, leg, ld, arena, entries, error) != 0)
 					return error->code;
@@ -281,7 +285,7 @@ static int kind_parse(const char *filter, int *ret_kind, struct error *error)
 static int bad_id(const char *field, const char *id, struct error *error)
 {
 	error_set(error, ERROR_INVALID_ARGUMENT, "%s: \"%s\" is not the id of a job", field, id);
-	return error_hint(error, "ids of jobs are like v3.s0.e5 or v3.ld12; run: dnvme job list");
+	return error_hint(error, "ids of jobs are like j7, v3.s0.e5 or v3.ld12; run: dnvme job list");
 }
 
 static int volume_jobs(struct dnvmed *dnvmed, uint64_t volume_id, struct arena *arena, struct entries *entries,
@@ -298,40 +302,146 @@ static int volume_jobs(struct dnvmed *dnvmed, uint64_t volume_id, struct arena *
 	return rv != 0 ? rv : entries_make(dnvmed, &volume, arena, entries, error);
 }
 
-int job_list_answer(struct request *request, struct error *error)
-{
-	const struct list_request *params = request->params;
-	struct dnvmed *dnvmed = request->dnvmed;
-	struct job_page answer = { 0 };
-	struct job_key after_key = { 0 };
-	uint64_t after_volume = 0, *ids, behind;
-	size_t count = CHUNK;
-	struct page page;
-	int kind, rv = kind_parse(params->filter, &kind, error);
+/* What a page is to have. */
+struct filter {
+	int kind;	      /* 0: any */
+	int state;	      /* 0: any */
+	const char *name;     /* of the volume; NULL: any */
+	uint64_t volume;      /* its id; 0: there is none of that name */
+	bool volume_is_known; /* it exists */
+};
 
-	if (rv == 0 && params->after != NULL && params->after[0] != '\0' &&
-	    id_parse(params->after, &after_volume, &after_key) != 0)
-		rv = bad_id("after", params->after, error);
+static int state_parse(const char *text, int *ret_state, struct error *error)
+{
+	const struct enum_schema *schema = enum_schema_operation_state();
+
+	*ret_state = 0;
+	if (text == NULL || text[0] == '\0')
+		return 0;
+	*ret_state = enum_schema_parse(schema, text);
+	if (*ret_state >= 0)
+		return 0;
+	error_set(error, ERROR_INVALID_ARGUMENT, "state: \"%s\" is not a state of jobs", text);
+	for (size_t i = 0; i < schema->count; i++)
+		error_detail(error, "%s", schema->values[i].name);
+	return error->code;
+}
+
+static int filter_make(struct request *request, struct filter *ret_filter, struct error *error)
+{
+	const struct job_list_request *params = request->params;
+	struct filter filter = { 0 };
+	struct volume volume;
+	int rv;
+
+	if (kind_parse(params->filter, &filter.kind, error) != 0 ||
+	    state_parse(params->state, &filter.state, error) != 0)
+		return error->code;
+	if (params->volume != NULL && params->volume[0] != '\0') {
+		filter.name = params->volume;
+		rv = fsm_volume_find(request->dnvmed->fsm, params->volume, &request->arena, &volume, error);
+		if (rv != 0 && rv != ERROR_NOT_FOUND)
+			return rv;
+		filter.volume_is_known = rv == 0;
+		/* Jobs of one that was deleted are kept. */
+		if (rv == 0)
+			filter.volume = volume.id;
+		else if (names_id_parse("v", params->volume, &filter.volume) != 0)
+			filter.volume = 0;
+		error_clear(error);
+	}
+	*ret_filter = filter;
+	return 0;
+}
+
+static bool operation_passes(const struct filter *filter, const struct operation *operation)
+{
+	return (filter->kind == 0 || operation->kind == (enum job_kind)filter->kind) &&
+	       (filter->state == 0 || operation->state == (enum operation_state)filter->state) &&
+	       (filter->name == NULL || operation->volume == filter->volume ||
+		(!filter->volume_is_known && strcmp(operation->volume_name, filter->name) == 0));
+}
+
+static int operations_list(struct request *request, const struct filter *filter, uint64_t after, struct page *page,
+			   struct job_page *answer, struct error *error)
+{
+	bool more = true;
+
+	while (more && !page->full) {
+		struct operation_list operations;
+
+		if (fsm_operation_list(request->dnvmed->fsm, after, CHUNK, &request->arena, &operations, &more,
+				       error) != 0)
+			return error->code;
+		for (size_t i = 0; i < operations.count && !page->full; i++) {
+			struct job job;
+
+			after = operations.items[i].id;
+			if (!operation_passes(filter, &operations.items[i]))
+				continue;
+			if (operation_job(&operations.items[i], &request->arena, &job, error) != 0 ||
+			    page_add(page, &request->arena, &answer->jobs, &job, error) != 0)
+				return error->code;
+		}
+	}
+	return 0;
+}
+
+/* Jobs that nobody asked for, volume by volume. */
+static int entries_list(struct request *request, const struct filter *filter, uint64_t after_volume,
+			const struct job_key *after, struct page *page, struct job_page *answer, struct error *error)
+{
 	/* Of this volume there may be more. */
-	behind = after_volume > 0 ? after_volume - 1 : 0;
-	page_open(&page, schema_job(), params->limit);
-	while (rv == 0 && count == CHUNK && !page.full) {
-		rv = fsm_transition_list(dnvmed->fsm, behind, CHUNK, &request->arena, &ids, &count, error);
-		for (size_t i = 0; rv == 0 && i < count && !page.full; i++) {
+	uint64_t *ids, behind = after_volume > 0 ? after_volume - 1 : 0;
+	size_t count = CHUNK;
+
+	while (count == CHUNK && !page->full) {
+		if (fsm_transition_list(request->dnvmed->fsm, behind, CHUNK, &request->arena, &ids, &count, error) != 0)
+			return error->code;
+		for (size_t i = 0; i < count && !page->full; i++) {
 			struct entries entries;
 
 			behind = ids[i];
-			rv = volume_jobs(dnvmed, ids[i], &request->arena, &entries, error);
-			for (size_t j = 0; rv == 0 && j < entries.count && !page.full; j++) {
+			if (filter->name != NULL && ids[i] != filter->volume)
+				continue;
+			if (volume_jobs(request->dnvmed, ids[i], &request->arena, &entries, error) != 0)
+				return error->code;
+			for (size_t j = 0; j < entries.count && !page->full; j++) {
 				const struct entry *entry = &entries.items[j];
 
-				if (ids[i] == after_volume && key_compare(&entry->key, &after_key) <= 0)
+				if (ids[i] == after_volume && key_compare(&entry->key, after) <= 0)
 					continue;
-				if (kind == 0 || entry->job.kind == (enum job_kind)kind)
-					rv = page_add(&page, &request->arena, &answer.jobs, &entry->job, error);
+				if ((filter->kind == 0 || entry->job.kind == (enum job_kind)filter->kind) &&
+				    page_add(page, &request->arena, &answer->jobs, &entry->job, error) != 0)
+					return error->code;
 			}
 		}
 	}
+	return 0;
+}
+
+int job_list_answer(struct request *request, struct error *error)
+{
+	const struct job_list_request *params = request->params;
+	struct job_page answer = { 0 };
+	struct job_key after_key = { 0 };
+	uint64_t after_volume = 0, after_operation = 0;
+	struct filter filter;
+	struct page page;
+	int rv = filter_make(request, &filter, error);
+
+	/* Those that somebody asked for come first. */
+	if (rv == 0 && params->after != NULL && params->after[0] != '\0' &&
+	    names_id_parse("j", params->after, &after_operation) != 0) {
+		after_operation = UINT64_MAX;
+		if (id_parse(params->after, &after_volume, &after_key) != 0)
+			rv = bad_id("after", params->after, error);
+	}
+	page_open(&page, schema_job(), params->limit);
+	if (rv == 0 && after_operation < UINT64_MAX)
+		rv = operations_list(request, &filter, after_operation, &page, &answer, error);
+	if (rv == 0 && filter.state == 0)
+		rv = entries_list(request, &filter, after_volume, &after_key, &page, &answer, error);
 	page_close(&page);
 	answer.more = page.full;
 	if (rv == 0)
@@ -347,8 +457,15 @@ int job_get_answer(struct request *request, struct error *error)
 	struct entries entries;
 	struct volume volume;
 	struct job_key key;
+	struct job asked;
 	uint64_t id;
 
+	if (names_id_parse("j", params->id, &id) == 0) {
+		if (operation_job_get(dnvmed, id, &request->arena, &asked, error) != 0)
+			return error->code;
+		request_reply(request, &asked);
+		return 0;
+	}
 	if (id_parse(params->id, &id, &key) != 0)
 		return bad_id("id", params->id, error);
 	if (volume_jobs(dnvmed, id, &request->arena, &entries, error) != 0)

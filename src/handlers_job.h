@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Jobs: a view of what is under way, made from the volumes' records and what agents report; nothing is stored. */
+/* Jobs: those that somebody asked for, which have records, and a view of what is under way besides, made from the
+ * volumes' records and what agents report. */
 #ifndef DNVME_SRC_HANDLERS_JOB_H
 #define DNVME_SRC_HANDLERS_JOB_H
 

@@ -28,6 +28,8 @@ static const char *const table_names[STORE_TABLE_COUNT] = {
 	[STORE_TABLE_REQUEST] = "request",
 	[STORE_TABLE_REQUEST_AGE] = "request-age",
 	[STORE_TABLE_LEG_PORT] = "leg-port",
+	[STORE_TABLE_JOB] = "job",
+	[STORE_TABLE_JOB_AGE] = "job-age",
 };
 
 const char *store_table_name(enum store_table table)

@@ -37,6 +37,8 @@ enum store_table {
 	STORE_TABLE_REQUEST,	 /* request id -> outcome */
 	STORE_TABLE_REQUEST_AGE, /* revision, request id -> nothing: oldest first */
 	STORE_TABLE_LEG_PORT,	 /* port -> volume id: who exports legs there */
+	STORE_TABLE_JOB,	 /* job id -> operation */
+	STORE_TABLE_JOB_AGE,	 /* revision, job id -> nothing: those that are over, oldest first */
 	STORE_TABLE_COUNT
 };
 

@@ -40,6 +40,7 @@
 struct kernel_expected {
 	uint8_t uuid[16];
 	uint64_t size_bytes;
+	bool late;		      /* it may come, or grow, after the import was made */
 	const struct ld_label *label; /* of a member that was formatted before; NULL */
 };
 
@@ -75,6 +76,7 @@ struct kernel_namespace {
 	const char *device; /* name of a device-mapper device */
 	uint8_t uuid[16];   /* NGUID too */
 	uint32_t group;
+	uint64_t size_bytes; /* that hosts are to be told; 0: that of the device when it was enabled */
 };
 
 /* A node that imports legs of a volume from this one: the address that it connects from, and the volume's port. */
@@ -132,9 +134,10 @@ struct kernel_operations {
 	int (*block_write)(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 			   struct error *error);
 
-	/* Write zeros over all of a device, past every cache; durable when it returns. `progress` may be NULL. */
-	int (*block_fill)(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
-			  struct error *error);
+	/* Write zeros over a device from `start` (bytes) on, past every cache; durable when it returns. `progress` may
+	 * be NULL. */
+	int (*block_fill)(struct kernel *kernel, const char *name, uint64_t start,
+			  const struct kernel_progress *progress, struct error *error);
 
 	/* A marked port with its two ANA groups. FAILED_PRECONDITION when a port of that number is somebody else's. */
 	int (*port_create)(struct kernel *kernel, const char *mark, uint64_t id, const char *address,
@@ -148,6 +151,9 @@ struct kernel_operations {
 				struct error *error);
 	int (*namespace_set_group)(struct kernel *kernel, const char *nqn, uint32_t nsid, uint32_t group,
 				   struct error *error);
+	/* Tell hosts the size that the device has by now; NULL: this kernel is not asked to. `observe` tells which one
+	 * they know, as far as this process knows. */
+	int (*namespace_resize)(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
 	/* Disable, which waits for what is in flight, and remove. */
 	int (*namespace_remove)(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
 	int (*host_allow)(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
@@ -170,6 +176,9 @@ struct kernel_operations {
 	/* Frozen, never failed: no I/O timeout, endless reconnecting. */
 	int (*import_connect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 	int (*import_disconnect)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+	/* Look for namespaces that are new, or larger than they were, as `expected` says. UNAVAILABLE when they are not
+	 * there yet; NULL: this kernel is not asked to. */
+	int (*import_rescan)(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 	/* Give a path up at once, whether its other side lives or not. What waits on it goes to another path of the
 	 * subsystem, or fails when there is none. */
 	int (*import_drop)(struct kernel *kernel, const struct kernel_import *import, struct error *error);

@@ -45,8 +45,11 @@ struct cli {
 	enum durability durability;
 	unsigned rebuild_after_ms;
 	uint64_t rebuild_rate_bytes;
-	const char *kind; /* --kind */
-	bool all;	  /* --all */
+	const char *kind;	  /* --kind */
+	const char *job_state;	  /* --state */
+	const char *volume;	  /* --volume */
+	unsigned job_deadline_ms; /* --deadline */
+	bool all;		  /* --all */
 	bool force;
 	bool yes; /* --yes, --yes-i-may-lose-data */
 	bool slot_given;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme volume create|list|get|delete|attach|detach */
+/* dnvme volume create|list|get|delete|attach|detach; extend and force have files of their own */
 #include <inttypes.h>
 #include <langinfo.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 #include "client/cli/page.h"
 #include "client/cli/picture.h"
 #include "client/cli/size.h"
+#include "client/cli/volume_extend.h"
 #include "client/cli/volume_force.h"
 
 enum {
@@ -363,6 +364,20 @@ const struct cli_command volume_commands[] = {
 	  .options = create_options,
 	  .option = create_option,
 	  .run = create_run,
+	  .waits = true },
+	{ .noun = "volume",
+	  .verb = "extend",
+	  .arguments = "VOLUME",
+	  .argument_count = 1,
+	  .summary = "make a volume larger while it is in use",
+	  .text = "Waits until every controller serves the new size; with --no-wait only until the job has begun. "
+		  "Hosts "
+		  "see the new size by themselves; a filesystem on it is to be grown there. dnvme job cancel undoes it "
+		  "as "
+		  "long as its new room is not in use.",
+	  .options = volume_extend_options,
+	  .option = volume_extend_option,
+	  .run = volume_extend_run,
 	  .waits = true },
 	{ .noun = "volume",
 	  .verb = "list",

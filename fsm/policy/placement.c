@@ -303,14 +303,20 @@ static int leg_write(const struct plan *plan, struct seat *const *seats, uint64_
 	return 0;
 }
 
-/* As few groups as fit. */
-static int leg_choose(struct plan *plan, size_t leg, struct place_leg *ret_leg, struct error *error)
+int placement_prefix(const struct plan *plan, struct error *error)
+{
+	error_prefix(error, "cannot %s volume \"%s\"", plan->what != NULL ? plan->what : "create", plan->request->name);
+	return (int)error->code;
+}
+
+int placement_leg_choose(struct plan *plan, size_t leg, struct place_leg *ret_leg, struct error *error)
 {
 	struct seat *seats[LIMIT_GROUPS_PER_LEG * LIMIT_COPIES];
+	size_t most = plan->groups_max != 0 ? plan->groups_max : LIMIT_GROUPS_PER_LEG;
 	uint64_t extents, last = 0, wanted = 0;
 	int result = 0;
 
-	for (size_t count = 1; count <= LIMIT_GROUPS_PER_LEG; count++) {
+	for (size_t count = 1; count <= most; count++) {
 		/* One LD of this size may be more than a disk can ever be, and more groups still fit. */
 		result = layout_ld_extents((plan->leg_bytes - 1) / count + 1, plan->block_bytes,
 					   plan->view->extent_bytes, &extents, error);
@@ -323,7 +329,7 @@ static int leg_choose(struct plan *plan, size_t leg, struct place_leg *ret_leg, 
 			return leg_write(plan, seats, extents, count, ret_leg, error);
 	}
 	if (wanted == 0)
-		return error_prefix(error, "cannot create volume \"%s\"", plan->request->name), result;
+		return placement_prefix(plan, error);
 	for (size_t i = 0; i < plan->seat_count; i++) {
 		struct site *site = (struct site *)plan->seats[i].site;
 
@@ -375,7 +381,7 @@ int placement_plan(const struct placement_request *request, const struct placeme
 
 		leg->slot = command.legs.count / request->legs_per_controller;
 		leg->size_bytes = plan.leg_bytes;
-		result = leg_choose(&plan, command.legs.count, leg, error);
+		result = placement_leg_choose(&plan, command.legs.count, leg, error);
 		if (result != 0)
 			return result;
 	}

@@ -37,6 +37,12 @@ struct placement_view {
 int placement_plan(const struct placement_request *request, const struct placement_view *view, struct arena *arena,
 		   struct command_volume_create *ret_command, struct error *error);
 
+/* What a volume that is there grows by: new groups for each leg, under the rules of placement_plan(), the copies and
+ * the spread of the volume, and its own size of thin blocks; none where the groups that it has have the room. Fills in
+ * everything but the deadline. The same errors. */
+int placement_extend(const struct placement_view *view, const struct volume *volume, uint64_t size_bytes,
+		     struct arena *arena, struct command_volume_extend *ret_command, struct error *error);
+
 /* The node of a new standby: online, not cordoned, not storage_only, with the write-through target where durability is
  * strict, of a colour that no controller of the volume has, retired ones included; in a failure domain (of the
  * volume's spread) without an active controller if there is such a node; least loaded first, ties by name. The name is

@@ -207,12 +207,11 @@ int placement_explain_space(const struct plan *plan, uint64_t wanted_extents, st
 			 ENUM_NAME(spread, request->spread));
 	placement_size_text(plan->leg_bytes, true, amount);
 	if (request->copies > 1)
-		error_set(error, ERROR_NO_CAPACITY,
-			  "cannot create volume \"%s\": not enough space for %" PRIu64 " copies of %s%s%s",
-			  request->name, request->copies, what, amount, where);
+		error_set(error, ERROR_NO_CAPACITY, "not enough space for %" PRIu64 " copies of %s%s%s",
+			  request->copies, what, amount, where);
 	else
-		error_set(error, ERROR_NO_CAPACITY, "cannot create volume \"%s\": not enough space for %s%s",
-			  request->name, what, amount);
+		error_set(error, ERROR_NO_CAPACITY, "not enough space for %s%s", what, amount);
+	placement_prefix(plan, error);
 	for (size_t i = 0; i < plan->site_count; i++)
 		sites[i] = &plan->sites[i];
 	if (plan->site_count > 0)

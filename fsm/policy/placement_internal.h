@@ -32,7 +32,15 @@ struct plan {
 	struct seat *seats; /* by id */
 	size_t seat_count;
 	uint64_t leg_bytes, volume_bytes, block_bytes;
+	const char *what;  /* "create", "extend": for the error's sentence; NULL: create */
+	size_t groups_max; /* of a leg; 0: LIMIT_GROUPS_PER_LEG */
 };
+
+/* As few groups for leg_bytes as fit, on other disks than those of other legs as far as there are any. */
+int placement_leg_choose(struct plan *plan, size_t leg, struct place_leg *ret_leg, struct error *error);
+
+/* "cannot create volume \"db1\"" */
+int placement_prefix(const struct plan *plan, struct error *error);
 
 /* The value of the label that the spread is about; NULL when the node has none. */
 const char *placement_domain_label(const struct node *node, enum spread spread);

@@ -142,6 +142,11 @@ static bool member_find(struct replacement *replacement, uint64_t id)
 	return false;
 }
 
+static uint64_t wanted_extents(const struct replacement *replacement)
+{
+	return replacement->group->extents != 0 ? replacement->group->extents : replacement->leg->group_extents;
+}
+
 static void others_find(struct replacement *replacement)
 {
 	const struct disk_list *disks = &replacement->plan.view->disks;
@@ -158,7 +163,7 @@ static void others_find(struct replacement *replacement)
 
 static void replacement_text(const struct replacement *replacement, const struct site *site, char line[LINE_SIZE])
 {
-	uint64_t wanted = replacement->leg->group_extents;
+	uint64_t wanted = wanted_extents(replacement);
 
 	if (placement_site_obstacle(site) == NULL &&
 	    names_have(replacement->others, replacement->other_count, site->node->name))
@@ -175,7 +180,7 @@ static int replacement_explain(const struct replacement *replacement, struct err
 	char line[LINE_SIZE], amount[SIZE_TEXT_SIZE];
 	uint64_t bytes;
 
-	if (__builtin_mul_overflow(replacement->leg->group_extents, plan->view->extent_bytes, &bytes))
+	if (__builtin_mul_overflow(wanted_extents(replacement), plan->view->extent_bytes, &bytes))
 		bytes = UINT64_MAX;
 	error_set(error, ERROR_NO_CAPACITY,
 		  "no disk has %s for a copy that takes the place of ld%" PRIu64 " of volume \"%s\"",
@@ -219,7 +224,7 @@ int placement_replacement(const struct placement_view *view, const struct volume
 	for (size_t i = 0; i < replacement.plan.seat_count; i++) {
 		const struct seat *seat = &replacement.plan.seats[i];
 
-		if (seat->free < replacement.leg->group_extents || seat->disk->id == replacement.ld->disk ||
+		if (seat->free < wanted_extents(&replacement) || seat->disk->id == replacement.ld->disk ||
 		    names_have(replacement.others, replacement.other_count, seat->site->node->name))
 			continue;
 		if (best == NULL || taken[seat->site->domain] < taken[best->site->domain] ||

@@ -53,7 +53,10 @@
 #define LIMIT_REPORT_VOLUMES 256u /* that a host tells of at once */
 #define LIMIT_FORCED_KEPT 8u	  /* decisions to serve by force that a volume remembers */
 #define LIMIT_FORCED_LDS 64u	  /* members that it remembers of each */
-#define LIMIT_FORGET_ITEMS 256u	  /* that a plan to forget a node names */
+#define LIMIT_FORGET_ITEMS 256u	  /* that a plan to forget a node or a job names */
+#define LIMIT_JOBS_KEPT 1000u	  /* jobs that are over; the oldest go first */
+#define LIMIT_EXTEND_LDS 256u	  /* that a volume grows by at once */
+#define LIMIT_DEADLINE_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)
 #define LIMIT_COLOURS 16u
 #define LIMIT_EPOCHS_PARKED 8u /* that one holder had one after the other, and may not be clean of */
 /* nvmet ports of striped volumes, each of which has one of its own at all its controllers. */

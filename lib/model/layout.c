@@ -56,6 +56,23 @@ int layout_group_compute(uint64_t ld_bytes, uint64_t thin_block_bytes, struct la
 	return 0;
 }
 
+int layout_room_add(struct layout_room *room, uint64_t ld_bytes, struct error *error)
+{
+	struct layout_group group;
+	int result = layout_group_compute(ld_bytes, room->block_bytes, &group, error);
+
+	if (result != 0)
+		return result;
+	if (__builtin_add_overflow(room->data_bytes, group.thin_data_bytes, &room->data_bytes) ||
+	    room->metadata_bytes + group.thin_metadata_bytes > LAYOUT_THIN_METADATA_MAX_BYTES)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+				 "with thin blocks of %" PRIu64 " bytes a leg has at most %" PRIu64
+				 " bytes of thin metadata, the limit of dm-thin",
+				 room->block_bytes, LAYOUT_THIN_METADATA_MAX_BYTES);
+	room->metadata_bytes += group.thin_metadata_bytes;
+	return 0;
+}
+
 int layout_ld_extents(uint64_t data_bytes, uint64_t thin_block_bytes, uint64_t extent_bytes, uint64_t *ret_extents,
 		      struct error *error)
 {

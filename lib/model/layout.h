@@ -21,6 +21,8 @@ struct error;
 #define LAYOUT_STRIPE_BYTES (UINT64_C(64) << 10)
 #define LAYOUT_THIN_BLOCK_MIN_BYTES (UINT64_C(64) << 10)
 #define LAYOUT_THIN_BLOCK_MAX_BYTES (UINT64_C(1) << 30) /* limit of dm-thin (drivers/md/dm-thin.c) */
+/* What dm-thin uses of a metadata device: 255 bitmaps of 16384 blocks (THIN_METADATA_MAX_SECTORS). */
+#define LAYOUT_THIN_METADATA_MAX_BYTES (UINT64_C(255) * 16384 * 4096)
 
 struct layout_group {
 	uint64_t label_start, label_bytes;		   /* on the LD */
@@ -36,6 +38,14 @@ uint64_t layout_thin_block_bytes(uint64_t leg_bytes);
 /* How an LD of `ld_bytes` is divided. INVALID_ARGUMENT when it is too small to hold one block. */
 int layout_group_compute(uint64_t ld_bytes, uint64_t thin_block_bytes, struct layout_group *ret_group,
 			 struct error *error);
+
+/* What groups hold together. Fill in the size of the thin blocks, and add LDs. INVALID_ARGUMENT, naming the limit, when
+ * they are more than dm-thin can address the metadata of, or the sum exceeds 64 bits. */
+struct layout_room {
+	uint64_t block_bytes;
+	uint64_t data_bytes, metadata_bytes;
+};
+int layout_room_add(struct layout_room *room, uint64_t ld_bytes, struct error *error);
 
 /* Smallest LD, in extents, whose group holds `data_bytes` of thin data. INVALID_ARGUMENT when it would not fit into 64
  * bits. */

@@ -5,6 +5,7 @@
  *   slots.h     which slot moves, or takes the next phase of its move
  *   members.h   which LD is given up, rebuilt, in sync again, replaced, freed
  *   standbys.h  which controllers come and go
+ *   operations.h  what a job that somebody asked for waits for
  *
  * Each step gives at most one command; so commands that depend on one another are never under way at once.
  */
@@ -42,7 +43,8 @@ struct online_disk {
 };
 
 struct online_view {
-	const struct volume *volume;
+	const struct volume *volume;	 /* without groups that are not part of their legs */
+	const struct volume *whole;	 /* with them */
 	const struct online_node *nodes; /* of controllers and disks */
 	size_t node_count;
 	const struct online_disk *disks; /* of all LDs that are not freed, leaving ones included */

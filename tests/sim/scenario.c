@@ -214,18 +214,18 @@ static int call_uncordon(struct dnvme *dnvme, void *data, struct dnvme_error *er
 }
 
 /* What the client does next, all of it drawn before anything is done: it takes a while. */
-struct operation {
+struct client_operation {
 	uint64_t pause_us, kind, volume, node;
 	bool deletes, drains;
 	struct dnvme_volume_spec spec;
 };
 
-static struct operation operation_choose(uint64_t number)
+static struct client_operation operation_choose(uint64_t number)
 {
-	struct operation operation;
+	struct client_operation operation;
 
 	world_stream_begin(STREAM_OPERATIONS + number);
-	operation = (struct operation){ .pause_us = world_between(100 * WORLD_MS, 4 * WORLD_SECOND),
+	operation = (struct client_operation){ .pause_us = world_between(100 * WORLD_MS, 4 * WORLD_SECOND),
 					.kind = world_below(10),
 					.volume = world_random(),
 					.node = world_below(node_count),
@@ -236,7 +236,7 @@ static struct operation operation_choose(uint64_t number)
 	return operation;
 }
 
-static void operate(struct dnvme *dnvme, struct operation *operation)
+static void operate(struct dnvme *dnvme, struct client_operation *operation)
 {
 	struct volume_known *volume = volume_count > 0 ? &volumes[operation->volume % volume_count] : NULL;
 	struct storage *node = &nodes[operation->node];
@@ -303,7 +303,7 @@ static void client_main(struct process *process)
 	while (!faults_wanted)
 		world_sleep(WORLD_SECOND / 10);
 	for (uint64_t number = 0; !peace_wanted; number++) {
-		struct operation operation = operation_choose(number);
+		struct client_operation operation = operation_choose(number);
 
 		/* Peace is not waited for. */
 		for (uint64_t slept = 0; slept < operation.pause_us && !peace_wanted; slept += WORLD_SECOND / 10)

@@ -454,6 +454,11 @@ static bool is_mapping(struct fixture *fixture)
 	       strstr(status->message, "mapping blocks of dnvme-thin-v1.l0: 0 %") != NULL;
 }
 
+static bool is_mapping_and_has_passed(struct fixture *fixture)
+{
+	return fixture->passes >= 2 && is_mapping(fixture);
+}
+
 static void test_mapping_tells_how_far_it_came(void **state)
 {
 	struct fixture *f = *state;
@@ -474,6 +479,34 @@ static void test_mapping_tells_how_far_it_came(void **state)
 	pthread_cond_broadcast(&f->release);
 	pthread_mutex_unlock(&f->lock);
 	run_until(f, is_converged);
+}
+
+/* What takes long ends when nobody wants it any more, and what it holds goes. */
+static void test_mapping_ends_when_it_is_unwanted(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+
+	kernel_sim_fill_forever(f->kernel);
+	f->volume.controllers = f->volume.legs = 1;
+	f->volume.groups = 2;
+	f->volume.formatted = f->volume.thick = f->volume.legs_wanted = f->volume.top_wanted = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	desired.volumes.items[0].grown = true;
+	desired.volumes.items[0].legs.items[0].size_bytes *= 2;
+	desired.volumes.items[0].legs.items[0].fill_from_bytes = f->volume.leg_bytes;
+	want(f, &desired);
+	run_until(f, is_mapping);
+	/* Not because somebody looks. */
+	for (int i = 0; i < 3; i++) {
+		f->passes = 0;
+		reconciler_kick(f->reconciler);
+		run_until(f, is_mapping_and_has_passed);
+	}
+	desired = rig_desired_nothing(&f->arena, "cn1");
+	want(f, &desired);
+	run_until(f, is_converged);
+	assert_int_equal(reconciler_observed(f->reconciler)->dms.count, 0);
 }
 
 static void test_reported(void **state)
@@ -536,6 +569,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_label_is_void_while_it_is_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_path_is_seen_soon, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mapping_tells_how_far_it_came, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mapping_ends_when_it_is_unwanted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reported, setup, teardown),
 	};
 

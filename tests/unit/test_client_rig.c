@@ -108,13 +108,28 @@ static void answer_encode(const struct rpc_message *request, struct buffer *outp
 	const struct method *method = method_find(request->method);
 	struct mutation_reply reply = { .revision = 42, .id = "v7" };
 	struct volume_page page = { .volumes = { 1, sample_volume()->volume }, .more = true };
+	static struct operation_error reason = { .code = "DEADLINE_EXCEEDED", .message = "too late" };
+	static struct operation_extend extend = { .size_bytes = UINT64_C(2) << 30, .from_bytes = UINT64_C(1) << 30 };
+	static struct operation operation = { .id = 7,
+					      .kind = JOB_KIND_EXTEND,
+					      .volume = 1,
+					      .volume_name = "db1",
+					      .phase = OPERATION_PHASE_OVER,
+					      .state = OPERATION_STATE_FAILED,
+					      .created_ms = 3,
+					      .since_ms = 9,
+					      .finished_ms = 9,
+					      .revision = 3,
+					      .error = &reason,
+					      .extend = &extend };
 	static struct job job = { .id = "v1.ld2",
 				  .kind = JOB_KIND_REBUILD,
 				  .target = "ld2",
 				  .phase = "rebuilding",
 				  .done_bytes = 1,
 				  .total_bytes = 4,
-				  .waits_for = "time" };
+				  .waits_for = "time",
+				  .operation = &operation };
 	static const struct job_page job_page = { .jobs = { 1, &job }, .more = true };
 	struct host_page host_page = { 0 };
 	struct server_info info = { .id = 1,

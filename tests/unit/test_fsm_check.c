@@ -475,7 +475,7 @@ static void moving_before_online(struct damage *damage)
 static void leaving_and_member(struct damage *damage)
 {
 	struct volume volume = volume_read(damage, 1);
-	struct leaving_ld leaving = { 0, &volume.legs.items[0].groups.items[0].members.items[0] };
+	struct leaving_ld leaving = { .ld = &volume.legs.items[0].groups.items[0].members.items[0] };
 
 	volume.leaving = (struct leaving_ld_list){ 1, &leaving };
 	volume_put(damage, &volume);

@@ -217,6 +217,77 @@ void rig_rack(struct rig *rig, unsigned nodes, unsigned disks, uint64_t size_byt
 	}
 }
 
+static void view_fill(struct rig *rig, struct placement_view *view, struct error *error)
+{
+	bool more;
+
+	view->extent_bytes = RIG_EXTENT_BYTES;
+	must(fsm_node_list(rig->fsm, NULL, 0, &rig->arena, &view->nodes, &more, error), error);
+	assert_false(more);
+	must(fsm_disk_list(rig->fsm, NULL, 0, 0, &rig->arena, &view->disks, &more, error), error);
+	assert_false(more);
+}
+
+int rig_plan_extend(struct rig *rig, uint64_t volume, uint64_t size_bytes, struct command_volume_extend *ret_command,
+		    struct error *error)
+{
+	struct placement_view view = { 0 };
+	struct volume found = rig_volume(rig, volume);
+
+	view_fill(rig, &view, error);
+	return placement_extend(&view, &found, size_bytes, &rig->arena, ret_command, error);
+}
+
+struct outcome rig_extend(struct rig *rig, uint64_t volume, uint64_t size_bytes)
+{
+	struct command_volume_extend extend;
+	struct error error;
+
+	must(rig_plan_extend(rig, volume, size_bytes, &extend, &error), &error);
+	return rig_apply(rig, (struct command){ .volume_extend = &extend });
+}
+
+struct operation rig_job(struct rig *rig, uint64_t id)
+{
+	struct operation operation;
+	struct error error;
+
+	must(fsm_operation_get(rig->fsm, id, &rig->arena, &operation, &error), &error);
+	return operation;
+}
+
+struct outcome rig_job_advance(struct rig *rig, uint64_t id, enum operation_phase to)
+{
+	struct operation operation = rig_job(rig, id);
+	struct command_job_advance advance = { .id = id, .from = operation.phase, .to = to };
+
+	if (operation.phase != OPERATION_PHASE_OVER)
+		advance.revision = rig_volume(rig, operation.volume).revision;
+	return rig_apply(rig, (struct command){ .job_advance = &advance });
+}
+
+struct outcome rig_job_cancel(struct rig *rig, uint64_t id)
+{
+	struct command_job_cancel cancel = { .id = id };
+
+	return rig_apply(rig, (struct command){ .job_cancel = &cancel });
+}
+
+struct outcome rig_job_fail(struct rig *rig, uint64_t id, enum operation_phase from)
+{
+	struct operation_error reason = { .code = "DEADLINE_EXCEEDED", .message = "too late" };
+	struct command_job_fail fail = { .id = id, .from = from, .error = &reason };
+
+	return rig_apply(rig, (struct command){ .job_fail = &fail });
+}
+
+struct outcome rig_job_forget(struct rig *rig, uint64_t id, uint64_t revision)
+{
+	struct command_job_forget forget = { .id = id, .revision = revision };
+
+	return rig_apply(rig, (struct command){ .job_forget = &forget });
+}
+
 int rig_plan(struct rig *rig, const struct rig_shape *shape, struct command_volume_create *ret_command,
 	     struct error *error)
 {
@@ -230,14 +301,10 @@ int rig_plan(struct rig *rig, const struct rig_shape *shape, struct command_volu
 		.spread = shape->spread != 0 ? shape->spread : SPREAD_NODE,
 		.provision = PROVISION_THIN,
 	};
-	struct placement_view view = { .extent_bytes = RIG_EXTENT_BYTES };
-	bool more;
+	struct placement_view view = { 0 };
 
 	memset(request.uuid, 0xab, sizeof(request.uuid));
-	must(fsm_node_list(rig->fsm, NULL, 0, &rig->arena, &view.nodes, &more, error), error);
-	assert_false(more);
-	must(fsm_disk_list(rig->fsm, NULL, 0, 0, &rig->arena, &view.disks, &more, error), error);
-	assert_false(more);
+	view_fill(rig, &view, error);
 	return placement_plan(&request, &view, &rig->arena, ret_command, error);
 }
 

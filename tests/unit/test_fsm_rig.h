@@ -102,6 +102,17 @@ struct outcome rig_free_one(struct rig *rig, uint64_t volume, const char *ld);
 struct ld rig_member(struct rig *rig, uint64_t volume, size_t leg, size_t group, size_t member);
 bool rig_in_transition(struct rig *rig, uint64_t volume);
 
+/* Plan on the present state that a volume is to have this size; the command lives in rig->arena. */
+int rig_plan_extend(struct rig *rig, uint64_t volume, uint64_t size_bytes, struct command_volume_extend *ret_command,
+		    struct error *error);
+struct outcome rig_extend(struct rig *rig, uint64_t volume, uint64_t size_bytes);
+struct operation rig_job(struct rig *rig, uint64_t id); /* it must be there */
+/* With its present phase, and the volume's present revision. */
+struct outcome rig_job_advance(struct rig *rig, uint64_t id, enum operation_phase to);
+struct outcome rig_job_cancel(struct rig *rig, uint64_t id);
+struct outcome rig_job_fail(struct rig *rig, uint64_t id, enum operation_phase from);
+struct outcome rig_job_forget(struct rig *rig, uint64_t id, uint64_t revision);
+
 /* Free at most `limit` LDs that are not freed yet, leaving ones first. */
 struct outcome rig_free(struct rig *rig, uint64_t volume, size_t limit);
 /* Delete, dismantle, free everything. */

@@ -51,7 +51,7 @@ static void rack_make(struct rack *rack)
 	rack->controllers[2] = (struct controller){ "n3", CONTROLLER_ROLE_RETIRED, 0, 0, 0 };
 	rack->lds[0] = (struct ld){ .id = 1, .disk = 1, .state = LD_STATE_IN_SYNC };
 	rack->lds[1] = (struct ld){ .id = 2, .disk = 2, .state = LD_STATE_STALE };
-	rack->group = (struct group){ { 2, rack->lds } };
+	rack->group = (struct group){ .members = { 2, rack->lds } };
 	rack->leg = (struct leg){ .group_extents = 100, .groups = { 1, &rack->group } };
 	rack->volume = (struct volume){ .id = 1,
 					.name = "db1",

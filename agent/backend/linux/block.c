@@ -104,7 +104,7 @@ int block_write(struct kernel *kernel, const char *name, uint64_t start, const v
 struct fill {
 	int fd;
 	const void *zeros;
-	uint64_t size;
+	uint64_t start, size;
 	_Atomic uint64_t next, done;
 	atomic_bool stop;
 	atomic_int problem; /* errno of the first failure */
@@ -147,7 +147,8 @@ static int fill_all(struct fill *fill, const char *name, const struct kernel_pro
 	while (started < FILL_WRITERS - 1 && pthread_create(&threads[started], NULL, fill_run, fill) == 0)
 		started++;
 	while (!cancelled && fill_piece(fill))
-		cancelled = progress != NULL && !progress->tell(progress->data, atomic_load(&fill->done), fill->size);
+		cancelled = progress != NULL &&
+			    !progress->tell(progress->data, atomic_load(&fill->done), fill->size - fill->start);
 	if (cancelled)
 		atomic_store(&fill->stop, true);
 	while (started > 0)
@@ -160,7 +161,8 @@ static int fill_all(struct fill *fill, const char *name, const struct kernel_pro
 	return fsync(fill->fd) != 0 ? error_set_errno(error, errno, "cannot flush %s", name) : 0;
 }
 
-int block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error)
+int block_fill(struct kernel *kernel, const char *name, uint64_t start, const struct kernel_progress *progress,
+	       struct error *error)
 {
 	struct fill fill = { 0 };
 	void *zeros = NULL;
@@ -173,7 +175,11 @@ int block_fill(struct kernel *kernel, const char *name, const struct kernel_prog
 		code = error_set_errno(error, errno, "cannot tell the size of %s", name);
 	else if (posix_memalign(&zeros, BLOCK_ALIGNMENT, FILL_BYTES) != 0)
 		code = error_set_nomem(error);
+	if (code == 0 && start > fill.size)
+		code = error_set(error, ERROR_INVALID_ARGUMENT, "%s ends before byte %" PRIu64, name, start);
 	if (code == 0) {
+		fill.start = start;
+		atomic_store(&fill.next, start);
 		memset(zeros, 0, FILL_BYTES);
 		fill.zeros = zeros;
 		code = fill_all(&fill, name, progress, error);

@@ -45,6 +45,9 @@
 /* What the kernel needs to notice that the connections are gone; without SOCK_DESTROY, that it may not send. */
 #define CONNECTING_WAIT_MS 5000
 #define CONNECTING_POLL_NS 2000000L
+/* What a kernel needs to read its namespaces anew. */
+#define RESCAN_WAIT_MS 500
+#define RESCAN_POLL_NS 10000000L
 
 _Static_assert(KEEP_ALIVE_S == LIMIT_IMPORT_KEEP_ALIVE_S, "what the timeouts of hosts are chosen by");
 
@@ -181,6 +184,52 @@ int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import
 		code = 0;
 	}
 	arena_free(&arena);
+	return code;
+}
+
+/* Whether the namespaces that are expected are there, with their sizes. */
+static bool shows_all(struct kernel *kernel, const struct kernel_import *import)
+{
+	struct arena arena = ARENA_INIT;
+	struct nvme_seen seen = { 0 };
+	size_t found = 0;
+
+	if (nvme_cache_look(((struct linux_kernel *)kernel)->nvme, NVME_NAMESPACES, &arena, &seen, NULL) != 0)
+		seen.namespaces.count = 0;
+	for (size_t i = 0; i < import->expected.count; i++) {
+		for (size_t j = 0; j < seen.namespaces.count; j++) {
+			if (memcmp(seen.namespaces.items[j].uuid, import->expected.items[i].uuid, 16) == 0 &&
+			    seen.namespaces.items[j].size_bytes >= import->expected.items[i].size_bytes) {
+				found++;
+				break;
+			}
+		}
+	}
+	arena_free(&arena);
+	return found == import->expected.count;
+}
+
+/* The kernel looks by itself when the other side tells it; this is for who was not told. */
+int fabrics_rescan(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	const struct timespec pause = { .tv_nsec = RESCAN_POLL_NS };
+	struct arena arena = ARENA_INIT;
+	const char *name = controller_find(kernel, &arena, import);
+	bool all = false;
+	int code = 0;
+
+	if (name == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "%s is not imported", import->nqn);
+	else
+		code = file_write("1", error, SYS_NVME "/%s/rescan_controller", name);
+	arena_free(&arena);
+	for (long waited = 0; code == 0 && !(all = shows_all(kernel, import)) && waited < RESCAN_WAIT_MS * 1000000L;
+	     waited += RESCAN_POLL_NS)
+		nanosleep(&pause, NULL);
+	if (code == 0 && !all)
+		code = error_set(error, ERROR_UNAVAILABLE,
+				 "%s at %s:%" PRIu64 " does not show all that is expected yet", import->nqn,
+				 import->address, import->port);
 	return code;
 }
 

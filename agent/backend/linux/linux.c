@@ -28,8 +28,10 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 		code = nvmet_observe(this, arena, &observed, error);
 	if (code == 0)
 		code = dm_opens_observe(this->devices, &sights, arena, &observed, error);
-	if (code == 0)
+	if (code == 0) {
 		drains_tell(this->drains, &drained, &observed);
+		sizes_tell(this->sizes, &observed);
+	}
 	if (code == 0)
 		code = reject_observe(this, arena, &observed, error);
 	if (code == 0)
@@ -55,6 +57,7 @@ static void parts_free(struct linux_kernel *this)
 	nvme_cache_free(this->nvme);
 	signatures_free(this->signatures);
 	drains_free(this->drains);
+	sizes_free(this->sizes);
 	gate_free(this->gate);
 	trace_free(this->trace);
 	free(this);
@@ -93,6 +96,7 @@ static const struct kernel_operations linux_operations = {
 	.subsystem_remove = nvmet_subsystem_remove,
 	.namespace_create = nvmet_namespace_create,
 	.namespace_set_group = nvmet_namespace_set_group,
+	.namespace_resize = nvmet_namespace_resize,
 	.namespace_remove = nvmet_namespace_remove,
 	.host_allow = nvmet_host_allow,
 	.host_deny = nvmet_host_deny,
@@ -103,6 +107,7 @@ static const struct kernel_operations linux_operations = {
 	.watch = watch_digest,
 	.import_connect = fabrics_connect,
 	.import_disconnect = fabrics_disconnect,
+	.import_rescan = fabrics_rescan,
 	.import_drop = fabrics_drop,
 	.imports_check = paths_check,
 	.gate_guard = gate_guard,
@@ -167,12 +172,13 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 		this->nvme = nvme_cache_make("/sys", pread, files_raise() / 2);
 		this->signatures = signatures_make(signatures_read);
 		this->drains = drains_make();
+		this->sizes = sizes_make();
 		this->gate = gate_make();
 		this->trace = trace_make();
 	}
 	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||
-	    this->nvme == NULL || this->signatures == NULL || this->drains == NULL || this->gate == NULL ||
-	    this->trace == NULL) {
+	    this->nvme == NULL || this->signatures == NULL || this->drains == NULL || this->sizes == NULL ||
+	    this->gate == NULL || this->trace == NULL) {
 		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);

@@ -18,6 +18,7 @@
 
 struct dm_task;
 struct drains;
+struct sizes;
 struct gate;
 struct nft_ctx;
 struct trace;
@@ -28,6 +29,7 @@ struct linux_kernel {
 	struct known *ports;	  /* of the NVMe target, by number */
 	struct known *subsystems; /* of the NVMe target, by NQN */
 	struct drains *drains;
+	struct sizes *sizes; /* that hosts were told */
 	struct gate *gate;
 	struct nvme_cache *nvme;
 	struct trace *trace;
@@ -115,7 +117,8 @@ int block_write(struct kernel *kernel, const char *name, uint64_t start, const v
 		struct error *error);
 /* After the imports were observed. */
 int disks_observe(struct signatures *signatures, struct arena *arena, struct observed *observed, struct error *error);
-int block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error);
+int block_fill(struct kernel *kernel, const char *name, uint64_t start, const struct kernel_progress *progress,
+	       struct error *error);
 
 /* --- the NVMe target (nvmet.c) --- */
 
@@ -134,6 +137,14 @@ int nvmet_host_deny(struct kernel *kernel, const char *nqn, const char *host_nqn
 int nvmet_port_link(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 int nvmet_port_unlink(struct kernel *kernel, uint64_t port, const char *nqn, struct error *error);
 
+/* What hosts are told of its namespaces (resize.c). */
+struct sizes *sizes_make(void);	      /* NULL when memory is exhausted */
+void sizes_free(struct sizes *sizes); /* accepts NULL */
+void sizes_forget(struct sizes *sizes, const char *nqn, uint32_t nsid);
+/* Adds to the namespaces what is known of them. */
+void sizes_tell(struct sizes *sizes, struct observed *observed);
+int nvmet_namespace_resize(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
+
 /* What is there (nvmet_look.c). */
 int nvmet_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error);
 
@@ -141,6 +152,7 @@ int nvmet_observe(struct linux_kernel *kernel, struct arena *arena, struct obser
 
 int fabrics_observe(struct nvme_cache *cache, struct arena *arena, struct observed *observed, struct error *error);
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+int fabrics_rescan(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, struct error *error);
 

@@ -200,6 +200,7 @@ int nvmet_namespace_create(struct kernel *kernel, const char *nqn, const struct 
 	char path[PATH_MAX], device[PATH_MAX], uuid[UUID_TEXT_SIZE], group[16];
 	int code;
 
+	sizes_forget(((struct linux_kernel *)kernel)->sizes, nqn, ns->nsid);
 	snprintf(path, sizeof(path), ROOT "/subsystems/%s/namespaces/%" PRIu32, nqn, ns->nsid);
 	snprintf(device, sizeof(device), LINUX_MAPPER_DIRECTORY "%s", ns->device);
 	snprintf(group, sizeof(group), "%" PRIu32, ns->group);

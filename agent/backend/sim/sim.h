@@ -136,6 +136,9 @@ void kernel_sim_superblocks_write(struct kernel *kernel);
 /* The kernel gave it up. */
 void kernel_sim_import_lose(struct kernel *kernel, uint64_t instance);
 
+/* A fill ends only when it is told to. */
+void kernel_sim_fill_forever(struct kernel *kernel);
+
 /* Operations that changed something so far. */
 uint64_t kernel_sim_changes(struct kernel *kernel);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent/label.h"
 #include "agent/list.h"
@@ -29,7 +30,7 @@ struct observed_dm *sim_dm_find(struct sim_kernel *this, const char *name)
 	return NULL;
 }
 
-static uint64_t table_sectors(const struct observed_target_list *table)
+uint64_t sim_table_sectors(const struct observed_target_list *table)
 {
 	return table->count == 0 ? 0 : table->items[table->count - 1].start + table->items[table->count - 1].length;
 }
@@ -46,7 +47,7 @@ static bool device_find(struct sim_kernel *this, const char *number, struct devi
 	for (size_t i = 0; i < observed->dms.count; i++) {
 		if (observed->dms.items[i].major == major && observed->dms.items[i].minor == minor) {
 			ret_device->dm = &observed->dms.items[i];
-			ret_device->sectors = table_sectors(&ret_device->dm->targets);
+			ret_device->sectors = sim_table_sectors(&ret_device->dm->targets);
 			ret_device->identity = ret_device->dm->uuid;
 			return true;
 		}
@@ -553,7 +554,7 @@ static void label_assume(struct sim_kernel *this, const char *name, uint8_t *ret
 	char cluster[32];
 	struct ld_label label = { .cluster = cluster,
 				  .epoch = 1,
-				  .size_bytes = table_sectors(&dm->targets) * SECTOR_BYTES,
+				  .size_bytes = sim_table_sectors(&dm->targets) * SECTOR_BYTES,
 				  .formatted = true };
 
 	if (sscanf(dm->uuid, "DNVME-%31[^-]-ld-d%*u.v%" SCNu64 ".s%*u.ld%" SCNu64, cluster, &label.volume, &label.ld) ==
@@ -603,10 +604,22 @@ int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, con
 }
 
 /* Every block is mapped at once: there is no data to hold. */
-int sim_block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress, struct error *error)
+void kernel_sim_fill_forever(struct kernel *kernel)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	this->fills_forever = true;
+	pthread_mutex_unlock(&this->lock);
+}
+
+int sim_block_fill(struct kernel *kernel, const char *name, uint64_t start, const struct kernel_progress *progress,
+		   struct error *error)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	const struct observed_dm *dm;
+	bool forever, goes_on = true;
 	int code = sim_begin(this, "block_fill", name, error);
 
 	if (code != 0)
@@ -614,7 +627,16 @@ int sim_block_fill(struct kernel *kernel, const char *name, const struct kernel_
 	dm = sim_dm_find(this, name);
 	if (dm == NULL)
 		code = error_set(error, ERROR_NOT_FOUND, "there is no device %s", name);
-	else if (progress != NULL)
-		progress->tell(progress->data, 1, 1);
-	return sim_end(this, code, error);
+	else if (start > sim_table_sectors(&dm->targets) * SECTOR_BYTES)
+		code = error_set(error, ERROR_INVALID_ARGUMENT, "%s ends before byte %" PRIu64, name, start);
+	forever = this->fills_forever;
+	code = sim_end(this, code, error);
+	if (code != 0 || progress == NULL)
+		return code;
+	do {
+		goes_on = progress->tell(progress->data, forever ? 0 : 1, 1);
+		if (forever)
+			nanosleep(&pause, NULL);
+	} while (forever && goes_on);
+	return goes_on ? 0 : error_set(error, ERROR_CANCELLED, "writing zeros to %s was interrupted", name);
 }

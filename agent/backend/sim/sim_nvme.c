@@ -212,6 +212,24 @@ int sim_namespace_set_group(struct kernel *kernel, const char *nqn, uint32_t nsi
 	return sim_end(this, 0, error);
 }
 
+int sim_namespace_resize(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_namespace *ns;
+	struct observed_dm *dm = NULL;
+	int code = sim_begin(this, "namespace_resize", nqn, error);
+
+	if (code != 0)
+		return code;
+	ns = namespace_find(subsystem_find(this, nqn), nsid);
+	if (ns != NULL)
+		dm = sim_dm_find(this, ns->path + strlen("/dev/mapper/"));
+	if (dm == NULL)
+		return sim_end(this, error_set(error, ERROR_NOT_FOUND, "there is no namespace in %s", nqn), error);
+	ns->size_bytes = sim_table_sectors(&dm->targets) * LIMIT_SECTOR_BYTES;
+	return sim_end(this, 0, error);
+}
+
 int sim_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -449,6 +467,39 @@ int sim_import_connect(struct kernel *kernel, const struct kernel_import *import
 	for (size_t i = 0; i < import->expected.count && code == 0; i++) {
 		if (import_namespace_add(this, import, i) != 0)
 			code = error_set_nomem(error);
+	}
+	return sim_end(this, code, error);
+}
+
+/* What the other side shows now is what is expected of it. */
+int sim_import_rescan(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct observed_import_namespace_list *list = &this->observed.import_namespaces;
+	int code = sim_begin(this, "import_rescan", import->nqn, error);
+	size_t at;
+
+	if (code != 0)
+		return code;
+	at = import_find(this, import);
+	if (at == this->observed.imports.count)
+		return sim_end(this, error_set(error, ERROR_NOT_FOUND, "%s is not imported", import->nqn), error);
+	/* In a world the other side is a kernel, and its namespaces come by themselves. */
+	if (this->world.resolve != NULL)
+		return sim_end(
+			this,
+			error_set(error, ERROR_UNAVAILABLE, "%s does not show all that is expected yet", import->nqn),
+			error);
+	this->observed.imports.items[at].paths = import->expected.count;
+	for (size_t i = 0; i < import->expected.count && code == 0; i++) {
+		const struct kernel_expected *expected = &import->expected.items[i];
+
+		if (import_namespace_add(this, import, i) != 0)
+			code = error_set_nomem(error);
+		for (size_t j = 0; j < list->count; j++) {
+			if (memcmp(list->items[j].uuid, expected->uuid, sizeof(expected->uuid)) == 0)
+				list->items[j].size_bytes = expected->size_bytes;
+		}
 	}
 	return sim_end(this, code, error);
 }

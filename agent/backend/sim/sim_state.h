@@ -32,7 +32,7 @@ struct sim_kernel {
 	struct observed observed;
 	char *path;
 	uint64_t changes, compacted;
-	bool assume_labels, lacks_writethrough;
+	bool assume_labels, lacks_writethrough, fills_forever;
 	struct sim_gate gates[SIM_GATES]; /* of this process only: a new one finds no port guarded */
 	size_t gate_count;
 	uint64_t joined[SIM_JOINED]; /* ports behind a gate */
@@ -72,7 +72,10 @@ int sim_import_add(struct sim_kernel *this, const struct kernel_import *import, 
 size_t sim_identity_length(const char *uuid);
 int sim_thin_add(struct sim_kernel *this, const char *pool_uuid);
 uint64_t sim_watch(struct kernel *kernel);
-int sim_block_fill(struct kernel *kernel, const char *name, const struct kernel_progress *progress,
+int sim_namespace_resize(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
+int sim_import_rescan(struct kernel *kernel, const struct kernel_import *import, struct error *error);
+uint64_t sim_table_sectors(const struct observed_target_list *table);
+int sim_block_fill(struct kernel *kernel, const char *name, uint64_t start, const struct kernel_progress *progress,
 		   struct error *error);
 
 /* Mirrors (sim_raid.c). Called with the lock held, for a table that was checked. */

@@ -98,8 +98,10 @@ int check_run(const char *device, const char *journal, bool blank)
 		return 2;
 	}
 	rc = device_open(device, O_RDONLY, &fd, &blocks);
-	if (rc == 0 && blocks != state.blocks)
+	/* It may have grown since. */
+	if (rc == 0 && blocks < state.blocks)
 		rc = EMEDIUMTYPE;
+	blocks = state.blocks;
 	if (rc == 0)
 		rc = posix_memalign((void **)&buffer, BLOCK_BYTES, CHUNK_BYTES);
 	if (rc != 0) {

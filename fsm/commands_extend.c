@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command volume.extend, and what the phases of the job do to the volume.
+ *
+ *   exporting    each leg has new groups at the end of its list, which are not part of it
+ *   formatting   the same; their holders are told of them
+ *   joining      they are part of their legs, which have their new size; the volume has its old one
+ *   resizing     the volume has its new size
+ *   undoing      the new groups are not part of their legs, and their holders let go of them
+ *   releasing    their LDs leave, as those that were replaced do
+ */
+#include <inttypes.h>
+
+#include "fsm/operation.h"
+#include "lib/model/layout.h"
+
+/* --- what is wrong whatever the state ------------------------------------------------------------------------- */
+
+static int size_check(const struct command_volume_extend *command, const struct volume *volume, struct error *error)
+{
+	uint64_t leg_bytes, volume_bytes;
+	int result;
+
+	if (command->size_bytes <= volume->size_bytes)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+				 "volume \"%s\" has %" PRIu64 " bytes; it can only grow, not to %" PRIu64, volume->name,
+				 volume->size_bytes, command->size_bytes);
+	result = layout_leg_bytes(command->size_bytes, volume->legs.count, volume->stripe_bytes, &leg_bytes,
+				  &volume_bytes, error);
+	if (result != 0)
+		return result;
+	if (volume_bytes != command->size_bytes || command->legs.count != volume->legs.count)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+				 "a size of %" PRIu64 " bytes, for %zu legs, is not a whole number of stripes over %zu",
+				 command->size_bytes, command->legs.count, volume->legs.count);
+	for (size_t i = 0; i < command->legs.count; i++) {
+		if (command->legs.items[i].size_bytes != leg_bytes)
+			return error_set(error, ERROR_INVALID_ARGUMENT,
+					 "leg %zu is to have %" PRIu64 " bytes, not %" PRIu64, i,
+					 command->legs.items[i].size_bytes, leg_bytes);
+	}
+	return 0;
+}
+
+static int counts_check(const struct command_volume_extend *command, const struct volume *volume, size_t index,
+			size_t *lds, struct error *error)
+{
+	const struct place_growth *growth = &command->legs.items[index];
+
+	if (growth->groups.count + volume->legs.items[index].groups.count > LIMIT_GROUPS_PER_LEG)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+				 "leg %zu of volume \"%s\" would have %zu groups, the limit is %u", index, volume->name,
+				 growth->groups.count + volume->legs.items[index].groups.count, LIMIT_GROUPS_PER_LEG);
+	for (size_t i = 0; i < growth->groups.count; i++) {
+		if (growth->groups.items[i].members.count != volume->copies)
+			return error_set(error, ERROR_INVALID_ARGUMENT,
+					 "new group %zu of leg %zu has %zu members, not %" PRIu64, i, index,
+					 growth->groups.items[i].members.count, volume->copies);
+		*lds += growth->groups.items[i].members.count;
+	}
+	if (*lds > LIMIT_EXTEND_LDS)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "volume \"%s\" would grow by more than %u LDs at once",
+				 volume->name, LIMIT_EXTEND_LDS);
+	return 0;
+}
+
+/* The groups that a leg has and those that come hold its new size, and dm-thin can address their metadata. */
+static int room_check(const struct command_volume_extend *command, const struct volume *volume, size_t index,
+		      uint64_t extent_bytes, struct error *error)
+{
+	const struct place_growth *growth = &command->legs.items[index];
+	const struct leg *leg = &volume->legs.items[index];
+	struct layout_room room = { .block_bytes = leg_block_bytes(leg) };
+	int result = 0;
+
+	if (growth->groups.count > 0 &&
+	    (growth->group_extents == 0 || growth->group_extents > LIMIT_DISK_BYTES_MAX / extent_bytes))
+		return error_set(error, ERROR_INVALID_ARGUMENT, "an LD of %" PRIu64 " extents is out of range",
+				 growth->group_extents);
+	for (size_t g = 0; result == 0 && g < leg->groups.count; g++)
+		result = layout_room_add(&room, group_extents(leg, &leg->groups.items[g]) * extent_bytes, error);
+	for (size_t g = 0; result == 0 && g < growth->groups.count; g++)
+		result = layout_room_add(&room, growth->group_extents * extent_bytes, error);
+	if (result == 0 && room.data_bytes < growth->size_bytes)
+		result = error_set(error, ERROR_INVALID_ARGUMENT,
+				   "the groups of leg %zu would hold %" PRIu64 " of its %" PRIu64 " bytes", index,
+				   room.data_bytes, growth->size_bytes);
+	return result;
+}
+
+/* --- the command ------------------------------------------------------------------------------------------------ */
+
+static int leg_grow(struct transition *transition, const struct command_volume_extend *command, struct volume *volume,
+		    size_t index, struct error *error)
+{
+	const struct place_growth *growth = &command->legs.items[index];
+	struct leg *leg = &volume->legs.items[index];
+	struct group *groups =
+		arena_alloc_array(transition->state.arena, leg->groups.count + growth->groups.count, sizeof(*groups));
+
+	if (groups == NULL)
+		return state_nomem(&transition->state, error);
+	for (size_t i = 0; i < leg->groups.count; i++)
+		groups[i] = leg->groups.items[i];
+	leg->groups.items = groups;
+	leg->block_bytes = leg_block_bytes(leg);
+	for (size_t i = 0; i < growth->groups.count; i++) {
+		struct group *group = &groups[leg->groups.count];
+		int result = volume_group_make(transition, volume->id, volume->spread, &growth->groups.items[i],
+					       growth->group_extents, group, error);
+
+		if (result != 0)
+			return result;
+		group->state = GROUP_STATE_EXPORTING;
+		group->extents = growth->group_extents;
+		leg->groups.count++;
+	}
+	return 0;
+}
+
+int command_volume_extend_apply(struct transition *transition, const struct command_volume_extend *command,
+				struct error *error)
+{
+	struct state *state = &transition->state;
+	struct operation_extend extend = { .size_bytes = command->size_bytes, .from_bytes = command->from_bytes };
+	struct operation operation = { .kind = JOB_KIND_EXTEND,
+				       .phase = OPERATION_PHASE_EXPORTING,
+				       .deadline_ms = command->deadline_ms,
+				       .extend = &extend };
+	struct cluster cluster;
+	struct volume volume;
+	size_t lds = 0;
+	int result = state_cluster(state, &cluster, error);
+
+	if (result == 0)
+		result = state_volume(state, command->id, &volume, error);
+	if (result != 0)
+		return result;
+	if (volume.phase != VOLUME_PHASE_ONLINE)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is in phase %s, not online",
+				 volume.name, ENUM_NAME(volume_phase, volume.phase));
+	result = operation_begin(transition, &volume, &operation, error);
+	if (result != 0)
+		return result;
+	if (volume.size_bytes != command->from_bytes)
+		return error_set(error, ERROR_CONFLICT, "volume \"%s\" has %" PRIu64 " bytes by now, not %" PRIu64,
+				 volume.name, volume.size_bytes, command->from_bytes);
+	result = size_check(command, &volume, error);
+	for (size_t i = 0; result == 0 && i < volume.legs.count; i++)
+		result = counts_check(command, &volume, i, &lds, error);
+	for (size_t i = 0; result == 0 && i < volume.legs.count; i++)
+		result = room_check(command, &volume, i, cluster.extent_bytes, error);
+	for (size_t i = 0; result == 0 && i < volume.legs.count; i++)
+		result = leg_grow(transition, command, &volume, i, error);
+	if (result == 0)
+		result = transition_id(transition, "j", operation.id, error);
+	if (result == 0)
+		result = operation_store(transition, &operation, error);
+	return result == 0 ? volume_store(transition, &volume, error) : result;
+}
+
+/* --- phases --------------------------------------------------------------------------------------------------------
+ */
+
+void extend_groups_set(struct volume *volume, enum group_state state)
+{
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		for (size_t g = 0; g < volume->legs.items[l].groups.count; g++) {
+			if (volume->legs.items[l].groups.items[g].state != 0)
+				volume->legs.items[l].groups.items[g].state = state;
+		}
+	}
+}
+
+static int group_release(struct transition *transition, struct volume *volume, const struct leg *leg,
+			 const struct group *group, uint64_t operation, struct error *error)
+{
+	for (size_t m = 0; m < group->members.count; m++) {
+		struct ld *ld;
+
+		if (group->members.items[m].state == LD_STATE_FREED)
+			continue; /* it went with its node */
+		ld = arena_memdup(transition->state.arena, &group->members.items[m], sizeof(*ld));
+		if (ld == NULL)
+			return state_nomem(&transition->state, error);
+		volume_ld_stale(ld, STALE_REASON_UNUSED, transition->time_ms);
+		ld->whole = ld->resync = false;
+		volume->leaving.items[volume->leaving.count++] =
+			(struct leaving_ld){ .slot = leg->slot, .ld = ld, .operation = operation };
+	}
+	return 0;
+}
+
+int extend_groups_release(struct transition *transition, struct volume *volume, uint64_t operation, struct error *error)
+{
+	struct arena *arena = transition->state.arena;
+	struct leaving_ld *items = arena_alloc_array(arena, volume->leaving.count + LIMIT_EXTEND_LDS, sizeof(*items));
+	int result = 0;
+
+	if (items == NULL)
+		return state_nomem(&transition->state, error);
+	for (size_t i = 0; i < volume->leaving.count; i++)
+		items[i] = volume->leaving.items[i];
+	volume->leaving.items = items;
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		struct leg *leg = &volume->legs.items[l];
+		size_t kept = 0;
+
+		/* They are the last ones of the leg. */
+		while (kept < leg->groups.count && leg->groups.items[kept].state == 0)
+			kept++;
+		for (size_t g = kept; result == 0 && g < leg->groups.count; g++)
+			result = group_release(transition, volume, leg, &leg->groups.items[g], operation, error);
+		leg->groups.count = kept;
+	}
+	return result;
+}
+
+static int join(struct transition *transition, struct volume *volume, const struct operation *operation,
+		struct error *error)
+{
+	uint64_t leg_bytes, volume_bytes;
+	int result = layout_leg_bytes(operation->extend->size_bytes, volume->legs.count, volume->stripe_bytes,
+				      &leg_bytes, &volume_bytes, error);
+
+	if (result != 0) {
+		transition->state.broken = true; /* it was checked when the job began */
+		return result;
+	}
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			if (group_in_sync_count(&leg->groups.items[g]) == 0)
+				return error_set(error, ERROR_CONFLICT, "new group %zu of leg %zu lost its LDs", g, l);
+		}
+		leg->size_bytes = leg_bytes;
+	}
+	extend_groups_set(volume, 0);
+	return 0;
+}
+
+static int released_check(const struct volume *volume, const struct operation *operation, struct error *error)
+{
+	for (size_t i = 0; i < volume->leaving.count; i++) {
+		if (volume->leaving.items[i].operation == operation->id)
+			return error_set(error, ERROR_CONFLICT,
+					 "ld%" PRIu64 " of job j%" PRIu64 " is still on its disk",
+					 volume->leaving.items[i].ld->id, operation->id);
+	}
+	return 0;
+}
+
+int extend_advance(struct transition *transition, struct volume *volume, const struct operation *operation,
+		   enum operation_phase to, struct error *error)
+{
+	switch (to) {
+	case OPERATION_PHASE_FORMATTING:
+		extend_groups_set(volume, GROUP_STATE_FORMATTING);
+		return 0;
+	case OPERATION_PHASE_JOINING:
+		return join(transition, volume, operation, error);
+	case OPERATION_PHASE_RESIZING:
+		volume->size_bytes = operation->extend->size_bytes;
+		volume->grown_ms = transition->time_ms;
+		return 0;
+	case OPERATION_PHASE_RELEASING:
+		return extend_groups_release(transition, volume, operation->id, error);
+	case OPERATION_PHASE_OVER:
+		return released_check(volume, operation, error);
+	default:
+		return 0;
+	}
+}

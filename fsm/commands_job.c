@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands on jobs that somebody asked for: they go on, are undone, are forgotten. */
+#include <inttypes.h>
+
+#include "fsm/operation.h"
+#include "lib/base/state_machine.h"
+
+/*
+ * An extend:
+ *
+ *   EXPORTING ──► FORMATTING ──► JOINING ──► RESIZING ──► OVER (done)
+ *       │              │
+ *       └──────┬───────┘  job.cancel, job.fail
+ *              ▼
+ *           UNDOING ──► RELEASING ──► OVER (cancelled, failed)
+ *
+ * job.advance takes the horizontal moves.
+ */
+static const struct state_machine_edge advance_edges[] = {
+	{ OPERATION_PHASE_EXPORTING, OPERATION_PHASE_FORMATTING },
+	{ OPERATION_PHASE_FORMATTING, OPERATION_PHASE_JOINING },
+	{ OPERATION_PHASE_JOINING, OPERATION_PHASE_RESIZING },
+	{ OPERATION_PHASE_RESIZING, OPERATION_PHASE_OVER },
+	{ OPERATION_PHASE_UNDOING, OPERATION_PHASE_RELEASING },
+	{ OPERATION_PHASE_RELEASING, OPERATION_PHASE_OVER },
+};
+static const struct state_machine_table advance_table = {
+	.name = "job",
+	.edges = advance_edges,
+	.edge_count = sizeof(advance_edges) / sizeof(advance_edges[0]),
+};
+
+/* Whether what it made can still be undone. */
+static bool is_early(const struct operation *operation)
+{
+	return operation->phase == OPERATION_PHASE_EXPORTING || operation->phase == OPERATION_PHASE_FORMATTING;
+}
+
+/* The job, and the volume that it works on unless it is over; sets the outcome's object and revision. */
+static int job_read(struct transition *transition, uint64_t id, struct operation *ret_operation,
+		    struct volume *ret_volume, struct error *error)
+{
+	int result = state_operation(&transition->state, id, ret_operation, error);
+
+	if (result == 0)
+		result = transition_id(transition, "j", id, error);
+	if (result != 0)
+		return result;
+	transition->revision = ret_operation->revision;
+	if (operation_is_over(ret_operation))
+		return 0;
+	result = state_volume(&transition->state, ret_operation->volume, ret_volume, error);
+	if (result != 0)
+		transition->state.broken = true; /* a job that runs has its volume */
+	return result;
+}
+
+static int both_store(struct transition *transition, struct operation *operation, struct volume *volume,
+		      struct error *error)
+{
+	int result = operation_store(transition, operation, error);
+
+	return result == 0 ? volume_store(transition, volume, error) : result;
+}
+
+static enum operation_state ended_of(const struct operation *operation)
+{
+	switch (operation->state) {
+	case OPERATION_STATE_CANCELLING:
+		return OPERATION_STATE_CANCELLED;
+	case OPERATION_STATE_FAILING:
+		return OPERATION_STATE_FAILED;
+	default:
+		return OPERATION_STATE_DONE;
+	}
+}
+
+int command_job_advance_apply(struct transition *transition, const struct command_job_advance *command,
+			      struct error *error)
+{
+	struct operation operation;
+	struct volume volume;
+	int result;
+
+	if (!state_machine_allows(&advance_table, (int)command->from, (int)command->to))
+		return error_set(error, ERROR_INVALID_ARGUMENT, "no job goes from phase %s to %s",
+				 ENUM_NAME(operation_phase, command->from), ENUM_NAME(operation_phase, command->to));
+	result = job_read(transition, command->id, &operation, &volume, error);
+	if (result != 0)
+		return result;
+	if (operation.phase != command->from)
+		return error_set(error, ERROR_CONFLICT, "job j%" PRIu64 " is in phase %s, not %s", operation.id,
+				 ENUM_NAME(operation_phase, operation.phase),
+				 ENUM_NAME(operation_phase, command->from));
+	if (volume.revision != command->revision)
+		return error_set(error, ERROR_CONFLICT,
+				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64 " was confirmed",
+				 volume.id, volume.revision, command->revision);
+	result = extend_advance(transition, &volume, &operation, command->to, error);
+	if (result != 0)
+		return result;
+	if (command->to == OPERATION_PHASE_OVER) {
+		result = operation_finish(transition, &volume, &operation, ended_of(&operation), error);
+		return result == 0 ? volume_store(transition, &volume, error) : result;
+	}
+	operation_phase_set(transition, &operation, command->to);
+	return both_store(transition, &operation, &volume, error);
+}
+
+static int undo(struct transition *transition, struct operation *operation, struct volume *volume,
+		enum operation_state state, struct error *error)
+{
+	extend_groups_set(volume, GROUP_STATE_LEAVING);
+	operation_phase_set(transition, operation, OPERATION_PHASE_UNDOING);
+	operation->state = state;
+	return both_store(transition, operation, volume, error);
+}
+
+static int late_refuse(const struct operation *operation, const char *what, struct error *error)
+{
+	error_set(error, ERROR_FAILED_PRECONDITION,
+		  "job j%" PRIu64 " is in phase %s: what it made is in use, and it cannot be %s", operation->id,
+		  ENUM_NAME(operation_phase, operation->phase), what);
+	error_hint(error, "it goes on as soon as it can; dnvme job get j%" PRIu64 " says what it waits for",
+		   operation->id);
+	return ERROR_FAILED_PRECONDITION;
+}
+
+int command_job_cancel_apply(struct transition *transition, const struct command_job_cancel *command,
+			     struct error *error)
+{
+	struct operation operation;
+	struct volume volume;
+	int result = job_read(transition, command->id, &operation, &volume, error);
+
+	if (result != 0)
+		return result;
+	if (operation.state == OPERATION_STATE_CANCELLING || operation.state == OPERATION_STATE_CANCELLED)
+		return 0;
+	if (operation.state != OPERATION_STATE_RUNNING)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "job j%" PRIu64 " is %s", operation.id,
+				 ENUM_NAME(operation_state, operation.state));
+	if (!is_early(&operation))
+		return late_refuse(&operation, "cancelled", error);
+	return undo(transition, &operation, &volume, OPERATION_STATE_CANCELLING, error);
+}
+
+int command_job_fail_apply(struct transition *transition, const struct command_job_fail *command, struct error *error)
+{
+	struct operation operation;
+	struct volume volume;
+	int result = job_read(transition, command->id, &operation, &volume, error);
+
+	if (result != 0)
+		return result;
+	if (operation.phase != command->from)
+		return error_set(error, ERROR_CONFLICT, "job j%" PRIu64 " is in phase %s, not %s", operation.id,
+				 ENUM_NAME(operation_phase, operation.phase),
+				 ENUM_NAME(operation_phase, command->from));
+	if (!is_early(&operation))
+		return late_refuse(&operation, "undone", error);
+	operation.error = command->error;
+	return undo(transition, &operation, &volume, OPERATION_STATE_FAILING, error);
+}
+
+int command_job_forget_apply(struct transition *transition, const struct command_job_forget *command,
+			     struct error *error)
+{
+	struct state *state = &transition->state;
+	struct operation operation;
+	struct volume volume;
+	struct key key;
+	int result = job_read(transition, command->id, &operation, &volume, error);
+
+	if (result != 0)
+		return result;
+	transition_touch(transition);
+	if (operation_is_over(&operation)) {
+		result = state_delete(state, STORE_TABLE_JOB_AGE,
+				      key_id_id(&key, operation.over_revision, operation.id), error);
+		return result == 0 ? state_delete(state, STORE_TABLE_JOB, key_id(&key, operation.id), error) : result;
+	}
+	if (operation.revision != command->revision) {
+		error_set(error, ERROR_CONFLICT,
+			  "job j%" PRIu64 " runs, and is at revision %" PRIu64
+			  "; what was accepted was of revision %" PRIu64,
+			  operation.id, operation.revision, command->revision);
+		error_hint(error, "look again: dnvme job forget j%" PRIu64, operation.id);
+		return ERROR_CONFLICT;
+	}
+	if (operation.phase == OPERATION_PHASE_JOINING || operation.phase == OPERATION_PHASE_RESIZING)
+		return late_refuse(&operation, "forgotten", error);
+	/* Its LDs own their extents until their Disk Nodes confirm that they are gone, as always. */
+	result = extend_groups_release(transition, &volume, operation.id, error);
+	volume.operation = 0;
+	if (result == 0)
+		result = state_delete(state, STORE_TABLE_JOB, key_id(&key, operation.id), error);
+	return result == 0 ? volume_store(transition, &volume, error) : result;
+}

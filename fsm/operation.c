@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsm/operation.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+bool operation_is_over(const struct operation *operation)
+{
+	return operation->phase == OPERATION_PHASE_OVER;
+}
+
+int state_operation(struct state *state, uint64_t id, struct operation *ret_operation, struct error *error)
+{
+	struct key key;
+	int result = state_get(state, STORE_TABLE_JOB, key_id(&key, id), schema_operation(), ret_operation, error);
+
+	if (result == ERROR_NOT_FOUND && !state->broken)
+		return error_set(error, ERROR_NOT_FOUND, "there is no job j%" PRIu64, id);
+	return result;
+}
+
+int operation_begin(struct transition *transition, struct volume *volume, struct operation *operation,
+		    struct error *error)
+{
+	if (volume->operation != 0) {
+		error_set(error, ERROR_FAILED_PRECONDITION, "job j%" PRIu64 " works on volume \"%s\"",
+			  volume->operation, volume->name);
+		error_hint(error, "run: dnvme job wait j%" PRIu64 ", or: dnvme job cancel j%" PRIu64, volume->operation,
+			   volume->operation);
+		return ERROR_FAILED_PRECONDITION;
+	}
+	operation->id = ++transition->counters.last_job;
+	operation->volume = volume->id;
+	operation->volume_name = volume->name;
+	operation->state = OPERATION_STATE_RUNNING;
+	operation->request_id = transition->request_id;
+	operation->created_ms = transition->time_ms;
+	operation_phase_set(transition, operation, operation->phase);
+	volume->operation = operation->id;
+	return 0;
+}
+
+int operation_store(struct transition *transition, struct operation *operation, struct error *error)
+{
+	struct key key;
+
+	operation->revision = transition_touch(transition);
+	return state_put(&transition->state, STORE_TABLE_JOB, key_id(&key, operation->id), schema_operation(),
+			 operation, error);
+}
+
+void operation_phase_set(struct transition *transition, struct operation *operation, enum operation_phase phase)
+{
+	operation->phase = phase;
+	operation->since_ms = transition->time_ms;
+	operation->attempts = 1;
+}
+
+struct oldest {
+	bool found;
+	uint8_t key[16];
+};
+
+static int oldest_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct oldest *oldest = data;
+
+	(void)value;
+	if (key.size != sizeof(oldest->key))
+		return error_set(error, ERROR_INTERNAL, "the ages of jobs are damaged");
+	memcpy(oldest->key, key.data, sizeof(oldest->key));
+	oldest->found = true;
+	return STATE_WALK_STOP;
+}
+
+/* The oldest go first; the table is replicated, so every server forgets the same. */
+static int operations_expire(struct state *state, struct error *error)
+{
+	struct bytes all = { NULL, 0 };
+	uint64_t count = 0;
+	int result = state_count(state, STORE_TABLE_JOB_AGE, &count, error);
+
+	for (; result == 0 && count > LIMIT_JOBS_KEPT; count--) {
+		struct oldest oldest = { 0 };
+		struct key key;
+
+		result = state_walk(state, STORE_TABLE_JOB_AGE, all, all, oldest_visit, &oldest, error);
+		if (result != 0 || !oldest.found) {
+			state->broken = true;
+			return result != 0 ? result : error_set(error, ERROR_INTERNAL, "a job has no age");
+		}
+		result = state_delete(state, STORE_TABLE_JOB, key_id(&key, key_read_id(oldest.key + 8)), error);
+		if (result == 0)
+			result = state_delete(state, STORE_TABLE_JOB_AGE,
+					      (struct bytes){ oldest.key, sizeof(oldest.key) }, error);
+	}
+	return result;
+}
+
+int operation_finish(struct transition *transition, struct volume *volume, struct operation *operation,
+		     enum operation_state ended, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct key key;
+	int result;
+
+	operation_phase_set(transition, operation, OPERATION_PHASE_OVER);
+	operation->state = ended;
+	operation->finished_ms = transition->time_ms;
+	operation->over_revision = transition_touch(transition);
+	volume->operation = 0;
+	result = operation_store(transition, operation, error);
+	if (result == 0)
+		result = state_put_empty(state, STORE_TABLE_JOB_AGE,
+					 key_id_id(&key, operation->over_revision, operation->id), error);
+	return result == 0 ? operations_expire(state, error) : result;
+}
+
+int operation_disturb(struct transition *transition, const struct volume *volume, struct error *error)
+{
+	struct operation operation;
+	int result;
+
+	if (volume->operation == 0)
+		return 0;
+	result = state_operation(&transition->state, volume->operation, &operation, error);
+	if (result != 0) {
+		transition->state.broken = true; /* a volume's job is there */
+		return result;
+	}
+	operation.attempts++;
+	return operation_store(transition, &operation, error);
+}
+
+int operation_abandon(struct transition *transition, struct volume *volume, struct error *error)
+{
+	struct operation_error reason = { .code = error_code_name(ERROR_CANCELLED),
+					  .message = "the volume was deleted" };
+	struct operation operation;
+	int result;
+
+	if (volume->operation == 0)
+		return 0;
+	result = state_operation(&transition->state, volume->operation, &operation, error);
+	if (result != 0) {
+		transition->state.broken = true; /* a volume's job is there */
+		return result;
+	}
+	extend_groups_set(volume, GROUP_STATE_LEAVING);
+	if (operation.error == NULL)
+		operation.error = &reason;
+	return operation_finish(
+		transition, volume, &operation,
+		operation.state == OPERATION_STATE_FAILING ? OPERATION_STATE_FAILED : OPERATION_STATE_CANCELLED, error);
+}

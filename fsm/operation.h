@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A job that somebody asked for, in the hands of a command.
+ *
+ *   RUNNING ──► DONE                    the last phase was confirmed
+ *      │
+ *      ├──────► CANCELLING ──► CANCELLED     somebody cancelled it, or its volume is deleted
+ *      └──────► FAILING ─────► FAILED        its deadline passed, or it cannot go on
+ *
+ * Its record holds what was asked for, how long it may take, and what came of it; what it made so far is part of the
+ * volume's record, so that a volume says by itself what its nodes are to do. Both change in the same command. The last
+ * LIMIT_JOBS_KEPT that are over are kept, so that whoever waits for one, or asks again, gets its outcome.
+ */
+#ifndef DNVME_FSM_OPERATION_H
+#define DNVME_FSM_OPERATION_H
+
+#include "fsm/volume.h"
+
+bool operation_is_over(const struct operation *operation);
+
+/* NOT_FOUND names the job. */
+int state_operation(struct state *state, uint64_t id, struct operation *ret_operation, struct error *error);
+
+/* Give it an id and the volume to work on; the caller stores both. FAILED_PRECONDITION when another one works on it. */
+int operation_begin(struct transition *transition, struct volume *volume, struct operation *operation,
+		    struct error *error);
+
+/* Write the record, with this command's revision. */
+int operation_store(struct transition *transition, struct operation *operation, struct error *error);
+
+/* It takes another phase. */
+void operation_phase_set(struct transition *transition, struct operation *operation, enum operation_phase phase);
+
+/* It is over: write the record, and drop the oldest one of those that are if there are too many. `volume` no longer has
+ * a job; the caller stores it. */
+int operation_finish(struct transition *transition, struct volume *volume, struct operation *operation,
+		     enum operation_state state, struct error *error);
+
+/* A slot of the volume moved: whoever works there begins its phase anew. */
+int operation_disturb(struct transition *transition, const struct volume *volume, struct error *error);
+
+/* The volume is deleted: its job is over, what it made goes with the volume. */
+int operation_abandon(struct transition *transition, struct volume *volume, struct error *error);
+
+/* --- what an extend does to its volume (commands_extend.c) ------------------------------------------------------ */
+
+/* Groups that are not part of their leg get another state. */
+void extend_groups_set(struct volume *volume, enum group_state state);
+/* They leave their legs, and their LDs leave the volume. */
+int extend_groups_release(struct transition *transition, struct volume *volume, uint64_t operation,
+			  struct error *error);
+/* What becomes of the volume when the job takes this phase. */
+int extend_advance(struct transition *transition, struct volume *volume, const struct operation *operation,
+		   enum operation_phase to, struct error *error);
+
+#endif
