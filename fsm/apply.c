@@ -154,8 +154,8 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->slot_move,	  command->slot_advance,  command->lds_stale,	   command->ld_rebuild,
 		command->ld_in_sync,	  command->ld_replace,	  command->controller_add, command->controller_retire,
 		command->controller_drop, command->cluster_set,	  command->slot_force,	   command->ld_drain,
-		command->ld_excuse,	  command->refuse,	   command->volume_extend,  command->job_advance,
-		command->job_cancel,	  command->job_fail,	   command->job_forget,
+		command->ld_excuse,	  command->refuse,	  command->volume_extend,  command->job_advance,
+		command->job_cancel,	  command->job_fail,	  command->job_forget,
 	};
 	int present = 0;
 
