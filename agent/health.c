@@ -178,13 +178,34 @@ static uint64_t leg_drained(const struct maker *maker, const struct desired_volu
 	return drained;
 }
 
-/* Whether nothing is imported of a member that shall not be: the namespace is gone, and so is the import that it came
- * through, unless other LDs need that. The kernel shows an import until what was in flight on it has ended. */
-static bool is_dropped(const struct maker *maker, const struct desired_member *member)
+/* What is left of a member that is rebuilt would lie on the import that is gone, and stand in the way of the new one.
+ */
+static bool has_slices(const struct maker *maker, const char *group, const struct desired_leg *leg,
+		       const struct desired_member *member)
+{
+	static const char *const kinds[] = { "label", "raidmeta", "raiddata" };
+	char id[NAMES_ID_SIZE * 4], uuid[NAMES_DM_UUID_SIZE];
+
+	snprintf(id, sizeof(id), "%s.ld%" PRIu64, group, member->ld);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		names_dm_uuid(maker->desired->cluster, kinds[i], id, leg->epoch, uuid);
+		if (dm_find(maker, uuid) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Whether nothing is left of a member that shall not be: its slices are gone, and the namespace, and so is the import
+ * that it came through, unless other LDs need that. The kernel shows an import until what was in flight on it has
+ * ended. */
+static bool is_dropped(const struct maker *maker, const char *group, const struct desired_leg *leg,
+		       const struct desired_member *member)
 {
 	const struct observed *observed = maker->observed;
 	bool shared = false;
 
+	if (has_slices(maker, group, leg, member))
+		return false;
 	for (size_t i = 0; i < maker->target->imports.count; i++)
 		shared = shared || strcmp(maker->target->imports.items[i].import.nqn, member->nqn) == 0;
 	for (size_t i = 0; i < observed->imports.count; i++) {
@@ -230,7 +251,7 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 		/* Whether the group will go on with it is certain only while it copies nothing. */
 		if (made->health == MEMBER_HEALTH_IN_SYNC && i < status.count && status.health[i] == 'A' && status.idle)
 			made->drained = leg_drained(maker, volume, leg);
-		made->dropped = member->state == LD_STATE_STALE && is_dropped(maker, member);
+		made->dropped = member->state == LD_STATE_STALE && is_dropped(maker, id, leg, member);
 		progress_note(&status, i, made);
 		if (member->state != LD_STATE_STALE &&
 		    path_note(maker, member->nqn, NULL, 0, &made->path_lost, &made->path_lost_ms) != 0)

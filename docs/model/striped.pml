@@ -310,7 +310,7 @@ inline leader(s)
 	:: d_step { !over && rebooted[s] && phase[s] != FENCING && !HAS_SUCCESSOR ->
 		   printf("leader: cn%d booted, slot %d begins anew\n", holder[s], s);
 		   slot_move(s, holder[s], OTHER_REASON) }
-	/* code: slots_move_reason step_slot move */
+	/* code: slots_move_reason step_move move */
 	:: d_step { !over && IS_OFFLINE(holder[s]) && IS_SERVED(s) && !HAS_SUCCESSOR && MAY_RESTART &&
 		   (s == 0 || !IS_LEFT_UNSEEN) ->
 		   printf("leader: cn%d is offline, slot %d begins anew there\n", holder[s], s);

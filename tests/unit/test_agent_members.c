@@ -275,13 +275,15 @@ static void test_dropped(void **state)
 	both = mirror_desired(f, LD_STATE_STALE, 0);
 	mirror_member(&both, 0)->nqn = MIRROR_IMPORT_2;
 	assert_false(mirror_member_status(f, &both, 1).dropped);
+	/* Its slices are there. */
 	memset(mirror_member(&both, 1)->uuid, 9, sizeof(mirror_member(&both, 1)->uuid));
-	assert_true(mirror_member_status(f, &both, 1).dropped);
+	assert_false(mirror_member_status(f, &both, 1).dropped);
 	memset(mirror_member(&desired, 1)->uuid, 9, sizeof(mirror_member(&desired, 1)->uuid));
 	assert_false(mirror_member_status(f, &desired, 1).dropped);
 	desired = mirror_desired(f, LD_STATE_STALE, 0);
 	rig_converge(&f->agent, &desired);
 	assert_true(mirror_member_status(f, &desired, 1).dropped);
+	assert_true(mirror_member_status(f, &both, 1).dropped);
 	/* It is told of once it is stale only. */
 	desired = mirror_desired(f, LD_STATE_REBUILDING, 1);
 	assert_false(mirror_member_status(f, &desired, 1).dropped);
