@@ -511,6 +511,8 @@ static int step_phase(const struct online_view *view, size_t index, enum move_re
 
 int slots_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
 {
+	static const enum slot_phase order[] = { SLOT_PHASE_FENCING, SLOT_PHASE_ASSEMBLING, SLOT_PHASE_EXPORTING,
+						 SLOT_PHASE_SERVING };
 	const size_t count = view->volume->slots.count;
 	enum move_reason reasons[LIMIT_CONTROLLERS];
 
@@ -521,8 +523,10 @@ int slots_step(const struct online_view *view, struct arena *arena, struct onlin
 		if (step_move(view, i, reasons[i], arena, step, error) != 0)
 			return error->code;
 	}
-	for (size_t i = 0; i < count && step->command == NULL; i++) {
-		if (step_phase(view, i, reasons[i], arena, step, error) != 0)
+	/* One that came further may wait for one that did not: what that one waits for is what people have to know. */
+	for (size_t i = 0; i < count * (sizeof(order) / sizeof(order[0])) && step->command == NULL; i++) {
+		if (view->volume->slots.items[i % count].phase == order[i / count] &&
+		    step_phase(view, i % count, reasons[i % count], arena, step, error) != 0)
 			return error->code;
 	}
 	return 0;

@@ -292,6 +292,24 @@ static void test_exporting_awaits_paths(void **state)
 	rig_close(&rig);
 }
 
+/* People are told what the slot waits for that holds up the others. */
+static void test_waits_for_the_first_cause(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_move(&rig, SLOT_PHASE_EXPORTING);
+	rig_say(&rig, C3, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_PENDING);
+	rig_expect_wait(&rig, slots_step, "controller v7: node c3 says pending");
+	rig.slots[1].phase = SLOT_PHASE_FENCING;
+	rig.slots[1].epoch++;
+	rig_see(&rig);
+	rig_say(&rig, N3, OBJECT_KIND_EXPORT, "d3.v7.s1", OBJECT_STATE_PENDING);
+	rig_expect_wait(&rig, slots_step, "export d3.v7.s1: node n3 says pending");
+	rig_close(&rig);
+}
+
 static void unfenced(struct rig *rig)
 {
 	rig_open(rig);
@@ -384,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_assembling),
 		cmocka_unit_test(test_assembling_after_errors),
 		cmocka_unit_test(test_exporting_awaits_paths),
+		cmocka_unit_test(test_waits_for_the_first_cause),
 		cmocka_unit_test(test_may_serve),
 		cmocka_unit_test(test_may_serve_old_members),
 	};
