@@ -122,12 +122,15 @@ static enum verdict judge(const struct place *place, const struct group *group, 
 	return VERDICT_DOUBTFUL;
 }
 
+/* One whose node fell silent may have lost power, and what its disk's cache held, so that the one that is to be given up
+ * is all that is left of some writes. */
 static bool has_survivor(const struct place *place, const struct group *group)
 {
 	for (size_t m = 0; m < group->members.count; m++) {
 		const struct ld *ld = &group->members.items[m];
 
-		if (ld->state == LD_STATE_IN_SYNC && judge(place, group, ld, NULL) == VERDICT_WELL)
+		if (ld->state == LD_STATE_IN_SYNC && judge(place, group, ld, NULL) == VERDICT_WELL &&
+		    online_is(node_of(place, ld), HEALTH_ONLINE))
 			return true;
 	}
 	return false;

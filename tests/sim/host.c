@@ -42,6 +42,7 @@ struct volume_used {
 		uint64_t acknowledged, sent; /* sequence numbers */
 		bool busy, is_read, is_forced;
 		bool forgiven;	  /* what is there is not known until it is written again */
+		uint64_t lost;	  /* what was sent when the last cache that could have it was lost */
 		uint64_t attempt; /* counts them; an answer to an earlier one is not heard */
 		bool under_way;
 		size_t node; /* by which path */
@@ -99,7 +100,8 @@ static void request_done(struct attempt *attempt)
 		    attempt->attempt, volume->number, block->sector, nodes[attempt->node].name);
 	if (attempt->io.write) {
 		block->acknowledged = attempt->io.block.sequence;
-		block->forgiven = false;
+		/* An answer that was on its way when the power went says nothing of what is there now. */
+		block->forgiven = block->acknowledged <= block->lost;
 		acknowledged++;
 		return;
 	}
@@ -432,14 +434,20 @@ static void block_check_loss(struct dnvmed *dnvmed, struct block *block, const s
 {
 	struct block_place where = block_place(block, record);
 	struct media_block found;
-	bool has = false;
+	struct media_place place;
+	bool has = false, stands = false;
 
 	(void)dnvmed;
-	for (size_t m = 0; m < where.group->members.count && !has; m++) {
+	for (size_t m = 0; m < where.group->members.count; m++) {
 		const struct ld *ld = &where.group->members.items[m];
 
-		has = ld->state == LD_STATE_IN_SYNC && ld_has(block, ld->id, where.sector, &found);
+		if (ld->state != LD_STATE_IN_SYNC)
+			continue;
+		has = has || ld_has(block, ld->id, where.sector, &found);
+		stands = stands || (media_ld_find(ld->id, &place) && place.node->machine->up);
 	}
+	if (!stands)
+		block->lost = block->sent;
 	if (has || block->forgiven)
 		return;
 	world_trace("write %" PRIu64 " of v#%" PRIu64 " sector %" PRIu64 " is in no cache any more",

@@ -78,8 +78,11 @@ static void test_node_offline(void **state)
 	rig_expect_wait(&rig, members_step, "is lost, and no other copy is well");
 	rig.lds[1].state = LD_STATE_STALE;
 	rig_expect_wait(&rig, members_step, "is lost, and no other copy is well");
-	/* … or on a node that is offline, too. */
+	/* … or on a node that fell silent, and may have lost power … */
 	rig.lds[1].state = LD_STATE_IN_SYNC;
+	rig.nodes[N2].health = HEALTH_SUSPECT;
+	rig_expect_wait(&rig, members_step, "is lost, and no other copy is well");
+	/* … or is offline, too. */
 	rig.lds[2].disk = 3; /* the other slot has nothing on n2 */
 	rig_offline(&rig, N2);
 	rig_expect_wait(&rig, members_step, "is lost, and no other copy is well");
