@@ -34,8 +34,8 @@ int codec_decode(const struct schema *schema, struct bytes input, struct arena *
 int codec_decode_object(const struct schema *schema, const msgpack_object *object, struct arena *arena,
 			void *ret_record, struct error *error);
 
-/* A copy that shares nothing with the record, as encoding and decoding would make it: an optional field that is empty is
- * absent. Bounds are not checked. INTERNAL (memory). */
+/* A copy that shares nothing with the record, as encoding and decoding would make it: an optional field that is empty
+ * is absent. Bounds are not checked. INTERNAL (memory). */
 int codec_copy(const struct schema *schema, const void *record, struct arena *arena, void *ret_record,
 	       struct error *error);
 

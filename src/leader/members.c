@@ -122,8 +122,8 @@ static enum verdict judge(const struct place *place, const struct group *group, 
 	return VERDICT_DOUBTFUL;
 }
 
-/* One whose node fell silent may have lost power, and what its disk's cache held, so that the one that is to be given up
- * is all that is left of some writes. */
+/* One whose node fell silent may have lost power, and what its disk's cache held, so that the one that is to be given
+ * up is all that is left of some writes. */
 static bool has_survivor(const struct place *place, const struct group *group)
 {
 	for (size_t m = 0; m < group->members.count; m++) {

@@ -226,11 +226,11 @@ static struct client_operation operation_choose(uint64_t number)
 
 	world_stream_begin(STREAM_OPERATIONS + number);
 	operation = (struct client_operation){ .pause_us = world_between(100 * WORLD_MS, 4 * WORLD_SECOND),
-					.kind = world_below(10),
-					.volume = world_random(),
-					.node = world_below(node_count),
-					.deletes = world_chance(500),
-					.drains = world_chance(300) };
+					       .kind = world_below(10),
+					       .volume = world_random(),
+					       .node = world_below(node_count),
+					       .deletes = world_chance(500),
+					       .drains = world_chance(300) };
 	spec_choose(&operation.spec, NULL);
 	world_stream_end();
 	return operation;
