@@ -12,9 +12,10 @@
  * confirms the same thing twice.
  *
  * Retries. The outcome of a command that carries a request id and succeeded is remembered (the latest
- * LIMIT_DEDUPE_ENTRIES of them): the same request id gets it again and changes nothing. Refusals are not remembered.
- * They left no trace, so a repeated command still acts at most once, and what was refused as stale (CONFLICT) may be
- * planned anew under the same request id.
+ * LIMIT_DEDUPE_ENTRIES of them): the same request id gets it again and changes nothing. A refusal is not remembered:
+ * it left no trace, so a repeated command still acts at most once, and what was refused as stale (CONFLICT) may be
+ * planned anew under the same request id. Only the command `refuse` has one remembered, where an earlier attempt may
+ * still come.
  *
  * Refusals. INVALID_ARGUMENT: no state takes this command. NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION: this state
  * does not. CONFLICT: it was planned on, or confirms, an older state; try again on the present one. NO_CAPACITY: a

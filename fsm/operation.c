@@ -116,6 +116,17 @@ int operation_finish(struct transition *transition, struct volume *volume, struc
 	return result == 0 ? operations_expire(state, error) : result;
 }
 
+/* Of a volume that has one. */
+static int volume_operation(struct transition *transition, const struct volume *volume, struct operation *ret_operation,
+			    struct error *error)
+{
+	int result = state_operation(&transition->state, volume->operation, ret_operation, error);
+
+	if (result != 0)
+		transition->state.broken = true; /* a volume's job is there */
+	return result;
+}
+
 int operation_disturb(struct transition *transition, const struct volume *volume, struct error *error)
 {
 	struct operation operation;
@@ -123,11 +134,9 @@ int operation_disturb(struct transition *transition, const struct volume *volume
 
 	if (volume->operation == 0)
 		return 0;
-	result = state_operation(&transition->state, volume->operation, &operation, error);
-	if (result != 0) {
-		transition->state.broken = true; /* a volume's job is there */
+	result = volume_operation(transition, volume, &operation, error);
+	if (result != 0)
 		return result;
-	}
 	operation.attempts++;
 	return operation_store(transition, &operation, error);
 }
@@ -141,11 +150,9 @@ int operation_abandon(struct transition *transition, struct volume *volume, stru
 
 	if (volume->operation == 0)
 		return 0;
-	result = state_operation(&transition->state, volume->operation, &operation, error);
-	if (result != 0) {
-		transition->state.broken = true; /* a volume's job is there */
+	result = volume_operation(transition, volume, &operation, error);
+	if (result != 0)
 		return result;
-	}
 	extend_groups_set(volume, GROUP_STATE_LEAVING);
 	if (operation.error == NULL)
 		operation.error = &reason;

@@ -273,7 +273,7 @@ inline slot_move(s, to, why)
 #define MAY_RESTART true
 #endif
 
-#ifdef FOLLOWS_LATE /* as the code is; see README.md, "What it found" */
+#ifdef FOLLOWS_LATE /* planted: as the code was; see README.md, "What it found" */
 #define FOLLOWS_FIRST(s) (FOLLOWS(s) && !new_leader)
 #else
 #define FOLLOWS_FIRST(s) FOLLOWS(s)
