@@ -361,6 +361,13 @@ static void test_options_file(void **state)
 	assert_true(options.storage_only);
 	assert_int_equal(options.labels.count, 2);
 	options_free(&options);
+	/* What the command line has instead has to be right all the same; a repeated one counts once more. */
+	write_file(path, "node = N1\naddress = 10.0.0.1\nserver = 10.0.0.9:7000\n");
+	assert_int_equal(parse(&options, &error, "--config", path, "--node", "n2", NULL), ERROR_INVALID_ARGUMENT);
+	assert_non_null(strstr(error.message, ":1: node"));
+	write_file(path, "node = n1\njson = yes\n");
+	assert_int_equal(parse(&options, &error, "--config", path, NULL), ERROR_INVALID_ARGUMENT);
+	assert_non_null(strstr(error.message, ":2: unknown key \"json\""));
 	write_file(path, "node = n1\nadress = 10.0.0.1\n");
 	assert_int_equal(parse(&options, &error, "--config", path, NULL), ERROR_INVALID_ARGUMENT);
 	assert_non_null(strstr(error.message, ":2: unknown key \"adress\""));
