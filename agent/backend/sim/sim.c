@@ -139,8 +139,16 @@ static int file_load(struct sim_kernel *this, struct error *error)
 
 int sim_begin(struct sim_kernel *this, const char *operation, const char *name, struct error *error)
 {
-	int code = this->fault != NULL ? this->fault(this->fault_data, operation, name, error) : 0;
+	kernel_sim_fault fault;
+	void *data;
+	int code;
 
+	/* Called without the lock: it may look at this kernel, or wait. */
+	pthread_mutex_lock(&this->lock);
+	fault = this->fault;
+	data = this->fault_data;
+	pthread_mutex_unlock(&this->lock);
+	code = fault != NULL ? fault(data, operation, name, error) : 0;
 	if (code == 0)
 		pthread_mutex_lock(&this->lock);
 	return code;
@@ -486,8 +494,10 @@ void kernel_sim_fault_set(struct kernel *kernel, kernel_sim_fault fault, void *d
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 
+	pthread_mutex_lock(&this->lock);
 	this->fault = fault;
 	this->fault_data = data;
+	pthread_mutex_unlock(&this->lock);
 }
 
 uint64_t kernel_sim_changes(struct kernel *kernel)

@@ -49,7 +49,6 @@ struct load {
 };
 
 struct worker {
-	pthread_t thread;
 	struct load *load;
 	uint64_t first, length, random, turn;
 	void *buffer;
@@ -394,10 +393,12 @@ static int workers_start(struct load *load, struct worker *workers)
 {
 	uint64_t share = load->length / load->options->threads;
 	pthread_attr_t attributes;
+	pthread_t thread;
 	int rc;
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED); /* one that hangs in the kernel is never joined */
 	for (uint64_t i = 0; i < load->options->threads; i++) {
 		struct worker *worker = &workers[i];
 
@@ -409,7 +410,7 @@ static int workers_start(struct load *load, struct worker *workers)
 		if (rc != 0)
 			return rc;
 		load->running++;
-		rc = pthread_create(&worker->thread, &attributes, worker_run, worker);
+		rc = pthread_create(&thread, &attributes, worker_run, worker);
 		if (rc != 0)
 			return rc;
 	}
