@@ -398,7 +398,8 @@ static int workers_start(struct load *load, struct worker *workers)
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED); /* one that hangs in the kernel is never joined */
+	pthread_attr_setdetachstate(&attributes,
+				    PTHREAD_CREATE_DETACHED); /* one that hangs in the kernel is never joined */
 	for (uint64_t i = 0; i < load->options->threads; i++) {
 		struct worker *worker = &workers[i];
 
