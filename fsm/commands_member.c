@@ -84,7 +84,8 @@ static int member_stale(struct transition *transition, const struct command_lds_
 				 ld->id, subject->volume.id);
 	volume_ld_stale(ld, command->reason, transition->time_ms);
 	ld->resync = resync;
-	ld->pending = ld->whole && in_group && command->reason == STALE_REASON_PATH_LOST;
+	ld->pending =
+		ld->whole && subject->slot->phase != SLOT_PHASE_FENCING && command->reason == STALE_REASON_PATH_LOST;
 	*changed = true;
 	return 0;
 }
@@ -184,7 +185,7 @@ static bool settle_may(const struct subject *subject, bool *ret_withheld)
 	for (size_t i = 0; i < members->count; i++)
 		*ret_withheld = *ret_withheld || members->items[i].withheld;
 	return ld->state == LD_STATE_STALE && ld->pending &&
-	       (ld->resync || (!*ret_withheld && ld->stale_reason == STALE_REASON_REBOOTED));
+	       (!*ret_withheld || ld->stale_reason != STALE_REASON_REBOOTED);
 }
 
 int command_ld_settle_apply(struct transition *transition, const struct command_ld_settle *command, struct error *error)
@@ -209,7 +210,7 @@ int command_ld_settle_apply(struct transition *transition, const struct command_
 				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64
 				 " is where the holder told of ld%" PRIu64,
 				 subject.volume.id, subject.volume.revision, command->revision, ld->id);
-	if (!volume_slot_is_served(&subject.volume, command->slot))
+	if (subject.slot->phase == SLOT_PHASE_FENCING)
 		return error_set(error, ERROR_CONFLICT, "the slot of ld%" PRIu64 " is in phase %s", ld->id,
 				 ENUM_NAME(slot_phase, subject.slot->phase));
 	if (ld->state == LD_STATE_IN_SYNC) {

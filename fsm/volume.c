@@ -437,6 +437,9 @@ bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, u
 				if (!id_list_has(disks, ld->disk) || member_is_withheld(group, ld, &changed) ||
 				    member_is_marked(volume, leg, group, ld, &changed) || !member_is_spoilt(group, ld))
 					continue;
+				/* Its group may have failed the other one, and nobody was told yet. */
+				ld->pending = ld->pending || (ld->state == LD_STATE_IN_SYNC &&
+							      volume_slot_is_served(volume, leg->slot));
 				volume_ld_stale(ld, STALE_REASON_REBOOTED, time_ms);
 				ld->resync = false;
 				changed = true;

@@ -414,8 +414,7 @@ int members_step(const struct online_view *view, struct arena *arena, struct onl
 		/* Before that its members are fenced, and slots.h gives up what is not. */
 		if (slot->phase == SLOT_PHASE_FENCING || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
 			continue;
-		if ((slot->phase == SLOT_PHASE_EXPORTING || slot->phase == SLOT_PHASE_SERVING) &&
-		    settle_step(view, i, place.health, arena, step, error) != 0)
+		if (settle_step(view, i, place.health, arena, step, error) != 0)
 			return error->code;
 		if (step->command == NULL &&
 		    give_up(&place, VERDICT_MEDIUM, STALE_REASON_MEDIUM, arena, step, error) != 0)

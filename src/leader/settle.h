@@ -13,7 +13,7 @@
 
 #include "src/leader/online.h"
 
-/* Of a slot that is served, by what its holder said (`health`, NULL: nothing yet). */
+/* Of a slot whose holder has or makes its groups, by what its holder said (`health`, NULL: nothing yet). */
 int settle_step(const struct online_view *view, size_t slot, const struct reported_health *health, struct arena *arena,
 		struct online_step *step, struct error *error);
 

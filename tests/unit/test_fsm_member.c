@@ -568,6 +568,16 @@ static void test_taken_back(void **state)
 	assert_int_equal(rig_settle(&rig, 1, 0, 2, true).code, 0);
 	assert_false(member_by_id(&rig, 2).pending);
 	rig_refused(rig_settle(&rig, 1, 0, 2, false), ERROR_CONFLICT, "was not given up by the present holder");
+	/* Its node lost a cache, and the disk of the other one had failed a write: this one has all that was flushed. */
+	reboot(&rig, "n1", "10.0.0.1", 8);
+	ld_is(member_by_id(&rig, 1), LD_STATE_IN_SYNC, STALE_REASON_PATH_LOST, false);
+	assert_int_equal(rig_rebuild(&rig, 1, 0, 2, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, 1, 0, 2).code, 0);
+	reboot(&rig, "n1", "10.0.0.1", 9);
+	ld_is(member_by_id(&rig, 1), LD_STATE_STALE, STALE_REASON_REBOOTED, false);
+	assert_true(member_by_id(&rig, 1).pending);
+	assert_int_equal(rig_settle(&rig, 1, 0, 1, false).code, 0);
+	ld_is(member_by_id(&rig, 1), LD_STATE_IN_SYNC, STALE_REASON_REBOOTED, false);
 	rig_check(&rig);
 	rig_compare_replay(&rig);
 	rig_close(&rig);
