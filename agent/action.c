@@ -8,6 +8,7 @@
 
 #include "agent/label.h"
 #include "agent/superblock.h"
+#include "agent/survivor.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
 
@@ -18,6 +19,16 @@ static int print_table(const struct observed_target_list *table, struct buffer *
 
 		if (buffer_printf(output, "%s%" PRIu64 " %" PRIu64 " %s%s%s", i > 0 ? ", " : "  ", line->start,
 				  line->length, line->type, line->params[0] != '\0' ? " " : "", line->params) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int print_survivors(const struct action *action, struct buffer *output)
+{
+	for (size_t i = 0; i < action->survivors.count; i++) {
+		if (buffer_printf(output, "%s%s", i == 0 ? "  after flushing " : ",",
+				  action->survivors.items[i].device) != 0)
 			return -1;
 	}
 	return 0;
@@ -38,6 +49,8 @@ static int print_create(const struct action *action, struct buffer *output)
 		    0)
 			return -1;
 	}
+	if (print_survivors(action, output) != 0)
+		return -1;
 	if (action->message != NULL &&
 	    buffer_printf(output, "  after message \"%s\" to %s", action->message, action->message_device) != 0)
 		return -1;
@@ -125,7 +138,9 @@ int action_print(const struct action *a, struct buffer *output)
 				     a->nqn);
 	case ACTION_DROP:
 		return buffer_printf(output, "nvme    drop       %s at %s:%" PRIu64, a->import.nqn, a->import.address,
-				     a->import.port);
+				     a->import.port) == 0
+			       ? print_survivors(a, output)
+			       : -1;
 	case ACTION_RESCAN:
 		return buffer_printf(output, "nvme    rescan     %s at %s:%" PRIu64, a->import.nqn, a->import.address,
 				     a->import.port);
@@ -300,7 +315,9 @@ static int dm_reload(const struct action *action, struct kernel *kernel, struct 
 	code = operations->dm_suspend(kernel, action->name, error);
 	if (code != 0)
 		return code;
-	code = knowledge_check(action, kernel, error);
+	code = survivors_check(&action->survivors, kernel, error);
+	if (code == 0)
+		code = knowledge_check(action, kernel, error);
 	if (code == 0)
 		code = operations->dm_reload(kernel, action->name, &action->table, error);
 	/* It goes on as it was. */
@@ -405,7 +422,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 	case ACTION_ADMIT:
 		return operations->port_admit(kernel, action->port, action->nqn, error);
 	case ACTION_DROP:
-		return operations->import_drop(kernel, &action->import, error);
+		code = survivors_check(&action->survivors, kernel, error);
+		return code != 0 ? code : operations->import_drop(kernel, &action->import, error);
 	case ACTION_RESCAN:
 		return operations->import_rescan(kernel, &action->import, error);
 	case ACTION_CONNECT:

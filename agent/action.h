@@ -39,6 +39,18 @@ enum action_kind {
 	ACTION_DROP,
 };
 
+/* A member with which a mirror goes on when another one leaves it. */
+struct survivor {
+	const char *mirror;
+	size_t place;
+	const char *device;
+};
+
+struct survivor_list {
+	size_t count;
+	struct survivor *items;
+};
+
 /* Which members count depends on the kind; all memory belongs to the plan. */
 struct action {
 	enum action_kind kind;
@@ -53,7 +65,9 @@ struct action {
 	struct string_list returning; /* ask for these raid superblocks' members to be completed by bitmap, */
 	struct string_list knowing;   /* when each of these in sync knows what they missed, */
 	uint64_t returning_mask;      /* in these places, */
-	const char *message_device;   /* then send this message, then create */
+	/* DM_RELOAD, DROP: refuse unless each of them has all that was acknowledged on its medium, and is in sync */
+	struct survivor_list survivors;
+	const char *message_device; /* then send this message, then create */
 	const char *message;
 	uint64_t start;		/* FILL: from this byte on */
 	uint64_t drain;		/* DM_DRAIN: number under which that is asked for */

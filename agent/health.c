@@ -8,6 +8,7 @@
 
 #include "agent/group.h"
 #include "agent/list.h"
+#include "agent/survivor.h"
 #include "lib/model/names.h"
 
 struct health_loss {
@@ -251,11 +252,25 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 		/* Whether the group will go on with it is certain only while it copies nothing. */
 		if (made->health == MEMBER_HEALTH_IN_SYNC && i < status.count && status.health[i] == 'A' && status.idle)
 			made->drained = leg_drained(maker, volume, leg);
+		if (member->state == LD_STATE_STALE && group != NULL && table.count > 0) {
+			struct survivor_verdict verdict = survivor_judge(maker->observed, group, &table, &status, i);
+
+			made->kept = verdict.kept;
+			made->left = verdict.left;
+		}
 		made->dropped = member->state == LD_STATE_STALE && is_dropped(maker, id, leg, member);
 		progress_note(&status, i, made);
 		if (member->state != LD_STATE_STALE &&
 		    path_note(maker, member->nqn, NULL, 0, &made->path_lost, &made->path_lost_ms) != 0)
 			return -1;
+		/* An import of that name that came since does not help what lies on the one that went. */
+		if (member->state == LD_STATE_IN_SYNC && i < table.count && table.data[i] != 0 && !made->path_lost &&
+		    group_path_find(maker->observed, table.data[i]) == GROUP_PATH_GONE) {
+			made->path_lost_ms = loss_note(maker, member->nqn);
+			made->path_lost = true;
+			if (made->path_lost_ms == 0)
+				return -1;
+		}
 	}
 	return 0;
 }
@@ -317,6 +332,14 @@ int health_make(const struct desired *desired, const struct target *target, cons
 	return 0;
 }
 
+void health_keeps_nothing(struct volume_health_list *health)
+{
+	for (size_t i = 0; i < health->count; i++) {
+		for (size_t j = 0; j < health->items[i].members.count; j++)
+			health->items[i].members.items[j].kept = false;
+	}
+}
+
 bool health_is_rebuilding(const struct volume_health_list *health)
 {
 	for (size_t i = 0; i < health->count; i++) {
@@ -339,7 +362,7 @@ bool health_is_same(const struct volume_health *a, const struct volume_health *b
 
 		if (x->ld != y->ld || x->epoch != y->epoch || x->health != y->health || x->path_lost != y->path_lost ||
 		    x->total_bytes != y->total_bytes || x->drained != y->drained || x->dropped != y->dropped ||
-		    (with_progress && x->done_bytes != y->done_bytes))
+		    x->kept != y->kept || x->left != y->left || (with_progress && x->done_bytes != y->done_bytes))
 			return false;
 	}
 	for (size_t i = 0; i < a->peers.count; i++) {

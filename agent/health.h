@@ -18,6 +18,9 @@ int health_make(const struct desired *desired, const struct target *target, cons
 		struct health_memory *memory, uint64_t now_ms, struct arena *arena,
 		struct volume_health_list *ret_health, struct error *error);
 
+/* Do not say of any member that its group keeps it. */
+void health_keeps_nothing(struct volume_health_list *health);
+
 /* Whether some member is being rebuilt. */
 bool health_is_rebuilding(const struct volume_health_list *health);
 

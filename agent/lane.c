@@ -99,6 +99,17 @@ bool lane_job_exports(const struct lane_job *lane)
 	return false;
 }
 
+bool lane_job_drops(const struct lane_job *lane)
+{
+	for (size_t i = 0; i < lane->action_count; i++) {
+		const struct action *action = &lane->box->plan.actions.items[lane->actions[i]];
+
+		if (action->kind == ACTION_DROP || (action->kind == ACTION_DM_RELOAD && action->suspend))
+			return true;
+	}
+	return false;
+}
+
 struct telling {
 	struct lane_job *lane;
 	const char *name;

@@ -31,6 +31,8 @@
 
 #include "agent/label.h"
 #include "agent/list.h"
+#include "agent/survivor.h"
+#include "lib/base/canary.h"
 
 struct adjust {
 	struct planner *planner;
@@ -104,11 +106,32 @@ static struct action *reload(struct adjust *this, const struct observed_target_l
 /* The table without those that are to leave, and without rebuilds: they begin again from zero. */
 static int drop(struct adjust *this, const struct observed_target_list *in_sync)
 {
-	bool may;
+	struct survivor_list survivors = { 0 };
+	struct action *action;
+	bool may, any = true;
 
 	if (may_reload(this, &may) != 0)
 		return -1;
-	return !may ? 0 : reload(this, in_sync) != NULL ? 0 : -1;
+	if (!may)
+		return 0;
+	for (size_t i = 0; i < this->group->count && any; i++) {
+		if (this->place[i] != GROUP_PLACE_OTHER)
+			continue;
+		if (survivors_find(this->planner->observed, this->wanted, &this->table, &this->status, i,
+				   this->planner->arena, &survivors, &any) != 0)
+			return -1;
+		if (!any && !canary("drop_unvetoed"))
+			return planner_note(this->planner, PLAN_NOTE_WAITS, &this->wanted->owner, NULL,
+					    "%s does not go on without ld%" PRIu64
+					    " while no other copy is reachable and in sync",
+					    this->wanted->name, this->group->members[i].ld);
+	}
+	action = reload(this, in_sync);
+	if (action == NULL)
+		return -1;
+	if (!canary("drop_unvetoed"))
+		action->survivors = survivors;
+	return 0;
 }
 
 static int label_write(struct adjust *this, const struct target_member *member, bool formatted)

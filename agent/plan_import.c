@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/group.h"
+#include "agent/survivor.h"
 #include "lib/base/canary.h"
 
 size_t planner_edge_find(const struct planner *planner, uint64_t device)
@@ -184,7 +186,32 @@ struct import_users {
 	const char *keeper;   /* a device that is wanted, and to lie on it still */
 	const char *exported; /* a subsystem that is linked and stands above */
 	bool group_goes_on;   /* a group that is wanted lies on the unwanted slices of a member */
+	struct survivor_list survivors;
+	const char *alone; /* a group that would be left without a member that is sure to have everything */
 };
+
+/* What a group that lies on a slice goes on with when that is gone. */
+static int survivors_note(struct planner *planner, const struct planner_dm *slice, const struct planner_dm *mirror,
+			  struct import_users *users)
+{
+	struct group_status status;
+	struct group_table table;
+	bool any;
+
+	if (mirror->wanted->group == NULL || !group_table_parse(&mirror->observed->targets, &table))
+		return 0;
+	group_status_parse(mirror->observed->status, &status);
+	for (size_t i = 0; i < table.count && i < mirror->wanted->group->count; i++) {
+		if (table.data[i] != dm_device(slice))
+			continue;
+		if (survivors_find(planner->observed, mirror->wanted, &table, &status, i, planner->arena,
+				   &users->survivors, &any) != 0)
+			return -1;
+		if (!any)
+			users->alone = mirror->observed->name;
+	}
+	return 0;
+}
 
 static const char *linked_above(struct planner *planner, const struct planner_dm *dm)
 {
@@ -210,7 +237,7 @@ static const char *linked_above(struct planner *planner, const struct planner_dm
 	return NULL;
 }
 
-static void user_note(struct planner *planner, const struct planner_dm *dm, struct import_users *users)
+static int user_note(struct planner *planner, const struct planner_dm *dm, struct import_users *users)
 {
 	if (users->first == NULL)
 		users->first = dm->observed->name;
@@ -222,12 +249,16 @@ static void user_note(struct planner *planner, const struct planner_dm *dm, stru
 	     i < planner->edge_count && planner->edges[i].device == dm_device(dm); i++) {
 		const struct planner_dm *above = &planner->dms[planner->edges[i].holder];
 
-		users->group_goes_on =
-			users->group_goes_on || (above->wanted != NULL && above->wanted->role == TARGET_DM_STORE);
+		if (above->wanted == NULL || above->wanted->role != TARGET_DM_STORE)
+			continue;
+		users->group_goes_on = true;
+		if (survivors_note(planner, dm, above, users) != 0)
+			return -1;
 	}
+	return 0;
 }
 
-static struct import_users import_users(struct planner *planner, const char *nqn)
+static int import_users(struct planner *planner, const char *nqn, struct import_users *ret_users)
 {
 	struct import_users users = { 0 };
 
@@ -238,22 +269,27 @@ static struct import_users import_users(struct planner *planner, const char *nqn
 		if (strcmp(ns->nqn, nqn) != 0)
 			continue;
 		for (size_t j = planner_edge_find(planner, device);
-		     j < planner->edge_count && planner->edges[j].device == device; j++)
-			user_note(planner, &planner->dms[planner->edges[j].holder], &users);
+		     j < planner->edge_count && planner->edges[j].device == device; j++) {
+			if (user_note(planner, &planner->dms[planner->edges[j].holder], &users) != 0)
+				return -1;
+		}
 	}
-	return users;
+	*ret_users = users;
+	return 0;
 }
 
 /* A planted bug: a group that runs goes on without a member whose path is lost, though the leader was not asked. */
 static bool is_dropped_unasked(struct planner *planner, const struct observed_import *import)
 {
+	struct import_users users;
+
 	return canary("drop_unasked") && strcmp(import->state, "live") != 0 &&
-	       import_users(planner, import->nqn).group_goes_on;
+	       import_users(planner, import->nqn, &users) == 0 && users.group_goes_on;
 }
 
 /* How an import that is not wanted goes now; 0: not yet, and a note says why. */
 static int import_end(struct planner *planner, const struct observed_import *import, const struct owner *owner,
-		      enum action_kind *ret_kind)
+		      enum action_kind *ret_kind, struct survivor_list *ret_survivors)
 {
 	bool healthy = planner_import_is_healthy(import);
 	struct import_users users;
@@ -265,7 +301,8 @@ static int import_end(struct planner *planner, const struct observed_import *imp
 		*ret_kind = ACTION_DROP;
 		return 1;
 	}
-	users = import_users(planner, import->nqn);
+	if (import_users(planner, import->nqn, &users) != 0)
+		return -1;
 	if (users.first == NULL)
 		return 1;
 	if (users.keeper != NULL && !canary("drop_unasked"))
@@ -274,6 +311,12 @@ static int import_end(struct planner *planner, const struct observed_import *imp
 	/* A member that was given up: its group goes on without it, and so do the exports above. The kernel may not
 	 * have noticed yet that a peer is dead: what looks well is tried before it is trusted. */
 	if (users.group_goes_on) {
+		if (users.alone != NULL && !canary("drop_unasked") && !canary("drop_unvetoed"))
+			return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL,
+					    "%s does not go on without %s while no other copy is reachable and in sync",
+					    users.alone, import->nqn);
+		if (!canary("drop_unvetoed") && !canary("drop_unasked"))
+			*ret_survivors = users.survivors;
 		*ret_kind = ACTION_DROP;
 		return 1;
 	}
@@ -307,6 +350,7 @@ int planner_teardown_imports(struct planner *planner)
 		const struct observed_import *import = &observed->imports.items[i];
 		struct owner owner;
 		struct action *action;
+		struct survivor_list survivors = { 0 };
 		enum action_kind kind;
 		uint64_t port;
 		int now;
@@ -318,7 +362,7 @@ int planner_teardown_imports(struct planner *planner)
 		    (import_is_wanted(planner, import) && !is_dropped_unasked(planner, import)) ||
 		    parse_port(import->trsvcid, &port) != 0)
 			continue;
-		now = import_end(planner, import, &owner, &kind);
+		now = import_end(planner, import, &owner, &kind, &survivors);
 		if (now < 0)
 			return -1;
 		if (now == 0)
@@ -326,6 +370,7 @@ int planner_teardown_imports(struct planner *planner)
 		action = planner_action(planner, kind, &owner);
 		if (action == NULL)
 			return -1;
+		action->survivors = survivors;
 		action->import.port = port;
 		action->import.nqn = arena_strdup(planner->arena, import->nqn);
 		action->import.address = arena_strdup(planner->arena, import->address);

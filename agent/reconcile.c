@@ -322,6 +322,11 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	    health_make(&desired, &box->target, observed, &this->health_memory, clock_boot_ms(), &this->status_arena,
 			&this->health, error) != 0)
 		goto cleanup;
+	/* What is under way may have been planned before that which a member is kept for. */
+	for (const struct lane_job *lane = this->lanes; lane != NULL; lane = lane->next) {
+		if (lane_job_drops(lane))
+			health_keeps_nothing(&this->health);
+	}
 	if (health_is_rebuilding(&this->health) && retry_ms > REBUILD_INTERVAL_MS)
 		retry_ms = REBUILD_INTERVAL_MS;
 	if (busy && retry_ms > BUSY_INTERVAL_MS)

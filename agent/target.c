@@ -278,7 +278,7 @@ static int export_add(struct target_builder *builder, const struct desired_expor
 		if (ns == NULL)
 			return -1;
 		ns->nsid = (uint32_t)ld->nsid;
-		ns->group = KERNEL_ANA_OPTIMIZED;
+		ns->group = ld->withheld ? KERNEL_ANA_INACCESSIBLE : KERNEL_ANA_OPTIMIZED;
 		memcpy(ns->uuid, ld->uuid, sizeof(ns->uuid));
 		if (ld_add(builder, &owner, export, disk, ld, &ns->device) != 0)
 			return -1;

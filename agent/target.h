@@ -52,6 +52,7 @@ struct target_member {
 	enum ld_state state;
 	bool unlabelled; /* rebuilding: whatever is in place of a label does not matter */
 	bool resync;	 /* rebuilding: by what the group's bitmap says that it missed */
+	bool withheld;	 /* in sync, but its group must not go on with it alone */
 	const char *raid_metadata, *raid_data;
 	uint64_t raid_metadata_bytes;
 	struct target_label label; /* of a member that holds everything */

@@ -111,6 +111,7 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 	*made = (struct target_member){ .ld = member->ld,
 					.state = member->state,
 					.unlabelled = member->unlabelled,
+					.withheld = member->withheld,
 					.resync = member->resync && member->state == LD_STATE_REBUILDING };
 	/* A group is assembled from members in sync; the place of the others stays empty until a rebuild. */
 	if (!in_sync)

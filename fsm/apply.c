@@ -155,7 +155,7 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->ld_in_sync,	  command->ld_replace,	  command->controller_add, command->controller_retire,
 		command->controller_drop, command->cluster_set,	  command->slot_force,	   command->ld_drain,
 		command->ld_excuse,	  command->refuse,	  command->volume_extend,  command->job_advance,
-		command->job_cancel,	  command->job_fail,	  command->job_forget,
+		command->job_cancel,	  command->job_fail,	  command->job_forget,	   command->ld_settle,
 	};
 	int present = 0;
 
@@ -181,6 +181,7 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(lds_stale);
 	DISPATCH(ld_rebuild);
 	DISPATCH(ld_in_sync);
+	DISPATCH(ld_settle);
 	DISPATCH(ld_replace);
 	DISPATCH(controller_add);
 	DISPATCH(controller_retire);

@@ -69,6 +69,15 @@ static void group_states_audit(struct audit *audit, const struct volume *volume,
 				"ld%" PRIu64 " of v%" PRIu64 " is doubtful, but it is %s, or its slot is not fenced",
 				group->members.items[i].id, volume->id,
 				ENUM_NAME(ld_state, group->members.items[i].state));
+		if (group->members.items[i].withheld &&
+		    (in_sync != 1 || group->members.items[i].state != LD_STATE_IN_SYNC))
+			finding(audit, "ld%" PRIu64 " of v%" PRIu64 " is withheld, but it is %s, or not the last one",
+				group->members.items[i].id, volume->id,
+				ENUM_NAME(ld_state, group->members.items[i].state));
+		if (group->members.items[i].pending && group->members.items[i].state != LD_STATE_STALE)
+			finding(audit, "ld%" PRIu64 " of v%" PRIu64 " is pending, but it is %s",
+				group->members.items[i].id, volume->id,
+				ENUM_NAME(ld_state, group->members.items[i].state));
 		failed_reads_audit(audit, &group->members.items[i], serving);
 		if (group->members.items[i].forced && (!fencing || group->members.items[i].state != LD_STATE_IN_SYNC))
 			finding(audit,

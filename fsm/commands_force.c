@@ -105,6 +105,7 @@ static int member_take(struct transition *transition, const struct volume *volum
 	for (size_t m = 0; result == 0 && m < place.group->members.count; m++) {
 		struct ld *other = &place.group->members.items[m];
 
+		other->pending = false;
 		if (other == place.ld || other->state != LD_STATE_IN_SYNC)
 			continue;
 		result = note_add(transition, &forced->given_up, other, error);
@@ -114,7 +115,7 @@ static int member_take(struct transition *transition, const struct volume *volum
 	if (result != 0)
 		return result;
 	place.ld->state = LD_STATE_IN_SYNC;
-	place.ld->whole = place.ld->resync = place.ld->doubtful = false;
+	place.ld->whole = place.ld->resync = place.ld->doubtful = place.ld->withheld = false;
 	place.ld->forced = true;
 	volume_ld_since_set(place.ld, transition->time_ms);
 	return 0;

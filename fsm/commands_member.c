@@ -8,6 +8,7 @@
  *      │                           └─────────────────────────────────────────────────┘  │
  *      └────────────────────────────────────────────────────────────────────────────────┘  ld_in_sync
  *
+ * ld_settle takes a member back that was given up, for the others: the holder has not gone on without it.
  * One whose node was forgotten is FREED, and only ld_replace brings its place back.
  * The last member of a group that is in sync stays so, whatever happens to it; but for slot_force (commands_force.c),
  * which puts a stale one in its place.
@@ -83,6 +84,8 @@ static int member_stale(struct transition *transition, const struct command_lds_
 				 ld->id, subject->volume.id);
 	volume_ld_stale(ld, command->reason, transition->time_ms);
 	ld->resync = resync;
+	ld->pending =
+		ld->whole && subject->slot->phase != SLOT_PHASE_FENCING && command->reason == STALE_REASON_PATH_LOST;
 	*changed = true;
 	return 0;
 }
@@ -136,7 +139,7 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 				 "cache held: it is copied as a whole",
 				 ld->id);
 	ld->state = LD_STATE_REBUILDING;
-	ld->whole = false;
+	ld->whole = ld->pending = false;
 	ld->resync = command->resync;
 	volume_ld_since_set(ld, transition->time_ms);
 	return volume_store(transition, &subject.volume, error);
@@ -166,6 +169,73 @@ int command_ld_in_sync_apply(struct transition *transition, const struct command
 				 subject.volume.id, subject.volume.revision, command->revision, ld->id);
 	ld->state = LD_STATE_IN_SYNC;
 	ld->resync = false;
+	volume_ld_since_set(ld, transition->time_ms);
+	return volume_store(transition, &subject.volume, error);
+}
+
+/* Whether it has everything when its holder says that its group never ran without it, and has it in sync. Then it was
+ * in the group of this epoch, and nothing was copied to it since. One whose node lost what a cache held has all that
+ * was flushed: better than one whose disk failed a write, but not than one that lost a cache, too. */
+static bool settle_may(const struct subject *subject, bool *ret_withheld)
+{
+	const struct ld_list *members = &subject->place.group->members;
+	const struct ld *ld = subject->place.ld;
+
+	*ret_withheld = false;
+	for (size_t i = 0; i < members->count; i++)
+		*ret_withheld = *ret_withheld || members->items[i].withheld;
+	return ld->state == LD_STATE_STALE && ld->pending &&
+	       (!*ret_withheld || ld->stale_reason != STALE_REASON_REBOOTED);
+}
+
+int command_ld_settle_apply(struct transition *transition, const struct command_ld_settle *command, struct error *error)
+{
+	struct subject subject;
+	struct ld_list *members;
+	struct ld *ld;
+	bool withheld;
+	int result =
+		subject_read(transition, command->volume, command->slot, command->epoch, command->ld, &subject, error);
+
+	if (result != 0)
+		return result;
+	ld = subject.place.ld;
+	if (subject.place.leaving != NULL)
+		return error_set(error, ERROR_CONFLICT, "another LD took the place of ld%" PRIu64, ld->id);
+	if (ld->state == LD_STATE_IN_SYNC && !ld->withheld)
+		return 0;
+	/* What was said may be about another group, or another member may have gone meanwhile. */
+	if (subject.volume.revision != command->revision)
+		return error_set(error, ERROR_CONFLICT,
+				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64
+				 " is where the holder told of ld%" PRIu64,
+				 subject.volume.id, subject.volume.revision, command->revision, ld->id);
+	if (subject.slot->phase == SLOT_PHASE_FENCING)
+		return error_set(error, ERROR_CONFLICT, "the slot of ld%" PRIu64 " is in phase %s", ld->id,
+				 ENUM_NAME(slot_phase, subject.slot->phase));
+	if (ld->state == LD_STATE_IN_SYNC) {
+		ld->withheld = false;
+		return volume_store(transition, &subject.volume, error);
+	}
+	if (command->left && ld->state == LD_STATE_STALE) {
+		ld->pending = false;
+		return volume_store(transition, &subject.volume, error);
+	}
+	if (command->left || !settle_may(&subject, &withheld))
+		return error_set(error, ERROR_CONFLICT,
+				 "ld%" PRIu64 " is %s, and was not given up by the present holder in this epoch",
+				 ld->id, ENUM_NAME(ld_state, ld->state));
+	members = &subject.place.group->members;
+	for (size_t i = 0; i < members->count; i++) {
+		if (members->items[i].state == LD_STATE_IN_SYNC || members->items[i].state == LD_STATE_REBUILDING)
+			volume_ld_stale(&members->items[i],
+					members->items[i].withheld ? STALE_REASON_REBOOTED : STALE_REASON_MEDIUM,
+					transition->time_ms);
+		/* What it missed, no bitmap of the group that goes on knows. */
+		members->items[i].resync = false;
+	}
+	ld->state = LD_STATE_IN_SYNC;
+	ld->whole = ld->pending = false;
 	volume_ld_since_set(ld, transition->time_ms);
 	return volume_store(transition, &subject.volume, error);
 }
@@ -297,7 +367,7 @@ int command_ld_replace_apply(struct transition *transition, const struct command
 	for (size_t i = 0; i < leaving.count; i++)
 		leaving.items[i] = subject.volume.leaving.items[i];
 	*old = *subject.place.ld;
-	old->resync = old->whole = false;
+	old->resync = old->whole = old->pending = false;
 	result = volume_ld_make(transition, subject.volume.id, &disk,
 				group_extents(subject.place.leg, subject.place.group), &ld, error);
 	if (result != 0)

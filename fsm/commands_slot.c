@@ -176,9 +176,11 @@ static void doubts_end(struct volume *volume, uint64_t slot)
 		struct leg *leg = &volume->legs.items[l];
 
 		for (size_t g = 0; leg->slot == slot && g < leg->groups.count; g++) {
-			for (size_t m = 0; m < leg->groups.items[g].members.count; m++)
-				leg->groups.items[g].members.items[m].doubtful =
-					leg->groups.items[g].members.items[m].forced = false;
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				struct ld *ld = &leg->groups.items[g].members.items[m];
+
+				ld->doubtful = ld->forced = ld->withheld = ld->pending = false;
+			}
 		}
 	}
 }

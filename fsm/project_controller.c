@@ -35,6 +35,7 @@ static int member_project(struct projection *projection, const struct volume *vo
 		.size_bytes = group_extents(leg, group) * projection->cluster.extent_bytes,
 		.since_ms = ld->since_ms,
 		.resync = ld->state == LD_STATE_REBUILDING && ld->resync,
+		.withheld = ld->withheld,
 		.unlabelled = ld->state == LD_STATE_REBUILDING && !ld->resync,
 	};
 	names_ld_uuid(projection->cluster.id, ld->id, slot->epoch, ret_member->uuid);

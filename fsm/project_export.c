@@ -144,6 +144,29 @@ static int export_remove(struct projection *projection, const struct exported *p
 	return projection_remove(projection, OBJECT_KIND_EXPORT, id, place->volume->revision, error);
 }
 
+/* All LDs of an export, when one is: a path tells of all that it leads to whether it is accessible. */
+static bool ld_is_withheld(const struct exported *place)
+{
+	const struct volume *volume = place->volume;
+	bool withheld = false;
+
+	if ((volume->phase != VOLUME_PHASE_ONLINE && volume->phase != VOLUME_PHASE_EXPORTING) ||
+	    !volume_slot_is_served(volume, place->slot))
+		return false;
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; leg->slot == place->slot && g < leg->groups.count; g++) {
+			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
+				const struct ld *ld = &leg->groups.items[g].members.items[m];
+
+				withheld = withheld || (ld->withheld && ld->disk == place->ld->disk);
+			}
+		}
+	}
+	return withheld;
+}
+
 static int export_ld(struct projection *projection, const struct exported *place, size_t first, struct error *error)
 {
 	struct desired_export *export = NULL;
@@ -157,6 +180,7 @@ static int export_ld(struct projection *projection, const struct exported *place
 		return state_nomem(&projection->state, error);
 	ld->id = place->ld->id;
 	ld->nsid = place->nsid;
+	ld->withheld = ld_is_withheld(place);
 	/* What is copied as a whole has the label of an epoch that does not matter any more, or none. */
 	ld->formatted = place->leg->state == LEG_STATE_READY && place->group->state == 0 &&
 			(place->ld->state == LD_STATE_IN_SYNC || place->ld->resync);

@@ -193,6 +193,8 @@ int command_lds_stale_apply(struct transition *transition, const struct command_
 			    struct error *error);
 int command_ld_rebuild_apply(struct transition *transition, const struct command_ld_rebuild *command,
 			     struct error *error);
+int command_ld_settle_apply(struct transition *transition, const struct command_ld_settle *command,
+			    struct error *error);
 int command_ld_in_sync_apply(struct transition *transition, const struct command_ld_in_sync *command,
 			     struct error *error);
 int command_ld_drain_apply(struct transition *transition, const struct command_ld_drain *command, struct error *error);

@@ -314,7 +314,7 @@ int volume_ld_free(struct transition *transition, struct volume *volume, const s
 	if (result != 0)
 		return result;
 	ld->state = LD_STATE_FREED;
-	ld->doubtful = ld->forced = false;
+	ld->doubtful = ld->forced = ld->withheld = ld->pending = false;
 	volume_ld_errors_clear(ld);
 	ld->ranges = (struct range_list){ 0 };
 	if (place->leaving != NULL) {
@@ -350,7 +350,7 @@ void volume_ld_stale(struct ld *ld, enum stale_reason reason, uint64_t time_ms)
 	}
 	ld->state = LD_STATE_STALE;
 	ld->stale_reason = reason;
-	ld->doubtful = ld->forced = false;
+	ld->doubtful = ld->forced = ld->withheld = false;
 	volume_ld_errors_clear(ld);
 }
 
@@ -393,6 +393,31 @@ static bool member_is_marked(const struct volume *volume, const struct leg *leg,
 	return true;
 }
 
+bool volume_slot_is_served(const struct volume *volume, uint64_t slot)
+{
+	enum slot_phase phase = volume->slots.items[slot].phase;
+
+	return phase == SLOT_PHASE_EXPORTING || phase == SLOT_PHASE_SERVING;
+}
+
+/* Another one was given up for it, but the holder may not have gone on without that one yet: then that one has all that
+ * was acknowledged, and this one lacks what its cache held. The holder tells (ld_settle); when it dies before, nobody
+ * knows. */
+static bool member_is_withheld(const struct group *group, struct ld *ld, bool *changed)
+{
+	if (ld->state != LD_STATE_IN_SYNC || group_in_sync_count(group) > 1)
+		return false;
+	for (size_t m = 0; m < group->members.count && !ld->withheld; m++) {
+		const struct ld *other = &group->members.items[m];
+
+		if (!other->pending || other->stale_reason == STALE_REASON_REBOOTED)
+			continue;
+		ld->withheld = true;
+		*changed = true;
+	}
+	return ld->withheld;
+}
+
 bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, uint64_t time_ms)
 {
 	bool changed = false;
@@ -409,9 +434,12 @@ bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, u
 			for (size_t m = 0; group->state == 0 && m < group->members.count; m++) {
 				struct ld *ld = &group->members.items[m];
 
-				if (!id_list_has(disks, ld->disk) ||
+				if (!id_list_has(disks, ld->disk) || member_is_withheld(group, ld, &changed) ||
 				    member_is_marked(volume, leg, group, ld, &changed) || !member_is_spoilt(group, ld))
 					continue;
+				/* Its group may have failed the other one, and nobody was told yet. */
+				ld->pending = ld->pending || (ld->state == LD_STATE_IN_SYNC &&
+							      volume_slot_is_served(volume, leg->slot));
 				volume_ld_stale(ld, STALE_REASON_REBOOTED, time_ms);
 				ld->resync = false;
 				changed = true;

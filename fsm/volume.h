@@ -90,6 +90,9 @@ int volume_ld_make(struct transition *transition, uint64_t volume, struct disk *
 int volume_ld_free(struct transition *transition, struct volume *volume, const struct ld_place *place,
 		   struct error *error);
 
+/* Whether the slot is past ASSEMBLING: its holder is in charge of its groups. */
+bool volume_slot_is_served(const struct volume *volume, uint64_t slot);
+
 /* The node of these disks, whose write caches lose what they hold, began anew. Whether anything changed. */
 bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, uint64_t time_ms);
 

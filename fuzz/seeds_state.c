@@ -78,12 +78,15 @@ static void history_members(struct buffer *input)
 	struct command_lds_stale other = { 1, 0, PRESENT, STALE_REASON_MEDIUM, { 1, second } };
 	struct command_ld_rebuild rebuild = { 1, 0, PRESENT, 1, true };
 	struct command_ld_in_sync in_sync = { 1, 0, PRESENT, 1, PRESENT };
+	struct command_ld_settle settle = { 1, 0, PRESENT, 1, PRESENT };
 	struct command_ld_replace replace = { 1, 0, PRESENT, 2, 5 };
 	struct command_lds_free lds_free = { 1, { 1, gone } };
 	struct failed_reads failed = { .boot_id = { 7 }, .reads = 3, .last_us = 9 };
 	struct command_ld_drain drain = { 1, 0, PRESENT, 1, &failed };
 	struct command_ld_excuse excuse = { 1, 0, PRESENT, 1, PRESENT };
 
+	command_add((struct command){ .lds_stale = &stale }, input);
+	command_add((struct command){ .ld_settle = &settle }, input);
 	command_add((struct command){ .lds_stale = &stale }, input);
 	command_add((struct command){ .ld_rebuild = &rebuild }, input);
 	command_add((struct command){ .ld_in_sync = &in_sync }, input);

@@ -282,6 +282,7 @@ void world_freshen(struct world *world, struct command *command, struct arena *a
 	FRESHEN(lds_stale)
 	FRESHEN(ld_rebuild)
 	FRESHEN(ld_in_sync)
+	FRESHEN(ld_settle)
 	FRESHEN(ld_drain)
 	FRESHEN(ld_excuse)
 	FRESHEN(ld_replace)
@@ -292,6 +293,8 @@ void world_freshen(struct world *world, struct command *command, struct arena *a
 	}
 	if (command->ld_in_sync != NULL)
 		present(&command->ld_in_sync->revision, volume.revision);
+	if (command->ld_settle != NULL)
+		present(&command->ld_settle->revision, volume.revision);
 	if (command->slot_force != NULL)
 		present(&command->slot_force->revision, volume.revision);
 	if (command->ld_excuse != NULL)

@@ -332,6 +332,11 @@ static void note(struct driver_volume *volume, const struct command *command)
 		volume->note_message = "member is in sync";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
 				  (unsigned long long)command->ld_in_sync->ld);
+	} else if (command->ld_settle != NULL) {
+		volume->note_message = command->ld_settle->left ? "its group goes on without the member"
+								: "member has everything, says its holder";
+		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
+				  (unsigned long long)command->ld_settle->ld);
 	} else if (command->ld_drain != NULL) {
 		volume->note_message = "member failed to read, its holder looks whether its group repaired that";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu reads=%llu", id,

@@ -33,6 +33,9 @@
 /* A path of which nothing was heard for so long is not there. Keep-alives are answered every second. */
 #define KERNEL_PATH_SILENCE_MS 1250
 
+/* A member that takes longer to flush its cache is looked at again before its mirror relies on it. */
+#define KERNEL_FLUSH_MS 1000
+
 /* The target of kmod/: a write is acknowledged when it is durable, its mapping included. */
 #define KERNEL_WRITETHROUGH "writethrough"
 
@@ -119,6 +122,9 @@ struct kernel_operations {
 	/* Wait until all I/O ended that is under way in a device, while new I/O waits. `observe` tells the highest
 	 * number of each device with what it saw after that. Forgotten by the next process. */
 	int (*dm_drain)(struct kernel *kernel, const char *name, uint64_t number, struct error *error);
+	/* What a mirror says of itself now, in `arena`. */
+	int (*dm_status)(struct kernel *kernel, const char *name, struct arena *arena, const char **ret_status,
+			 struct error *error);
 	/* A message to the first target. "File exists" counts as done. */
 	int (*dm_message)(struct kernel *kernel, const char *name, const char *message, struct error *error);
 
@@ -133,6 +139,10 @@ struct kernel_operations {
 			  struct error *error);
 	int (*block_write)(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 			   struct error *error);
+
+	/* Have all that was written to a device before on its medium, past every cache. UNAVAILABLE when that was not
+	 * answered in so many milliseconds; it may still be under way then. */
+	int (*block_flush)(struct kernel *kernel, const char *name, uint64_t timeout_ms, struct error *error);
 
 	/* Write zeros over a device from `start` (bytes) on, past every cache; durable when it returns. `progress` may
 	 * be NULL. */

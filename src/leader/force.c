@@ -184,7 +184,8 @@ static const char *member_note(const struct planning *this, const struct group *
 	const struct online_node *node = node_of(view, ld);
 	const char *away = disk_is_gone(view, ld) ? "its node has no such disk any more" : "its node is offline";
 
-	if (ld == taken && ld->state == LD_STATE_IN_SYNC && ld->doubtful && online_errors(view, ld, this->slot) == NULL)
+	if (ld == taken && ld->state == LD_STATE_IN_SYNC && (ld->doubtful || ld->withheld) &&
+	    online_errors(view, ld, this->slot) == NULL)
 		return "would be served; it may lack what the cache of its disk held";
 	if (ld == taken && ld->state == LD_STATE_IN_SYNC)
 		return "would be served; its group may have dropped it at an error, and gone on without it";
@@ -214,8 +215,8 @@ static int doubts_add(struct planning *this, const struct group *group, const st
 {
 	if (!is_poor(this->view, this->slot, group, ld))
 		return 0;
-	member->doubtful = ld->doubtful;
-	if (worth_of(this->view, this->slot, group, ld) != WORTH_ERRORS)
+	member->doubtful = ld->doubtful || ld->withheld;
+	if (online_errors(this->view, ld, this->slot) == NULL)
 		return 0;
 	member->errors = arena_alloc(this->arena, sizeof(*member->errors));
 	if (member->errors == NULL)

@@ -4,6 +4,7 @@
 #include "lib/base/canary.h"
 #include "lib/model/names.h"
 #include "src/leader/excuse.h"
+#include "src/leader/settle.h"
 
 /* A slot whose holder is online and has, or makes, its legs. */
 struct place {
@@ -129,7 +130,7 @@ static bool has_survivor(const struct place *place, const struct group *group)
 	for (size_t m = 0; m < group->members.count; m++) {
 		const struct ld *ld = &group->members.items[m];
 
-		if (ld->state == LD_STATE_IN_SYNC && judge(place, group, ld, NULL) == VERDICT_WELL &&
+		if (ld->state == LD_STATE_IN_SYNC && !ld->withheld && judge(place, group, ld, NULL) == VERDICT_WELL &&
 		    online_is(node_of(place, ld), HEALTH_ONLINE))
 			return true;
 	}
@@ -413,7 +414,10 @@ int members_step(const struct online_view *view, struct arena *arena, struct onl
 		/* Before that its members are fenced, and slots.h gives up what is not. */
 		if (slot->phase == SLOT_PHASE_FENCING || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
 			continue;
-		if (give_up(&place, VERDICT_MEDIUM, STALE_REASON_MEDIUM, arena, step, error) != 0)
+		if (settle_step(view, i, place.health, arena, step, error) != 0)
+			return error->code;
+		if (step->command == NULL &&
+		    give_up(&place, VERDICT_MEDIUM, STALE_REASON_MEDIUM, arena, step, error) != 0)
 			return error->code;
 		if (step->command == NULL &&
 		    give_up(&place, VERDICT_PATH_LOST, STALE_REASON_PATH_LOST, arena, step, error) != 0)

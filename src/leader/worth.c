@@ -5,6 +5,9 @@ enum worth worth_of(const struct online_view *view, size_t slot, const struct gr
 {
 	if (!online_export_confirmed(view, ld->disk, slot, true))
 		return WORTH_UNFENCED;
+	/* The holder died before it said whether its group went on without the other one. */
+	if (ld->withheld)
+		return WORTH_ERRORS;
 	if (group->members.count > 1 && online_errors(view, ld, slot) != NULL)
 		return WORTH_ERRORS;
 	return ld->doubtful ? WORTH_DOUBTFUL : WORTH_SOUND;

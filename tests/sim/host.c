@@ -398,7 +398,7 @@ static bool is_known_to_lack(struct dnvmed *dnvmed, const struct ld *ld, const s
 	struct arena arena = ARENA_INIT;
 	struct error error = { 0 };
 	struct node record;
-	bool known = ld->doubtful;
+	bool known = ld->doubtful || ld->withheld;
 
 	for (size_t i = 0; i < kernel->observed.errors.count && !known; i++)
 		known = kernel->observed.errors.items[i].ld == ld->id && kernel->observed.errors.items[i].writes > 0;

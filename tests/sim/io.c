@@ -145,6 +145,12 @@ static enum io_result medium_io(struct at at, const char *name, uint64_t minor, 
 	uint64_t takes_us = world_chance(20) ? world_between(WORLD_MS, most_us) : world_between(20, 300);
 
 	takes_us += fault_disk_delay_us(at.node);
+	if (io->flush) {
+		if (!wait_at(at, takes_us))
+			return IO_LOST;
+		media_flush(at.node, minor);
+		return IO_DONE;
+	}
 	/* A write that another one to the same block overtakes is what docs/FAILURES.md, "What remains", is about. */
 	if (io->write && overtake_us == 0)
 		takes_us = media_write_turn(at.node, minor, sector, takes_us) - world_now;
@@ -410,6 +416,9 @@ static enum io_result mirror_progress(struct mirror_write *whole, bool *ret_wait
 	/* Nothing is acknowledged before the others know, on their disks, who failed. */
 	if (!*ret_waits && has > 0 && !kernel_sim_failures_are_known(whole->at.node->kernel, whole->name))
 		*ret_waits = true;
+	/* One whose disk returned an error is out, and there is no way to the others any more. */
+	if (has == 0 && strchr(status.health, 'D') != NULL)
+		whole->io.failed = true;
 	return has > 0 ? IO_DONE : IO_ERROR;
 }
 
@@ -500,8 +509,10 @@ static enum io_result mirror_read_io(struct at at, const char *name, uint64_t se
 			if (!bad)
 				usable[count++] = table.data[i];
 		}
-		if (count == 0 || failed_count == 2 * LIMIT_COPIES)
+		if (count == 0 || failed_count == 2 * LIMIT_COPIES) {
+			io->failed = io->failed || strchr(status.health, 'D') != NULL;
 			return IO_ERROR;
+		}
 		device = usable[world_below(count)];
 		result = number_io(at, device >> 32, device & UINT32_MAX, sector, io);
 		if (result != IO_ERROR) {
@@ -747,6 +758,50 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 		inflight->count--;
 	/* Nothing is answered over a connection that is gone, however soon the export is linked again. */
 	return inflight->cuts == cuts ? result : IO_LOST;
+}
+
+/* A flush goes on by itself when nobody waits for it any more. */
+struct flush {
+	struct at at;
+	char name[128];
+	unsigned references;
+	bool done;
+	enum io_result result;
+};
+
+static void flush_release(struct flush *flush)
+{
+	if (--flush->references == 0)
+		free(flush);
+}
+
+static void flush_run(void *data)
+{
+	struct flush *flush = data;
+	struct io io = { .flush = true };
+
+	flush->result = device_io(flush->at, flush->name, 0, &io);
+	flush->done = true;
+	flush_release(flush);
+}
+
+int io_flush(struct storage *node, const char *name, uint64_t timeout_us, struct error *error)
+{
+	struct flush *flush = calloc(1, sizeof(*flush));
+	uint64_t until = world_now + timeout_us;
+	int code = 0;
+
+	if (flush == NULL)
+		abort();
+	*flush = (struct flush){ .at = { node, node->machine->boots }, .references = 2 };
+	snprintf(flush->name, sizeof(flush->name), "%s", name);
+	io_start(flush_run, flush);
+	while (!flush->done && world_now < until)
+		world_sleep(WORLD_MS / 4);
+	if (!flush->done || flush->result != IO_DONE)
+		code = error_set(error, ERROR_UNAVAILABLE, "%s was not flushed", name);
+	flush_release(flush);
+	return code;
 }
 
 static size_t ld_below(struct at at, const char *name, size_t depth, uint64_t lds[], size_t count)

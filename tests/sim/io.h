@@ -17,6 +17,7 @@ enum io_result {
 
 struct io {
 	bool write, forced;	  /* forced: past every cache */
+	bool flush;		  /* no data, but all that was written before goes to the medium */
 	bool failed;		  /* a medium returned an error */
 	struct media_block block; /* to write, or that was read */
 	uint64_t attempt;	  /* of the host, for the trace */
@@ -35,6 +36,8 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 
 /* A kernel call of the agent: waits for what the real one waits for. */
 void io_operation(struct storage *node, const char *operation, const char *name);
+/* Flush what lies below a device; UNAVAILABLE when there was no answer in that time. */
+int io_flush(struct storage *node, const char *name, uint64_t timeout_us, struct error *error);
 /* A mirror's members are equal now; the copying began at that time. */
 void io_mirror_copied(struct storage *node, const char *name, uint64_t since);
 /* How often the connections to an export were cut by its target; one that has seen another number does not stand. */

@@ -78,6 +78,14 @@ uint64_t media_write_turn(const struct storage *node, uint64_t disk, uint64_t se
 	return done;
 }
 
+void media_flush(const struct storage *node, uint64_t disk)
+{
+	for (size_t i = 0; i < BLOCKS_MAX; i++) {
+		if (slots[i].node == node && slots[i].disk == disk)
+			slots[i].in_cache = false;
+	}
+}
+
 void media_power_lost(const struct storage *node)
 {
 	for (size_t i = 0; i < BLOCKS_MAX; i++) {

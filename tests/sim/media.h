@@ -32,6 +32,8 @@ void media_write(const struct storage *node, uint64_t disk, uint64_t sector, str
 uint64_t media_write_turn(const struct storage *node, uint64_t disk, uint64_t sector, uint64_t takes_us);
 /* What the caches of a node's disks held is there or not, of each block for itself, or half of it. */
 void media_power_lost(const struct storage *node);
+/* What the cache of a disk held is on its medium. */
+void media_flush(const struct storage *node, uint64_t disk);
 /* By LD, at an offset in it. */
 struct media_block media_ld_read(uint64_t ld, uint64_t sector);
 /* Zeros over all of an LD's data, as block_fill does through the layers. */

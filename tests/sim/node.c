@@ -40,7 +40,6 @@ static int take_time(void *data, const char *operation, const char *name, struct
 {
 	uint64_t us = world_between(30, 600);
 
-	(void)error;
 	if (world_chance(5))
 		us = world_between(5 * WORLD_MS, 150 * WORLD_MS);
 	/* A label is written past every cache. */
@@ -55,6 +54,8 @@ static int take_time(void *data, const char *operation, const char *name, struct
 	if (coroutine_self() != NULL) {
 		world_sleep(us);
 		io_operation(data, operation, name);
+		if (strcmp(operation, "block_flush") == 0)
+			return io_flush(data, name, KERNEL_FLUSH_MS * WORLD_MS, error);
 	}
 	return 0;
 }

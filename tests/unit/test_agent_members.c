@@ -314,6 +314,111 @@ static void test_path_to_an_earlier_holder(void **state)
 	assert_true(mirror_health(f, &desired).peers.items[0].path_lost);
 }
 
+/* The other one failed a write, and the leader gave this one up before it knew: it is the only one that has everything.
+ */
+static void test_last_one_is_kept(void **state)
+{
+	struct mirror *f = *state;
+	struct member_status status;
+	struct desired stale;
+	struct error error;
+	const char *plan;
+
+	mirror_format(f);
+	stale = mirror_desired(f, LD_STATE_STALE, 4);
+	assert_int_equal(kernel_sim_member_fail(f->agent.kernel, MIRROR, 0, &error), 0);
+	plan = mirror_plan(f, &stale);
+	assert_lacks(plan, "drop ");
+	assert_lacks(plan, "reload");
+	assert_contains(plan, "waits   v1  " MIRROR " does not go on without " MIRROR_IMPORT_2
+			      " while no other copy is reachable and in sync\n");
+	status = mirror_member_status(f, &stale, 1);
+	assert_true(status.kept && !status.left && !status.dropped);
+	/* The same with a path that is lost: nothing that waits on it was acknowledged. */
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, MIRROR_IMPORT_2, "connecting", "inaccessible", &error),
+			 0);
+	assert_lacks(mirror_plan(f, &stale), "drop ");
+	assert_true(mirror_member_status(f, &stale, 1).kept);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, MIRROR_IMPORT_2, "live", "optimized", &error), 0);
+}
+
+/* What the other one had in its cache may be gone; or it cannot be reached just now, which may pass. */
+static void test_withheld(void **state)
+{
+	struct mirror *f = *state;
+	struct member_status status;
+	struct desired_member *other;
+	struct desired stale;
+	struct error error;
+
+	mirror_format(f);
+	stale = mirror_desired(f, LD_STATE_STALE, 4);
+	other = &stale.volumes.items[0].legs.items[0].groups.items[0].members.items[0];
+	other->withheld = true;
+	assert_lacks(mirror_plan(f, &stale), "drop ");
+	status = mirror_member_status(f, &stale, 1);
+	assert_true(status.kept && !status.left);
+	other->withheld = false;
+	assert_contains(mirror_plan(f, &stale), "after flushing dnvme-raiddata-ld1");
+	status = mirror_member_status(f, &stale, 1);
+	assert_true(!status.kept && !status.left);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, "nqn.2026-11.io.dnvme:" RIG_CLUSTER ":slot:d1.v1.s0:e1",
+					       "connecting", "optimized", &error),
+			 0);
+	assert_lacks(mirror_plan(f, &stale), "drop ");
+	assert_false(mirror_member_status(f, &stale, 1).kept);
+	assert_int_equal(kernel_sim_import_set(f->agent.kernel, "nqn.2026-11.io.dnvme:" RIG_CLUSTER ":slot:d1.v1.s0:e1",
+					       "live", "optimized", &error),
+			 0);
+	rig_converge(&f->agent, &stale);
+	other->withheld = true;
+	status = mirror_member_status(f, &stale, 1);
+	assert_true(!status.kept && status.left);
+}
+
+struct flush_fault {
+	struct mirror *mirror;
+	bool fails, member;
+};
+
+static int flush_fault(void *data, const char *operation, const char *name, struct error *error)
+{
+	struct flush_fault *fault = data;
+	struct error ignored;
+
+	if (strcmp(operation, "block_flush") != 0)
+		return 0;
+	assert_string_equal(name, "dnvme-raiddata-ld1");
+	if (fault->fails)
+		return error_set(error, ERROR_UNAVAILABLE, "it does not answer");
+	/* It answered, and then a write failed. */
+	if (fault->member)
+		assert_int_equal(kernel_sim_member_fail(fault->mirror->agent.kernel, MIRROR, 0, &ignored), 0);
+	return 0;
+}
+
+/* Nothing goes before the flush of the one that stays was answered, and its group has it still. */
+static void test_drop_after_flush(void **state)
+{
+	struct mirror *f = *state;
+	struct flush_fault fault = { .mirror = f, .fails = true };
+	struct survivor survivor = { .mirror = MIRROR, .device = "dnvme-raiddata-ld1" };
+	struct action drop = { .kind = ACTION_DROP,
+			       .import = { .nqn = MIRROR_IMPORT_2, .address = "10.0.0.1", .port = 4501 },
+			       .survivors = { 1, &survivor } };
+	struct observed_label label = { 0 };
+	struct error error = { 0 };
+
+	mirror_format(f);
+	kernel_sim_fault_set(f->agent.kernel, flush_fault, &fault);
+	assert_int_equal(action_execute(&drop, f->agent.kernel, &f->arena, &label, &error), ERROR_UNAVAILABLE);
+	fault.fails = false;
+	fault.member = true;
+	assert_int_equal(action_execute(&drop, f->agent.kernel, &f->arena, &label, &error), ERROR_CONFLICT);
+	assert_non_null(strstr(error.message, "does not have dnvme-raiddata-ld1 in sync any more"));
+	kernel_sim_fault_set(f->agent.kernel, NULL, NULL);
+}
+
 static void test_progress_once_a_second(void **state)
 {
 	struct mirror *f = *state;
@@ -365,6 +470,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_paths, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_path_to_an_earlier_holder, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_dropped, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_last_one_is_kept, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_withheld, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_drop_after_flush, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_progress_once_a_second, mirror_setup, mirror_teardown),
 	};
 

@@ -127,7 +127,9 @@ static void test_another_rebuild_begins_anew(void **state)
 	assert_int_equal(mirror_member_status(f, &desired, 1).health, MEMBER_HEALTH_ABSENT);
 	rig_converge(&f->agent, &desired);
 	log = mirror_log(f);
-	dropped = strstr(log, "dm      reload     " MIRROR "  0 145408 raid raid1 3 0 region_size 1024 2 ");
+	dropped =
+		strstr(log, "dm      reload     " MIRROR "  after flushing dnvme-raiddata-ld1  0 145408 raid raid1 3 0 "
+			    "region_size 1024 2 ");
 	added = strstr(log, "raid1 5 0 rebuild 1 region_size");
 	assert_non_null(dropped);
 	assert_non_null(added);

@@ -508,6 +508,118 @@ static void test_reboot_in_fence(void **state)
 	rig_close(&rig);
 }
 
+/* A pair on two nodes whose disks have volatile caches, and a node more. */
+static void open_volatile(struct rig *rig)
+{
+	struct command_disk_add disk = { .path = "/dev/x", .size_bytes = 20 * GIB, .volatile_cache = true };
+	struct rig_shape two = {
+		.name = "b", .size_bytes = GIB, .copies = 2, .controllers = 1, .standbys = 1, .legs = 1
+	};
+	char name[8], address[16];
+
+	rig_open(rig);
+	rig_cluster(rig);
+	for (unsigned i = 1; i <= 3; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		snprintf(address, sizeof(address), "10.0.0.%u", i);
+		rig_node(rig, name, address, NULL);
+		disk.node = name;
+		rig_do(rig, (struct command){ .disk_add = &disk });
+	}
+	rig_create(rig, &two);
+	rig_advance_until(rig, 1, VOLUME_PHASE_ONLINE);
+}
+
+static struct ld member_by_id(struct rig *rig, uint64_t id)
+{
+	struct ld first = rig_member(rig, 1, 0, 0, 0);
+
+	return first.id == id ? first : rig_member(rig, 1, 0, 0, 1);
+}
+
+/* The holder says that its group never ran without the one that was given up. */
+static void test_taken_back(void **state)
+{
+	struct command_ld_settle old = { .volume = 1, .epoch = 1, .ld = 1 };
+	struct ld ld;
+	struct rig rig;
+
+	(void)state;
+	open_volatile(&rig);
+	rig_refused(rig_settle(&rig, 1, 0, 77, false), ERROR_NOT_FOUND, "ld77");
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld1", STALE_REASON_PATH_LOST).code, 0);
+	ld = member_by_id(&rig, 1);
+	assert_true(ld.pending && ld.whole);
+	old.revision = rig_volume(&rig, 1).revision - 1;
+	rig_refused(rig_apply(&rig, (struct command){ .ld_settle = &old }), ERROR_CONFLICT, "is at revision");
+	old.epoch = 2;
+	old.revision++;
+	rig_refused(rig_apply(&rig, (struct command){ .ld_settle = &old }), ERROR_CONFLICT, "epoch");
+	assert_int_equal(rig_settle(&rig, 1, 0, 1, false).code, 0);
+	ld = member_by_id(&rig, 1);
+	assert_true(ld.state == LD_STATE_IN_SYNC && !ld.pending);
+	ld_is(member_by_id(&rig, 2), LD_STATE_STALE, STALE_REASON_MEDIUM, false);
+	rig_check(&rig);
+	/* Its group went on without it, or it was given up for its disk: it stays so. */
+	rig_refused(rig_settle(&rig, 1, 0, 2, false), ERROR_CONFLICT, "was not given up by the present holder");
+	assert_int_equal(rig_rebuild(&rig, 1, 0, 2, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, 1, 0, 2).code, 0);
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld2", STALE_REASON_PATH_LOST).code, 0);
+	assert_int_equal(rig_settle(&rig, 1, 0, 2, true).code, 0);
+	assert_false(member_by_id(&rig, 2).pending);
+	rig_refused(rig_settle(&rig, 1, 0, 2, false), ERROR_CONFLICT, "was not given up by the present holder");
+	/* Its node lost a cache, and the disk of the other one had failed a write: this one has all that was flushed. */
+	reboot(&rig, "n1", "10.0.0.1", 8);
+	ld_is(member_by_id(&rig, 1), LD_STATE_IN_SYNC, STALE_REASON_PATH_LOST, false);
+	assert_int_equal(rig_rebuild(&rig, 1, 0, 2, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, 1, 0, 2).code, 0);
+	reboot(&rig, "n1", "10.0.0.1", 9);
+	ld_is(member_by_id(&rig, 1), LD_STATE_STALE, STALE_REASON_REBOOTED, false);
+	assert_true(member_by_id(&rig, 1).pending);
+	assert_int_equal(rig_settle(&rig, 1, 0, 1, false).code, 0);
+	ld_is(member_by_id(&rig, 1), LD_STATE_IN_SYNC, STALE_REASON_REBOOTED, false);
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
+/* The last one lost its cache before it was known whether the group had gone on without the other one. */
+static void test_withheld(void **state)
+{
+	char node[2][8];
+	struct rig rig;
+
+	(void)state;
+	open_volatile(&rig);
+	for (size_t m = 0; m < 2; m++)
+		snprintf(node[m], sizeof(node[m]), "n%u", (unsigned)rig_member(&rig, 1, 0, 0, m).disk);
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld1", STALE_REASON_PATH_LOST).code, 0);
+	reboot(&rig, node[1], node[1][1] == '1' ? "10.0.0.1" : node[1][1] == '2' ? "10.0.0.2" : "10.0.0.3", 8);
+	assert_true(member_by_id(&rig, 2).withheld);
+	rig_check(&rig);
+	/* It went on: so this one is as good as any. */
+	assert_int_equal(rig_settle(&rig, 1, 0, 2, false).code, 0);
+	assert_false(member_by_id(&rig, 2).withheld);
+	reboot(&rig, node[1], node[1][1] == '1' ? "10.0.0.1" : node[1][1] == '2' ? "10.0.0.2" : "10.0.0.3", 9);
+	assert_true(member_by_id(&rig, 2).withheld);
+	/* It did not. */
+	assert_int_equal(rig_settle(&rig, 1, 0, 1, false).code, 0);
+	ld_is(member_by_id(&rig, 1), LD_STATE_IN_SYNC, STALE_REASON_PATH_LOST, false);
+	ld_is(member_by_id(&rig, 2), LD_STATE_STALE, STALE_REASON_REBOOTED, false);
+	assert_false(member_by_id(&rig, 2).withheld);
+	rig_check(&rig);
+	/* When it is known that the group went on, a reboot is nothing. */
+	assert_int_equal(rig_rebuild(&rig, 1, 0, 2, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, 1, 0, 2).code, 0);
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld1", STALE_REASON_PATH_LOST).code, 0);
+	assert_int_equal(rig_settle(&rig, 1, 0, 1, true).code, 0);
+	reboot(&rig, node[1], node[1][1] == '1' ? "10.0.0.1" : node[1][1] == '2' ? "10.0.0.2" : "10.0.0.3", 10);
+	assert_false(member_by_id(&rig, 2).withheld);
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -515,6 +627,8 @@ int main(void)
 		cmocka_unit_test(test_in_sync_of_another_time),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_failed_reads),
+		cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_withheld),
 		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_reboot_in_fence),
 		cmocka_unit_test(test_replace),

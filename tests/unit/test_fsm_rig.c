@@ -449,6 +449,13 @@ struct outcome rig_excuse(struct rig *rig, uint64_t id, uint64_t slot, uint64_t 
 	return rig_apply(rig, (struct command){ .ld_excuse = &excuse });
 }
 
+struct outcome rig_settle(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld, bool left)
+{
+	struct command_ld_settle settle = { id, slot, epoch_of(rig, id, slot), ld, rig_volume(rig, id).revision, left };
+
+	return rig_apply(rig, (struct command){ .ld_settle = &settle });
+}
+
 struct outcome rig_in_sync(struct rig *rig, uint64_t id, uint64_t slot, uint64_t ld)
 {
 	struct command_ld_in_sync in_sync = { id, slot, epoch_of(rig, id, slot), ld, rig_volume(rig, id).revision };

@@ -91,6 +91,7 @@ struct outcome rig_rebuild(struct rig *rig, uint64_t volume, uint64_t slot, uint
 /* What it failed to read: its holder is asked; it answered this question. */
 struct outcome rig_drain(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, uint64_t reads);
 struct outcome rig_excuse(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, uint64_t drain);
+struct outcome rig_settle(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, bool left);
 struct outcome rig_in_sync(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld);
 struct outcome rig_replace(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, uint64_t disk);
 struct outcome rig_force(struct rig *rig, uint64_t volume, uint64_t slot, const char *ld);

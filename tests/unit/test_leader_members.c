@@ -227,6 +227,81 @@ static void members_well(struct rig *rig, uint64_t drained)
 	rig_members(rig, C1, members, 2);
 }
 
+/* What the holder says of the two copies of the first leg, where the first one was given up. */
+static void members_given_up(struct rig *rig, struct member_status first, enum member_health second)
+{
+	struct member_status members[] = { first, { .ld = 2, .health = second } };
+
+	members[0].ld = 1;
+	members[0].health = MEMBER_HEALTH_ABSENT;
+	rig_members(rig, C1, members, 2);
+}
+
+static const struct command_ld_settle *settle_expected(struct rig *rig)
+{
+	const struct command_ld_settle *settle = rig_expect_command(rig, members_step)->ld_settle;
+
+	assert_non_null(settle);
+	assert_int_equal(settle->volume, RIG_VOLUME);
+	assert_int_equal(settle->slot, 0);
+	assert_int_equal(settle->epoch, 1);
+	assert_int_equal(settle->revision, rig->volume.revision);
+	return settle;
+}
+
+/* One that was given up is taken back when its group never ran without it, and the other one is no good. */
+static void test_taken_back(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.lds[0].state = LD_STATE_STALE;
+	rig.lds[0].stale_reason = STALE_REASON_PATH_LOST;
+	rig.lds[0].pending = rig.lds[0].whole = rig.lds[0].resync = true;
+	members_given_up(&rig, (struct member_status){ .kept = true }, MEMBER_HEALTH_FAILED);
+	assert_int_equal(settle_expected(&rig)->ld, 1);
+	assert_false(settle_expected(&rig)->left);
+	/* What was said of another revision, or in another epoch, may have changed. */
+	rig.volume.revision++;
+	rig_take(&rig, members_step);
+	assert_true(rig.step.command == NULL || rig.step.command->ld_settle == NULL);
+	rig.volume.revision--;
+	rig.slots[0].epoch = 2;
+	rig_take(&rig, members_step);
+	assert_true(rig.step.command == NULL || rig.step.command->ld_settle == NULL);
+	rig.slots[0].epoch = 1;
+	/* The group goes on without it. */
+	members_given_up(&rig, (struct member_status){ .left = true }, MEMBER_HEALTH_IN_SYNC);
+	assert_int_equal(settle_expected(&rig)->ld, 1);
+	assert_true(settle_expected(&rig)->left);
+	rig_close(&rig);
+}
+
+/* The other one lost what its cache held: it serves only when the group is known to have gone on with it alone. */
+static void test_withheld(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.lds[0].state = LD_STATE_STALE;
+	rig.lds[0].stale_reason = STALE_REASON_PATH_LOST;
+	rig.lds[0].pending = rig.lds[0].whole = rig.lds[0].resync = true;
+	rig.lds[1].withheld = true;
+	members_given_up(&rig, (struct member_status){ 0 }, MEMBER_HEALTH_IN_SYNC);
+	rig_expect_wait(&rig, members_step, "ld2 may lack what its cache held");
+	members_given_up(&rig, (struct member_status){ .kept = true }, MEMBER_HEALTH_IN_SYNC);
+	assert_int_equal(settle_expected(&rig)->ld, 1);
+	/* Both lost a cache: there is nothing better. */
+	rig.lds[0].stale_reason = STALE_REASON_REBOOTED;
+	assert_int_equal(settle_expected(&rig)->ld, 2);
+	rig.lds[0].pending = false;
+	assert_int_equal(settle_expected(&rig)->ld, 2);
+	assert_false(settle_expected(&rig)->left);
+	rig_close(&rig);
+}
+
 /* What it failed to read is excused by the holder, after that was asked for, and by nothing else. */
 static void test_failed_reads(void **state)
 {
@@ -370,6 +445,8 @@ int main(void)
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_rebuild_lost),
 		cmocka_unit_test(test_two_refused),
+		cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_withheld),
 		cmocka_unit_test(test_failed_reads),
 		cmocka_unit_test(test_failed_reads_unasked),
 		cmocka_unit_test(test_failing_allocations),

@@ -100,6 +100,110 @@ int block_write(struct kernel *kernel, const char *name, uint64_t start, const v
 	return code;
 }
 
+/* A thread of its own, which is left alone when the path below does not answer: nothing ends it before. */
+struct flush {
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	unsigned references;
+	bool done;
+	int fd, problem;
+};
+
+static void flush_release(struct flush *flush)
+{
+	bool last;
+
+	pthread_mutex_lock(&flush->lock);
+	last = --flush->references == 0;
+	pthread_mutex_unlock(&flush->lock);
+	if (!last)
+		return;
+	close(flush->fd);
+	pthread_cond_destroy(&flush->ended);
+	pthread_mutex_destroy(&flush->lock);
+	free(flush);
+}
+
+static void *flush_run(void *argument)
+{
+	struct flush *flush = argument;
+	int problem = fsync(flush->fd) != 0 ? errno : 0;
+
+	pthread_mutex_lock(&flush->lock);
+	flush->problem = problem;
+	flush->done = true;
+	pthread_cond_signal(&flush->ended);
+	pthread_mutex_unlock(&flush->lock);
+	flush_release(flush);
+	return NULL;
+}
+
+static struct flush *flush_make(int fd)
+{
+	struct flush *flush = calloc(1, sizeof(*flush));
+	pthread_condattr_t attributes;
+
+	if (flush == NULL)
+		return NULL;
+	flush->fd = fd;
+	flush->references = 1;
+	pthread_mutex_init(&flush->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&flush->ended, &attributes);
+	pthread_condattr_destroy(&attributes);
+	return flush;
+}
+
+static int flush_wait(struct flush *flush, const char *name, uint64_t timeout_ms, struct error *error)
+{
+	struct timespec until;
+	int code = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (time_t)(timeout_ms / 1000);
+	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&flush->lock);
+	while (!flush->done && pthread_cond_timedwait(&flush->ended, &flush->lock, &until) == 0)
+		;
+	if (!flush->done)
+		code = error_set(error, ERROR_UNAVAILABLE, "%s was not flushed in %" PRIu64 " ms", name, timeout_ms);
+	else if (flush->problem != 0)
+		code = error_set_errno(error, flush->problem, "cannot flush %s", name);
+	pthread_mutex_unlock(&flush->lock);
+	return code;
+}
+
+int block_flush(struct kernel *kernel, const char *name, uint64_t timeout_ms, struct error *error)
+{
+	struct flush *flush;
+	pthread_t thread;
+	int fd, code = device_open(name, O_RDWR, &fd, error);
+
+	(void)kernel;
+	if (code != 0)
+		return code;
+	flush = flush_make(fd);
+	if (flush == NULL) {
+		close(fd);
+		return error_set_nomem(error);
+	}
+	flush->references++;
+	if (pthread_create(&thread, NULL, flush_run, flush) == 0) {
+		pthread_detach(thread);
+		code = flush_wait(flush, name, timeout_ms, error);
+	} else {
+		flush->references--;
+		code = error_set(error, ERROR_UNAVAILABLE, "no thread to flush %s can be made", name);
+	}
+	flush_release(flush);
+	return code;
+}
+
 /* Several threads take the next piece each. */
 struct fill {
 	int fd;

@@ -343,6 +343,35 @@ int dm_message(struct kernel *kernel, const char *name, const char *message, str
 	return code;
 }
 
+int dm_status(struct kernel *kernel, const char *name, struct arena *arena, const char **ret_status,
+	      struct error *error)
+{
+	char *type, *params = NULL;
+	uint64_t start, length;
+	struct dm_task *task;
+	struct dm_info info;
+	int code = info_get(name, &info, error);
+
+	(void)kernel;
+	if (code != 0)
+		return code;
+	task = dm_task_on(DM_DEVICE_STATUS, info.major, info.minor);
+	if (task == NULL)
+		return error_set_nomem(error);
+	if (!dm_task_no_flush(task)) {
+		code = error_set_nomem(error);
+	} else if (!dm_task_run(task)) {
+		code = dm_task_failed(task, "ask for the status of", name, error);
+	} else {
+		dm_get_next_target(task, NULL, &start, &length, &type, &params);
+		*ret_status = arena_strdup(arena, params != NULL ? params : "");
+		if (*ret_status == NULL)
+			code = error_set_nomem(error);
+	}
+	dm_task_destroy(task);
+	return code;
+}
+
 int dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error)
 {
 	/* Unlike the list of all versions, this makes the kernel ask for the module (since version 4.41 of the

@@ -70,6 +70,8 @@ int dm_reload(struct kernel *kernel, const char *name, const struct observed_tar
 int dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int dm_resume(struct kernel *kernel, const char *name, struct error *error);
 int dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
+int dm_status(struct kernel *kernel, const char *name, struct arena *arena, const char **ret_status,
+	      struct error *error);
 int dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error);
 
 /* --- which were drained (drain.c) --- */
@@ -115,6 +117,7 @@ int block_read(struct kernel *kernel, const char *name, uint64_t start, void *re
 	       struct error *error);
 int block_write(struct kernel *kernel, const char *name, uint64_t start, const void *data, size_t length,
 		struct error *error);
+int block_flush(struct kernel *kernel, const char *name, uint64_t timeout_ms, struct error *error);
 /* After the imports were observed. */
 int disks_observe(struct signatures *signatures, struct arena *arena, struct observed *observed, struct error *error);
 int block_fill(struct kernel *kernel, const char *name, uint64_t start, const struct kernel_progress *progress,

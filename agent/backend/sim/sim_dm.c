@@ -428,6 +428,24 @@ int sim_dm_drain(struct kernel *kernel, const char *name, uint64_t number, struc
 	return sim_end(this, code, error);
 }
 
+int sim_dm_status(struct kernel *kernel, const char *name, struct arena *arena, const char **ret_status,
+		  struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	const struct observed_dm *dm;
+	int code = sim_begin(this, "dm_status", name, error);
+
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	if (dm == NULL || dm->status == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no mirror %s", name);
+	else if ((*ret_status = arena_strdup(arena, dm->status)) == NULL)
+		code = error_set_nomem(error);
+	pthread_mutex_unlock(&this->lock);
+	return code;
+}
+
 int sim_dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -601,6 +619,25 @@ int sim_block_write(struct kernel *kernel, const char *name, uint64_t start, con
 			code = error_set_nomem(error);
 	}
 	return sim_end(this, code, error);
+}
+
+/* What the medium holds is the world's; here it is enough that there is a way to it. */
+int sim_block_flush(struct kernel *kernel, const char *name, uint64_t timeout_ms, struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	const struct observed_dm *dm;
+	int code = sim_begin(this, "block_flush", name, error);
+
+	(void)timeout_ms;
+	if (code != 0)
+		return code;
+	dm = sim_dm_find(this, name);
+	if (dm == NULL)
+		code = error_set(error, ERROR_NOT_FOUND, "there is no device %s", name);
+	else if (sim_dm_waits(this, dm, error) != 0)
+		code = error->code = ERROR_UNAVAILABLE;
+	pthread_mutex_unlock(&this->lock);
+	return code;
 }
 
 /* Every block is mapped at once: there is no data to hold. */

@@ -91,6 +91,9 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 		  struct error *error);
 int sim_dm_suspend(struct kernel *kernel, const char *name, struct error *error);
 int sim_dm_resume(struct kernel *kernel, const char *name, struct error *error);
+int sim_dm_status(struct kernel *kernel, const char *name, struct arena *arena, const char **ret_status,
+		  struct error *error);
+int sim_block_flush(struct kernel *kernel, const char *name, uint64_t timeout_ms, struct error *error);
 int sim_dm_drain(struct kernel *kernel, const char *name, uint64_t number, struct error *error);
 int sim_dm_message(struct kernel *kernel, const char *name, const char *message, struct error *error);
 int sim_dm_has_target(struct kernel *kernel, const char *type, bool *ret_has, struct error *error);
