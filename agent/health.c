@@ -317,6 +317,36 @@ int health_make(const struct desired *desired, const struct target *target, cons
 	return 0;
 }
 
+static bool is_imported(const struct observed *observed, const char *nqn)
+{
+	for (size_t i = 0; i < observed->imports.count; i++) {
+		if (strcmp(observed->imports.items[i].nqn, nqn) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What an epoch left of its imports goes before the next one has any: so what is there is of this one. */
+void health_lapse(const struct desired *desired, const struct observed *observed, struct volume_health_list *health)
+{
+	for (size_t i = 0; i < desired->volumes.count && i < health->count; i++) {
+		const struct desired_volume *volume = &desired->volumes.items[i];
+		bool imports = false;
+		uint64_t epoch = 0;
+
+		for (size_t j = 0; j < volume->legs.count; j++) {
+			const struct desired_leg *leg = &volume->legs.items[j];
+
+			if (leg->local)
+				epoch = leg->epoch;
+			else if (leg->nqn != NULL && is_imported(observed, leg->nqn))
+				imports = true;
+		}
+		if (imports && volume->top_wanted && volume->role == CONTROLLER_ROLE_ACTIVE)
+			health->items[i].lapsed = epoch;
+	}
+}
+
 bool health_is_rebuilding(const struct volume_health_list *health)
 {
 	for (size_t i = 0; i < health->count; i++) {
@@ -331,8 +361,8 @@ bool health_is_rebuilding(const struct volume_health_list *health)
 bool health_is_same(const struct volume_health *a, const struct volume_health *b, bool with_progress)
 {
 	/* What was seen before a rebuild began says nothing of it, so the same is told again of each revision. */
-	if (a->volume != b->volume || a->revision != b->revision || a->members.count != b->members.count ||
-	    a->peers.count != b->peers.count)
+	if (a->volume != b->volume || a->revision != b->revision || a->lapsed != b->lapsed ||
+	    a->members.count != b->members.count || a->peers.count != b->peers.count)
 		return false;
 	for (size_t i = 0; i < a->members.count; i++) {
 		const struct member_status *x = &a->members.items[i], *y = &b->members.items[i];

@@ -18,6 +18,10 @@ int health_make(const struct desired *desired, const struct target *target, cons
 		struct health_memory *memory, uint64_t now_ms, struct arena *arena,
 		struct volume_health_list *ret_health, struct error *error);
 
+/* The gate was shut while legs of other slots were imported, and is shut: note the slots of which that is so. The list
+ * is one of health_make(). */
+void health_lapse(const struct desired *desired, const struct observed *observed, struct volume_health_list *health);
+
 /* Whether some member is being rebuilt. */
 bool health_is_rebuilding(const struct volume_health_list *health);
 

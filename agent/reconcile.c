@@ -70,6 +70,7 @@ struct reconciler {
 	uint64_t wait_ms;
 	bool converged;
 	const char *exposed; /* NULL: no export is */
+	bool lapsed;	     /* the gate was shut, and legs of other slots are imported */
 	struct arena status_arena;
 	struct object_status_list statuses;
 	struct volume_health_list health;
@@ -322,6 +323,8 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	    health_make(&desired, &box->target, observed, &this->health_memory, clock_boot_ms(), &this->status_arena,
 			&this->health, error) != 0)
 		goto cleanup;
+	if (this->lapsed)
+		health_lapse(&desired, observed, &this->health);
 	if (health_is_rebuilding(&this->health) && retry_ms > REBUILD_INTERVAL_MS)
 		retry_ms = REBUILD_INTERVAL_MS;
 	if (busy && retry_ms > BUSY_INTERVAL_MS)
@@ -558,6 +561,12 @@ const struct observed *reconciler_observed(const struct reconciler *this)
 bool reconciler_is_converged(const struct reconciler *this)
 {
 	return this->converged;
+}
+
+void reconciler_lapsed(struct reconciler *this, bool lapsed)
+{
+	this->lapsed = lapsed;
+	observe(this);
 }
 
 const char *reconciler_plan_text(const struct reconciler *this)
