@@ -8,6 +8,7 @@
 #include "agent/admission.h"
 #include "agent/lease.h"
 #include "agent/lease_claim.h"
+#include "agent/list.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -24,6 +25,9 @@ struct gate_job {
 	struct gatekeeper *keeper;
 	enum gate_work work;
 	uint64_t until_ms;
+	bool open; /* though it had run out */
+	struct arena arena;
+	struct string_list harmless;
 	struct error error;
 };
 
@@ -50,7 +54,7 @@ struct gatekeeper {
 	struct worker_pool *pool;
 	struct kernel *kernel;
 	const struct desired_store *store;
-	const struct reconciler *reconciler;
+	struct reconciler *reconciler;
 	uint64_t port;
 	struct lease lease;
 	struct gate_job gate;
@@ -62,6 +66,7 @@ struct gatekeeper {
 	bool admit_waits; /* a peer would be let in if its export were there */
 	bool admit_none;  /* nobody imports legs from this node, and the gate knows it */
 	bool waits;	  /* for what is exposed to go, as was told */
+	bool lapsed;	  /* it ran out, and something may wait here for legs of other slots */
 	bool told;	  /* the store holds what this session's leader wants, all of it */
 	bool behind;	  /* or all that it had told when it answered last: there was more */
 	bool closing;
@@ -95,7 +100,12 @@ static void gate_run(struct worker_job *job)
 		break;
 	case GATE_REFRESH:
 		worker_step(job, "refresh the gate");
-		operations->gate_refresh(kernel, port, gate->until_ms, &gate->error);
+		if (operations->gate_refresh(kernel, port, gate->until_ms, &gate->error) != ERROR_NOT_FOUND ||
+		    !gate->open)
+			break;
+		worker_step(job, "open the gate");
+		error_clear(&gate->error);
+		operations->gate_open(kernel, port, gate->until_ms, &gate->harmless, &gate->error);
 		break;
 	case GATE_SHUT:
 		worker_step(job, "shut the gate");
@@ -104,32 +114,79 @@ static void gate_run(struct worker_job *job)
 	}
 }
 
+/* The leader hears of it, and has the slots begin anew. */
+static void lapse_tell(struct gatekeeper *this, const struct error *error)
+{
+	bool lapsed = this->lapsed;
+
+	if (error->code == ERROR_CONFLICT)
+		lapsed = true;
+	else if (this->gate.work == GATE_REFRESH && error->code == 0)
+		lapsed = false;
+	if (lapsed == this->lapsed)
+		return;
+	this->lapsed = lapsed;
+	if (lapsed)
+		log_warning("the gate was shut, and stays so until what waits for legs of other slots is gone",
+			    "port=%" PRIu64 " reason=\"%s\"", this->port, error->message);
+	reconciler_lapsed(this->reconciler, lapsed);
+}
+
 static void on_gate_done(struct worker_job *job)
 {
 	struct gate_job *gate = (struct gate_job *)job;
 	struct gatekeeper *this = gate->keeper;
 
 	this->gate_busy = false;
+	arena_free(&gate->arena);
 	if (this->closing) {
 		free_if_closed(this);
 		return;
 	}
+	lapse_tell(this, &gate->error);
 	if (gate->error.code != 0) {
-		log_failure(gate->error.code == ERROR_DEADLINE_EXCEEDED ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR,
-			    "the gate is not as it should be", &gate->error);
+		/* Of the other two it is told elsewhere. */
+		if (gate->error.code != ERROR_CONFLICT && gate->error.code != ERROR_NOT_FOUND)
+			log_failure(gate->error.code == ERROR_DEADLINE_EXCEEDED ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR,
+				    "the gate is not as it should be", &gate->error);
 		lease_gate_failed(&this->lease);
 	}
 	if (this->again)
 		step(this);
 }
 
-static void gate_start(struct gatekeeper *this, enum gate_work work, uint64_t until_ms)
+/* Imports of volumes that no host ever wrote to: nothing old waits for them. */
+static int harmless_make(struct gatekeeper *this, struct error *error)
 {
-	this->gate = (struct gate_job){
-		.job = { .run = gate_run, .done = on_gate_done }, .keeper = this, .work = work, .until_ms = until_ms
-	};
-	if (worker_start(this->pool, &this->gate.job, &this->gate.error) != 0) {
+	struct arena arena = ARENA_INIT;
+	struct desired desired;
+	int code = desired_store_get(this->store, &arena, &desired, error);
+
+	for (size_t i = 0; code == 0 && i < desired.volumes.count; i++) {
+		const struct desired_volume *volume = &desired.volumes.items[i];
+
+		for (size_t j = 0; code == 0 && volume->unused && j < volume->legs.count; j++) {
+			if (volume->legs.items[j].nqn != NULL &&
+			    list_push_string(&this->gate.arena, &this->gate.harmless, volume->legs.items[j].nqn) != 0)
+				code = error_set_nomem(error);
+		}
+	}
+	arena_free(&arena);
+	return code;
+}
+
+static void gate_start(struct gatekeeper *this, enum gate_work work, uint64_t until_ms, bool open)
+{
+	this->gate = (struct gate_job){ .job = { .run = gate_run, .done = on_gate_done },
+					.keeper = this,
+					.work = work,
+					.until_ms = until_ms,
+					.open = open,
+					.arena = ARENA_INIT };
+	if ((open && this->told && !this->behind && harmless_make(this, &this->gate.error) != 0) ||
+	    worker_start(this->pool, &this->gate.job, &this->gate.error) != 0) {
 		log_failure(LOG_LEVEL_ERROR, "cannot touch the gate", &this->gate.error);
+		arena_free(&this->gate.arena);
 		lease_gate_failed(&this->lease);
 		return;
 	}
@@ -365,12 +422,12 @@ static void step(struct gatekeeper *this)
 	lease_exposed(&this->lease, exposed(this) != NULL);
 	due = lease_step(&this->lease, now_ms);
 	if (due.refresh) {
-		gate_start(this, GATE_REFRESH, due.until_ms);
+		gate_start(this, GATE_REFRESH, due.until_ms, due.open);
 	} else if (due.shut) {
-		gate_start(this, GATE_SHUT, 0);
+		gate_start(this, GATE_SHUT, 0, false);
 	} else if (this->lease.gate_until_ms == 0 && now_ms - this->guarded_ms >= GUARD_INTERVAL_MS) {
 		this->guarded_ms = now_ms;
-		gate_start(this, GATE_GUARD, 0);
+		gate_start(this, GATE_GUARD, 0, false);
 	}
 	right_tell(this, now_ms);
 	exposed_tell(this, now_ms);
@@ -380,8 +437,7 @@ static void step(struct gatekeeper *this)
 }
 
 struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
-				   const struct desired_store *store, const struct reconciler *reconciler,
-				   uint64_t port)
+				   const struct desired_store *store, struct reconciler *reconciler, uint64_t port)
 {
 	struct gatekeeper *this = calloc(1, sizeof(*this));
 
@@ -425,7 +481,7 @@ void gatekeeper_passed(struct gatekeeper *this)
 		return;
 	if (this->admit_waits)
 		admit(this);
-	if (this->waits)
+	if (this->waits || this->lapsed)
 		step(this);
 }
 

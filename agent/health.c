@@ -340,6 +340,46 @@ void health_keeps_nothing(struct volume_health_list *health)
 	}
 }
 
+enum way { WAY_NONE, WAY_LOST, WAY_LIVE };
+
+static enum way way_find(const struct observed *observed, const char *nqn)
+{
+	enum way way = WAY_NONE;
+
+	for (size_t i = 0; i < observed->imports.count; i++) {
+		if (strcmp(observed->imports.items[i].nqn, nqn) != 0)
+			continue;
+		if (strcmp(observed->imports.items[i].state, "live") == 0)
+			return WAY_LIVE;
+		way = WAY_LOST;
+	}
+	return way;
+}
+
+/* What an epoch left of its imports goes before the next one has any: so what is there is of this one. Not before this
+ * kernel has seen that its own gate is in the way: until then the export above would be taken down as if what is under
+ * way in it could end. */
+void health_lapse(const struct desired *desired, const struct observed *observed, struct volume_health_list *health)
+{
+	for (size_t i = 0; i < desired->volumes.count && i < health->count; i++) {
+		const struct desired_volume *volume = &desired->volumes.items[i];
+		bool imports = false, live = false;
+		uint64_t epoch = 0;
+
+		for (size_t j = 0; j < volume->legs.count; j++) {
+			const struct desired_leg *leg = &volume->legs.items[j];
+			enum way way = leg->nqn != NULL ? way_find(observed, leg->nqn) : WAY_NONE;
+
+			if (leg->local)
+				epoch = leg->epoch;
+			imports = imports || way != WAY_NONE;
+			live = live || way == WAY_LIVE;
+		}
+		if (imports && !live && volume->top_wanted && volume->role == CONTROLLER_ROLE_ACTIVE)
+			health->items[i].lapsed = epoch;
+	}
+}
+
 bool health_is_rebuilding(const struct volume_health_list *health)
 {
 	for (size_t i = 0; i < health->count; i++) {
@@ -354,8 +394,8 @@ bool health_is_rebuilding(const struct volume_health_list *health)
 bool health_is_same(const struct volume_health *a, const struct volume_health *b, bool with_progress)
 {
 	/* What was seen before a rebuild began says nothing of it, so the same is told again of each revision. */
-	if (a->volume != b->volume || a->revision != b->revision || a->members.count != b->members.count ||
-	    a->peers.count != b->peers.count)
+	if (a->volume != b->volume || a->revision != b->revision || a->lapsed != b->lapsed ||
+	    a->members.count != b->members.count || a->peers.count != b->peers.count)
 		return false;
 	for (size_t i = 0; i < a->members.count; i++) {
 		const struct member_status *x = &a->members.items[i], *y = &b->members.items[i];

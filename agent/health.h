@@ -20,6 +20,9 @@ int health_make(const struct desired *desired, const struct target *target, cons
 
 /* Do not say of any member that its group keeps it. */
 void health_keeps_nothing(struct volume_health_list *health);
+/* The gate was shut while legs of other slots were imported, and is shut: note the slots of which that is so. The list
+ * is one of health_make(). */
+void health_lapse(const struct desired *desired, const struct observed *observed, struct volume_health_list *health);
 
 /* Whether some member is being rebuilt. */
 bool health_is_rebuilding(const struct volume_health_list *health);

@@ -85,6 +85,7 @@ struct lease_step lease_step(struct lease *lease, uint64_t now_ms)
 	if (until_ms > now_ms) {
 		if (until_ms > lease->gate_until_ms) {
 			step.refresh = true;
+			step.open = !lease->exposed || lease->check_until_ms > now_ms;
 			step.until_ms = lease->gate_until_ms = until_ms;
 		}
 		step.next_ms = min(step.next_ms, until_ms);

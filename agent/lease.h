@@ -8,6 +8,7 @@
  *   a check   every member that the last desired state calls in-sync was there: until LEASE_CHECK_TAIL_MS after the
  *             check began. Looked at every LIMIT_LEASE_CHECK_MS from two heartbeats before the end of the lease on.
  *
+ * The kernel knows whether the gate ran out since it was opened, and refreshes none that did.
  * A lease opens a gate that was shut only when nothing is exported that should not be, by a desired state of the
  * session: while it was shut, slots may have moved, and what this node exports of them is out of date.
  *
@@ -60,6 +61,7 @@ struct lease {
 /* Two may be asked for at once. */
 struct lease_step {
 	bool refresh; /* until `until_ms` */
+	bool open;    /* though it had run out */
 	bool shut;
 	bool check; /* lease_checked() tells the outcome */
 	uint64_t until_ms;

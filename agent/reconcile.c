@@ -70,6 +70,7 @@ struct reconciler {
 	uint64_t wait_ms;
 	bool converged;
 	const char *exposed; /* NULL: no export is */
+	bool lapsed;	     /* the gate was shut, and legs of other slots are imported */
 	struct arena status_arena;
 	struct object_status_list statuses;
 	struct volume_health_list health;
@@ -327,6 +328,8 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 		if (lane_job_drops(lane))
 			health_keeps_nothing(&this->health);
 	}
+	if (this->lapsed)
+		health_lapse(&desired, observed, &this->health);
 	if (health_is_rebuilding(&this->health) && retry_ms > REBUILD_INTERVAL_MS)
 		retry_ms = REBUILD_INTERVAL_MS;
 	if (busy && retry_ms > BUSY_INTERVAL_MS)
@@ -563,6 +566,12 @@ const struct observed *reconciler_observed(const struct reconciler *this)
 bool reconciler_is_converged(const struct reconciler *this)
 {
 	return this->converged;
+}
+
+void reconciler_lapsed(struct reconciler *this, bool lapsed)
+{
+	this->lapsed = lapsed;
+	observe(this);
 }
 
 const char *reconciler_plan_text(const struct reconciler *this)

@@ -47,6 +47,10 @@ bool reconciler_is_converged(const struct reconciler *reconciler);
  * nobody looked since it came. NULL: there is no reason. Borrowed until the next pass. */
 const char *reconciler_exposed(const struct reconciler *reconciler);
 
+/* The gate was shut while legs of other slots were imported, and cannot be opened; or it is open again. The leader is
+ * told with the health of each volume of which some are. */
+void reconciler_lapsed(struct reconciler *reconciler, bool lapsed);
+
 /* What the last plan said, for people; "" before the first. Borrowed until the next pass. */
 const char *reconciler_plan_text(const struct reconciler *reconciler);
 

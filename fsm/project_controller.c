@@ -295,6 +295,7 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		.revision = volume->revision,
 		.leg_port = volume->leg_port,
 		.grown = volume->grown_ms > 0 || legs_are_larger(volume),
+		.unused = volume->phase == VOLUME_PHASE_ASSEMBLING || volume->phase == VOLUME_PHASE_EXPORTING,
 	};
 	memcpy(made->uuid, volume->uuid, sizeof(made->uuid));
 	if (made->nqn == NULL)

@@ -206,10 +206,15 @@ struct kernel_operations {
 	 * Guard the port. An element that is there, from an earlier process, is left as it is; once guarded, the port
 	 * is unguarded at no moment. FAILED_PRECONDITION, with a hint, where the kernel cannot do it. */
 	int (*gate_guard)(struct kernel *kernel, uint64_t port, struct error *error);
-	/* The element runs until `until_ms` on the boot clock from now on, whether it was there or not. When that
-	 * moment is past, before the call or after it, the gate is shut and DEADLINE_EXCEEDED is returned. Guards the
-	 * port again when somebody took the rules away. */
+	/* The element, which is there, runs until `until_ms` on the boot clock from now on. When that moment is past,
+	 * before the call or after it, the gate is shut and DEADLINE_EXCEEDED is returned. NOT_FOUND when it had run
+	 * out: the gate stays shut. Guards the port again when somebody took the rules away. */
 	int (*gate_refresh)(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
+	/* The same, whether it was there or not. While a gate is shut nothing goes from here to the legs of other
+	 * slots that are imported. So it stays shut, and CONFLICT is returned, when some are, by another subsystem than
+	 * the `harmless`: what waits for them may be older than what hosts wrote elsewhere. */
+	int (*gate_open)(struct kernel *kernel, uint64_t port, uint64_t until_ms, const struct string_list *harmless,
+			 struct error *error);
 	/* Shut at once. */
 	int (*gate_shut)(struct kernel *kernel, uint64_t port, struct error *error);
 	/* From now on `port`, that of a volume's legs, is open only while the gate is, too; new connections to it come

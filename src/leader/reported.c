@@ -217,6 +217,7 @@ static struct reported_health *health_make(const struct volume_health *health, u
 		return NULL;
 	made->received_ms = now_ms;
 	made->revision = health->revision;
+	made->lapsed = health->lapsed;
 	made->rates = (uint64_t *)at;
 	made->members = (struct member_status_list){ health->members.count, (void *)(at + rates) };
 	made->peers = (struct peer_status_list){ health->peers.count, (void *)(at + rates + members) };

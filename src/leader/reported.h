@@ -26,6 +26,7 @@ struct reported {
 struct reported_health {
 	uint64_t received_ms; /* the leader's boot clock */
 	uint64_t revision;    /* desired revision that had been acted on */
+	uint64_t lapsed;      /* epoch of the slot in which its gate was shut; 0 */
 	struct member_status_list members;
 	struct peer_status_list peers;
 	uint64_t *rates; /* bytes a second of late, of each member that is rebuilt */

@@ -79,6 +79,15 @@ static bool has_rebooted(const struct slot *slot, const struct online_node *hold
 	       memcmp(slot->boot_id, holder->boot_id, sizeof(none)) != 0;
 }
 
+/* Whether the holder's gate was shut while it imported the legs of other slots: its hosts went elsewhere, and what
+ * waits there may be older than what they wrote since. It opens its gate when it has begun anew. */
+static bool has_lapsed(const struct online_view *view, const struct slot *slot)
+{
+	const struct reported_health *health = online_health(view, slot->holder);
+
+	return health != NULL && health->lapsed == slot->epoch;
+}
+
 enum move_reason slots_move_reason(const struct online_view *view, size_t index, struct online_step *step)
 {
 	const struct slot *slot = &view->volume->slots.items[index];
@@ -95,6 +104,8 @@ enum move_reason slots_move_reason(const struct online_view *view, size_t index,
 	if (holder->health == HEALTH_ONLINE &&
 	    (slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING) &&
 	    slot_is_frozen(view, index, step))
+		return MOVE_REASON_RESTART;
+	if (holder->health == HEALTH_ONLINE && has_lapsed(view, slot))
 		return MOVE_REASON_RESTART;
 	if (parted_is(view, index, step))
 		return MOVE_REASON_PARTED;

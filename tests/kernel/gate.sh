@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The gate in a real kernel: an established connection lives while the gate is refreshed, and is reset soon after the
-# last refresh, whatever became of the process; a new one is refused; a refresh opens it again. A peer that is not admitted
-# last refresh, whatever became of the process; a new one is refused; a refresh opens it again. Ports of legs are behind the
+# last refresh, whatever became of the process; a new one is refused; no refresh opens it again. What goes out to legs goes by
+# the same gate, and it is not opened while some are imported. Ports of legs are behind the
 # same gate, and each admits by itself: a peer that is not admitted keeps the connection that it has, and gets no other. One that
 # was silent for too long loses what it has, and is let in again when its old connections must be gone.
 #
@@ -63,16 +63,63 @@ client >"$LAB_STATE/client"
 wait "$holder" || :
 client_ended "$LAB_STATE/client" "$(sed -n 's/^last //p' "$LAB_STATE/hold")" 1000
 client_is "refused ECONNREFUSED"
+refuses() { # WORDS COMMAND…: and the gate stays shut
+	words=$1 && shift
+	said=$(node "$@" 2>&1) && fail "$* is done"
+	case $said in *"$words"*) ;; *) fail "$*: $said, not \"$words\"" ;; esac
+	[ "$(node read $PORT)" = 0 ] || fail "the gate is open after $*"
+}
+refuses "has run out" refresh $PORT 60000
+client_is "refused ECONNREFUSED"
+node open $PORT 60000
+client_is "echoed 3"
 node refresh $PORT 60000
 client_is "echoed 3"
-step "a refresh opens it again"
 node shut $PORT
 client_is "refused ECONNREFUSED"
+refuses "has run out" refresh $PORT 60000
 node shut $PORT
+step "what ran out or was shut is not refreshed, and can be opened"
+
+# What goes out to the legs of another slot, which are imported from host1.
+OUT=20005
+NQN=nqn.2026-11.io.dnvme:0000000000000000:leg:v1.s1.cn1
+on host1 "setsid gate_probe serve 20006 </dev/null >/dev/null 2>&1 &
+	cd /sys/kernel/config/nvmet && mkdir subsystems/$NQN ports/7 && echo 1 >subsystems/$NQN/attr_allow_any_host &&
+	cd ports/7 && echo tcp >addr_trtype && echo ipv4 >addr_adrfam && echo $(node_address host1) >addr_traddr &&
+	echo $OUT >addr_trsvcid && ln -s ../../subsystems/$NQN subsystems/" || fail "host1 exports nothing"
+import() { on cn1 "gate_probe $1 $(node_address host1) $OUT $NQN"; }
+state_is() { on cn1 "cat /sys/class/nvme/nvme*/state" | grep -x "$1"; }
+import import >/dev/null 2>&1 && fail "legs are imported by a shut gate"
+node open $PORT 60000
+import import
+state_is live || fail "no import by an open gate"
+on cn1 "nft add element inet dnvme remote4 '{ $(node_address host1) . 20006 }'"
+out() { on cn1 "gate_probe echo $(node_address host1) 20006 ${1:-}"; }
+[ "$(out 3)" = "echoed 3" ] || fail "nothing goes out by an open gate"
+node open $PORT 1500
+out >"$LAB_STATE/client"
+grep -q "ended ECONNRESET" "$LAB_STATE/client" || fail "out by a gate that runs out: $(cat "$LAB_STATE/client")"
+[ "$(out 3)" = "refused ECONNREFUSED" ] || fail "a connection is made by a shut gate"
+wait_until 10 "the import breaks" state_is connecting
+refuses "since before the gate was shut" open $PORT 60000
+on cn1 "nft flush ruleset; gate_probe guard $PORT"
+refuses "since before the gate was shut" open $PORT 60000
+on cn1 "nft list set inet dnvme remote4" | grep -q $OUT || fail "the import is forgotten"
+# It may have come back while there were no rules.
+wait_until 10 "the import breaks" state_is connecting
+on cn1 "for i in \$(seq 25); do cat /sys/class/nvme/nvme*/state; sleep 0.1; done" | grep -x live &&
+	fail "the import came back by a shut gate"
+import drop
+on cn1 "nft list set inet dnvme remote4" | grep -q $OUT && fail "an import that is gone is known"
+node open $PORT 60000
+[ "$(out 3)" = "echoed 3" ] || fail "nothing goes out by a gate that was opened again"
+node shut $PORT
+step "nothing goes out by a shut gate, and it stays shut while legs are imported"
 
 # Agents come and go, and none of them has a leader: what is left of the time runs on.
 left_ms=60000
-last=$(on cn1 "gate_probe refresh $PORT $left_ms && cut -d' ' -f1 /proc/uptime >/run/last; gate_probe read $PORT")
+last=$(on cn1 "gate_probe open $PORT $left_ms && cut -d' ' -f1 /proc/uptime >/run/last; gate_probe read $PORT")
 [ "$last" -le "$left_ms" ] && [ "$last" -gt $((left_ms / 2)) ] || fail "$last ms are left of $left_ms"
 on cn1 "cd /run; for i in 1 2; do
 	dnvme-agent --node cn1 --address 10.77.0.31 --server 10.77.0.1:7420 --port $PORT </dev/null >>agent.log 2>&1 &
@@ -92,11 +139,11 @@ step "agents that were started and killed left the time as it was"
 
 # Somebody reloads the firewall of the machine.
 on cn1 "nft flush ruleset"
-node refresh $PORT 60000
+node open $PORT 60000
 client_is "echoed 3"
 node shut $PORT
 client_is "refused ECONNREFUSED"
-step "the next refresh guards the port again after the rules were flushed"
+step "to open it guards the port again after the rules were flushed"
 
 # Ports of the legs of two volumes. A peer that is heard all the time is refused only where it is not admitted.
 PEER=$(node_address host1)
@@ -119,7 +166,7 @@ talked() { # WHAT
 	wait "$talker" || :
 	grep -q "$1" "$LAB_STATE/client" || fail "a peer that speaks: $(cat "$LAB_STATE/client"), not $1"
 }
-node refresh $PORT 600000
+node open $PORT 600000
 said=$(peer talk $PORT 2500 2)
 [ "$said" = "echoed 2" ] || fail "a host that was silent: $said"
 step "a host may be silent"
@@ -151,7 +198,7 @@ step "a shut gate ends connections there, too"
 on cn1 "nft flush ruleset"
 node admit $PORT 600000 "$PEER" $LEG
 leg_is $LEG "refused ECONNREFUSED"
-node refresh $PORT 600000
+node open $PORT 600000
 talks $LEG 100 60
 wait_until 10 "the peer is let in" leg_echoes $LEG
 node admit $PORT 1500 "$PEER" $LEG
@@ -160,7 +207,7 @@ talked "echoed 60"
 node leave $LEG
 node shut $PORT
 leg_is $LEG "echoed 3"
-node refresh $PORT 600000
+node open $PORT 600000
 node join $PORT $OTHER
 step "the rules come back after a flush; an admission ends by itself; a port that left is open"
 
@@ -235,7 +282,7 @@ talks $LEG 500 14
 node admit $PORT 600000 "$PEER" $LEG
 wait_until 10 "the peer is let in" leg_echoes $LEG
 on cn1 "nft flush ruleset"
-node refresh $PORT 600000
+node open $PORT 600000
 node admit $PORT 600000 "$PEER" $LEG
 talked ECONNRESET
 step "who was heard stays when the rules come back; not when an agent finds none"

@@ -215,10 +215,12 @@ static void echo(const char *server, uint64_t port, uint64_t limit)
 static void hold(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, uint64_t interval_ms, uint64_t times,
 		 uint64_t leg_port)
 {
+	const struct string_list none = { 0 };
 	struct error error = { 0 };
 
 	if (leg_port != 0)
 		check(kernel->operations->gate_join(kernel, port, leg_port, &error), &error);
+	check(kernel->operations->gate_open(kernel, port, clock_boot_ms() + timeout_ms, &none, &error), &error);
 	for (uint64_t i = 0; i < times; i++) {
 		if (i > 0)
 			poll(NULL, 0, (int)interval_ms);
@@ -246,12 +248,14 @@ static void watch(struct kernel *kernel, uint64_t port, uint64_t limit_ms)
 
 static void cost(struct kernel *kernel, uint64_t port, uint64_t times)
 {
+	const struct string_list none = { 0 };
 	struct error error = { 0 };
 	uint64_t total = 0, worst = 0, guarding;
 
 	guarding = now_us();
 	check(kernel->operations->gate_guard(kernel, port, &error), &error);
 	guarding = now_us() - guarding;
+	check(kernel->operations->gate_open(kernel, port, clock_boot_ms() + 2000, &none, &error), &error);
 	for (uint64_t i = 0; i < times; i++) {
 		uint64_t began = now_us(), took;
 
@@ -274,9 +278,25 @@ static void admit(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, con
 	check(kernel->operations->gate_admit(kernel, port, &peers, timeout_ms, &error), &error);
 }
 
+static void import(struct kernel *kernel, bool drop, const char *address, uint64_t port, const char *nqn)
+{
+	const struct kernel_import import = { .nqn = nqn,
+					      .address = address,
+					      .port = port,
+					      .host_nqn = "nqn.2026-11.io.dnvme:0000000000000000:node:cn1",
+					      .host_id = { 1 } };
+	const struct kernel_operations *operations = kernel->operations;
+	struct error error = { 0 };
+
+	/* As an agent has guarded its gate. */
+	check(operations->gate_guard(kernel, 4420, &error), &error);
+	check((drop ? operations->import_drop : operations->import_connect)(kernel, &import, &error), &error);
+}
+
 int main(int count, char **arguments)
 {
 	const char *verb = count > 2 ? arguments[1] : "";
+	const struct string_list none = { 0 };
 	uint64_t numbers[5] = { 0 }, left;
 	struct kernel *kernel;
 	struct error error = { 0 };
@@ -301,6 +321,9 @@ int main(int count, char **arguments)
 	check(kernel_linux_open(&kernel, &error), &error);
 	if (strcmp(verb, "guard") == 0) {
 		check(kernel->operations->gate_guard(kernel, numbers[0], &error), &error);
+	} else if (strcmp(verb, "open") == 0) {
+		check(kernel->operations->gate_open(kernel, numbers[0], clock_boot_ms() + numbers[1], &none, &error),
+		      &error);
 	} else if (strcmp(verb, "refresh") == 0) {
 		check(kernel->operations->gate_refresh(kernel, numbers[0], clock_boot_ms() + numbers[1], &error),
 		      &error);
@@ -315,6 +338,8 @@ int main(int count, char **arguments)
 		check(kernel->operations->gate_join(kernel, numbers[0], numbers[1], &error), &error);
 	} else if (strcmp(verb, "leave") == 0) {
 		check(kernel->operations->gate_leave(kernel, numbers[0], &error), &error);
+	} else if ((strcmp(verb, "import") == 0 || strcmp(verb, "drop") == 0) && count == 5) {
+		import(kernel, strcmp(verb, "drop") == 0, arguments[2], numbers[1], arguments[4]);
 	} else if (strcmp(verb, "hold") == 0) {
 		hold(kernel, numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]);
 	} else if (strcmp(verb, "watch") == 0) {
@@ -323,10 +348,11 @@ int main(int count, char **arguments)
 		cost(kernel, numbers[0], numbers[1]);
 	} else {
 		fprintf(stderr,
-			"usage: gate_probe guard|shut|read|serve PORT | refresh PORT MS | hold PORT MS INTERVAL "
+			"usage: gate_probe guard|shut|read|serve PORT | open|refresh PORT MS | hold PORT MS INTERVAL "
 			"TIMES [JOINED] | admit PORT MS ADDRESS JOINED | join PORT JOINED | leave JOINED | cost PORT "
 			"TIMES | "
-			"watch PORT [MS] | echo ADDRESS PORT [TIMES] | talk ADDRESS PORT INTERVAL TIMES | "
+			"watch PORT [MS] | import|drop ADDRESS PORT NQN | echo ADDRESS PORT [TIMES] | talk ADDRESS "
+			"PORT INTERVAL TIMES | "
 			"silence ADDRESS PORT MS [knock]\n");
 		return 2;
 	}

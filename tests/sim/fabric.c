@@ -64,6 +64,18 @@ static bool both_hear(const struct storage *a, const struct storage *b)
 	return machine_hears(a->machine, b->machine) && machine_hears(b->machine, a->machine);
 }
 
+/* By its gate, where that is the way out. */
+static bool lets_out(struct storage *node, const char *nqn)
+{
+	struct process *before = world_current;
+	bool out;
+
+	node_enter(node);
+	out = kernel_sim_lets_out(node->kernel, nqn);
+	world_current = before;
+	return out;
+}
+
 /* --- what a kernel asks the world ------------------------------------------------------------------------------- */
 
 static bool world_heard(void *data, struct kernel *kernel, const char *address)
@@ -86,7 +98,7 @@ static int world_connect(void *data, struct kernel *kernel, const struct kernel_
 	enum kernel_sim_answer answer = KERNEL_SIM_RESET;
 
 	(void)data;
-	if (other == NULL || !both_hear(node, other))
+	if (other == NULL || !both_hear(node, other) || !lets_out(node, import->nqn))
 		return error_set(error, ERROR_UNAVAILABLE, "%s does not answer", import->address);
 	node_enter(other);
 	answer = kernel_sim_ask(other->kernel, import->port, import->nqn, import->host_nqn, node->address, &namespaces);
@@ -185,7 +197,8 @@ bool fabric_path_generation(const struct storage *node, uint64_t instance, uint6
 
 	while (path != NULL && (path->node != node || path->instance != instance))
 		path = path->next;
-	if (path == NULL || !path->live || io_cuts(path->target, path->nqn) != path->cuts)
+	if (path == NULL || !path->live || io_cuts(path->target, path->nqn) != path->cuts ||
+	    !lets_out(path->node, path->nqn))
 		return false;
 	*ret_generation = path->generation;
 	return true;
@@ -211,7 +224,7 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 		if (world_now < path->try_at)
 			return;
 		path->try_at = world_now + RECONNECT_US;
-		if (!hears)
+		if (!hears || !lets_out(path->node, import->nqn))
 			return;
 		node_enter(other);
 		answer = kernel_sim_ask(other->kernel, import->port, import->nqn, import->host_nqn, path->node->address,
@@ -230,6 +243,10 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 			world_trace("%s gives up %s at %s: %d", path->node->name, import->nqn, import->address, answer);
 			kernel_sim_import_lose(path->node->kernel, path->instance);
 		}
+		return;
+	}
+	if (!lets_out(path->node, import->nqn)) {
+		path_lost(path, import, "its own gate is shut");
 		return;
 	}
 	if (other->machine->up && other->machine->boots != path->target_boots && hears) {

@@ -243,12 +243,92 @@ static void test_keeper_waits_for_what_is_exposed(void **state)
 static void test_keeper_leaves_what_it_finds(void **state)
 {
 	struct keeper_fixture *f = *state;
+	const struct string_list none = { 0 };
 	struct error error = { 0 };
 
-	/* Another process refreshed it. */
-	assert_int_equal(f->kernel->operations->gate_refresh(f->kernel, PORT, clock_boot_ms() + 4000, &error), 0);
+	/* Another process opened it. */
+	assert_int_equal(f->kernel->operations->gate_open(f->kernel, PORT, clock_boot_ms() + 4000, &none, &error), 0);
 	run_until(f, a_while_passed);
 	assert_in_range(gate_left(f), 4000 - 3 * LEASE_CHECK_TAIL_MS, 4000 - 3 * LEASE_CHECK_TAIL_MS / 2);
+}
+
+static bool has_lapsed(struct keeper_fixture *f)
+{
+	const struct volume_health_list *health = reconciler_health(f->reconciler);
+
+	assert_true(is_shut(f));
+	return health->count > 0 && health->items[0].lapsed == 1;
+}
+
+/* Two controllers; the gate is shut, and a lease comes again. */
+static struct desired lapse(struct keeper_fixture *f)
+{
+	struct rig_volume volume = rig_volume_default();
+	struct desired desired;
+	struct error error = { 0 };
+
+	volume.format = true;
+	desired = rig_desired_controller(&f->arena, &volume, 1);
+	desired.reset = desired.complete = true;
+	gatekeeper_opened(f->keeper, 20, 300);
+	f->beating = true;
+	tell(f, &desired);
+	run_until(f, is_settled);
+	assert_int_equal(reconciler_health(f->reconciler)->items[0].lapsed, 0);
+	f->beating = false;
+	assert_int_equal(kernel_sim_import_set(
+				 f->kernel, desired.volumes.items[0].legs.items[0].groups.items[0].members.items[1].nqn,
+				 "connecting", "optimized", &error),
+			 0);
+	run_until(f, is_shut);
+	gatekeeper_opened(f->keeper, 20, 300);
+	f->beating = true;
+	return desired;
+}
+
+/* What waits for the legs of another slot may be older than what hosts wrote since: the leader hears of it, and the
+ * gate stays shut until it is gone. */
+static void test_keeper_waits_for_what_lapsed(void **state)
+{
+	struct keeper_fixture *f = *state;
+	struct desired desired = lapse(f);
+
+	tell(f, &desired);
+	run_until(f, has_waited);
+	/* The kernel does not know yet that its own gate is in the way. */
+	assert_int_equal(reconciler_health(f->reconciler)->items[0].lapsed, 0);
+	for (size_t i = 0; i < desired.volumes.items[0].legs.count; i++) {
+		const char *nqn = desired.volumes.items[0].legs.items[i].nqn;
+		struct error error = { 0 };
+
+		if (nqn != NULL)
+			assert_int_equal(kernel_sim_import_set(f->kernel, nqn, "connecting", "optimized", &error), 0);
+	}
+	run_until(f, has_lapsed);
+	run_until(f, has_waited);
+	/* The slot begins anew. */
+	desired.volumes.items[0].role = CONTROLLER_ROLE_STANDBY;
+	desired.volumes.items[0].legs.count = desired.volumes.items[0].consumers.count = 0;
+	desired.volumes.items[0].legs_wanted = false;
+	desired.volumes.items[0].revision++;
+	tell(f, &desired);
+	run_until(f, is_open);
+	run_until(f, is_settled);
+	assert_int_equal(reconciler_health(f->reconciler)->items[0].lapsed, 0);
+	run_until(f, a_while_passed);
+}
+
+/* No host wrote anything that could be old. */
+static void test_keeper_opens_for_what_is_unused(void **state)
+{
+	struct keeper_fixture *f = *state;
+	struct desired desired = lapse(f);
+
+	desired.volumes.items[0].unused = true;
+	tell(f, &desired);
+	run_until(f, is_open);
+	run_until(f, a_while_passed);
+	assert_int_equal(reconciler_health(f->reconciler)->items[0].lapsed, 0);
 }
 
 static void test_keeper_without_a_leader(void **state)
@@ -262,6 +342,7 @@ static void test_keeper_without_a_leader(void **state)
 
 	volume.legs_wanted = volume.top_wanted = true;
 	volume.format = true;
+	volume.controllers = 1; /* nothing is imported from another one */
 	desired = rig_desired_controller(&f->arena, &volume, 1);
 	desired.reset = desired.complete = true;
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
@@ -475,6 +556,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_keeper_follows_heartbeats, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_waits_for_what_is_exposed, keeper_setup, keeper_teardown),
+		cmocka_unit_test_setup_teardown(test_keeper_waits_for_what_lapsed, keeper_setup, keeper_teardown),
+		cmocka_unit_test_setup_teardown(test_keeper_opens_for_what_is_unused, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_leaves_what_it_finds, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_without_a_leader, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_admits_peers, keeper_setup, keeper_teardown),

@@ -144,12 +144,15 @@ static void test_deleted_early(void **state)
 	for (int phase = VOLUME_PHASE_PLACED; phase <= VOLUME_PHASE_EXPORTING; phase++) {
 		id = rig_create(&rig, &shape);
 		rig_advance_until(&rig, id, (enum volume_phase)phase);
+		desired = text_project(&rig, rig_volume(&rig, id).controllers.items[0].node);
+		if (desired.volumes.count > 0)
+			assert_true(desired.volumes.items[0].unused);
 		assert_int_equal(rig_delete(&rig, "db1").code, 0);
 		for (size_t i = 0; i < 3; i++) {
 			desired = text_project(&rig, rig_volume(&rig, id).controllers.items[i].node);
 			assert_int_equal(desired.volumes.count, 1);
 			assert_int_equal(desired.volumes.items[0].id, id);
-			assert_false(desired.volumes.items[0].top_wanted);
+			assert_false(desired.volumes.items[0].top_wanted || desired.volumes.items[0].unused);
 			assert_int_equal(desired.volumes.items[0].legs_wanted,
 					 phase == VOLUME_PHASE_EXPORTING && i < 2);
 			assert_int_equal(desired.volumes.items[0].legs.count,

@@ -202,6 +202,30 @@ static void test_restart(void **state)
 	rig_close(&rig);
 }
 
+/* Its gate was shut, and what waits there for the legs of others may be old. */
+static void test_lapse(void **state)
+{
+	struct volume_health health = { .volume = RIG_VOLUME, .revision = RIG_REVISION, .lapsed = 2 };
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	/* Of an epoch that it has no more. */
+	rig.slots[0].epoch = 3;
+	rig_expect_wait(&rig, slots_step, NULL);
+	assert_int_equal(reported_health_update(&rig.reported[C1], &health, RIG_NOW, &rig.error), 0);
+	rig_expect_wait(&rig, slots_step, NULL);
+	rig.slots[0].epoch = 2;
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	rig.slots[0].phase = SLOT_PHASE_EXPORTING;
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	/* Who is not heard of may be gone: then it is moved. */
+	rig.nodes[C1].health = HEALTH_SUSPECT;
+	rig_take(&rig, slots_step);
+	assert_true(rig.step.command == NULL || rig.step.command->slot_move == NULL);
+	rig_close(&rig);
+}
+
 /* --- ASSEMBLING, EXPORTING --- */
 
 static void test_assembling(void **state)
@@ -399,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_reboot),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_lapse),
 		cmocka_unit_test(test_assembling),
 		cmocka_unit_test(test_assembling_after_errors),
 		cmocka_unit_test(test_exporting_awaits_paths),

@@ -116,7 +116,7 @@ static int somebody_listens(const struct kernel_import *import, struct error *er
 	return error->code;
 }
 
-int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+static int connect_it(struct kernel *kernel, const struct kernel_import *import, struct error *error)
 {
 	struct nvme_fabrics_config config;
 	struct arena arena = ARENA_INIT;
@@ -169,6 +169,37 @@ cleanup:
 	return code;
 }
 
+/* What goes to a leg of another slot goes by the gate. Noted before, and once more when it is there, should its place
+ * have been forgotten meanwhile. */
+int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
+{
+	bool leg = gate_out_is_leg(import->nqn);
+	int code = leg ? gate_remote_add(kernel, import->address, import->port, error) : 0;
+
+	if (code == 0)
+		code = connect_it(kernel, import, error);
+	if (code == 0 && leg)
+		code = gate_remote_add(kernel, import->address, import->port, error);
+	return code;
+}
+
+/* Nothing is imported from there any more; else it stays. */
+static void leg_forget(struct kernel *kernel, const struct kernel_import *import)
+{
+	struct arena arena = ARENA_INIT;
+	struct nvme_seen seen = { 0 };
+	struct error error = { 0 };
+	bool needed =
+		nvme_cache_look(((struct linux_kernel *)kernel)->nvme, NVME_CONTROLLERS, &arena, &seen, &error) != 0;
+
+	for (size_t i = 0; i < seen.count && !needed; i++)
+		needed = strcmp(seen.items[i].address, import->address) == 0 &&
+			 strtoull(seen.items[i].trsvcid, NULL, 10) == import->port;
+	arena_free(&arena);
+	if (!needed && gate_remote_remove(kernel, import->address, import->port, &error) != 0)
+		log_failure(LOG_LEVEL_WARNING, "cannot forget where legs were", &error);
+}
+
 int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
 {
 	struct arena arena = ARENA_INIT;
@@ -184,6 +215,8 @@ int fabrics_disconnect(struct kernel *kernel, const struct kernel_import *import
 		code = 0;
 	}
 	arena_free(&arena);
+	if (code == 0 && gate_out_is_leg(import->nqn))
+		leg_forget(kernel, import);
 	return code;
 }
 
@@ -269,7 +302,10 @@ int fabrics_drop(struct kernel *kernel, const struct kernel_import *import, stru
 	char state[32] = "";
 	int code = 0;
 
-	if (name != NULL) {
+	if (name != NULL && gate_out_is_leg(import->nqn) && gate_is_shut(kernel)) {
+		/* Nothing goes there, and no answer comes: as with a dead peer. */
+		answer = PEER_SILENT;
+	} else if (name != NULL) {
 		file_read(state, sizeof(state), SYS_NVME "/%s/state", name);
 		answer = peer_try(import->address, import->port, PEER_ANSWER_MS);
 		/* It was heard of just now. When it refuses, it lives, and lets in nobody at present who has no

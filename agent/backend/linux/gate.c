@@ -31,7 +31,8 @@
  * Two sets, because a lookup that runs while an element is replaced may find neither the old one nor the new one
  * (before Linux 6.17), and would reset a connection: the element of the refresh before stands in for it.
  *
- * What leaves the node is not looked at: an answer to a command that came before the gate shut may still go out.
+ * What leaves the node by these ports is not looked at: an answer to a command that came before the gate shut may still
+ * go out. What goes out to legs elsewhere is: gate_out.c.
  */
 #include "agent/backend/linux/linux.h"
 
@@ -88,6 +89,7 @@
 struct gate {
 	pthread_mutex_t lock; /* a context is for one thread at a time */
 	struct nft_ctx *context;
+	struct nvme_cache *nvme;
 	uint64_t made;	   /* the rules for this port, by this process; 0 */
 	uint64_t until_ms; /* until when this process opened it last, on the boot clock; 0 */
 	bool other;	   /* the set whose turn it is */
@@ -97,12 +99,13 @@ struct gate {
 
 static const char *const sets[] = { "lease", "lease_other" };
 
-struct gate *gate_make(void)
+struct gate *gate_make(struct nvme_cache *nvme)
 {
 	struct gate *gate = calloc(1, sizeof(*gate));
 
 	if (gate == NULL)
 		return NULL;
+	gate->nvme = nvme;
 	gate->context = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (gate->context == NULL || nft_ctx_buffer_output(gate->context) != 0 ||
 	    nft_ctx_buffer_error(gate->context) != 0) {
@@ -157,8 +160,10 @@ static int lease_print(const struct gate *gate, uint64_t port, uint64_t now_ms, 
 {
 	if (now_ms >= gate->until_ms)
 		return 0;
-	return buffer_printf(commands, "add element " TABLE " %s { %" PRIu64 " timeout %" PRIu64 "ms }\n",
-			     sets[!gate->other], port, gate->until_ms - now_ms);
+	return buffer_printf(commands,
+			     "add element " TABLE " held { %" PRIu64 " timeout %" PRIu64 "ms }\n"
+			     "add element " TABLE " %s { %" PRIu64 " timeout %" PRIu64 "ms }\n",
+			     port, gate->until_ms - now_ms, sets[!gate->other], port, gate->until_ms - now_ms);
 }
 
 static int legs_print(const struct gate *gate, bool begin, struct buffer *commands)
@@ -171,7 +176,7 @@ static int legs_print(const struct gate *gate, bool begin, struct buffer *comman
 		     buffer_printf(commands, "add element " TABLE " begun { %zu timeout %ums }\n", i, KNOWN_MS) != 0))
 			return -1;
 	}
-	return buffer_append(commands, "", 1);
+	return 0;
 }
 
 /* The kernel counts a time from when it gets it. This process may have been stopped since it looked at the clock. */
@@ -182,16 +187,33 @@ static bool is_late(uint64_t looked_ms)
 
 static int shut(struct gate *gate, uint64_t port, struct error *error)
 {
-	char commands[448];
+	char commands[640];
 
 	gate->until_ms = 0;
 	snprintf(commands, sizeof(commands),
+		 "add element " TABLE " held { %" PRIu64 " timeout 1m }\n"
+		 "delete element " TABLE " held { %" PRIu64 " }\n"
 		 "add element " TABLE " lease { %" PRIu64 " timeout 1m }\n"
 		 "delete element " TABLE " lease { %" PRIu64 " }\n"
 		 "add element " TABLE " lease_other { %" PRIu64 " timeout 1m }\n"
 		 "delete element " TABLE " lease_other { %" PRIu64 " }\n",
-		 port, port, port, port);
+		 port, port, port, port, port, port);
 	return run(gate, commands, "shut the gate", port, error);
+}
+
+static int read_once(struct gate *gate, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+
+/* An agent from before `held` opened the gate: what is open was not shut. */
+static int held_print(struct gate *gate, uint64_t port, struct buffer *commands)
+{
+	uint64_t left = 0;
+
+	nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
+	if (nft_run_cmd_from_buffer(gate->context, "list set " TABLE " held") == 0 ||
+	    read_once(gate, port, &left, NULL) != 0 || left == 0 || left == UINT64_MAX)
+		return 0;
+	return buffer_printf(commands, "add element " TABLE " held { %" PRIu64 " timeout %" PRIu64 "ms }\n", port,
+			     left);
 }
 
 /* Adding what is there changes nothing, so that no element of an earlier agent is touched. Only the rules would be
@@ -229,12 +251,18 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
 			  port, port, port, port, port) != 0 ||
 	    buffer_printf(&commands, LEGS_COMMANDS("4", "ip") LEGS_COMMANDS("6", "ip6"), LEGS_NUMBERS, LEGS_NUMBERS) !=
 		    0 ||
-	    buffer_printf(&commands, "add rule " TABLE " beat drop\n") != 0 ||
-	    lease_print(gate, port, now_ms, &commands) != 0 || legs_print(gate, missing, &commands) != 0) {
+	    buffer_printf(&commands, "add rule " TABLE " beat drop\n") != 0 || gate_out_print(port, &commands) != 0 ||
+	    (!missing && held_print(gate, port, &commands) != 0) || lease_print(gate, port, now_ms, &commands) != 0 ||
+	    legs_print(gate, missing, &commands) != 0) {
 		buffer_free(&commands);
 		return error_set_nomem(error);
 	}
-	code = run(gate, (const char *)commands.data, "guard the gate", port, error);
+	/* What is imported goes by the gate, whoever imported it, and whatever became of the rules. */
+	code = gate_out_imports_print(gate->nvme, &commands, error);
+	if (code == 0 && buffer_append(&commands, "", 1) != 0)
+		code = error_set_nomem(error);
+	if (code == 0)
+		code = run(gate, (const char *)commands.data, "guard the gate", port, error);
 	gate->made = code == 0 ? port : 0;
 	buffer_free(&commands);
 	if (code == 0 && gate->until_ms != 0 && is_late(now_ms))
@@ -265,21 +293,35 @@ static int run_guarded(struct gate *gate, const char *commands, const char *what
 }
 
 /* A missing element cannot be deleted, and one that is there keeps its time when it is added: so it is added, deleted,
- * and added. Packets see only the last. */
-static int refresh(struct gate *gate, uint64_t port, uint64_t timeout_ms, struct error *error)
+ * and added. Packets see only the last. `anew`: it may have run out; otherwise the transaction fails when it has. */
+static int refresh(struct gate *gate, uint64_t port, uint64_t timeout_ms, bool anew, struct error *error)
 {
 	const char *set = sets[gate->other];
-	char commands[384];
+	char first[96] = "", commands[640];
 
+	if (anew)
+		snprintf(first, sizeof(first), "add element " TABLE " held { %" PRIu64 " timeout %" PRIu64 "ms }\n",
+			 port, timeout_ms);
 	snprintf(commands, sizeof(commands),
+		 "%sdelete element " TABLE " held { %" PRIu64 " }\n"
+		 "add element " TABLE " held { %" PRIu64 " timeout %" PRIu64 "ms }\n"
 		 "add element " TABLE " %s { %" PRIu64 " timeout %" PRIu64 "ms }\n"
 		 "delete element " TABLE " %s { %" PRIu64 " }\n"
 		 "add element " TABLE " %s { %" PRIu64 " timeout %" PRIu64 "ms }\n",
-		 set, port, timeout_ms, set, port, set, port, timeout_ms);
+		 first, port, port, timeout_ms, set, port, timeout_ms, set, port, set, port, timeout_ms);
 	if (run(gate, commands, "refresh the gate", port, error) != 0)
 		return (int)error->code;
 	gate->other = !gate->other;
 	return 0;
+}
+
+static bool is_held(struct gate *gate, uint64_t port)
+{
+	char commands[96];
+
+	nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
+	snprintf(commands, sizeof(commands), "get element " TABLE " held { %" PRIu64 " }", port);
+	return nft_run_cmd_from_buffer(gate->context, commands) == 0;
 }
 
 int gate_guard(struct kernel *kernel, uint64_t port, struct error *error)
@@ -297,40 +339,96 @@ int gate_guard(struct kernel *kernel, uint64_t port, struct error *error)
 }
 
 /* DEADLINE_EXCEEDED: it may run out too late, or has to be shut by now. */
-static int refresh_in_time(struct gate *gate, uint64_t port, uint64_t until_ms, struct error *error)
+static int refresh_in_time(struct gate *gate, uint64_t port, uint64_t until_ms, bool anew, struct error *error)
 {
 	uint64_t now_ms = clock_boot_ms();
 
 	error_clear(error);
-	if (now_ms < until_ms && refresh(gate, port, until_ms - now_ms, error) != 0)
+	if (now_ms < until_ms && refresh(gate, port, until_ms - now_ms, anew, error) != 0)
 		return (int)error->code;
+	if (now_ms < until_ms)
+		gate->until_ms = until_ms;
 	if (now_ms < until_ms && !is_late(now_ms))
 		return 0;
 	return error_set(error, ERROR_DEADLINE_EXCEEDED, "too late to refresh the gate of port %" PRIu64, port);
 }
 
-int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error)
+/* Under the lock. */
+static int refresh_surely(struct gate *gate, uint64_t port, uint64_t until_ms, bool anew, struct error *error)
 {
-	struct gate *gate = gate_of(kernel);
 	struct error other = { 0 };
-	int code;
+	int code = refresh_in_time(gate, port, until_ms, anew, error);
 
-	pthread_mutex_lock(&gate->lock);
-	gate->until_ms = until_ms;
-	code = refresh_in_time(gate, port, until_ms, error);
-	for (int tries = 1; tries < REFRESH_TRIES && code != 0; tries++) {
+	for (int tries = 1; tries < REFRESH_TRIES && code != 0 && code != ERROR_DEADLINE_EXCEEDED; tries++) {
 		/* The rules may have been flushed with all others of the machine, or the old element may have run out
 		 * within the transaction. */
-		if (code != ERROR_DEADLINE_EXCEEDED && guard_anew(gate, port, &other) != 0)
+		if ((anew || are_missing(gate)) && guard_anew(gate, port, &other) != 0)
 			break;
-		code = refresh_in_time(gate, port, until_ms, error);
+		code = refresh_in_time(gate, port, until_ms, anew, error);
 	}
 	if (code == ERROR_DEADLINE_EXCEEDED && shut(gate, port, &other) != 0) {
 		*error = other;
-		code = (int)other.code;
+		return (int)other.code;
 	}
+	if (code != 0 && code != ERROR_DEADLINE_EXCEEDED && !anew && !are_missing(gate) && !is_held(gate, port))
+		return error_set(error, ERROR_NOT_FOUND, "the gate of port %" PRIu64 " has run out", port);
+	return code;
+}
+
+int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	int code;
+
+	pthread_mutex_lock(&gate->lock);
+	code = refresh_surely(gate, port, until_ms, false, error);
 	pthread_mutex_unlock(&gate->lock);
 	return code;
+}
+
+/* With the lock: what is imported from now on finds its way out shut until this is done. */
+int gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const struct string_list *harmless,
+	      struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	int code;
+
+	pthread_mutex_lock(&gate->lock);
+	code = is_held(gate, port) ? 0 : gate_out_find(gate->nvme, harmless, error);
+	if (code == 0)
+		code = refresh_surely(gate, port, until_ms, true, error);
+	pthread_mutex_unlock(&gate->lock);
+	return code;
+}
+
+/* A node that has no gate imports no leg, or is a test. */
+static int remote_note(struct kernel *kernel, const char *verb, const char *address, uint64_t port, struct error *error)
+{
+	struct gate *gate = gate_of(kernel);
+	struct buffer commands = BUFFER_INIT;
+	int code = 0;
+
+	/* Added first, it is there to be deleted. */
+	if (gate_out_element_print("add", address, port, &commands) != 0 ||
+	    (strcmp(verb, "add") != 0 && gate_out_element_print(verb, address, port, &commands) != 0) ||
+	    buffer_append(&commands, "", 1) != 0)
+		code = error_set_nomem(error);
+	pthread_mutex_lock(&gate->lock);
+	if (code == 0 && gate->made != 0)
+		code = run_guarded(gate, (const char *)commands.data, "note where legs are", gate->made, error);
+	pthread_mutex_unlock(&gate->lock);
+	buffer_free(&commands);
+	return code;
+}
+
+int gate_remote_add(struct kernel *kernel, const char *address, uint64_t port, struct error *error)
+{
+	return remote_note(kernel, "add", address, port, error);
+}
+
+int gate_remote_remove(struct kernel *kernel, const char *address, uint64_t port, struct error *error)
+{
+	return remote_note(kernel, "delete", address, port, error);
 }
 
 int gate_shut(struct kernel *kernel, uint64_t port, struct error *error)
@@ -526,4 +624,12 @@ int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, 
 	if (code == 0)
 		error_clear(error);
 	return code;
+}
+
+bool gate_is_shut(struct kernel *kernel)
+{
+	struct gate *gate = gate_of(kernel);
+	uint64_t left = 0;
+
+	return gate->made != 0 && gate_read(kernel, gate->made, &left, NULL) == 0 && left == 0;
 }

@@ -114,6 +114,7 @@ static const struct kernel_operations linux_operations = {
 	.imports_check = paths_check,
 	.gate_guard = gate_guard,
 	.gate_refresh = gate_refresh,
+	.gate_open = gate_open,
 	.gate_shut = gate_shut,
 	.gate_join = gate_join,
 	.gate_leave = gate_leave,
@@ -175,7 +176,7 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 		this->signatures = signatures_make(signatures_read);
 		this->drains = drains_make();
 		this->sizes = sizes_make();
-		this->gate = gate_make();
+		this->gate = gate_make(this->nvme);
 		this->trace = trace_make();
 	}
 	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||

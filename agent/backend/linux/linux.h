@@ -11,6 +11,7 @@
 #include "agent/backend/linux/known.h"
 #include "agent/backend/linux/nvme_cache.h"
 #include "agent/backend/linux/signatures.h"
+#include "lib/base/buffer.h"
 
 #define LINUX_MAPPER_DIRECTORY "/dev/mapper/"
 #define LINUX_NVMET_ROOT "/sys/kernel/config/nvmet"
@@ -178,17 +179,37 @@ int paths_check(struct kernel *kernel, const struct kernel_path_list *paths, boo
 
 /* --- the gate (gate.c) --- */
 
-/* NULL when memory is exhausted. Touches nothing in the kernel. */
-struct gate *gate_make(void);
+/* NULL when memory is exhausted. Touches nothing in the kernel. The cache is borrowed. */
+struct gate *gate_make(struct nvme_cache *nvme);
 void gate_free(struct gate *gate); /* accepts NULL */
 int gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
+int gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const struct string_list *harmless,
+	      struct error *error);
 int gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_join(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error);
 int gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
 	       struct error *error);
 int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+
+/* Whether this process guards it, and it is. */
+bool gate_is_shut(struct kernel *kernel);
+/* A place from which legs are imported: before they are, and when none is any more. */
+int gate_remote_add(struct kernel *kernel, const char *address, uint64_t port, struct error *error);
+int gate_remote_remove(struct kernel *kernel, const char *address, uint64_t port, struct error *error);
+
+/* --- what goes out by the gate (gate_out.c) --- */
+
+/* Commands that make its part of the table, and that note a place. Return 0 or -1. */
+int gate_out_print(uint64_t port, struct buffer *commands);
+int gate_out_element_print(const char *verb, const char *address, uint64_t port, struct buffer *commands);
+/* Whether legs of another slot come by that subsystem. */
+bool gate_out_is_leg(const char *nqn);
+/* Commands that note every place that the kernel imports legs from. */
+int gate_out_imports_print(struct nvme_cache *cache, struct buffer *commands, struct error *error);
+/* CONFLICT when legs are imported, by another subsystem than those. */
+int gate_out_find(struct nvme_cache *cache, const struct string_list *harmless, struct error *error);
 
 /* --- I/O errors of LDs (trace.c) --- */
 

@@ -302,6 +302,7 @@ static const struct kernel_operations sim_operations = {
 	.imports_check = sim_imports_check,
 	.gate_guard = sim_gate_guard,
 	.gate_refresh = sim_gate_refresh,
+	.gate_open = sim_gate_open,
 	.gate_shut = sim_gate_shut,
 	.gate_join = sim_gate_join,
 	.gate_leave = sim_gate_leave,

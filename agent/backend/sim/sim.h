@@ -123,6 +123,10 @@ enum kernel_sim_answer kernel_sim_ask(struct kernel *kernel, uint64_t port, cons
 bool kernel_sim_goes_on(struct kernel *kernel, uint64_t port, const char *nqn,
 			struct kernel_sim_namespaces *ret_namespaces);
 
+/* Whether what is sent to that subsystem leaves this kernel: to legs of other slots by an open gate alone. Its clock
+ * must be this kernel's. */
+bool kernel_sim_lets_out(struct kernel *kernel, const char *nqn);
+
 struct kernel_sim_import {
 	uint64_t instance, port;
 	const char *nqn, *address, *host_nqn, *state; /* borrowed until the next change */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/backend/sim/sim_state.h"
+#include "agent/list.h"
 #include "lib/base/clock.h"
 
 static struct sim_gate *gate_find(struct sim_kernel *this, uint64_t port)
@@ -44,6 +45,14 @@ int sim_gate_guard(struct kernel *kernel, uint64_t port, struct error *error)
 	return gate_end(this, code);
 }
 
+static int until_set(struct sim_gate *gate, uint64_t until_ms, struct error *error)
+{
+	gate->until_ms = until_ms;
+	if (until_ms > clock_boot_ms())
+		return 0;
+	return error_set(error, ERROR_DEADLINE_EXCEEDED, "too late to refresh the gate of port %" PRIu64, gate->port);
+}
+
 int sim_gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -54,11 +63,49 @@ int sim_gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, st
 		return code;
 	gate = gate_find(this, port);
 	if (gate == NULL)
-		return gate_end(this, not_guarded(port, error));
-	gate->until_ms = until_ms;
-	if (until_ms <= clock_boot_ms())
-		code = error_set(error, ERROR_DEADLINE_EXCEEDED, "too late to refresh the gate of port %" PRIu64, port);
+		code = not_guarded(port, error);
+	else if (gate->until_ms <= clock_boot_ms())
+		code = error_set(error, ERROR_NOT_FOUND, "the gate of port %" PRIu64 " has run out", port);
+	else
+		code = until_set(gate, until_ms, error);
 	return gate_end(this, code);
+}
+
+static bool is_leg(const char *nqn)
+{
+	return strstr(nqn, ":leg:") != NULL;
+}
+
+int sim_gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const struct string_list *harmless,
+		  struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct sim_gate *gate;
+	int code = sim_begin(this, "gate_open", "", error);
+
+	if (code != 0)
+		return code;
+	gate = gate_find(this, port);
+	if (gate == NULL)
+		return gate_end(this, not_guarded(port, error));
+	for (size_t i = 0; gate->until_ms <= clock_boot_ms() && i < this->observed.imports.count; i++) {
+		const char *nqn = this->observed.imports.items[i].nqn;
+
+		if (is_leg(nqn) && !list_has_string(harmless, nqn))
+			return gate_end(this, error_set(error, ERROR_CONFLICT,
+							"%s is imported since before the gate was shut", nqn));
+	}
+	return gate_end(this, until_set(gate, until_ms, error));
+}
+
+bool kernel_sim_lets_out(struct kernel *kernel, const char *nqn)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	bool out = !is_leg(nqn) || this->gate_count == 0;
+
+	for (size_t i = 0; i < this->gate_count; i++)
+		out = out || this->gates[i].until_ms > clock_boot_ms();
+	return out;
 }
 
 int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error)

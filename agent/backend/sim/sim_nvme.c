@@ -457,6 +457,11 @@ int sim_import_connect(struct kernel *kernel, const struct kernel_import *import
 		return code;
 	if (import_find(this, import) < this->observed.imports.count)
 		return sim_end(this, 0, error);
+	if (!kernel_sim_lets_out(kernel, import->nqn))
+		return sim_end(this,
+			       error_set(error, ERROR_UNAVAILABLE, "the gate before %s at %s is shut", import->nqn,
+					 import->address),
+			       error);
 	if (this->world.resolve != NULL && this->world.connect(this->world.data, kernel, import, error) != 0)
 		return sim_end(this, (int)error->code, error);
 	code = sim_import_add(this, import, &added, error);

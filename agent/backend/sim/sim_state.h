@@ -127,6 +127,8 @@ int sim_import_drop(struct kernel *kernel, const struct kernel_import *import, s
 
 int sim_gate_guard(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_refresh(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
+int sim_gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const struct string_list *harmless,
+		  struct error *error);
 int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_join(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error);
 int sim_gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
