@@ -50,7 +50,7 @@ struct gatekeeper {
 	struct worker_pool *pool;
 	struct kernel *kernel;
 	const struct desired_store *store;
-	const struct reconciler *reconciler;
+	struct reconciler *reconciler;
 	uint64_t port;
 	struct lease lease;
 	struct gate_job gate;
@@ -241,6 +241,8 @@ static void on_admitted(struct worker_job *job)
 	struct gatekeeper *this = ((struct admit_job *)job)->keeper;
 
 	this->admit_busy = false;
+	if (!this->closing && this->admit.error.code == 0)
+		reconciler_joined(this->reconciler, &this->admit.peers);
 	arena_free(&this->admit.arena);
 	if (this->closing) {
 		free_if_closed(this);
@@ -380,8 +382,7 @@ static void step(struct gatekeeper *this)
 }
 
 struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
-				   const struct desired_store *store, const struct reconciler *reconciler,
-				   uint64_t port)
+				   const struct desired_store *store, struct reconciler *reconciler, uint64_t port)
 {
 	struct gatekeeper *this = calloc(1, sizeof(*this));
 

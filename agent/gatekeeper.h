@@ -18,8 +18,7 @@ struct gatekeeper;
 /* The port is guarded already. Everything is borrowed; the pool should be one that long work does not fill. NULL when
  * memory is exhausted. */
 struct gatekeeper *gatekeeper_make(uv_loop_t *loop, struct worker_pool *pool, struct kernel *kernel,
-				   const struct desired_store *store, const struct reconciler *reconciler,
-				   uint64_t port);
+				   const struct desired_store *store, struct reconciler *reconciler, uint64_t port);
 
 /* The desired state changed: other peers may be admitted, and the leader of this session has said what it wants. Before
  * that, and before the reconciler looked at it, a lease opens no gate that is shut. Accepts NULL. */
