@@ -33,7 +33,10 @@ int admission_make(const struct desired *desired, const struct observed *observe
 
 			if (peer == NULL)
 				return error_set_nomem(error);
-			*peer = (struct kernel_peer){ .address = consumer->address, .port = volume->leg_port };
+			*peer = (struct kernel_peer){ .address = consumer->address,
+						      .port = volume->leg_port,
+						      .volume = volume->id,
+						      .generation = consumer->generation };
 			if (!has_lease || !consumer->admitted || consumer->parked)
 				continue;
 			if (export_is_open(observed, consumer))

@@ -298,6 +298,8 @@ static void on_admitted(struct worker_job *job)
 	struct gatekeeper *this = ((struct admit_job *)job)->keeper;
 
 	this->admit_busy = false;
+	if (!this->closing && this->admit.error.code == 0)
+		reconciler_joined(this->reconciler, &this->admit.peers);
 	arena_free(&this->admit.arena);
 	if (this->closing) {
 		free_if_closed(this);

@@ -18,6 +18,13 @@ struct health_loss {
 	char nqn[];
 };
 
+/* A consumer that was let in. */
+struct health_join {
+	struct health_join *next;
+	uint64_t volume, generation, since_ms;
+	char address[];
+};
+
 struct maker {
 	const struct desired *desired;
 	const struct target *target;
@@ -27,6 +34,16 @@ struct maker {
 	struct arena *arena;
 };
 
+static void joins_free(struct health_join *joins)
+{
+	while (joins != NULL) {
+		struct health_join *join = joins;
+
+		joins = join->next;
+		free(join);
+	}
+}
+
 void health_memory_free(struct health_memory *memory)
 {
 	while (memory->losses != NULL) {
@@ -35,6 +52,46 @@ void health_memory_free(struct health_memory *memory)
 		memory->losses = loss->next;
 		free(loss);
 	}
+	joins_free(memory->joins);
+	memory->joins = NULL;
+}
+
+static const struct health_join *join_find(const struct health_join *joins, const char *address, uint64_t volume,
+					   uint64_t generation)
+{
+	while (joins != NULL &&
+	       (joins->volume != volume || joins->generation != generation || strcmp(joins->address, address) != 0))
+		joins = joins->next;
+	return joins;
+}
+
+bool health_joined(struct health_memory *memory, const struct kernel_peer_list *peers, uint64_t now_ms)
+{
+	struct health_join *made = NULL;
+	bool changed = false;
+
+	for (size_t i = 0; i < peers->count; i++) {
+		const struct kernel_peer *peer = &peers->items[i];
+		const struct health_join *before;
+		struct health_join *join;
+
+		if (!peer->joined)
+			continue;
+		before = join_find(memory->joins, peer->address, peer->volume, peer->generation);
+		join = malloc(sizeof(*join) + strlen(peer->address) + 1);
+		if (join == NULL)
+			continue;
+		*join = (struct health_join){ .next = made,
+					      .volume = peer->volume,
+					      .generation = peer->generation,
+					      .since_ms = before != NULL ? before->since_ms : now_ms };
+		strcpy(join->address, peer->address);
+		changed = changed || before == NULL;
+		made = join;
+	}
+	joins_free(memory->joins);
+	memory->joins = made;
+	return changed;
 }
 
 /* For how long a path is lost; at least 1. Returns 0 when memory is exhausted. */
@@ -275,9 +332,28 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 	return 0;
 }
 
+/* Who holds the other slot is a consumer here, and comes from the address that its legs are imported from. */
+static void join_note(const struct maker *maker, const struct desired_volume *volume, const struct desired_leg *leg,
+		      struct peer_status *peer)
+{
+	for (size_t i = 0; i < volume->consumers.count && leg->address != NULL; i++) {
+		const struct desired_consumer *consumer = &volume->consumers.items[i];
+		const struct health_join *join;
+
+		if (consumer->generation == 0 || strcmp(consumer->address, leg->address) != 0)
+			continue;
+		join = join_find(maker->memory->joins, consumer->address, volume->id, consumer->generation);
+		if (join == NULL)
+			continue;
+		peer->joined = join->generation;
+		peer->joined_ms = maker->now_ms - join->since_ms;
+	}
+}
+
 /* All legs of a slot come through one subsystem. The path to the holder that the slot has now: one to an earlier holder
  * is live until this kernel notices that that one is dead. */
-static int peer_report(struct maker *maker, const struct desired_leg *leg, struct volume_health *health)
+static int peer_report(struct maker *maker, const struct desired_volume *volume, const struct desired_leg *leg,
+		       struct volume_health *health)
 {
 	struct peer_status *peer;
 
@@ -289,6 +365,7 @@ static int peer_report(struct maker *maker, const struct desired_leg *leg, struc
 	if (peer == NULL)
 		return -1;
 	peer->slot = leg->slot;
+	join_note(maker, volume, leg, peer);
 	return leg->nqn == NULL
 		       ? 0
 		       : path_note(maker, leg->nqn, leg->address, leg->port, &peer->path_lost, &peer->path_lost_ms);
@@ -307,7 +384,7 @@ static int volume_report(struct maker *maker, const struct desired_volume *volum
 					return -1;
 			}
 		} else if (!leg->local && volume->top_wanted && volume->role == CONTROLLER_ROLE_ACTIVE &&
-			   peer_report(maker, leg, health) != 0) {
+			   peer_report(maker, volume, leg, health) != 0) {
 			return -1;
 		}
 	}
@@ -408,7 +485,7 @@ bool health_is_same(const struct volume_health *a, const struct volume_health *b
 	for (size_t i = 0; i < a->peers.count; i++) {
 		const struct peer_status *x = &a->peers.items[i], *y = &b->peers.items[i];
 
-		if (x->slot != y->slot || x->path_lost != y->path_lost)
+		if (x->slot != y->slot || x->path_lost != y->path_lost || x->joined != y->joined)
 			return false;
 	}
 	return true;

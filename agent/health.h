@@ -3,14 +3,21 @@
 #ifndef DNVME_AGENT_HEALTH_H
 #define DNVME_AGENT_HEALTH_H
 
+#include "agent/backend/kernel.h"
 #include "agent/target.h"
 
-/* Since when paths are lost, by the subsystem at their other end: all that is remembered from pass to pass. */
+/* All that is remembered from pass to pass: since when paths are lost, by the subsystem at their other end; and since
+ * when consumers are known to have been let in. */
 struct health_memory {
 	struct health_loss *losses;
+	struct health_join *joins;
 };
 
 void health_memory_free(struct health_memory *memory);
+
+/* What the gate says of all consumers. Returns whether others are joined than before; without memory it forgets some,
+ * and is told again soon. */
+bool health_joined(struct health_memory *memory, const struct kernel_peer_list *peers, uint64_t now_ms);
 
 /* One entry for each volume of `desired`, in its order, in `arena`; `target` was built from it. `now_ms` is on the boot
  * clock. INTERNAL when memory is exhausted. */

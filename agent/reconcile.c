@@ -548,6 +548,12 @@ void reconciler_kick(struct reconciler *this)
 	observe(this);
 }
 
+void reconciler_joined(struct reconciler *this, const struct kernel_peer_list *peers)
+{
+	if (health_joined(&this->health_memory, peers, clock_boot_ms()))
+		observe(this);
+}
+
 const struct object_status_list *reconciler_statuses(const struct reconciler *this)
 {
 	return &this->statuses;

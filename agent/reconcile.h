@@ -34,6 +34,8 @@ void reconciler_close(struct reconciler *reconciler);
 
 /* The desired state changed. */
 void reconciler_kick(struct reconciler *reconciler);
+/* What the gate says of consumers: the leader is told. */
+void reconciler_joined(struct reconciler *reconciler, const struct kernel_peer_list *peers);
 
 /* Of the last pass; borrowed until the next. NULL observation: there was none yet. */
 const struct object_status_list *reconciler_statuses(const struct reconciler *reconciler);

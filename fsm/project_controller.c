@@ -177,9 +177,9 @@ static bool slot_is_served(const struct slot *slot)
 }
 
 /*
- * When a consumer may open connections to the holder of a slot: while either of the two is new in its place. Once both
- * serve, one that loses its connection has to begin anew before it gets another: what waits in its kernel may be older
- * than what its hosts wrote elsewhere meanwhile (docs/FAILURES.md, "A stale write").
+ * When a consumer may open connections to the holder of a slot: while either of the two is new in its place, and once
+ * in each generation. One that loses its connection has to begin anew before it gets another: what waits in its kernel
+ * may be older than what its hosts wrote elsewhere meanwhile (docs/FAILURES.md, "A stale write").
  */
 static bool is_admitted(const struct volume *volume, const struct controller *consumer, uint64_t slot)
 {
@@ -190,6 +190,14 @@ static bool is_admitted(const struct volume *volume, const struct controller *co
 	if (volume->phase != VOLUME_PHASE_ONLINE)
 		return volume->phase == VOLUME_PHASE_ASSEMBLING || volume->phase == VOLUME_PHASE_EXPORTING;
 	return (own->phase == SLOT_PHASE_EXPORTING && slot_is_served(other)) || other->phase == SLOT_PHASE_EXPORTING;
+}
+
+/* While a volume is created nothing is written to it. Epochs only grow, so that their sum never comes again. */
+static uint64_t generation_of(const struct volume *volume, const struct controller *consumer, uint64_t slot)
+{
+	if (volume->phase != VOLUME_PHASE_ONLINE || consumer->role != CONTROLLER_ROLE_ACTIVE)
+		return 0;
+	return volume->slots.items[slot].epoch + volume->slots.items[consumer->slot].epoch;
 }
 
 static int consumers_project(struct projection *projection, const struct volume *volume,
@@ -214,13 +222,15 @@ static int consumers_project(struct projection *projection, const struct volume 
 		names_node_nqn(projection->cluster.id, controller->node, host_nqn);
 		names_consumer_nqn(projection->cluster.id, volume->id, ret_volume->slot, controller->node, nqn);
 		names_consumer_id(volume->id, ret_volume->slot, controller->node, id);
-		*consumer = (struct desired_consumer){ .node = controller->node,
-						       .host_nqn = projection_text(projection, host_nqn),
-						       .nqn = projection_text(projection, nqn),
-						       .parked = controller->role == CONTROLLER_ROLE_RETIRED,
-						       .id = projection_text(projection, id),
-						       .address = node->address,
-						       .admitted = is_admitted(volume, controller, ret_volume->slot) };
+		*consumer =
+			(struct desired_consumer){ .node = controller->node,
+						   .host_nqn = projection_text(projection, host_nqn),
+						   .nqn = projection_text(projection, nqn),
+						   .parked = controller->role == CONTROLLER_ROLE_RETIRED,
+						   .id = projection_text(projection, id),
+						   .address = node->address,
+						   .admitted = is_admitted(volume, controller, ret_volume->slot),
+						   .generation = generation_of(volume, controller, ret_volume->slot) };
 		if (consumer->host_nqn == NULL || consumer->nqn == NULL || consumer->id == NULL)
 			return state_nomem(&projection->state, error);
 	}

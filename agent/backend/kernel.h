@@ -87,6 +87,10 @@ struct kernel_peer {
 	const char *address;
 	uint64_t port;
 	bool admitted; /* it may open connections */
+	/* It is let in once in each generation of its volume: the connections of one import, made one right after the
+	 * other. 0: as often as it comes. */
+	uint64_t volume, generation;
+	bool joined; /* out: it was let in, in this generation */
 };
 
 struct kernel_peer_list {
@@ -224,9 +228,11 @@ struct kernel_operations {
 	int (*gate_join)(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error);
 	int (*gate_leave)(struct kernel *kernel, uint64_t port, struct error *error);
 	/* Of these peers, let new connections in from those that are admitted, for `timeout_ms` from now on, and answer
-	 * those of all others with a reset. Ports that are named join. */
-	int (*gate_admit)(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers,
-			  uint64_t timeout_ms, struct error *error);
+	 * those of all others with a reset. Ports that are named join. The kernel itself remembers who was let in,
+	 * whatever becomes of this process: no reconnect is too quick for that. Probes (peer_try()) do not count. Says
+	 * who was, if anybody is admitted. */
+	int (*gate_admit)(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
+			  struct error *error);
 	/* Milliseconds that are left; 0: shut. FAILED_PRECONDITION when the port is not guarded. */
 	int (*gate_read)(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
 

@@ -217,7 +217,7 @@ inline slot_move(s, to, why)
 		holder[s] = to
 	:: else
 	fi;
-	lost_before[1 - s] = phase[1 - s] == SERVING && !connected[holder[1 - s]];
+	lost_before[1 - s] = IS_SERVED(1 - s) && !connected[holder[1 - s]];
 	lost_before[s] = false;
 	epoch[s]++;
 	assert(epoch[s] < 8); /* not for ever */
@@ -242,12 +242,14 @@ inline slot_move(s, to, why)
 #define HAS_LOST(s)                                                                                                    \
 	((phase[s] == SERVING || MAY_LOSE_EARLY(s)) && !IS_OFFLINE(holder[s]) && task[holder[s]] == SERVE &&           \
 	 !connected[holder[s]] && (age == NONE || age == FORGOTTEN))
-#ifdef LET_IN_AGAIN /* as the code is; see README.md, "What it found" */
+#ifdef LET_IN_AGAIN /* planted: as the code was; see README.md, "What it found" */
 #define HAS_BEEN_IN false
 #define MAY_LOSE_EARLY(s) false
 #define IS_THERE_FOR(s) (phase[s] == SERVING && !IS_OFFLINE(holder[s]))
 #else
-/* A connection that breaks is the last one while neither slot moved, in EXPORTING, too; so who lost it there parted. */
+/* A connection that breaks is the last one while neither slot moved, in EXPORTING, too; so who lost it there parted.
+ * code: generation_of gate_joins_rules_print gate_joins_print health_joined has_joined
+ */
 #define HAS_BEEN_IN joined
 #define IS_IN_EARLY(s) (phase[s] == EXPORTING && joined && !is_news)
 #define MAY_LOSE_EARLY(s) ((s) == 0 && IS_IN_EARLY(s))
@@ -261,8 +263,7 @@ inline slot_move(s, to, why)
  * code: has_lost is_parting
  */
 #define FOLLOWS(s)                                                                                                     \
-	(phase[s] == SERVING && !IS_OFFLINE(holder[s]) && reason[1 - (s)] == PARTED && phase[1 - (s)] == FENCING &&    \
-	 lost_before[s])
+	(IS_SERVED(s) && !IS_OFFLINE(holder[s]) && reason[1 - (s)] == PARTED && phase[1 - (s)] == FENCING && lost_before[s])
 /* code: parted_is */
 #define IS_PARTED(s) ((HAS_LOST(s) && IS_THERE_FOR(1 - (s))) || FOLLOWS(s))
 #endif

@@ -49,6 +49,7 @@ enum peer_answer peer_try(const char *address, uint64_t port, int timeout_ms)
 	socklen_t size = sizeof(to.v4);
 	struct pollfd waiting;
 	struct peer peer;
+	const int traffic_class = PEER_TRY_DSCP << 2;
 	int problem = 0;
 
 	if (peer_parse(address, port, &peer, NULL) != 0)
@@ -66,6 +67,10 @@ enum peer_answer peer_try(const char *address, uint64_t port, int timeout_ms)
 	waiting.events = POLLOUT;
 	if (waiting.fd < 0)
 		return PEER_SILENT;
+	if (peer.family == AF_INET)
+		setsockopt(waiting.fd, IPPROTO_IP, IP_TOS, &traffic_class, sizeof(traffic_class));
+	else
+		setsockopt(waiting.fd, IPPROTO_IPV6, IPV6_TCLASS, &traffic_class, sizeof(traffic_class));
 	if (connect(waiting.fd, &to.any, size) != 0)
 		problem = errno;
 	if (problem == EINPROGRESS && poll(&waiting, 1, timeout_ms) == 1) {

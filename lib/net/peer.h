@@ -17,6 +17,10 @@ enum peer_answer {
 	PEER_SILENT,
 };
 
+/* What marks the packets of peer_try(), so that a gate does not take one for a connection that is meant: least effort.
+ * Should a network change it, they are taken for one. */
+#define PEER_TRY_DSCP 1
+
 /* Connects, and closes again. Blocks for `timeout_ms` at most. */
 enum peer_answer peer_try(const char *address, uint64_t port, int timeout_ms);
 

@@ -26,28 +26,53 @@ static bool is_parting(const struct slot *slot)
 	return slot->reason == MOVE_REASON_PARTED && slot->phase != SLOT_PHASE_SERVING;
 }
 
+static bool is_served(const struct slot *slot)
+{
+	return slot->phase == SLOT_PHASE_SERVING || slot->phase == SLOT_PHASE_EXPORTING;
+}
+
+/* For how long the holder of `index` has been known to be one that the holder of `other` let in since either slot got
+ * its epoch, which happens once; false: it was not, or that was not told. */
+static bool has_joined(const struct online_view *view, size_t index, size_t other, uint64_t *ret_ms)
+{
+	const struct slot_list *slots = &view->volume->slots;
+	const struct reported_health *health = online_health(view, slots->items[other].holder);
+	const struct peer_status *peer = peer_of(health, index);
+
+	if (peer == NULL || peer->joined != slots->items[index].epoch + slots->items[other].epoch)
+		return false;
+	*ret_ms = peer->joined_ms + (view->now_ms - health->received_ms);
+	return true;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Whether the holder of `index` lost that of `other`, and for long enough that it counts. */
 static bool has_lost(const struct online_view *view, size_t index, size_t other, const struct reported_health *health,
 		     struct online_step *step)
 {
-	const struct slot *slot = &view->volume->slots.items[other];
+	const struct slot *slot = &view->volume->slots.items[other], *own = &view->volume->slots.items[index];
 	const struct peer_status *peer = peer_of(health, other);
-	uint64_t lost_ms;
+	uint64_t lost_ms, joined_ms = UINT64_MAX;
 
 	if (peer == NULL || !peer->path_lost)
 		return false;
 	lost_ms = peer->path_lost_ms + (view->now_ms - health->received_ms);
 	/* The other one begins anew already: because of this, unless this is what came of it. */
-	if (is_parting(slot))
+	if (is_parting(slot) && !is_served(slot))
 		return slot->phase == SLOT_PHASE_FENCING && lost_ms > since_ms(view, other);
 	/* While it moves its consumers are without a path, and wait. */
-	if (slot->phase != SLOT_PHASE_SERVING || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
+	if (!is_served(slot) || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
+		return false;
+	/* Nor is a path lost that it does not have yet: it was let in, and is not any more. */
+	if ((slot->phase == SLOT_PHASE_EXPORTING || own->phase == SLOT_PHASE_EXPORTING) &&
+	    !has_joined(view, index, other, &joined_ms))
 		return false;
 	/* What it missed while either of the two was on its way does not count. */
-	if (lost_ms > since_ms(view, other))
-		lost_ms = since_ms(view, other);
-	if (lost_ms > since_ms(view, index))
-		lost_ms = since_ms(view, index);
+	lost_ms = least(least(lost_ms, joined_ms), least(since_ms(view, other), since_ms(view, index)));
 	if (lost_ms >= PARTED_MS)
 		return true;
 	if (step != NULL)
@@ -61,7 +86,7 @@ bool parted_is(const struct online_view *view, size_t index, struct online_step 
 	const struct reported_health *health = online_health(view, slot->holder);
 	bool parted = false;
 
-	if (slot->phase != SLOT_PHASE_SERVING || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
+	if (!is_served(slot) || !online_is(online_node(view, slot->holder), HEALTH_ONLINE))
 		return false;
 	for (size_t i = 0; i < view->volume->slots.count; i++) {
 		if (i != index)

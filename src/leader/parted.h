@@ -15,7 +15,8 @@
  * LIMIT_PEER_SILENCE_MS, and then told. */
 #define PARTED_MS 4000u
 
-/* Whether the holder of the slot has to begin anew. Asks to look again. */
+/* Whether the holder of the slot has to begin anew. While either slot is EXPORTING only one that the other one let in
+ * can have lost it: what takes long to connect is waited for, as before. Asks to look again. */
 bool parted_is(const struct online_view *view, size_t slot, struct online_step *step);
 
 /* Who takes such a slot: a standby for the one that lost most, which the others can reach then; the others begin anew

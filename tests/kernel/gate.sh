@@ -4,7 +4,8 @@
 # last refresh, whatever became of the process; a new one is refused; no refresh opens it again. What goes out to legs goes by
 # the same gate, and it is not opened while some are imported. Ports of legs are behind the
 # same gate, and each admits by itself: a peer that is not admitted keeps the connection that it has, and gets no other. One that
-# was silent for too long loses what it has, and is let in again when its old connections must be gone.
+# was silent for too long loses what it has, and is let in again when its old connections must be gone. One that is let in
+# once in a generation is.
 #
 # usage: gate.sh DRIVER BIN
 set -eu
@@ -265,6 +266,43 @@ node admit $PORT 0 "$PEER" $LEG
 wait_until 20 "the peer speaks" on host1 "grep after /run/silent" # however it was answered
 echo "$lab_said" | grep -q ECONNRESET || fail "a peer that knocks only: $lab_said"
 step "whoever knocks without being admitted is not heard"
+
+# Once in a generation, however long it is admitted.
+join_is() { # WHAT GENERATION: what an agent is told that admits the peer
+	said=$(node admit $PORT 600000 "$PEER" $LEG $2)
+	[ "$said" = "$1" ] || fail "in generation $2 the peer is \"$said\", not \"$1\""
+}
+beats 0.25 100 & # all the time
+beating=$!
+join_is out 7
+said=$(peer consume $LEG 400 4)
+[ "$said" = "connected 4" ] || fail "an import whose connections come one after the other: $said"
+join_is joined 7
+on cn1 "sleep 1"
+for _ in 1 2 3; do leg_is $LEG "refused ECONNREFUSED"; done
+on cn1 "nft get element inet dnvme heard4 '{ $PEER }'" || fail "the peer is not heard"
+join_is joined 7
+leg_is $LEG "refused ECONNREFUSED"
+step "whose connections ended is refused, though admitted, also by the next agent"
+join_is out 8
+peer silence $LEG 5000 >"$LAB_STATE/silent" &
+silence=$!
+has_joined() { node admit $PORT 600000 "$PEER" $LEG 8 | grep joined; }
+wait_until 10 "the peer is let in" has_joined
+on cn1 "sleep 1"
+leg_is $LEG "refused ECONNREFUSED"
+wait "$silence" || fail "no connection"
+grep -q answered "$LAB_STATE/silent" || fail "a connection of a peer that is refused: $(cat "$LAB_STATE/silent")"
+step "in the next generation it is let in once; a connection goes on"
+join_is out 9
+said=$(peer consume $LEG 900 3)
+[ "$said" = "connected 1" ] || fail "an import that takes too long: $said"
+node admit $PORT 600000 "$PEER" $LEG
+leg_is $LEG "echoed 3"
+on cn1 "sleep 1"
+leg_is $LEG "echoed 3"
+wait "$beating" || fail "no beats"
+step "what comes too late is refused; without a generation nobody is"
 
 # Somebody takes the rules away while an agent runs, and while none does.
 rules_are_back() { on cn1 "nft get element inet dnvme legs '{ $LEG }'"; }

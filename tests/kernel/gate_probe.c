@@ -20,10 +20,12 @@
 
 #include "agent/backend/kernel.h"
 #include "lib/base/clock.h"
+#include "lib/net/peer.h"
 
 #define CONNECTIONS 64 /* more than knocks, before one is closed to make room */
 #define ECHO_INTERVAL_MS 10
 #define SILENCE_MS 4000
+#define PROBE_TO_CONNECTION_MS 1000
 
 static void die(const char *what)
 {
@@ -268,14 +270,48 @@ static void cost(struct kernel *kernel, uint64_t port, uint64_t times)
 	       worst, times, guarding);
 }
 
-/* A peer that is admitted for so long, or (0) not, at a port that joined. */
-static void admit(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, const char *address, uint64_t leg_port)
+/* A peer that is admitted for so long, or (0) not, at a port that joined; once in a generation, or (0) always. */
+static void admit(struct kernel *kernel, uint64_t port, uint64_t timeout_ms, const char *address, uint64_t leg_port,
+		  uint64_t generation)
 {
-	struct kernel_peer peer = { address, leg_port, timeout_ms > 0 };
-	const struct kernel_peer_list peers = { 1, &peer };
+	struct kernel_peer peer = { .address = address,
+				    .port = leg_port,
+				    .admitted = timeout_ms > 0,
+				    .volume = leg_port,
+				    .generation = generation };
+	struct kernel_peer_list peers = { 1, &peer };
 	struct error error = { 0 };
 
 	check(kernel->operations->gate_admit(kernel, port, &peers, timeout_ms, &error), &error);
+	if (generation != 0)
+		printf("%s\n", peer.joined ? "joined" : "out");
+}
+
+/* As an import is made: a probe, long before a connection, and others after it, each so much later than the last. */
+static void consume(const char *server, uint64_t port, uint64_t interval_ms, uint64_t times)
+{
+	struct sockaddr_in address = address_make(server, port);
+	uint64_t wall, count = 0;
+	int fds[CONNECTIONS];
+
+	if (peer_try(server, port, SILENCE_MS) != PEER_ANSWERS) {
+		printf("refused\n");
+		return;
+	}
+	poll(NULL, 0, PROBE_TO_CONNECTION_MS);
+	while (count < times && count < CONNECTIONS) {
+		fds[count] = knock(&address);
+		if (fds[count] < 0)
+			break;
+		count++;
+		/* All of them go on, as a keep-alive does. */
+		for (uint64_t i = 0; i < count; i++) {
+			if (echo_once(fds[i], &wall) != 0)
+				die("a connection of an import");
+		}
+		poll(NULL, 0, (int)interval_ms);
+	}
+	printf("connected %" PRIu64 "\n", count);
 }
 
 static void import(struct kernel *kernel, bool drop, const char *address, uint64_t port, const char *nqn)
@@ -314,6 +350,11 @@ int main(int count, char **arguments)
 		silence(arguments[2], strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10), count > 5);
 		return 0;
 	}
+	if (strcmp(verb, "consume") == 0 && count == 6) {
+		consume(arguments[2], strtoull(arguments[3], NULL, 10), strtoull(arguments[4], NULL, 10),
+			strtoull(arguments[5], NULL, 10));
+		return 0;
+	}
 	for (int i = 2; i < count && i < 7; i++)
 		numbers[i - 2] = strtoull(arguments[i], NULL, 10);
 	if (strcmp(verb, "serve") == 0)
@@ -332,8 +373,8 @@ int main(int count, char **arguments)
 	} else if (strcmp(verb, "read") == 0) {
 		check(kernel->operations->gate_read(kernel, numbers[0], &left, &error), &error);
 		printf("%" PRIu64 "\n", left);
-	} else if (strcmp(verb, "admit") == 0 && count == 6) {
-		admit(kernel, numbers[0], numbers[1], arguments[4], numbers[3]);
+	} else if (strcmp(verb, "admit") == 0 && (count == 6 || count == 7)) {
+		admit(kernel, numbers[0], numbers[1], arguments[4], numbers[3], numbers[4]);
 	} else if (strcmp(verb, "join") == 0) {
 		check(kernel->operations->gate_join(kernel, numbers[0], numbers[1], &error), &error);
 	} else if (strcmp(verb, "leave") == 0) {
@@ -349,10 +390,9 @@ int main(int count, char **arguments)
 	} else {
 		fprintf(stderr,
 			"usage: gate_probe guard|shut|read|serve PORT | open|refresh PORT MS | hold PORT MS INTERVAL "
-			"TIMES [JOINED] | admit PORT MS ADDRESS JOINED | join PORT JOINED | leave JOINED | cost PORT "
-			"TIMES | "
-			"watch PORT [MS] | import|drop ADDRESS PORT NQN | echo ADDRESS PORT [TIMES] | talk ADDRESS "
-			"PORT INTERVAL TIMES | "
+			"TIMES [JOINED] | admit PORT MS ADDRESS JOINED [GENERATION] | join PORT JOINED | leave JOINED "
+			"| cost PORT TIMES | watch PORT [MS] | import|drop ADDRESS PORT NQN | echo ADDRESS PORT "
+			"[TIMES] | talk ADDRESS PORT INTERVAL TIMES | consume ADDRESS PORT INTERVAL TIMES | "
 			"silence ADDRESS PORT MS [knock]\n");
 		return 2;
 	}

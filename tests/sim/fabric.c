@@ -101,7 +101,8 @@ static int world_connect(void *data, struct kernel *kernel, const struct kernel_
 	if (other == NULL || !both_hear(node, other) || !lets_out(node, import->nqn))
 		return error_set(error, ERROR_UNAVAILABLE, "%s does not answer", import->address);
 	node_enter(other);
-	answer = kernel_sim_ask(other->kernel, import->port, import->nqn, import->host_nqn, node->address, &namespaces);
+	answer = kernel_sim_ask(other->kernel, import->port, import->nqn, import->host_nqn, node->address, true,
+				&namespaces);
 	world_current = before;
 	if (answer == KERNEL_SIM_TAKEN)
 		return 0;
@@ -228,7 +229,7 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 			return;
 		node_enter(other);
 		answer = kernel_sim_ask(other->kernel, import->port, import->nqn, import->host_nqn, path->node->address,
-					&namespaces);
+					false, &namespaces);
 		node_leave();
 		if (answer == KERNEL_SIM_TAKEN) {
 			world_trace("%s has a path to %s at %s", path->node->name, import->nqn, import->address);

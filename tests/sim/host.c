@@ -231,8 +231,8 @@ static void path_look(struct volume_used *volume, size_t index)
 		if (!hears)
 			return;
 		node_enter(node);
-		goes_on = kernel_sim_ask(node->kernel, NODE_PORT, volume->nqn, HOST_NQN, "10.0.3.1", &namespaces) ==
-			  KERNEL_SIM_TAKEN;
+		goes_on = kernel_sim_ask(node->kernel, NODE_PORT, volume->nqn, HOST_NQN, "10.0.3.1", false,
+					 &namespaces) == KERNEL_SIM_TAKEN;
 		node_leave();
 		if (!goes_on)
 			return;

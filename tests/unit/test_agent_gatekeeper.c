@@ -493,6 +493,45 @@ static bool is_joined(struct keeper_fixture *f)
 	return kernel_sim_is_joined(f->kernel, 20001) && kernel_sim_is_joined(f->kernel, 20002);
 }
 
+/* Another leg, which it imports from nodeb. */
+static void leg_from_b(struct arena *arena, struct desired_volume *volume)
+{
+	size_t count = volume->legs.count;
+	struct desired_leg *legs = arena_alloc_array(arena, count + 1, sizeof(*legs));
+
+	memcpy(legs, volume->legs.items, count * sizeof(*legs));
+	legs[count] = (struct desired_leg){ .index = count,
+					    .slot = 2,
+					    .epoch = 1,
+					    .size_bytes = legs[0].size_bytes,
+					    .nsid = count + 1,
+					    .nqn = "nqn.2026-11.io.dnvme:x:leg:a",
+					    .address = "10.0.0.2",
+					    .port = 20002 };
+	volume->legs = (struct desired_leg_list){ count + 1, legs };
+	volume->role = CONTROLLER_ROLE_ACTIVE;
+}
+
+/* What the reconciler would tell of the second volume. */
+static uint64_t joined_as_told(struct keeper_fixture *f)
+{
+	const struct volume_health_list *health = reconciler_health(f->reconciler);
+
+	return health->count == 2 && health->items[1].peers.count > 0
+		       ? health->items[1].peers.items[health->items[1].peers.count - 1].joined
+		       : 99;
+}
+
+static bool tells_joined_5(struct keeper_fixture *f)
+{
+	return joined_as_told(f) == 5;
+}
+
+static bool tells_none_joined(struct keeper_fixture *f)
+{
+	return joined_as_told(f) == 0;
+}
+
 /* Of another cluster than the desired state's: the reconciler leaves it as it is. */
 static void export_to_b(struct keeper_fixture *f)
 {
@@ -544,6 +583,21 @@ static void test_keeper_admits_peers(void **state)
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
 	gatekeeper_desired(f->keeper);
 	run_until(f, lets_in_b);
+	/* In a generation it comes once, however long it is admitted, and that is told. */
+	leg_from_b(&f->arena, &desired.volumes.items[1]);
+	consumer->generation = 5;
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, a_while_passed);
+	assert_true(kernel_sim_peer_join(f->kernel, "10.0.0.2", 20002));
+	run_until(f, a_while_passed);
+	assert_false(lets_in_b(f));
+	run_until(f, tells_joined_5);
+	consumer->generation = 6;
+	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);
+	gatekeeper_desired(f->keeper);
+	run_until(f, lets_in_b);
+	run_until(f, tells_none_joined);
 	/* The last one that was admitted is shut out with the last volume. */
 	desired.volumes.count = 0;
 	assert_int_equal(desired_store_take(f->store, &desired, &complete, &error), 0);

@@ -66,7 +66,7 @@ static void test_golden(void **state)
 		    "  leg 1 s1e1 nsid 2 local\n"
 		    "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 		    "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
-		    "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1\n"
+		    "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1 in generation 2\n"
 		    "  host nqn.2014-08.org.x:h1\n");
 	text_golden(&rig, "n3",
 		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"

@@ -75,21 +75,22 @@ static const char old_n2[] = "volume v1 volume:v1 active slot 1 legs top\n"
 			     "  leg 1 s1e1 nsid 2 local\n"
 			     "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 			     "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
-			     "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3\n"
+			     "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3 in generation 3\n"
 			     "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1 parked\n";
-static const char exporting_n2[] = "volume v1 volume:v1 active slot 1 legs top\n"
-				   "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:20001\n"
-				   "  leg 1 s1e1 nsid 2 local\n"
-				   "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
-				   "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
-				   "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3 admitted\n"
-				   "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1 parked\n";
+static const char exporting_n2[] =
+	"volume v1 volume:v1 active slot 1 legs top\n"
+	"  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:20001\n"
+	"  leg 1 s1e1 nsid 2 local\n"
+	"    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
+	"    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
+	"  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3 admitted in generation 3\n"
+	"  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1 parked\n";
 static const char new_n2[] = "volume v1 volume:v1 active slot 1 legs top\n"
 			     "  leg 0 s0e2 nsid 1 import leg:v1.s0.n2 10.0.0.3:20001\n"
 			     "  leg 1 s1e1 nsid 2 local\n"
 			     "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 			     "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
-			     "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3\n"
+			     "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3 in generation 3\n"
 			     "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1 parked\n";
 static const char clean_n2[] = "export d2.v1.s0 slot:d2.v1.s0:e2 to node:n3\n"
 			       "  ld2 nsid 2 1+515 label\n"
@@ -98,7 +99,7 @@ static const char clean_n2[] = "export d2.v1.s0 slot:d2.v1.s0:e2 to node:n3\n"
 			       "  leg 1 s1e1 nsid 2 local\n"
 			       "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 			       "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
-			       "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3\n";
+			       "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3 in generation 3\n";
 static const char export_n3[] = "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2\n"
 				"  ld3 nsid 1 1+515 label\n";
 static const char standby_n3[] = "volume v1 volume:v1 standby slot 0 top\n";
@@ -107,24 +108,25 @@ static const char assembling_n3[] = "volume v1 volume:v1 standby slot 0 legs top
 				    "    g0 ld1 stale slot:d1.v1.s0:e2 10.0.0.1:4500 515\n"
 				    "    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
 				    "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n";
-static const char exporting_n3[] = "volume v1 volume:v1 active slot 0 legs top\n"
-				   "  leg 0 s0e2 nsid 1 local\n"
-				   "    g0 ld1 stale slot:d1.v1.s0:e2 10.0.0.1:4500 515\n"
-				   "    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
-				   "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n"
-				   "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 admitted\n";
+static const char exporting_n3[] =
+	"volume v1 volume:v1 active slot 0 legs top\n"
+	"  leg 0 s0e2 nsid 1 local\n"
+	"    g0 ld1 stale slot:d1.v1.s0:e2 10.0.0.1:4500 515\n"
+	"    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
+	"  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n"
+	"  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 admitted in generation 3\n";
 static const char serving_n3[] = "volume v1 volume:v1 active slot 0 legs top\n"
 				 "  leg 0 s0e2 nsid 1 local\n"
 				 "    g0 ld1 stale slot:d1.v1.s0:e2 10.0.0.1:4500 515\n"
 				 "    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
 				 "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n"
-				 "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2\n";
+				 "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 in generation 3\n";
 static const char rebuilt_n3[] = "volume v1 volume:v1 active slot 0 legs top\n"
 				 "  leg 0 s0e2 nsid 1 local\n"
 				 "    g0 ld5 rebuilding slot:d5.v1.s0:e2 10.0.0.5:4500 515 unlabelled\n"
 				 "    g0 ld2 in-sync slot:d2.v1.s0:e2 10.0.0.2:4500 515\n"
 				 "  leg 1 s1e1 nsid 2 import leg:v1.s1.n3 10.0.0.2:20001\n"
-				 "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2\n";
+				 "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 in generation 3\n";
 static const char n4[] = "export d4.v1.s1 slot:d4.v1.s1:e1 to node:n2\n"
 			 "  ld4 nsid 2 1+515 label\n";
 static const char n5[] = "export d5.v1.s0 slot:d5.v1.s0:e2 to node:n3\n"
@@ -312,7 +314,7 @@ static void test_parked(void **state)
 	     "    g0 ld1 in-sync slot:d1.v1.s0:e3 10.0.0.1:4500 515\n"
 	     "    g0 ld2 in-sync slot:d2.v1.s0:e3 10.0.0.2:4500 515\n"
 	     "  leg 1 s1e1 nsid 2 import leg:v1.s1.n5 10.0.0.2:20001\n"
-	     "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2\n",
+	     "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 in generation 4\n",
 	     "");
 	told(&rig, id, "n2",
 	     "export d2.v1.s0 slot:d2.v1.s0:e3 to node:n5\n"
@@ -324,7 +326,7 @@ static void test_parked(void **state)
 	     "  leg 1 s1e1 nsid 2 local\n"
 	     "    g0 ld3 in-sync slot:d3.v1.s1:e1 10.0.0.3:4500 515\n"
 	     "    g0 ld4 in-sync slot:d4.v1.s1:e1 10.0.0.4:4500 515\n"
-	     "  consumer v1.s1.n5 as node:n5 of leg:v1.s1.n5 from 10.0.0.5\n"
+	     "  consumer v1.s1.n5 as node:n5 of leg:v1.s1.n5 from 10.0.0.5 in generation 4\n"
 	     "  consumer v1.s1.n3 as node:n3 of leg:v1.s1.n3 from 10.0.0.3 parked\n"
 	     "  consumer v1.s1.n1 as node:n1 of leg:v1.s1.n1 from 10.0.0.1 parked\n");
 	rig_close(&rig);
@@ -368,7 +370,7 @@ static void test_parked_anew(void **state)
 	     "    g0 ld1 in-sync slot:d1.v1.s0:e1 10.0.0.1:4500 515\n"
 	     "    g0 ld2 in-sync slot:d2.v1.s0:e1 10.0.0.2:4500 515\n"
 	     "  leg 1 s1e3 nsid 2 import leg:v1.s1.n1 10.0.0.2:20001\n"
-	     "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2\n");
+	     "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 in generation 4\n");
 	assert_int_equal(rig_slot_advance(&rig, id, 1, SLOT_PHASE_EXPORTING).code, 0);
 	told(&rig, id, "n4", clean, "");
 	/* It begins anew, and is lost before it said anything. */

@@ -54,6 +54,16 @@ static void print_leg(struct buffer *text, const struct desired_leg *leg)
 	}
 }
 
+static void print_consumer(struct buffer *text, const struct desired_consumer *consumer)
+{
+	buffer_printf(text, "  consumer %s as %s of %s from %s%s%s", consumer->id, tail(consumer->host_nqn),
+		      tail(consumer->nqn), consumer->address, consumer->admitted ? " admitted" : "",
+		      consumer->parked ? " parked" : "");
+	if (consumer->generation != 0)
+		buffer_printf(text, " in generation %" PRIu64, consumer->generation);
+	buffer_printf(text, "\n");
+}
+
 void text_desired(const struct desired *desired, struct buffer *text)
 {
 	buffer_clear(text);
@@ -90,11 +100,7 @@ void text_desired(const struct desired *desired, struct buffer *text)
 		for (size_t j = 0; j < volume->legs.count; j++)
 			print_leg(text, &volume->legs.items[j]);
 		for (size_t j = 0; j < volume->consumers.count; j++)
-			buffer_printf(text, "  consumer %s as %s of %s from %s%s%s\n", volume->consumers.items[j].id,
-				      tail(volume->consumers.items[j].host_nqn), tail(volume->consumers.items[j].nqn),
-				      volume->consumers.items[j].address,
-				      volume->consumers.items[j].admitted ? " admitted" : "",
-				      volume->consumers.items[j].parked ? " parked" : "");
+			print_consumer(text, &volume->consumers.items[j]);
 		for (size_t j = 0; j < volume->hosts.count; j++)
 			buffer_printf(text, "  host %s\n", volume->hosts.items[j]);
 	}

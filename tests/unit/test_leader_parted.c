@@ -133,6 +133,91 @@ static void test_parted_not(void **state)
 	rig_close(&rig);
 }
 
+/* What a holder says: its path to the other slot, and whether it let that one's holder in, and in which generation. */
+static void say(struct rig *rig, enum rig_node node, uint64_t lost_ms, uint64_t joined, uint64_t ms)
+{
+	struct peer_status peer = { .slot = node == C1 ? 1 : 0,
+				    .path_lost = lost_ms > 0,
+				    .path_lost_ms = lost_ms,
+				    .joined = joined,
+				    .joined_ms = ms };
+	struct volume_health health = { .volume = RIG_VOLUME, .peers = { 1, &peer }, .revision = rig->volume.revision };
+
+	assert_int_equal(reported_health_update(&rig->reported[node], &health, rig->view.now_ms, NULL), 0);
+}
+
+static void export_slot(struct rig *rig, size_t slot)
+{
+	rig_open(rig);
+	rig_offline(rig, C3);
+	rig_wait(rig, 60000);
+	rig->slots[slot].epoch = 2;
+	rig->slots[slot].phase = SLOT_PHASE_EXPORTING;
+	rig->slots[slot].previous = NULL;
+	rig_see(rig);
+	rig_wait(rig, 60000);
+}
+
+/* Until the first one let the second one in, that has no path yet, however long it takes. Then it gets none again. */
+static void expect_parting(struct rig *rig, enum rig_node holder, enum rig_node consumer)
+{
+	size_t slot = consumer == C1 ? 0 : 1;
+
+	say(rig, consumer, 60000, 0, 0);
+	say(rig, holder, 0, 0, 0);
+	assert_false(parted_is(&rig->view, slot, NULL));
+	/* In an earlier generation. */
+	say(rig, holder, 0, 2, 60000);
+	assert_false(parted_is(&rig->view, slot, NULL));
+	/* The connect takes its time, and has as much as any loss. */
+	say(rig, holder, 0, 3, 500);
+	rig_wait(rig, PARTED_MS - 501);
+	assert_false(parted_is(&rig->view, slot, NULL));
+	say(rig, consumer, 0, 0, 0);
+	rig_wait(rig, 60000);
+	assert_false(parted_is(&rig->view, slot, NULL));
+	say(rig, consumer, 1, 0, 0);
+	rig_wait(rig, PARTED_MS - 2);
+	rig_take(rig, slots_step);
+	assert_true(rig->step.command == NULL || rig->step.command->slot_move == NULL);
+	assert_int_equal(rig->step.look_again_ms, 1);
+	rig_wait(rig, 1);
+	rig_expect_move(rig, slot, consumer == C1 ? "c1" : "c2", MOVE_REASON_PARTED);
+	/* The other one does not, though it exports: it has its path. */
+	assert_false(parted_is(&rig->view, 1 - slot, NULL));
+}
+
+/* While a slot is EXPORTING, too, who lost a path that it had begins anew: it is not let in a second time. */
+static void test_parted_exporting(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	for (size_t slot = 0; slot < 2; slot++) {
+		export_slot(&rig, slot);
+		expect_parting(&rig, C2, C1);
+		rig_close(&rig);
+		export_slot(&rig, slot);
+		expect_parting(&rig, C1, C2);
+		rig_close(&rig);
+	}
+	/* The same when it is what came of an earlier parting. */
+	export_slot(&rig, 0);
+	rig.slots[0].reason = MOVE_REASON_PARTED;
+	expect_parting(&rig, C1, C2);
+	rig_close(&rig);
+	/* One that exports follows one that begins anew, with what may wait there. */
+	export_slot(&rig, 0);
+	rig.slots[1] = (struct slot){
+		.holder = "c2", .epoch = 2, .phase = SLOT_PHASE_FENCING, .reason = MOVE_REASON_PARTED, .previous = "c2"
+	};
+	say(&rig, C1, 4000, 0, 0);
+	rig_see(&rig);
+	rig_wait(&rig, 100);
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_PARTED);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_parted_without_standby),
 		cmocka_unit_test(test_parted_which_moves),
 		cmocka_unit_test(test_parted_not),
+		cmocka_unit_test(test_parted_exporting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/backend/linux/gate_joins.h"
 #include "agent/list.h"
 #include "lib/base/log.h"
 #include "lib/base/uuid.h"
@@ -49,6 +50,7 @@
 #define RESCAN_WAIT_MS 500
 #define RESCAN_POLL_NS 10000000L
 
+_Static_assert(GATE_JOINING_MS + 200 < RECONNECT_DELAY_S * 1000, "a reconnect is not taken for the same import");
 _Static_assert(KEEP_ALIVE_S == LIMIT_IMPORT_KEEP_ALIVE_S, "what the timeouts of hosts are chosen by");
 
 int fabrics_observe(struct nvme_cache *cache, struct arena *arena, struct observed *observed, struct error *error)

@@ -17,10 +17,12 @@
  *                                  udp dport @legs: goto beat }
  *           chain legs4, legs6 {
  *                   SYN, saddr and dport not in @consumer: reject with tcp reset
+ *                   SYN: jump once
  *                   saddr in @heard, or dport in @begun, or SYN and saddr not in @known: jump heard
  *                   reject with tcp reset
  *           }
- *           chain heard4, heard6 { refresh in @known and @heard, accept }
+ *           chain heard4, heard6 { jump joins; refresh in @known and @heard, accept }
+ *           chain once4, once6, joins4, joins6 as in gate_joins.h
  *           chain beat { the guarded port in @lease or @lease_other, saddr in @heard: refresh both }
  *   }
  *
@@ -43,6 +45,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/backend/linux/gate_joins.h"
 #include "lib/base/buffer.h"
 #include "lib/base/clock.h"
 #include "lib/base/limits.h"
@@ -74,10 +77,13 @@
 	"add chain " TABLE " heard" n "\n"                                                                             \
 	"flush chain " TABLE " legs" n "\n"                                                                            \
 	"flush chain " TABLE " heard" n "\n"
+#define JOINS(n) "add rule " TABLE " heard" n " jump joins" n "\n"
 #define LEGS_RULES(n, ip)                                                                                              \
+	JOINS(n)                                                                                                       \
 	HEAR("heard" n, n, ip, "accept")                                                                               \
 	HEAR("beat " ip " saddr @heard" n, n, ip, "drop")                                                              \
 	"add rule " TABLE " legs" n NEW_CONNECTION ip " saddr . tcp dport != @consumer" n " reject with tcp reset\n"   \
+	"add rule " TABLE " legs" n NEW_CONNECTION "jump once" n "\n"                                                  \
 	"add rule " TABLE " legs" n " " ip " saddr @heard" n " jump heard" n "\n"                                      \
 	"add rule " TABLE " legs" n " tcp dport @begun jump heard" n "\n"                                              \
 	"add rule " TABLE " legs" n NEW_CONNECTION ip " saddr != @known" n " jump heard" n "\n"                        \
@@ -95,6 +101,7 @@ struct gate {
 	bool other;	   /* the set whose turn it is */
 	bool no_consumer;  /* nobody is in the sets of consumers */
 	bool legs[PORTS];  /* that joined, as far as this process knows */
+	struct gate_joins joins;
 };
 
 static const char *const sets[] = { "lease", "lease_other" };
@@ -123,6 +130,7 @@ void gate_free(struct gate *gate)
 	if (gate == NULL)
 		return;
 	nft_ctx_free(gate->context);
+	gate_joins_free(&gate->joins);
 	pthread_mutex_destroy(&gate->lock);
 	free(gate);
 }
@@ -249,6 +257,7 @@ static int guard(struct gate *gate, uint64_t port, struct error *error)
 			  "add rule " TABLE " in udp dport @legs goto beat\n"
 			  "add rule " TABLE " beat" GATE_UDP "!= @lease" GATE_UDP "!= @lease_other drop\n",
 			  port, port, port, port, port) != 0 ||
+	    gate_joins_rules_print(&commands) != 0 ||
 	    buffer_printf(&commands, LEGS_COMMANDS("4", "ip") LEGS_COMMANDS("6", "ip6"), LEGS_NUMBERS, LEGS_NUMBERS) !=
 		    0 ||
 	    buffer_printf(&commands, "add rule " TABLE " beat drop\n") != 0 || gate_out_print(port, &commands) != 0 ||
@@ -459,6 +468,19 @@ int gate_join(struct kernel *kernel, uint64_t port, uint64_t leg_port, struct er
 	return code;
 }
 
+/* What is left of it, should that fail, is of another volume than the next one at the port. */
+static void joins_leave(struct gate *gate, uint64_t leg_port)
+{
+	struct buffer commands = BUFFER_INIT;
+	struct error ignored;
+
+	if (gate_joins_leave_print(&gate->joins, leg_port, &commands) == 0 && commands.size > 0 &&
+	    buffer_append(&commands, "", 1) == 0)
+		run(gate, (const char *)commands.data, "forget who joined", leg_port, &ignored);
+	gate_joins_leave(&gate->joins, leg_port);
+	buffer_free(&commands);
+}
+
 int gate_leave(struct kernel *kernel, uint64_t leg_port, struct error *error)
 {
 	struct gate *gate = gate_of(kernel);
@@ -472,6 +494,7 @@ int gate_leave(struct kernel *kernel, uint64_t leg_port, struct error *error)
 		 leg_port, leg_port);
 	pthread_mutex_lock(&gate->lock);
 	gate->legs[leg_port % PORTS] = false;
+	joins_leave(gate, leg_port);
 	code = run(gate, commands, "take a port off the gate", leg_port, error);
 	pthread_mutex_unlock(&gate->lock);
 	return code;
@@ -495,13 +518,31 @@ static int consumers_print(const struct gate *gate, const struct kernel_peer_lis
 			    strchr(peer->address, ':') != NULL ? '6' : '4', peer->address, peer->port, timeout_ms) != 0)
 			return -1;
 	}
-	return buffer_append(commands, "", 1);
+	return gate_joins_print(&gate->joins, peers, commands) != 0 ? -1 : buffer_append(commands, "", 1);
+}
+
+/* What the sets say: `joined` of each family, with `generation` the first time. Sets that are not there say nothing,
+ * until the rules are. */
+static int joins_read(struct gate *gate, struct error *error)
+{
+	static const char *const names[] = { "joined4", "joined6", "generation4", "generation6" };
+	char commands[64];
+
+	for (size_t i = 0; i < (gate->joins.known ? 2 : 4); i++) {
+		nft_ctx_get_output_buffer(gate->context); /* forget what was said before */
+		snprintf(commands, sizeof(commands), "list set " TABLE " %s", names[i]);
+		if (nft_run_cmd_from_buffer(gate->context, commands) == 0 &&
+		    gate_joins_read(&gate->joins, nft_ctx_get_output_buffer(gate->context)) != 0)
+			return error_set_nomem(error);
+	}
+	gate->joins.known = true;
+	return 0;
 }
 
 /* Most of the time nobody is admitted anywhere, and nothing has to be done, however many volumes there are. A
  * connection that comes while the element of a consumer that stays admitted is replaced may be refused; it is tried
  * again. */
-static int admit(struct gate *gate, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+static int admit(struct gate *gate, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 		 struct error *error)
 {
 	struct buffer commands = BUFFER_INIT;
@@ -514,6 +555,8 @@ static int admit(struct gate *gate, uint64_t port, const struct kernel_peer_list
 	}
 	if (none && known && gate->no_consumer)
 		return 0;
+	if (joins_read(gate, error) != 0)
+		return (int)error->code;
 	if (consumers_print(gate, peers, timeout_ms, &commands) == 0)
 		code = run_guarded(gate, (const char *)commands.data, "admit consumers", port, error);
 	else
@@ -521,11 +564,15 @@ static int admit(struct gate *gate, uint64_t port, const struct kernel_peer_list
 	buffer_free(&commands);
 	for (size_t i = 0; i < peers->count && code == 0; i++)
 		gate->legs[peers->items[i].port % PORTS] = true;
+	if (code == 0 && gate_joins_take(&gate->joins, peers) != 0)
+		code = error_set_nomem(error);
+	if (code == 0)
+		gate_joins_tell(&gate->joins, peers);
 	gate->no_consumer = none && code == 0;
 	return code;
 }
 
-int gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+int gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 	       struct error *error)
 {
 	struct gate *gate = gate_of(kernel);

@@ -189,7 +189,7 @@ int gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const str
 int gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_join(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error);
 int gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
-int gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+int gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 	       struct error *error);
 int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
 

@@ -68,6 +68,8 @@ int kernel_sim_errors_add(struct kernel *kernel, uint64_t ld, uint64_t reads, ui
 /* Whether a new connection from an address to a port that joined a gate would get in, as gate_admit() left it. For
  * tests. */
 bool kernel_sim_lets_in(struct kernel *kernel, const char *address, uint64_t port);
+/* One comes, and is let in or not. For tests. */
+bool kernel_sim_peer_join(struct kernel *kernel, const char *address, uint64_t port);
 /* Whether a port is behind a gate. For tests. */
 bool kernel_sim_is_joined(struct kernel *kernel, uint64_t port);
 
@@ -116,9 +118,10 @@ struct kernel_sim_namespaces {
 	struct kernel_sim_namespace items[64];
 };
 
-/* Its clock must be this kernel's. */
+/* Its clock must be this kernel's. A probe only asks whether somebody listens and lets it in. */
 enum kernel_sim_answer kernel_sim_ask(struct kernel *kernel, uint64_t port, const char *nqn, const char *host_nqn,
-				      const char *from_address, struct kernel_sim_namespaces *ret_namespaces);
+				      const char *from_address, bool probe,
+				      struct kernel_sim_namespaces *ret_namespaces);
 /* The same for a connection that stands: whether it goes on. A host that is denied keeps it, as in nvmet. */
 bool kernel_sim_goes_on(struct kernel *kernel, uint64_t port, const char *nqn,
 			struct kernel_sim_namespaces *ret_namespaces);

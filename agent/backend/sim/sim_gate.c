@@ -185,7 +185,7 @@ static struct sim_peer *peer_find(struct sim_kernel *this, const char *address, 
 	return NULL;
 }
 
-int sim_gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+int sim_gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 		   struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
@@ -209,19 +209,42 @@ int sim_gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_pee
 		snprintf(peer->address, sizeof(peer->address), "%s", peers->items[i].address);
 		peer->port = peers->items[i].port;
 		peer->until_ms = peers->items[i].admitted ? clock_boot_ms() + timeout_ms : 0;
+		if (peer->volume != peers->items[i].volume || peer->generation != peers->items[i].generation)
+			peer->joined = false;
+		peer->volume = peers->items[i].volume;
+		peer->generation = peers->items[i].generation;
+		peers->items[i].joined = peer->joined && peer->generation != 0;
 	}
 	return gate_end(this, 0);
+}
+
+static bool lets_in(const struct sim_peer *peer)
+{
+	return peer != NULL && peer->until_ms > clock_boot_ms() && !(peer->joined && peer->generation != 0);
 }
 
 bool kernel_sim_lets_in(struct kernel *kernel, const char *address, uint64_t port)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
-	const struct sim_peer *peer;
+	bool in;
+
+	pthread_mutex_lock(&this->lock);
+	in = lets_in(peer_find(this, address, port));
+	pthread_mutex_unlock(&this->lock);
+	return in;
+}
+
+bool kernel_sim_peer_join(struct kernel *kernel, const char *address, uint64_t port)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	struct sim_peer *peer;
 	bool in;
 
 	pthread_mutex_lock(&this->lock);
 	peer = peer_find(this, address, port);
-	in = peer != NULL && peer->until_ms > clock_boot_ms();
+	in = lets_in(peer);
+	if (in)
+		peer->joined = true;
 	pthread_mutex_unlock(&this->lock);
 	return in;
 }

@@ -22,6 +22,8 @@ struct sim_peer {
 	char address[LIMIT_ADDRESS + 1];
 	uint64_t port;
 	uint64_t until_ms; /* 0: not admitted */
+	uint64_t volume, generation;
+	bool joined; /* let in, in this generation */
 };
 
 struct sim_kernel {
@@ -132,7 +134,7 @@ int sim_gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const
 int sim_gate_shut(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_join(struct kernel *kernel, uint64_t gate, uint64_t port, struct error *error);
 int sim_gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
-int sim_gate_admit(struct kernel *kernel, uint64_t port, const struct kernel_peer_list *peers, uint64_t timeout_ms,
+int sim_gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 		   struct error *error);
 int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
 int sim_errors_forget(struct kernel *kernel, uint64_t ld, uint64_t rebuild_ms, struct error *error);

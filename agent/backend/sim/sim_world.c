@@ -38,15 +38,21 @@ static bool gate_is_open(const struct sim_kernel *this, uint64_t port)
 	return true;
 }
 
-static bool gate_admits(const struct sim_kernel *this, uint64_t port, const char *address)
+static bool gate_admits(struct sim_kernel *this, uint64_t port, const char *address, bool probe)
 {
 	bool joined = false;
 
 	for (size_t i = 0; i < this->joined_count; i++)
 		joined = joined || this->joined[i] == port;
 	for (size_t i = 0; i < this->peer_count && joined; i++) {
-		if (this->peers[i].port == port && strcmp(this->peers[i].address, address) == 0)
-			return this->peers[i].until_ms > clock_boot_ms();
+		struct sim_peer *peer = &this->peers[i];
+
+		if (peer->port != port || strcmp(peer->address, address) != 0)
+			continue;
+		if (peer->until_ms <= clock_boot_ms() || (peer->joined && peer->generation != 0))
+			return false;
+		peer->joined = peer->joined || !probe;
+		return true;
 	}
 	return !joined;
 }
@@ -104,13 +110,14 @@ static enum kernel_sim_answer ask_port(struct sim_kernel *this, const struct obs
 }
 
 enum kernel_sim_answer kernel_sim_ask(struct kernel *kernel, uint64_t id, const char *nqn, const char *host_nqn,
-				      const char *from_address, struct kernel_sim_namespaces *ret_namespaces)
+				      const char *from_address, bool probe,
+				      struct kernel_sim_namespaces *ret_namespaces)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	const struct observed_port *port = port_by_id(this, id);
 
 	if (port == NULL || port->subsystems.count == 0 || port->rejected_for.count > 0 || !gate_is_open(this, id) ||
-	    !gate_admits(this, id, from_address))
+	    !gate_admits(this, id, from_address, probe))
 		return KERNEL_SIM_RESET;
 	return ask_port(this, port, nqn, host_nqn, ret_namespaces);
 }
