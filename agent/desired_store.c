@@ -37,6 +37,7 @@ struct header {
 
 struct desired_store {
 	bool complete;
+	uint64_t version;
 	struct header header;
 	struct objects objects;
 	bool pending, pending_whole;
@@ -215,6 +216,7 @@ int desired_store_take(struct desired_store *store, const struct desired *part, 
 		*ret_complete = false;
 		return 0;
 	}
+	store->version++;
 	if (store->pending_whole) {
 		objects_clear(&store->objects);
 		store->objects = store->pending_objects;
@@ -235,6 +237,11 @@ int desired_store_take(struct desired_store *store, const struct desired *part, 
 bool desired_store_is_complete(const struct desired_store *store)
 {
 	return store->complete;
+}
+
+uint64_t desired_store_version(const struct desired_store *store)
+{
+	return store->version;
 }
 
 struct walk {
@@ -322,5 +329,6 @@ void desired_store_forget_removed(struct desired_store *store, enum object_kind 
 		return;
 	tdelete(object, &store->objects.root, compare);
 	store->objects.count--;
+	store->version++;
 	object_free(object);
 }

@@ -28,6 +28,9 @@ void desired_store_abort(struct desired_store *store);
 /* Whether there is a complete state. */
 bool desired_store_is_complete(const struct desired_store *store);
 
+/* Another number after each change of the state. */
+uint64_t desired_store_version(const struct desired_store *store);
+
 /* The state. Lists are made in `arena`, objects are borrowed until the store changes. */
 int desired_store_get(const struct desired_store *store, struct arena *arena, struct desired *ret_desired,
 		      struct error *error);

@@ -8,12 +8,32 @@
 #include "agent/list.h"
 #include "lib/base/log.h"
 
-struct plan_box *plan_box_make(void)
+struct target_box *target_box_make(void)
 {
-	struct plan_box *box = calloc(1, sizeof(*box));
+	struct target_box *box = calloc(1, sizeof(*box));
 
 	if (box != NULL)
 		box->references = 1;
+	return box;
+}
+
+void target_box_release(struct target_box *box)
+{
+	if (box == NULL || --box->references > 0)
+		return;
+	arena_free(&box->arena);
+	free(box);
+}
+
+struct plan_box *plan_box_make(struct target_box *wanted)
+{
+	struct plan_box *box = calloc(1, sizeof(*box));
+
+	if (box == NULL)
+		return NULL;
+	box->references = 1;
+	box->wanted = wanted;
+	wanted->references++;
 	return box;
 }
 
@@ -21,6 +41,7 @@ void plan_box_release(struct plan_box *box)
 {
 	if (box == NULL || --box->references > 0)
 		return;
+	target_box_release(box->wanted);
 	arena_free(&box->arena);
 	free(box);
 }

@@ -7,14 +7,25 @@
 #include "agent/worker.h"
 
 /* A plan with its memory, shared by the lanes that run it. */
-struct plan_box {
+/* A target, for the plans that are made from it. */
+struct target_box {
 	size_t references;
 	struct arena arena;
 	struct target target;
+};
+
+struct target_box *target_box_make(void);
+void target_box_release(struct target_box *box);
+
+struct plan_box {
+	size_t references;
+	struct arena arena;
+	struct target_box *wanted; /* the plan points into it */
 	struct plan plan;
 };
 
-struct plan_box *plan_box_make(void);
+/* Has a reference of its own to the target. */
+struct plan_box *plan_box_make(struct target_box *wanted);
 void plan_box_release(struct plan_box *box);
 
 struct lane_job {

@@ -53,6 +53,8 @@ struct reconciler {
 	struct worker_pool *pool;
 	struct kernel *kernel;
 	struct desired_store *store;
+	struct target_box *wanted; /* of that version of the store */
+	uint64_t wanted_version;
 	struct reconciler_events events;
 	struct observation *observing; /* NULL: none is under way */
 	struct observation *last;
@@ -281,6 +283,27 @@ static const char *exposed_make(struct reconciler *this, const struct plan *plan
 	return exposed != NULL ? exposed : EXPOSED_UNKNOWN;
 }
 
+/* What is wanted changes seldom, and to work it out is a good part of a pass. */
+static int wanted_update(struct reconciler *this, const struct desired *desired, struct error *error)
+{
+	uint64_t version = desired_store_version(this->store);
+	struct target_box *box;
+
+	if (this->wanted != NULL && this->wanted_version == version)
+		return 0;
+	box = target_box_make();
+	if (box == NULL)
+		return error_set_nomem(error);
+	if (target_build(desired, &box->arena, &box->target, error) != 0) {
+		target_box_release(box);
+		return error->code;
+	}
+	target_box_release(this->wanted);
+	this->wanted = box;
+	this->wanted_version = version;
+	return 0;
+}
+
 /* Plan from the last observation and act. Returns in how many milliseconds to look again. */
 static uint64_t pass(struct reconciler *this, struct error *error)
 {
@@ -299,14 +322,15 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	this->exposed = EXPOSED_UNKNOWN;
 	if (!desired_store_is_complete(this->store))
 		return retry_ms;
-	box = plan_box_make();
+	if (desired_store_get(this->store, &this->status_arena, &desired, error) != 0 ||
+	    wanted_update(this, &desired, error) != 0)
+		goto cleanup;
+	box = plan_box_make(this->wanted);
 	if (box == NULL) {
 		error_set_nomem(error);
 		goto cleanup;
 	}
-	if (desired_store_get(this->store, &box->arena, &desired, error) != 0 ||
-	    target_build(&desired, &box->arena, &box->target, error) != 0 ||
-	    plan_make(observed, &box->target, &box->arena, &box->plan, error) != 0)
+	if (plan_make(observed, &box->wanted->target, &box->arena, &box->plan, error) != 0)
 		goto cleanup;
 	/* A failure of a lane that has nothing to do any more is history. */
 	lane_failures_prune(&this->failures, is_planned, &(struct planned){ this, &box->plan });
@@ -320,8 +344,8 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 		goto cleanup;
 	}
 	if (status_make(&desired, observed, &box->plan, &lanes, &this->status_arena, &this->statuses, error) != 0 ||
-	    health_make(&desired, &box->target, observed, &this->health_memory, clock_boot_ms(), &this->status_arena,
-			&this->health, error) != 0)
+	    health_make(&desired, &box->wanted->target, observed, &this->health_memory, clock_boot_ms(),
+			&this->status_arena, &this->health, error) != 0)
 		goto cleanup;
 	/* What is under way may have been planned before that which a member is kept for. */
 	for (const struct lane_job *lane = this->lanes; lane != NULL; lane = lane->next) {
@@ -356,6 +380,7 @@ static void free_if_closed(struct reconciler *this)
 	lane_failures_free(&this->failures);
 	label_memory_free(&this->labels);
 	observation_free(this->last);
+	target_box_release(this->wanted);
 	health_memory_free(&this->health_memory);
 	arena_free(&this->status_arena);
 	buffer_free(&this->plan_text);

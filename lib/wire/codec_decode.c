@@ -278,9 +278,12 @@ static int decode_value(struct decoder *decoder, struct codec_path *path, const 
  * schema's order: begin behind the last one found. */
 static size_t find_field(const struct schema *schema, const msgpack_object *key, size_t start)
 {
-	for (size_t n = 0; n < schema->field_count; n++) {
-		size_t i = (start + n) % schema->field_count;
-		const struct schema_field *field = &schema->fields[i];
+	for (size_t n = 0, i = start; n < schema->field_count; n++, i++) {
+		const struct schema_field *field;
+
+		if (i >= schema->field_count)
+			i = 0;
+		field = &schema->fields[i];
 
 		if (key->type == MSGPACK_OBJECT_POSITIVE_INTEGER && key->via.u64 == field->tag)
 			return i;

@@ -193,6 +193,17 @@ int frame_scanner_feed(struct frame_scanner *scanner, const uint8_t *data, size_
 			end_value(scanner, &complete);
 			continue;
 		}
+		/* Short strings that are there as a whole, which are most of the rest. */
+		if (scanner->header_size == 0 && (data[used] & 0xe0) == 0xa0) {
+			size_t whole = 1 + (size_t)(data[used] & 0x1f);
+
+			if (whole <= size - used && whole <= scanner->max_bytes - scanner->bytes) {
+				used += whole;
+				scanner->bytes += whole;
+				end_value(scanner, &complete);
+				continue;
+			}
+		}
 		scanner->header[scanner->header_size++] = data[used++];
 		scanner->bytes++;
 		if (kind_of(scanner->header[0], &kind) != 0)

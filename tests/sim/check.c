@@ -228,6 +228,23 @@ static bool no(char *ret_why, size_t size, const char *format, ...)
 	return false;
 }
 
+/* The audit is of the state, so that one with the digest of a state that passed needs no other. */
+static int state_check(struct fsm *fsm, const uint8_t digest[16], struct error *error)
+{
+	static uint8_t passed[16];
+	static bool has_passed;
+	int code;
+
+	if (has_passed && memcmp(passed, digest, sizeof(passed)) == 0)
+		return 0;
+	code = fsm_check(fsm, error);
+	if (code == 0) {
+		memcpy(passed, digest, sizeof(passed));
+		has_passed = true;
+	}
+	return code;
+}
+
 static bool servers_agree(const struct server_machine *leader, char *ret_why, size_t size)
 {
 	uint8_t first[16], digest[16];
@@ -245,8 +262,10 @@ static bool servers_agree(const struct server_machine *leader, char *ret_why, si
 				  fsm_revision(leader->dnvmed->fsm));
 	}
 	for (size_t i = 0; i < server_count; i++) {
-		if (fsm_digest(server_machines[i].dnvmed->fsm, i == 0 ? first : digest, &error) != 0 ||
-		    fsm_check(server_machines[i].dnvmed->fsm, &error) != 0)
+		struct fsm *fsm = server_machines[i].dnvmed->fsm;
+		uint8_t *ret_digest = i == 0 ? first : digest;
+
+		if (fsm_digest(fsm, ret_digest, &error) != 0 || state_check(fsm, ret_digest, &error) != 0)
 			world_fail("the state of %s: %s\n%s", server_machines[i].machine->name, error.message,
 				   error.details);
 		if (i == 0 || memcmp(first, digest, sizeof(first)) == 0)

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "agent/backend/sim/sim_state.h"
-#include "agent/group.h"
 #include "tests/sim/io.h"
+#include "tests/sim/mirror_text.h"
 
 #define LOOK_US (10 * WORLD_MS)
 #define LOOK_ALWAYS 10 /* in so many looks all are looked at, whatever changed */
@@ -320,7 +320,7 @@ static void mirrors_look(struct storage *node)
 
 		if (dm->status == NULL || strncmp(dm->status, "raid1 ", 6) != 0)
 			continue;
-		group_status_parse(dm->status, &status);
+		mirror_status(dm->status, &status);
 		if (strchr(status.health, 'a') != NULL)
 			rebuild_look(node, dm);
 	}
@@ -341,20 +341,27 @@ static void consumer_shut_out(struct storage *consumer, struct storage *holder)
 
 static void silence_note(void)
 {
+	static bool hears[NODES_MAX][NODES_MAX]; /* the second the first */
+
+	for (size_t a = 0; a < node_count; a++) {
+		for (size_t b = 0; b < node_count; b++)
+			hears[a][b] = machine_hears(nodes[a].machine, nodes[b].machine);
+	}
 	for (size_t a = 0; a < node_count; a++) {
 		for (size_t b = 0; b < node_count; b++) {
 			uint64_t *since = &silent_since[nodes[a].machine->index][nodes[b].machine->index];
 
-			if (both_hear(&nodes[a], &nodes[b]))
+			if (hears[a][b] && hears[b][a])
 				*since = 0;
 			else if (*since == 0)
 				*since = world_now;
-			if (machine_hears(nodes[a].machine, nodes[b].machine))
+			if (hears[a][b]) {
 				unheard_since[a][b] = 0;
-			else if (unheard_since[a][b] == 0)
+				continue;
+			}
+			if (unheard_since[a][b] == 0)
 				unheard_since[a][b] = world_now;
-			if (unheard_since[a][b] != 0 &&
-			    world_now - unheard_since[a][b] > LIMIT_PEER_SILENCE_MS * WORLD_MS)
+			if (world_now - unheard_since[a][b] > LIMIT_PEER_SILENCE_MS * WORLD_MS)
 				consumer_shut_out(&nodes[a], &nodes[b]);
 		}
 	}

@@ -12,6 +12,7 @@
 #include "agent/planner.h"
 #include "tests/sim/fabric.h"
 #include "tests/sim/fault_disk.h"
+#include "tests/sim/mirror_text.h"
 #include "tests/sim/net.h"
 
 #define QUEUE_US (20 * WORLD_MS) /* what waits looks again so often */
@@ -119,23 +120,42 @@ static bool namespace_by_number(struct sim_kernel *kernel, uint64_t minor, char 
 
 /* --- media ------------------------------------------------------------------------------------------------------ */
 
+/* What a label's block says; 0: it is none. Writes to one LD meet the same block again and again. */
+static uint64_t label_epoch(const struct bytes *block)
+{
+	static struct {
+		uint8_t block[LABEL_BLOCK_BYTES];
+		uint64_t epoch;
+		bool is_known;
+	} kept[16], *known;
+	struct arena arena = ARENA_INIT;
+	struct ld_label label;
+
+	known = &kept[(uintptr_t)block->data / LABEL_BLOCK_BYTES % 16];
+	if (!known->is_known || memcmp(known->block, block->data, LABEL_BLOCK_BYTES) != 0) {
+		known->epoch = label_decode(block->data, &arena, &label, NULL) == 0 ? label.epoch : 0;
+		memcpy(known->block, block->data, LABEL_BLOCK_BYTES);
+		known->is_known = true;
+		arena_free(&arena);
+	}
+	return known->epoch;
+}
+
 /* No write of an older epoch reaches a medium that a newer epoch reads: from the moment on when the label says so. */
 static void epoch_check(struct at at, const char *name, const struct io *io)
 {
 	const char *colon = io->export != NULL ? strrchr(io->export, ':') : NULL;
 	struct sim_place place = { .kernel = kernel_of(at) };
-	struct arena arena = ARENA_INIT;
 	struct sim_block *block;
-	struct ld_label label;
-	uint64_t epoch = colon != NULL && colon[1] == 'e' ? strtoull(colon + 2, NULL, 10) : 0;
+	uint64_t label, epoch = colon != NULL && colon[1] == 'e' ? strtoull(colon + 2, NULL, 10) : 0;
 
 	if (epoch == 0 || sim_block_place(kernel_of(at), name, 0, &place, NULL) != 0)
 		return;
 	block = sim_block_find(&place, 0);
-	if (block != NULL && label_decode(block->data.data, &arena, &label, NULL) == 0 && label.epoch > epoch)
+	label = block != NULL ? label_epoch(&block->data) : 0;
+	if (label > epoch)
 		world_fail("two writers: a write of epoch %" PRIu64 " reaches %s on %s, which is in epoch %" PRIu64,
-			   epoch, name, at.node->name, label.epoch);
-	arena_free(&arena);
+			   epoch, name, at.node->name, label);
 }
 
 static enum io_result medium_io(struct at at, const char *name, uint64_t minor, uint64_t sector, struct io *io)
@@ -156,7 +176,8 @@ static enum io_result medium_io(struct at at, const char *name, uint64_t minor, 
 		takes_us = media_write_turn(at.node, minor, sector, takes_us) - world_now;
 	if (!wait_at(at, takes_us))
 		return IO_LOST;
-	sscanf(name, "dnvme-ld-ld%" SCNu64, &ld);
+	if (strncmp(name, "dnvme-ld-ld", 11) == 0)
+		ld = strtoull(name + 11, NULL, 10);
 	if (fault_disk_fails(at.node, ld, minor, sector, io->write)) {
 		io->failed = true;
 		return IO_ERROR;
@@ -308,12 +329,17 @@ static enum io_result number_io(struct at at, uint64_t major, uint64_t minor, ui
 {
 	struct observed_dm *dm = dm_by_number(kernel_of(at), major, minor);
 	char name[128];
+	size_t length;
 
 	if (major == SIM_NVME_MAJOR)
 		return remote_io(at, minor, sector, io);
 	if (dm == NULL)
 		return IO_ERROR;
-	snprintf(name, sizeof(name), "%s", dm->name);
+	/* It may be gone when the request is done. */
+	length = strlen(dm->name);
+	if (length >= sizeof(name))
+		abort();
+	memcpy(name, dm->name, length + 1);
 	return device_io(at, name, sector, io);
 }
 
@@ -343,9 +369,9 @@ static bool mirror_find(struct at at, const char *name, struct group_table *ret_
 {
 	struct observed_dm *dm = sim_dm_find(kernel_of(at), name);
 
-	if (dm == NULL || dm->status == NULL || !group_table_parse(&dm->targets, ret_table))
+	if (dm == NULL || dm->status == NULL || !mirror_table(&dm->targets, ret_table))
 		return false;
-	group_status_parse(dm->status, ret_status);
+	mirror_status(dm->status, ret_status);
 	*ret_suspended = dm->suspended;
 	return true;
 }
@@ -556,35 +582,48 @@ void io_mirror_copied(struct storage *node, const char *name, uint64_t since)
 
 /* --- device-mapper ---------------------------------------------------------------------------------------------- */
 
-/* So many numbers from the front of a table line, "MAJOR:MINOR START …"; returns how many there are. sscanf() would
- * take most of a request's time. */
+/* The next number of a table line, "MAJOR:MINOR START …". The C library's functions would take most of a request's
+ * time. */
+static bool number_next(const char **text, uint64_t *ret_number)
+{
+	const char *at = *text;
+	uint64_t number = 0;
+
+	while (*at == ' ' || *at == ':')
+		at++;
+	if (*at < '0' || *at > '9')
+		return false;
+	for (; *at >= '0' && *at <= '9'; at++)
+		number = number * 10 + (uint64_t)(*at - '0');
+	*text = at;
+	*ret_number = number;
+	return true;
+}
+
+/* So many numbers from the front of a table line; returns how many there are. */
 static size_t numbers_parse(const char *text, uint64_t numbers[], size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		char *end;
+	size_t i = 0;
 
-		numbers[i] = strtoull(text, &end, 10);
-		if (end == text)
-			return i;
-		text = *end == ':' ? end + 1 : end;
-	}
-	return count;
+	while (i < count && number_next(&text, &numbers[i]))
+		i++;
+	return i;
 }
 
 static enum io_result striped_io(struct at at, const char *params, uint64_t sector, struct io *io)
 {
-	uint64_t count, chunk, index, major, minor, start;
-	int used;
+	uint64_t count, chunk, index, device[3];
 
-	if (sscanf(params, "%" SCNu64 " %" SCNu64 "%n", &count, &chunk, &used) != 2)
+	if (!number_next(&params, &count) || !number_next(&params, &chunk))
 		return IO_ERROR;
 	index = sector / chunk;
-	params += used;
-	for (uint64_t i = 0; i <= index % count; i++, params += used) {
-		if (sscanf(params, " %" SCNu64 ":%" SCNu64 " %" SCNu64 "%n", &major, &minor, &start, &used) != 3)
-			return IO_ERROR;
+	for (uint64_t i = 0; i <= index % count; i++) {
+		for (size_t j = 0; j < 3; j++) {
+			if (!number_next(&params, &device[j]))
+				return IO_ERROR;
+		}
 	}
-	return number_io(at, major, minor, start + index / count * chunk + sector % chunk, io);
+	return number_io(at, device[0], device[1], device[2] + index / count * chunk + sector % chunk, io);
 }
 
 /* Requests under way in devices whose tables change; and whether new ones wait meanwhile. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/sim/runs.h"
 #include "tests/sim/shorten.h"
@@ -15,7 +16,7 @@ enum { KEY_SHORTEN = 256, KEY_ONLY, KEY_QUIET, KEY_CHANCE, KEY_NIGHTLY };
 
 struct arguments {
 	struct seeds seeds;
-	bool shorten;
+	bool shorten, nightly;
 	bool only[FAULTS_MAX];
 };
 
@@ -25,7 +26,7 @@ static const struct argp_option options[] = {
 	{ "size", 'z', "SIZE", 0, "of the cluster and of the run: small, normal (normal)", 0 },
 	{ "seconds", 't', "N", 0, "virtual seconds of faults in each (small: 12, normal: 40)", 0 },
 	{ "minutes", 'm', "N", 0, "begin no seed after so many", 0 },
-	{ "jobs", 'j', "N", 0, "so many at a time (1)", 0 },
+	{ "jobs", 'j', "N", 0, "so many at a time (1; --nightly: as there are processors)", 0 },
 	{ "verbose", 'v', NULL, 0, "print what happens", 0 },
 	{ "twice", '2', NULL, 0, "run each twice and compare what happened", 0 },
 	{ "keep-going", 'k', NULL, 0, "go on after a seed that fails", 0 },
@@ -33,7 +34,10 @@ static const struct argp_option options[] = {
 	{ "only", KEY_ONLY, "N,N,…", 0, "only these faults, by their numbers; none", 0 },
 	{ "quiet", KEY_QUIET, NULL, 0, "the client makes and deletes nothing while there are faults", 0 },
 	{ "chance", KEY_CHANCE, "N", 0, "the same faults and calls, other delays (0)", 0 },
-	{ "nightly", KEY_NIGHTLY, NULL, 0, "100000 small seeds, from the day's on, through all failures", 0 },
+	{ "nightly", KEY_NIGHTLY, NULL, 0,
+	  "many small seeds through all failures, and how far they are; unless said otherwise 100000, from the day's "
+	  "on",
+	  0 },
 	{ 0 },
 };
 
@@ -65,6 +69,31 @@ static error_t size_parse(struct arguments *arguments, const char *text)
 	else
 		return EINVAL;
 	return 0;
+}
+
+/* What was not said. */
+static void defaults_take(struct arguments *arguments)
+{
+	struct seeds *seeds = &arguments->seeds;
+
+	if (arguments->nightly) {
+		long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+		seeds->scenario.size = SCENARIO_SMALL;
+		seeds->keep_going = seeds->progress = true;
+		if (seeds->first == 0)
+			seeds->first = (uint64_t)time(NULL) / 86400 * NIGHTLY_SEEDS;
+		if (seeds->count == 0)
+			seeds->count = NIGHTLY_SEEDS;
+		if (seeds->jobs == 0)
+			seeds->jobs = processors > 0 ? (unsigned)processors : 1;
+	}
+	if (seeds->first == 0)
+		seeds->first = 1;
+	if (seeds->count == 0)
+		seeds->count = 1;
+	if (seeds->jobs == 0)
+		seeds->jobs = 1;
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -111,10 +140,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		seeds->scenario.chance = strtoull(text, NULL, 10);
 		break;
 	case KEY_NIGHTLY:
-		seeds->scenario.size = SCENARIO_SMALL;
-		seeds->count = NIGHTLY_SEEDS;
-		seeds->first = (uint64_t)time(NULL) / 86400 * NIGHTLY_SEEDS;
-		seeds->keep_going = true;
+		arguments->nightly = true;
+		break;
+	case ARGP_KEY_END:
+		defaults_take(arguments);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -135,9 +164,7 @@ int main(int argc, char **argv)
 	static const struct argp argp = {
 		options, parse, NULL, "The control plane in virtual time.", NULL, NULL, NULL
 	};
-	static struct arguments arguments = {
-		.seeds = { .scenario = { .size = SCENARIO_NORMAL }, .first = 1, .count = 1, .jobs = 1 }
-	};
+	static struct arguments arguments = { .seeds = { .scenario = { .size = SCENARIO_NORMAL } } };
 	struct totals totals;
 	double began = seconds_now(), took;
 
@@ -153,5 +180,9 @@ int main(int argc, char **argv)
 	       " failed; %.1f s, %.1f seeds a second, %.0f events and %.0f virtual seconds a second\n",
 	       totals.ran, totals.failed, took, (double)totals.ran / took, (double)totals.events / took,
 	       (double)totals.virtual_us / 1e6 / took);
+	/* Time was over. */
+	if (arguments.seeds.progress && totals.next < arguments.seeds.first + arguments.seeds.count)
+		printf("the rest: --nightly --seed %" PRIu64 " --seeds %" PRIu64 "\n", totals.next,
+		       arguments.seeds.first + arguments.seeds.count - totals.next);
 	return totals.failed > 0;
 }

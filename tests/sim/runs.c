@@ -13,16 +13,20 @@
 
 #define STUCK_S 60 /* of a processor: a run that takes so much goes in a circle */
 
+#define PROGRESS_S 30
+
 /* What the processes that work on the same seeds share. */
 struct board {
 	_Atomic uint64_t next; /* family that nobody has begun */
 	atomic_bool stop;
 	_Atomic uint64_t ran, failed, events, virtual_us, digest;
+	_Atomic uint64_t at[]; /* the seed that each works on; all before it that were its own have run */
 };
 
 struct job {
 	const struct seeds *seeds;
 	struct board *board;
+	unsigned number;
 	uint64_t first, end;		   /* the seeds of a family that are wanted */
 	bool again;			   /* for the second time */
 	uint64_t digests[SCENARIO_FAMILY]; /* of the first time */
@@ -65,11 +69,14 @@ static int child_wait(pid_t child)
 	return status;
 }
 
-void runs_tell(uint64_t seed, const struct outcome *outcome)
+void runs_tell(uint64_t seed, const struct outcome *outcome, bool brief)
 {
+	const char *text = outcome->failure.text;
+
 	if (outcome->failure.check != 0)
-		fprintf(stderr, "sim: seed %" PRIu64 " fails at %" PRIu64 ".%06" PRIu64 " s: %s\n", seed,
-			outcome->failure.at / WORLD_SECOND, outcome->failure.at % WORLD_SECOND, outcome->failure.text);
+		fprintf(stderr, "sim: seed %" PRIu64 " fails at %" PRIu64 ".%06" PRIu64 " s: %.*s\n", seed,
+			outcome->failure.at / WORLD_SECOND, outcome->failure.at % WORLD_SECOND,
+			(int)(brief ? strcspn(text, "\n") : strlen(text)), text);
 	else
 		fprintf(stderr, "sim: seed %" PRIu64 " ends with signal %d\n", seed, outcome->signal);
 }
@@ -118,7 +125,7 @@ bool runs_family(const struct scenario_options *options, uint64_t seed, void (*t
 	if (shared->done)
 		return true;
 	shared->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-	runs_tell(seed, shared);
+	runs_tell(seed, shared, false);
 	return false;
 }
 
@@ -147,7 +154,7 @@ static void seed_run(struct job *job, uint64_t seed)
 	if (!job->again)
 		job->board->ran++;
 	if (!outcome->done) {
-		runs_tell(seed, outcome);
+		runs_tell(seed, outcome, job->seeds->progress);
 		fail(job);
 		return;
 	}
@@ -167,22 +174,63 @@ static void family_run(void *data)
 {
 	struct job *job = data;
 
-	for (uint64_t seed = job->first; seed < job->end && !is_over(job->seeds, job->board); seed++)
+	for (uint64_t seed = job->first; seed < job->end; seed++) {
+		job->board->at[job->number] = seed;
+		if (is_over(job->seeds, job->board))
+			break;
 		seed_run(job, seed);
+	}
 }
 
-/* One family after the other, until there are no more. */
-static void work(const struct seeds *seeds, struct board *board)
+/* All before it have run. */
+static uint64_t seed_next(const struct seeds *seeds, const struct board *board)
+{
+	uint64_t next = board->next * SCENARIO_FAMILY;
+
+	for (unsigned i = 0; i < seeds->jobs; i++)
+		next = board->at[i] < next ? board->at[i] : next;
+	if (next > seeds->first + seeds->count)
+		next = seeds->first + seeds->count;
+	return next > seeds->first ? next : seeds->first;
+}
+
+static void progress_tell(const struct seeds *seeds, const struct board *board)
+{
+	static time_t began, told;
+	time_t now = time(NULL);
+
+	if (began == 0)
+		began = told = now;
+	if (!seeds->progress || now - told < PROGRESS_S)
+		return;
+	told = now;
+	fprintf(stderr,
+		"sim: %" PRIu64 " of %" PRIu64 " seeds, %" PRIu64 " failed, %.1f seeds a second, all before %" PRIu64
+		" have run\n",
+		board->ran, seeds->count, board->failed, (double)board->ran / (double)(now - began),
+		seed_next(seeds, board));
+}
+
+/* One family after the other, until there are no more. The first also says how far all have come. */
+static void work(const struct seeds *seeds, struct board *board, unsigned number)
 {
 	struct job *job = runs_share(sizeof(*job));
 	uint64_t end = seeds->first + seeds->count;
 
 	job->seeds = seeds;
 	job->board = board;
+	job->number = number;
 	for (;;) {
-		uint64_t family = board->next++;
+		uint64_t family;
 
-		if (family * SCENARIO_FAMILY >= end || is_over(seeds, board))
+		if (number == 0)
+			progress_tell(seeds, board);
+		/* Before it is taken, so that no seed is left out that nobody has run. */
+		board->at[number] = board->next * SCENARIO_FAMILY;
+		if (board->next * SCENARIO_FAMILY >= end || is_over(seeds, board))
+			break;
+		family = board->next++;
+		if (family * SCENARIO_FAMILY >= end)
 			break;
 		job->first = family * SCENARIO_FAMILY > seeds->first ? family * SCENARIO_FAMILY : seeds->first;
 		job->end = (family + 1) * SCENARIO_FAMILY < end ? (family + 1) * SCENARIO_FAMILY : end;
@@ -198,22 +246,25 @@ static void work(const struct seeds *seeds, struct board *board)
 
 void runs_seeds(const struct seeds *seeds, struct totals *ret_totals)
 {
-	struct board *board = runs_share(sizeof(*board));
+	struct board *board = runs_share(sizeof(*board) + seeds->jobs * sizeof(board->at[0]));
 	pid_t *children = calloc(seeds->jobs, sizeof(*children));
 
 	if (children == NULL)
 		exit(2);
 	board->next = seeds->first / SCENARIO_FAMILY;
+	for (unsigned i = 0; i < seeds->jobs; i++)
+		board->at[i] = seeds->first;
 	for (unsigned i = 1; i < seeds->jobs; i++) {
 		children[i] = child_make();
 		if (children[i] == 0) {
-			work(seeds, board);
+			work(seeds, board, i);
 			_exit(0);
 		}
 	}
-	work(seeds, board);
+	work(seeds, board, 0);
 	for (unsigned i = 1; i < seeds->jobs; i++)
 		child_wait(children[i]);
 	free(children);
-	*ret_totals = (struct totals){ board->ran, board->failed, board->events, board->virtual_us, board->digest };
+	*ret_totals = (struct totals){ board->ran,	  board->failed, board->events,
+				       board->virtual_us, board->digest, seed_next(seeds, board) };
 }

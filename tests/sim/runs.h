@@ -24,12 +24,14 @@ struct seeds {
 	uint64_t first, count;
 	unsigned jobs;
 	bool twice, keep_going;
+	bool progress;	  /* a line now and then, and one for each failure */
 	const bool *only; /* which faults; NULL: all */
 	time_t until;	  /* no seed begins behind that moment; 0: it does not matter */
 };
 
 struct totals {
 	uint64_t ran, failed, events, virtual_us, digest; /* digest: of the last one */
+	uint64_t next;					  /* all before it have run */
 };
 
 /* Prints those that fail. */
@@ -41,6 +43,7 @@ void *runs_share(size_t size);
 bool runs_family(const struct scenario_options *options, uint64_t seed, void (*then)(void *data), void *data);
 /* In such a child: a run. */
 void runs_one(const struct scenario_options *options, uint64_t seed, const bool *only, struct outcome *shared);
-void runs_tell(uint64_t seed, const struct outcome *outcome);
+/* `brief`: the first line. */
+void runs_tell(uint64_t seed, const struct outcome *outcome, bool brief);
 
 #endif

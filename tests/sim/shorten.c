@@ -101,7 +101,7 @@ static void result_tell(struct shortening *this)
 
 	this->options.tell = true;
 	fails(this, this->faults, this->count);
-	runs_tell(this->seed, &this->outcome);
+	runs_tell(this->seed, &this->outcome, false);
 	printf("%zu of %zu faults are enough, found in %u runs; again:\n", this->count, this->total, runs);
 	printf("  ./dev sim --size %s --seed %" PRIu64, this->options.size == SCENARIO_SMALL ? "small" : "normal",
 	       this->seed);
@@ -128,7 +128,7 @@ static void family_run(void *data)
 		fprintf(stderr, "sim: seed %" PRIu64 " does not fail\n", this->seed);
 		return;
 	}
-	runs_tell(this->seed, outcome);
+	runs_tell(this->seed, outcome, false);
 	this->check = outcome->failure.check;
 	this->signal = outcome->signal;
 	for (size_t i = 0; i < FAULTS_MAX; i++)

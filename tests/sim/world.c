@@ -17,8 +17,14 @@ size_t world_machine_count;
 uint64_t world_events;
 struct world_failure *world_failure;
 
+/* An event in the heap; what is compared lies there, too. */
+struct waiting {
+	uint64_t at, sequence;
+	struct event *event;
+};
+
 static uint64_t random_state[4], kept_state[4]; /* kept: while there is a stream */
-static struct event **heap;
+static struct waiting *heap;
 static size_t heap_count, heap_size;
 static uint64_t next_sequence;
 static uint64_t seed_of_run;
@@ -120,52 +126,56 @@ void world_fail(const char *format, ...)
 
 /* --- events ----------------------------------------------------------------------------------------------------- */
 
-static bool earlier(const struct event *a, const struct event *b)
+#define CHILDREN 4 /* of each place: fewer steps down than with two */
+
+static bool earlier(const struct waiting *a, const struct waiting *b)
 {
 	return a->at != b->at ? a->at < b->at : a->sequence < b->sequence;
 }
 
-static void place(struct event *event, size_t at)
+static void place(const struct waiting *waiting, size_t at)
 {
-	heap[at] = event;
-	event->place = at;
+	heap[at] = *waiting;
+	waiting->event->place = at;
 }
 
-static void sift_up(struct event *event, size_t at)
+static void sift_up(struct waiting waiting, size_t at)
 {
-	while (at > 0 && earlier(event, heap[(at - 1) / 2])) {
-		place(heap[(at - 1) / 2], at);
-		at = (at - 1) / 2;
+	while (at > 0 && earlier(&waiting, &heap[(at - 1) / CHILDREN])) {
+		place(&heap[(at - 1) / CHILDREN], at);
+		at = (at - 1) / CHILDREN;
 	}
-	place(event, at);
+	place(&waiting, at);
 }
 
-static void sift_down(struct event *event, size_t at)
+static void sift_down(struct waiting waiting, size_t at)
 {
 	for (;;) {
-		size_t child = 2 * at + 1;
+		size_t first = CHILDREN * at + 1, child = first;
 
-		if (child >= heap_count)
+		if (first >= heap_count)
 			break;
-		if (child + 1 < heap_count && earlier(heap[child + 1], heap[child]))
-			child++;
-		if (!earlier(heap[child], event))
+		for (size_t i = first + 1; i < first + CHILDREN && i < heap_count; i++) {
+			if (earlier(&heap[i], &heap[child]))
+				child = i;
+		}
+		if (!earlier(&heap[child], &waiting))
 			break;
-		place(heap[child], at);
+		place(&heap[child], at);
 		at = child;
 	}
-	place(event, at);
+	place(&waiting, at);
 }
 
 static void heap_remove(struct event *event)
 {
 	size_t at = event->place;
-	struct event *last = heap[--heap_count];
+	struct waiting last = heap[--heap_count];
 
 	event->place = SIZE_MAX;
-	if (last == event)
+	if (last.event == event)
 		return;
-	if (at > 0 && earlier(last, heap[(at - 1) / 2]))
+	if (at > 0 && earlier(&last, &heap[(at - 1) / CHILDREN]))
 		sift_up(last, at);
 	else
 		sift_down(last, at);
@@ -175,11 +185,11 @@ static void heap_add(struct event *event)
 {
 	if (heap_count == heap_size) {
 		heap_size = heap_size == 0 ? 1024 : heap_size * 2;
-		heap = realloc(heap, heap_size * sizeof(struct event *));
+		heap = realloc(heap, heap_size * sizeof(*heap));
 		if (heap == NULL)
 			abort();
 	}
-	sift_up(event, heap_count++);
+	sift_up((struct waiting){ event->at, event->sequence, event }, heap_count++);
 }
 
 void event_init(struct event *event, struct process *owner, void (*run)(struct event *event), void *data)
@@ -216,7 +226,7 @@ void world_after(uint64_t delay, struct process *owner, void (*run)(struct event
 
 const struct event *world_next(void)
 {
-	return heap_count > 0 ? heap[0] : NULL;
+	return heap_count > 0 ? heap[0].event : NULL;
 }
 
 /* When the owner of an event can run again; 0: it can. */
@@ -264,17 +274,21 @@ static void run_one(struct event *event)
 void world_release(void)
 {
 	for (size_t i = 0; i < heap_count; i++) {
-		if (heap[i]->held && held_until(heap[i]->owner) == 0)
-			heap[i]->at = world_now;
+		struct event *event = heap[i].event;
+
+		if (event->held && held_until(event->owner) == 0)
+			heap[i].at = event->at = world_now;
 	}
-	for (size_t i = heap_count / 2; i-- > 0;)
-		sift_down(heap[i], i);
+	for (size_t i = heap_count / CHILDREN + 1; i-- > 0;) {
+		if (i < heap_count)
+			sift_down(heap[i], i);
+	}
 }
 
 bool world_run(uint64_t until)
 {
-	while (heap_count > 0 && heap[0]->at <= until)
-		run_one(heap[0]);
+	while (heap_count > 0 && heap[0].at <= until)
+		run_one(heap[0].event);
 	if (heap_count == 0)
 		return false;
 	world_now = until;

@@ -40,8 +40,14 @@ static bool device_find(struct sim_kernel *this, const char *number, struct devi
 {
 	struct observed *observed = &this->observed;
 	uint64_t major, minor;
+	char *colon, *end;
 
-	if (sscanf(number, "%" SCNu64 ":%" SCNu64, &major, &minor) != 2)
+	/* Each request of the simulation comes here: sscanf() would be most of it. */
+	major = strtoull(number, &colon, 10);
+	if (colon == number || *colon != ':')
+		return false;
+	minor = strtoull(colon + 1, &end, 10);
+	if (end == colon + 1)
 		return false;
 	*ret_device = (struct device){ .major = major, .minor = minor };
 	for (size_t i = 0; i < observed->dms.count; i++) {
