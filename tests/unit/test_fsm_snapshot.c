@@ -317,6 +317,53 @@ static void test_durability(void **state)
 	rig_close(&rig);
 }
 
+/* Who serves is told what to hold up, and what to delete; a standby is not. */
+static void test_told(void **state)
+{
+	struct desired desired;
+	struct rig rig;
+	uint64_t id = rig_open_pair(&rig, 4);
+
+	(void)state;
+	assert_false(text_project(&rig, "n1").volumes.items[0].legs.items[0].shared);
+	assert_int_equal(rig_snapshot(&rig, id, "before").code, 0);
+	rig_job_until(&rig, 1, OPERATION_PHASE_JOINING);
+	desired = text_project(&rig, "n2");
+	assert_null(desired.volumes.items[0].pause);
+	assert_true(desired.volumes.items[0].legs.items[1].shared);
+	assert_false(desired.volumes.items[0].legs.items[0].shared); /* it is another one's */
+	assert_true(desired.volumes.items[0].grown);
+	assert_int_equal(desired.volumes.items[0].legs.items[1].size_bytes, rig_pair.size_bytes / 2);
+	for (size_t i = 0; i < 3; i++) {
+		rig_job_until(&rig, 1, under_way[i]);
+		for (int node = 0; node < 2; node++) {
+			desired = text_project(&rig, node == 0 ? "n1" : "n2");
+			assert_non_null(desired.volumes.items[0].pause);
+			assert_int_equal(desired.volumes.items[0].pause->number, 1);
+			assert_int_equal(desired.volumes.items[0].pause->phase, PAUSE_PHASE_HOLD + i);
+			assert_int_equal(desired.volumes.items[0].pause->limit_ms, LIMIT_PAUSE_MS_DEFAULT);
+		}
+		assert_null(text_project(&rig, "n3").volumes.items[0].pause);
+	}
+	assert_int_equal(rig_snapshot_retry(&rig, 1, OPERATION_PHASE_RESUMING, 1).code, 0);
+	desired = text_project(&rig, "n1");
+	assert_null(desired.volumes.items[0].pause);
+	assert_int_equal(desired.volumes.items[0].dropped_thins.count, 1);
+	assert_int_equal(desired.volumes.items[0].dropped_thins.items[0].thin, 1);
+	assert_int_equal(text_project(&rig, "n3").volumes.items[0].dropped_thins.count, 0);
+	/* Until it serves, a new holder has other things to do. */
+	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
+	assert_int_equal(text_project(&rig, "n3").volumes.items[0].dropped_thins.count, 0);
+	rig_slot_serve(&rig, id, 0);
+	assert_int_equal(text_project(&rig, "n3").volumes.items[0].dropped_thins.count, 1);
+	assert_int_equal(rig_thins_purge(&rig, id).code, 0);
+	assert_true(text_project(&rig, "n3").volumes.items[0].legs.items[0].shared);
+	assert_int_equal(rig_job_cancel(&rig, 1).code, 0);
+	/* Discards reach the LDs again. */
+	assert_false(text_project(&rig, "n3").volumes.items[0].legs.items[0].shared);
+	rig_close(&rig);
+}
+
 /* Room for snapshots is not taken for growth. */
 static void test_extend(void **state)
 {
@@ -390,7 +437,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_taken),	   cmocka_unit_test(test_again),   cmocka_unit_test(test_undone),
 		cmocka_unit_test(test_deleted),	   cmocka_unit_test(test_refused), cmocka_unit_test(test_extend),
-		cmocka_unit_test(test_durability), cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_durability), cmocka_unit_test(test_told),	   cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
