@@ -148,14 +148,15 @@ static int refuse_apply(const struct command *command, struct error *error)
 static int dispatch(struct transition *transition, const struct command *command, struct error *error)
 {
 	const void *const commands[] = {
-		command->cluster_create,  command->node_register, command->node_cordon,	   command->node_forget,
-		command->disk_add,	  command->disk_remove,	  command->volume_create,  command->volume_advance,
-		command->volume_delete,	  command->lds_free,	  command->host_attach,	   command->host_detach,
-		command->slot_move,	  command->slot_advance,  command->lds_stale,	   command->ld_rebuild,
-		command->ld_in_sync,	  command->ld_replace,	  command->controller_add, command->controller_retire,
-		command->controller_drop, command->cluster_set,	  command->slot_force,	   command->ld_drain,
-		command->ld_excuse,	  command->refuse,	  command->volume_extend,  command->job_advance,
-		command->job_cancel,	  command->job_fail,	  command->job_forget,	   command->ld_settle,
+		command->cluster_create,  command->node_register,   command->node_cordon,    command->node_forget,
+		command->disk_add,	  command->disk_remove,	    command->volume_create,  command->volume_advance,
+		command->volume_delete,	  command->lds_free,	    command->host_attach,    command->host_detach,
+		command->slot_move,	  command->slot_advance,    command->lds_stale,	     command->ld_rebuild,
+		command->ld_in_sync,	  command->ld_replace,	    command->controller_add, command->controller_retire,
+		command->controller_drop, command->cluster_set,	    command->slot_force,     command->ld_drain,
+		command->ld_excuse,	  command->refuse,	    command->volume_extend,  command->job_advance,
+		command->job_cancel,	  command->job_fail,	    command->job_forget,     command->snapshot_create,
+		command->snapshot_retry,  command->snapshot_delete, command->thins_purge,    command->ld_settle,
 	};
 	int present = 0;
 
@@ -196,6 +197,10 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(job_cancel);
 	DISPATCH(job_fail);
 	DISPATCH(job_forget);
+	DISPATCH(snapshot_create);
+	DISPATCH(snapshot_retry);
+	DISPATCH(snapshot_delete);
+	DISPATCH(thins_purge);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

@@ -259,6 +259,80 @@ static int controllers_audit(struct audit *audit, const struct volume *volume)
 	return result;
 }
 
+/* Numbers of thin devices are given out once, and what is held up is held up by a job. */
+static void thin_audit(struct audit *audit, const struct volume *volume, uint64_t thin, uint64_t *seen)
+{
+	if (thin == 0 || thin > volume->last_thin)
+		finding(audit, "thin device %" PRIu64 " of v%" PRIu64 " was never given out", thin, volume->id);
+	for (size_t i = 0; i < *seen; i++) {
+		size_t taken = volume->snapshots.count;
+		uint64_t other =
+			i < taken ? volume->snapshots.items[i].thin : volume->dropped_thins.items[i - taken].thin;
+
+		if (other == thin)
+			finding(audit, "thin device %" PRIu64 " of v%" PRIu64 " is there twice", thin, volume->id);
+	}
+	(*seen)++;
+}
+
+static void snapshots_audit(struct audit *audit, const struct volume *volume)
+{
+	uint64_t seen = 0;
+
+	for (size_t i = 0; i < volume->snapshots.count; i++) {
+		const struct snapshot *snapshot = &volume->snapshots.items[i];
+		bool taking = snapshot->state == SNAPSHOT_STATE_TAKING;
+
+		thin_audit(audit, volume, snapshot->thin, &seen);
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(snapshot->name, volume->snapshots.items[j].name) == 0)
+				finding(audit, "v%" PRIu64 " has two snapshots \"%s\"", volume->id, snapshot->name);
+		}
+		if (taking && (i + 1 < volume->snapshots.count || volume->operation == 0))
+			finding(audit, "no job makes snapshot \"%s\" of v%" PRIu64, snapshot->name, volume->id);
+		if (!taking && (snapshot->pause != 0 || snapshot->moment_ms == 0))
+			finding(audit, "snapshot \"%s\" of v%" PRIu64 " is taken, but %s", snapshot->name, volume->id,
+				snapshot->pause != 0 ? "holds hosts up" : "of no moment");
+		for (size_t l = 0; l < volume->legs.count; l++) {
+			if (snapshot->leg_bytes > volume->legs.items[l].size_bytes)
+				finding(audit, "snapshot \"%s\" of v%" PRIu64 " is larger than leg %zu", snapshot->name,
+					volume->id, l);
+		}
+	}
+	for (size_t i = 0; i < volume->dropped_thins.count; i++)
+		thin_audit(audit, volume, volume->dropped_thins.items[i].thin, &seen);
+	if (volume_is_leaving(volume->phase) && seen > 0)
+		finding(audit, "v%" PRIu64 " is being deleted and has %" PRIu64 " thin devices", volume->id, seen);
+}
+
+/* What the job says of its phase, the volume says, too. */
+static void pause_audit(struct audit *audit, const struct volume *volume, const struct operation *operation)
+{
+	const struct snapshot *snapshot = snapshot_taking(volume);
+	bool undone = operation->phase == OPERATION_PHASE_UNDOING || operation->phase == OPERATION_PHASE_RELEASING;
+	enum pause_phase wanted = 0;
+
+	if (operation->phase == OPERATION_PHASE_PAUSING)
+		wanted = PAUSE_PHASE_HOLD;
+	else if (operation->phase == OPERATION_PHASE_SNAPPING)
+		wanted = PAUSE_PHASE_SNAP;
+	else if (operation->phase == OPERATION_PHASE_RESUMING)
+		wanted = PAUSE_PHASE_RELEASE;
+	if ((snapshot != NULL) != (operation->kind == JOB_KIND_SNAPSHOT && !undone))
+		finding(audit, "job j%" PRIu64 " in phase %s, and v%" PRIu64 " has %s snapshot in the making",
+			operation->id, ENUM_NAME(operation_phase, operation->phase), volume->id,
+			snapshot != NULL ? "a" : "no");
+	else if (snapshot != NULL && snapshot->pause != wanted)
+		finding(audit,
+			"job j%" PRIu64 " is in phase %s, and the controllers of v%" PRIu64 " are told otherwise",
+			operation->id, ENUM_NAME(operation_phase, operation->phase), volume->id);
+	for (size_t i = 0; wanted != 0 && i < volume->slots.count; i++) {
+		if (volume->slots.items[i].phase != SLOT_PHASE_SERVING)
+			finding(audit, "job j%" PRIu64 " is in phase %s, and slot %zu of v%" PRIu64 " is not served",
+				operation->id, ENUM_NAME(operation_phase, operation->phase), i, volume->id);
+	}
+}
+
 static int operation_audit(struct audit *audit, const struct volume *volume)
 {
 	struct operation operation;
@@ -270,6 +344,8 @@ static int operation_audit(struct audit *audit, const struct volume *volume)
 	}
 	if (result == 0 && (operation.volume != volume->id || operation_is_over(&operation)))
 		finding(audit, "job j%" PRIu64 " does not work on v%" PRIu64, volume->operation, volume->id);
+	if (result == 0)
+		pause_audit(audit, volume, &operation);
 	if (result == 0 && volume->phase != VOLUME_PHASE_ONLINE)
 		finding(audit, "job j%" PRIu64 " works on v%" PRIu64 ", which is not online", volume->operation,
 			volume->id);
@@ -316,6 +392,7 @@ int volume_visit(void *data, struct bytes key, struct bytes value, struct error 
 			finding(audit, "port %" PRIu64 " is not listed as v%" PRIu64 "'s", volume.leg_port, volume.id);
 		result = 0;
 	}
+	snapshots_audit(audit, &volume);
 	if (volume.operation != 0)
 		result = operation_audit(audit, &volume);
 	if (result != 0)

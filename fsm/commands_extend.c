@@ -11,7 +11,9 @@
  */
 #include <inttypes.h>
 
+#include "fsm/growth.h"
 #include "fsm/operation.h"
+#include "fsm/policy/placement.h"
 #include "lib/model/layout.h"
 
 /* --- what is wrong whatever the state ------------------------------------------------------------------------- */
@@ -42,81 +44,7 @@ static int size_check(const struct command_volume_extend *command, const struct 
 	return 0;
 }
 
-static int counts_check(const struct command_volume_extend *command, const struct volume *volume, size_t index,
-			size_t *lds, struct error *error)
-{
-	const struct place_growth *growth = &command->legs.items[index];
-
-	if (growth->groups.count + volume->legs.items[index].groups.count > LIMIT_GROUPS_PER_LEG)
-		return error_set(error, ERROR_INVALID_ARGUMENT,
-				 "leg %zu of volume \"%s\" would have %zu groups, the limit is %u", index, volume->name,
-				 growth->groups.count + volume->legs.items[index].groups.count, LIMIT_GROUPS_PER_LEG);
-	for (size_t i = 0; i < growth->groups.count; i++) {
-		if (growth->groups.items[i].members.count != volume->copies)
-			return error_set(error, ERROR_INVALID_ARGUMENT,
-					 "new group %zu of leg %zu has %zu members, not %" PRIu64, i, index,
-					 growth->groups.items[i].members.count, volume->copies);
-		*lds += growth->groups.items[i].members.count;
-	}
-	if (*lds > LIMIT_EXTEND_LDS)
-		return error_set(error, ERROR_INVALID_ARGUMENT, "volume \"%s\" would grow by more than %u LDs at once",
-				 volume->name, LIMIT_EXTEND_LDS);
-	return 0;
-}
-
-/* The groups that a leg has and those that come hold its new size, and dm-thin can address their metadata. */
-static int room_check(const struct command_volume_extend *command, const struct volume *volume, size_t index,
-		      uint64_t extent_bytes, struct error *error)
-{
-	const struct place_growth *growth = &command->legs.items[index];
-	const struct leg *leg = &volume->legs.items[index];
-	struct layout_room room = { .block_bytes = leg_block_bytes(leg) };
-	int result = 0;
-
-	if (growth->groups.count > 0 &&
-	    (growth->group_extents == 0 || growth->group_extents > LIMIT_DISK_BYTES_MAX / extent_bytes))
-		return error_set(error, ERROR_INVALID_ARGUMENT, "an LD of %" PRIu64 " extents is out of range",
-				 growth->group_extents);
-	for (size_t g = 0; result == 0 && g < leg->groups.count; g++)
-		result = layout_room_add(&room, group_extents(leg, &leg->groups.items[g]) * extent_bytes, error);
-	for (size_t g = 0; result == 0 && g < growth->groups.count; g++)
-		result = layout_room_add(&room, growth->group_extents * extent_bytes, error);
-	if (result == 0 && room.data_bytes < growth->size_bytes)
-		result = error_set(error, ERROR_INVALID_ARGUMENT,
-				   "the groups of leg %zu would hold %" PRIu64 " of its %" PRIu64 " bytes", index,
-				   room.data_bytes, growth->size_bytes);
-	return result;
-}
-
 /* --- the command ------------------------------------------------------------------------------------------------ */
-
-static int leg_grow(struct transition *transition, const struct command_volume_extend *command, struct volume *volume,
-		    size_t index, struct error *error)
-{
-	const struct place_growth *growth = &command->legs.items[index];
-	struct leg *leg = &volume->legs.items[index];
-	struct group *groups =
-		arena_alloc_array(transition->state.arena, leg->groups.count + growth->groups.count, sizeof(*groups));
-
-	if (groups == NULL)
-		return state_nomem(&transition->state, error);
-	for (size_t i = 0; i < leg->groups.count; i++)
-		groups[i] = leg->groups.items[i];
-	leg->groups.items = groups;
-	leg->block_bytes = leg_block_bytes(leg);
-	for (size_t i = 0; i < growth->groups.count; i++) {
-		struct group *group = &groups[leg->groups.count];
-		int result = volume_group_make(transition, volume->id, volume->spread, &growth->groups.items[i],
-					       growth->group_extents, group, error);
-
-		if (result != 0)
-			return result;
-		group->state = GROUP_STATE_EXPORTING;
-		group->extents = growth->group_extents;
-		leg->groups.count++;
-	}
-	return 0;
-}
 
 int command_volume_extend_apply(struct transition *transition, const struct command_volume_extend *command,
 				struct error *error)
@@ -129,7 +57,6 @@ int command_volume_extend_apply(struct transition *transition, const struct comm
 				       .extend = &extend };
 	struct cluster cluster;
 	struct volume volume;
-	size_t lds = 0;
 	int result = state_cluster(state, &cluster, error);
 
 	if (result == 0)
@@ -146,12 +73,11 @@ int command_volume_extend_apply(struct transition *transition, const struct comm
 		return error_set(error, ERROR_CONFLICT, "volume \"%s\" has %" PRIu64 " bytes by now, not %" PRIu64,
 				 volume.name, volume.size_bytes, command->from_bytes);
 	result = size_check(command, &volume, error);
-	for (size_t i = 0; result == 0 && i < volume.legs.count; i++)
-		result = counts_check(command, &volume, i, &lds, error);
-	for (size_t i = 0; result == 0 && i < volume.legs.count; i++)
-		result = room_check(command, &volume, i, cluster.extent_bytes, error);
-	for (size_t i = 0; result == 0 && i < volume.legs.count; i++)
-		result = leg_grow(transition, command, &volume, i, error);
+	if (result == 0)
+		result = growth_check(&volume, &command->legs, placement_snapshot_bytes(&volume), cluster.extent_bytes,
+				      error);
+	if (result == 0)
+		result = growth_apply(transition, &volume, &command->legs, error);
 	if (result == 0)
 		result = transition_id(transition, "j", operation.id, error);
 	if (result == 0)
@@ -216,6 +142,20 @@ int extend_groups_release(struct transition *transition, struct volume *volume, 
 	return result;
 }
 
+int extend_groups_join(struct volume *volume, struct error *error)
+{
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			if (group_in_sync_count(&leg->groups.items[g]) == 0)
+				return error_set(error, ERROR_CONFLICT, "new group %zu of leg %zu lost its LDs", g, l);
+		}
+	}
+	extend_groups_set(volume, 0);
+	return 0;
+}
+
 static int join(struct transition *transition, struct volume *volume, const struct operation *operation,
 		struct error *error)
 {
@@ -227,20 +167,13 @@ static int join(struct transition *transition, struct volume *volume, const stru
 		transition->state.broken = true; /* it was checked when the job began */
 		return result;
 	}
-	for (size_t l = 0; l < volume->legs.count; l++) {
-		struct leg *leg = &volume->legs.items[l];
-
-		for (size_t g = 0; g < leg->groups.count; g++) {
-			if (group_in_sync_count(&leg->groups.items[g]) == 0)
-				return error_set(error, ERROR_CONFLICT, "new group %zu of leg %zu lost its LDs", g, l);
-		}
-		leg->size_bytes = leg_bytes;
-	}
-	extend_groups_set(volume, 0);
-	return 0;
+	result = extend_groups_join(volume, error);
+	for (size_t l = 0; result == 0 && l < volume->legs.count; l++)
+		volume->legs.items[l].size_bytes = leg_bytes;
+	return result;
 }
 
-static int released_check(const struct volume *volume, const struct operation *operation, struct error *error)
+int extend_released_check(const struct volume *volume, const struct operation *operation, struct error *error)
 {
 	for (size_t i = 0; i < volume->leaving.count; i++) {
 		if (volume->leaving.items[i].operation == operation->id)
@@ -267,7 +200,7 @@ int extend_advance(struct transition *transition, struct volume *volume, const s
 	case OPERATION_PHASE_RELEASING:
 		return extend_groups_release(transition, volume, operation->id, error);
 	case OPERATION_PHASE_OVER:
-		return released_check(volume, operation, error);
+		return extend_released_check(volume, operation, error);
 	default:
 		return 0;
 	}

@@ -16,7 +16,7 @@
  *
  * job.advance takes the horizontal moves.
  */
-static const struct state_machine_edge advance_edges[] = {
+static const struct state_machine_edge extend_edges[] = {
 	{ OPERATION_PHASE_EXPORTING, OPERATION_PHASE_FORMATTING },
 	{ OPERATION_PHASE_FORMATTING, OPERATION_PHASE_JOINING },
 	{ OPERATION_PHASE_JOINING, OPERATION_PHASE_RESIZING },
@@ -24,16 +24,51 @@ static const struct state_machine_edge advance_edges[] = {
 	{ OPERATION_PHASE_UNDOING, OPERATION_PHASE_RELEASING },
 	{ OPERATION_PHASE_RELEASING, OPERATION_PHASE_OVER },
 };
-static const struct state_machine_table advance_table = {
+static const struct state_machine_table extend_table = {
 	.name = "job",
-	.edges = advance_edges,
-	.edge_count = sizeof(advance_edges) / sizeof(advance_edges[0]),
+	.edges = extend_edges,
+	.edge_count = sizeof(extend_edges) / sizeof(extend_edges[0]),
+};
+
+/*
+ * A snapshot:
+ *
+ *   [EXPORTING ──► FORMATTING ──►] JOINING ──► PAUSING ──► SNAPPING ──► RESUMING ──► OVER (done)
+ *        │              │            │ ▲          │            │            │
+ *        │              │            │ └──────────┴────────────┴────────────┘  snapshot.retry, slot.move
+ *        └──────────────┴────────────┴──► UNDOING ──► RELEASING ──► OVER (cancelled, failed), from these three, too
+ */
+static const struct state_machine_edge snapshot_edges[] = {
+	{ OPERATION_PHASE_EXPORTING, OPERATION_PHASE_FORMATTING },
+	{ OPERATION_PHASE_FORMATTING, OPERATION_PHASE_JOINING },
+	{ OPERATION_PHASE_JOINING, OPERATION_PHASE_PAUSING },
+	{ OPERATION_PHASE_PAUSING, OPERATION_PHASE_SNAPPING },
+	{ OPERATION_PHASE_SNAPPING, OPERATION_PHASE_RESUMING },
+	{ OPERATION_PHASE_RESUMING, OPERATION_PHASE_OVER },
+	{ OPERATION_PHASE_UNDOING, OPERATION_PHASE_RELEASING },
+	{ OPERATION_PHASE_RELEASING, OPERATION_PHASE_OVER },
+};
+static const struct state_machine_table snapshot_table = {
+	.name = "job",
+	.edges = snapshot_edges,
+	.edge_count = sizeof(snapshot_edges) / sizeof(snapshot_edges[0]),
 };
 
 /* Whether what it made can still be undone. */
 static bool is_early(const struct operation *operation)
 {
-	return operation->phase == OPERATION_PHASE_EXPORTING || operation->phase == OPERATION_PHASE_FORMATTING;
+	switch (operation->phase) {
+	case OPERATION_PHASE_EXPORTING:
+	case OPERATION_PHASE_FORMATTING:
+		return true;
+	case OPERATION_PHASE_JOINING:
+	case OPERATION_PHASE_PAUSING:
+	case OPERATION_PHASE_SNAPPING:
+	case OPERATION_PHASE_RESUMING:
+		return operation->kind == JOB_KIND_SNAPSHOT;
+	default:
+		return false;
+	}
 }
 
 /* The job, and the volume that it works on unless it is over; sets the outcome's object and revision. */
@@ -80,14 +115,15 @@ int command_job_advance_apply(struct transition *transition, const struct comman
 {
 	struct operation operation;
 	struct volume volume;
-	int result;
+	int result = job_read(transition, command->id, &operation, &volume, error);
+	bool snapshot = result == 0 && operation.kind == JOB_KIND_SNAPSHOT;
 
-	if (!state_machine_allows(&advance_table, (int)command->from, (int)command->to))
-		return error_set(error, ERROR_INVALID_ARGUMENT, "no job goes from phase %s to %s",
-				 ENUM_NAME(operation_phase, command->from), ENUM_NAME(operation_phase, command->to));
-	result = job_read(transition, command->id, &operation, &volume, error);
 	if (result != 0)
 		return result;
+	if (!state_machine_allows(snapshot ? &snapshot_table : &extend_table, (int)command->from, (int)command->to))
+		return error_set(error, ERROR_INVALID_ARGUMENT, "no job of kind %s goes from phase %s to %s",
+				 ENUM_NAME(job_kind, operation.kind), ENUM_NAME(operation_phase, command->from),
+				 ENUM_NAME(operation_phase, command->to));
 	if (operation.phase != command->from)
 		return error_set(error, ERROR_CONFLICT, "job j%" PRIu64 " is in phase %s, not %s", operation.id,
 				 ENUM_NAME(operation_phase, operation.phase),
@@ -96,7 +132,8 @@ int command_job_advance_apply(struct transition *transition, const struct comman
 		return error_set(error, ERROR_CONFLICT,
 				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64 " was confirmed",
 				 volume.id, volume.revision, command->revision);
-	result = extend_advance(transition, &volume, &operation, command->to, error);
+	result = snapshot ? snapshot_advance(transition, &volume, &operation, command->to, error)
+			  : extend_advance(transition, &volume, &operation, command->to, error);
 	if (result != 0)
 		return result;
 	if (command->to == OPERATION_PHASE_OVER) {
@@ -110,6 +147,10 @@ int command_job_advance_apply(struct transition *transition, const struct comman
 static int undo(struct transition *transition, struct operation *operation, struct volume *volume,
 		enum operation_state state, struct error *error)
 {
+	int result = snapshot_end(transition, volume, error);
+
+	if (result != 0)
+		return result;
 	extend_groups_set(volume, GROUP_STATE_LEAVING);
 	operation_phase_set(transition, operation, OPERATION_PHASE_UNDOING);
 	operation->state = state;
@@ -163,6 +204,28 @@ int command_job_fail_apply(struct transition *transition, const struct command_j
 	return undo(transition, &operation, &volume, OPERATION_STATE_FAILING, error);
 }
 
+int command_snapshot_retry_apply(struct transition *transition, const struct command_snapshot_retry *command,
+				 struct error *error)
+{
+	const struct snapshot *snapshot;
+	struct operation operation;
+	struct volume volume;
+	int result = job_read(transition, command->id, &operation, &volume, error);
+
+	if (result != 0)
+		return result;
+	if (operation.phase != command->from || !snapshot_is_under_way(operation.phase))
+		return error_set(error, ERROR_CONFLICT, "job j%" PRIu64 " is in phase %s, and tries nothing in %s",
+				 operation.id, ENUM_NAME(operation_phase, operation.phase),
+				 ENUM_NAME(operation_phase, command->from));
+	snapshot = snapshot_taking(&volume);
+	if (snapshot == NULL || snapshot->thin != command->thin)
+		return error_set(error, ERROR_CONFLICT, "job j%" PRIu64 " makes thin device %" PRIu64 ", not %" PRIu64,
+				 operation.id, snapshot != NULL ? snapshot->thin : 0, command->thin);
+	result = snapshot_again(transition, &volume, &operation, command->error, error);
+	return result == 0 ? both_store(transition, &operation, &volume, error) : result;
+}
+
 int command_job_forget_apply(struct transition *transition, const struct command_job_forget *command,
 			     struct error *error)
 {
@@ -188,8 +251,12 @@ int command_job_forget_apply(struct transition *transition, const struct command
 		error_hint(error, "look again: dnvme job forget j%" PRIu64, operation.id);
 		return ERROR_CONFLICT;
 	}
-	if (operation.phase == OPERATION_PHASE_JOINING || operation.phase == OPERATION_PHASE_RESIZING)
+	if (operation.kind == JOB_KIND_EXTEND &&
+	    (operation.phase == OPERATION_PHASE_JOINING || operation.phase == OPERATION_PHASE_RESIZING))
 		return late_refuse(&operation, "forgotten", error);
+	result = snapshot_end(transition, &volume, error);
+	if (result != 0)
+		return result;
 	/* Its LDs own their extents until their Disk Nodes confirm that they are gone, as always. */
 	result = extend_groups_release(transition, &volume, operation.id, error);
 	volume.operation = 0;

@@ -73,6 +73,22 @@ static int hosts_refuse(const struct volume *volume, struct error *error)
 	return ERROR_FAILED_PRECONDITION;
 }
 
+/* They would go with it, and nobody asked for that. */
+static int snapshots_refuse(const struct volume *volume, struct error *error)
+{
+	for (size_t i = 0; i < volume->snapshots.count; i++) {
+		const struct snapshot *snapshot = &volume->snapshots.items[i];
+
+		if (snapshot->state != SNAPSHOT_STATE_TAKEN)
+			continue;
+		error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" has snapshot \"%s\", which would go with it",
+			  volume->name, snapshot->name);
+		error_hint(error, "run: dnvme snapshot delete %s %s", volume->name, snapshot->name);
+		return ERROR_FAILED_PRECONDITION;
+	}
+	return 0;
+}
+
 int command_volume_delete_apply(struct transition *transition, const struct command_volume_delete *command,
 				struct error *error)
 {
@@ -89,8 +105,13 @@ int command_volume_delete_apply(struct transition *transition, const struct comm
 		return 0;
 	if (volume.hosts.count > 0)
 		return hosts_refuse(&volume, error);
+	result = snapshots_refuse(&volume, error);
+	if (result != 0)
+		return result;
 	volume.phase = VOLUME_PHASE_UNEXPORTING;
 	result = operation_abandon(transition, &volume, error);
+	/* The pools go with all that is in them. */
+	volume.dropped_thins.count = 0;
 	return result == 0 ? volume_store(transition, &volume, error) : result;
 }
 

@@ -127,7 +127,7 @@ static int volume_operation(struct transition *transition, const struct volume *
 	return result;
 }
 
-int operation_disturb(struct transition *transition, const struct volume *volume, struct error *error)
+int operation_disturb(struct transition *transition, struct volume *volume, struct error *error)
 {
 	struct operation operation;
 	int result;
@@ -137,8 +137,11 @@ int operation_disturb(struct transition *transition, const struct volume *volume
 	result = volume_operation(transition, volume, &operation, error);
 	if (result != 0)
 		return result;
-	operation.attempts++;
-	return operation_store(transition, &operation, error);
+	if (snapshot_is_under_way(operation.phase))
+		result = snapshot_again(transition, volume, &operation, NULL, error);
+	else
+		operation.attempts++;
+	return result != 0 ? result : operation_store(transition, &operation, error);
 }
 
 int operation_abandon(struct transition *transition, struct volume *volume, struct error *error)
@@ -154,6 +157,9 @@ int operation_abandon(struct transition *transition, struct volume *volume, stru
 	if (result != 0)
 		return result;
 	extend_groups_set(volume, GROUP_STATE_LEAVING);
+	result = snapshot_end(transition, volume, error);
+	if (result != 0)
+		return result;
 	if (operation.error == NULL)
 		operation.error = &reason;
 	return operation_finish(

@@ -36,8 +36,9 @@ void operation_phase_set(struct transition *transition, struct operation *operat
 int operation_finish(struct transition *transition, struct volume *volume, struct operation *operation,
 		     enum operation_state state, struct error *error);
 
-/* A slot of the volume moved: whoever works there begins its phase anew. */
-int operation_disturb(struct transition *transition, const struct volume *volume, struct error *error);
+/* A slot of the volume moved: whoever works there begins its phase anew; an attempt to make a snapshot ends. The caller
+ * stores the volume. */
+int operation_disturb(struct transition *transition, struct volume *volume, struct error *error);
 
 /* The volume is deleted: its job is over, what it made goes with the volume. */
 int operation_abandon(struct transition *transition, struct volume *volume, struct error *error);
@@ -46,11 +47,31 @@ int operation_abandon(struct transition *transition, struct volume *volume, stru
 
 /* Groups that are not part of their leg get another state. */
 void extend_groups_set(struct volume *volume, enum group_state state);
+/* They are part of their legs. CONFLICT when one of them has no LD left. */
+int extend_groups_join(struct volume *volume, struct error *error);
+/* CONFLICT when an LD of the job is still on its disk. */
+int extend_released_check(const struct volume *volume, const struct operation *operation, struct error *error);
 /* They leave their legs, and their LDs leave the volume. */
 int extend_groups_release(struct transition *transition, struct volume *volume, uint64_t operation,
 			  struct error *error);
 /* What becomes of the volume when the job takes this phase. */
 int extend_advance(struct transition *transition, struct volume *volume, const struct operation *operation,
 		   enum operation_phase to, struct error *error);
+
+/* --- and a snapshot (commands_snapshot.c) ------------------------------------------------------------------------ */
+
+/* The one that the volume's job makes; NULL when it makes none. */
+struct snapshot *snapshot_taking(const struct volume *volume);
+/* What becomes of the volume when the job takes this phase. FAILED_PRECONDITION or CONFLICT when it may not. */
+int snapshot_advance(struct transition *transition, struct volume *volume, const struct operation *operation,
+		     enum operation_phase to, struct error *error);
+/* There will be no such snapshot: what the attempt that is under way may leave in pools is to be deleted. */
+int snapshot_end(struct transition *transition, struct volume *volume, struct error *error);
+/* The attempt that is under way came to nothing: another one, with another number. `reason` may be NULL: a slot moved.
+ * The caller stores both. */
+int snapshot_again(struct transition *transition, struct volume *volume, struct operation *operation,
+		   struct operation_error *reason, struct error *error);
+/* Whether an attempt is under way, so that controllers hold something up, or may. */
+bool snapshot_is_under_way(enum operation_phase phase);
 
 #endif

@@ -68,6 +68,7 @@ static int leg_local_project(struct projection *projection, const struct volume 
 	ret_leg->thick = volume->provision == PROVISION_THICK;
 	ret_leg->writethrough = volume->durability == DURABILITY_STRICT;
 	ret_leg->block_bytes = leg->block_bytes;
+	ret_leg->shared = volume->snapshots.count > 0 || volume->dropped_thins.count > 0;
 	/* Hosts see nothing of the new blocks yet. Once they do, nobody is ever told to write zeros over them. */
 	if (ret_leg->thick && volume->phase == VOLUME_PHASE_ONLINE &&
 	    volume->slots.items[leg->slot].phase == SLOT_PHASE_SERVING && leg->size_bytes > leg_bytes_served(volume))
@@ -271,6 +272,38 @@ static bool legs_are_larger(const struct volume *volume)
 	return false;
 }
 
+/* Groups came to them later, to grow or for snapshots: imports may lack their namespaces. */
+static bool legs_gained(const struct volume *volume)
+{
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = 0; g < leg->groups.count; g++) {
+			if (leg->groups.items[g].extents > 0 && leg->groups.items[g].state == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Only who serves holds anything up, and has pools of which something can be deleted. */
+static int snapshots_project(struct projection *projection, const struct volume *volume, struct desired_volume *made,
+			     struct error *error)
+{
+	const struct snapshot *last =
+		volume->snapshots.count > 0 ? &volume->snapshots.items[volume->snapshots.count - 1] : NULL;
+
+	made->dropped_thins = volume->dropped_thins;
+	if (last == NULL || last->pause == 0)
+		return 0;
+	made->pause = arena_alloc(projection->state.arena, sizeof(*made->pause));
+	if (made->pause == NULL)
+		return state_nomem(&projection->state, error);
+	*made->pause =
+		(struct desired_pause){ .number = last->thin, .phase = last->pause, .limit_ms = last->pause_limit_ms };
+	return 0;
+}
+
 int projection_controller(struct projection *projection, const struct volume *volume,
 			  const struct controller *controller, struct error *error)
 {
@@ -304,7 +337,7 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		.hosts = volume->hosts,
 		.revision = volume->revision,
 		.leg_port = volume->leg_port,
-		.grown = volume->grown_ms > 0 || legs_are_larger(volume),
+		.grown = volume->grown_ms > 0 || legs_are_larger(volume) || legs_gained(volume),
 		.unused = volume->phase == VOLUME_PHASE_ASSEMBLING || volume->phase == VOLUME_PHASE_EXPORTING,
 	};
 	memcpy(made->uuid, volume->uuid, sizeof(made->uuid));
@@ -314,5 +347,7 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		result = legs_project(projection, volume, made, error);
 	if (result == 0 && made->legs_wanted && slot_is_served(slot))
 		result = consumers_project(projection, volume, made, error);
+	if (result == 0 && volume->phase == VOLUME_PHASE_ONLINE && slot != NULL && slot_is_served(slot))
+		result = snapshots_project(projection, volume, made, error);
 	return result;
 }

@@ -221,5 +221,13 @@ int command_job_cancel_apply(struct transition *transition, const struct command
 int command_job_fail_apply(struct transition *transition, const struct command_job_fail *command, struct error *error);
 int command_job_forget_apply(struct transition *transition, const struct command_job_forget *command,
 			     struct error *error);
+int command_snapshot_create_apply(struct transition *transition, const struct command_snapshot_create *command,
+				  struct error *error);
+int command_snapshot_retry_apply(struct transition *transition, const struct command_snapshot_retry *command,
+				 struct error *error);
+int command_snapshot_delete_apply(struct transition *transition, const struct command_snapshot_delete *command,
+				  struct error *error);
+int command_thins_purge_apply(struct transition *transition, const struct command_thins_purge *command,
+			      struct error *error);
 
 #endif

@@ -18,7 +18,8 @@ bool volume_is_settled(const struct volume *volume)
 {
 	uint64_t standbys = 0;
 
-	if (volume->phase != VOLUME_PHASE_ONLINE || volume->leaving.count > 0 || volume->operation != 0)
+	if (volume->phase != VOLUME_PHASE_ONLINE || volume->leaving.count > 0 || volume->operation != 0 ||
+	    volume->dropped_thins.count > 0)
 		return false;
 	for (size_t i = 0; i < volume->slots.count; i++) {
 		if (volume->slots.items[i].phase != SLOT_PHASE_SERVING)

@@ -364,6 +364,11 @@ static void note(struct driver_volume *volume, const struct command *command)
 				  (unsigned long long)command->job_advance->id,
 				  ENUM_NAME(operation_phase, command->job_advance->from),
 				  ENUM_NAME(operation_phase, command->job_advance->to));
+	} else if (command->snapshot_retry != NULL) {
+		volume->note_message = "a snapshot is tried again";
+		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu job=j%llu reason=\"%s\"", id,
+				  (unsigned long long)command->snapshot_retry->id,
+				  command->snapshot_retry->error->message);
 	} else if (command->job_fail != NULL) {
 		volume->note_message = "job fails, and is undone";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu job=j%llu reason=\"%s\"", id,

@@ -9,6 +9,7 @@
 #include "src/dnvmed.h"
 #include "src/hosts.h"
 #include "src/leader/operations.h"
+#include "src/leader/snapshots.h"
 #include "src/leader/volumes.h"
 #include "src/view.h"
 
@@ -177,7 +178,7 @@ int driver_online_operation(struct dnvmed *dnvmed, const struct online_view *vie
 	struct operation operation;
 
 	if (view->whole->operation == 0)
-		return 0;
+		return snapshots_purge(view, arena, step, error);
 	if (fsm_operation_get(dnvmed->fsm, view->whole->operation, arena, &operation, error) != 0)
 		return error->code;
 	return operations_step(view, &operation, arena, step, error);

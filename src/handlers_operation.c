@@ -38,17 +38,27 @@ static const char *size_text(uint64_t bytes, struct arena *arena)
 	return arena_printf(arena, "%llu %s", (unsigned long long)bytes, units[unit]);
 }
 
+/* What it works on, for people; NULL when memory is exhausted. */
+static const char *target_text(const struct operation *operation, struct arena *arena)
+{
+	const char *from, *to;
+
+	if (operation->snapshot != NULL)
+		return arena_printf(arena, "snapshot %s of volume %s", operation->snapshot->name,
+				    operation->volume_name);
+	from = size_text(operation->extend->from_bytes, arena);
+	to = size_text(operation->extend->size_bytes, arena);
+	return from != NULL && to != NULL
+		       ? arena_printf(arena, "volume %s from %s to %s", operation->volume_name, from, to)
+		       : NULL;
+}
+
 int operation_job(const struct operation *operation, struct arena *arena, struct job *ret_job, struct error *error)
 {
-	const char *from = size_text(operation->extend->from_bytes, arena);
-	const char *to = size_text(operation->extend->size_bytes, arena);
-
-	if (from == NULL || to == NULL)
-		return error_set_nomem(error);
 	*ret_job = (struct job){
 		.id = arena_printf(arena, "j%llu", (unsigned long long)operation->id),
 		.kind = operation->kind,
-		.target = arena_printf(arena, "volume %s from %s to %s", operation->volume_name, from, to),
+		.target = target_text(operation, arena),
 		.phase = is_over(operation) ? ENUM_NAME(operation_state, operation->state)
 					    : ENUM_NAME(operation_phase, operation->phase),
 		.since_ms = operation->since_ms,
@@ -254,7 +264,8 @@ int job_forget_plan_answer(struct request *request, struct error *error)
 		return error->code;
 	plan.revision = operation.revision;
 	plan.over = is_over(&operation);
-	if (operation.phase == OPERATION_PHASE_JOINING || operation.phase == OPERATION_PHASE_RESIZING) {
+	if (operation.kind == JOB_KIND_EXTEND &&
+	    (operation.phase == OPERATION_PHASE_JOINING || operation.phase == OPERATION_PHASE_RESIZING)) {
 		error_set(error, ERROR_FAILED_PRECONDITION,
 			  "job j%llu is in phase %s: what it made is in use, and it cannot be forgotten",
 			  (unsigned long long)id, ENUM_NAME(operation_phase, operation.phase));

@@ -21,7 +21,9 @@ bool job_is_asked_for(const char *id)
 /* How many of the phases are behind it, of so many. */
 static unsigned steps_done(const struct operation *operation, unsigned *ret_steps)
 {
-	*ret_steps = 4;
+	unsigned steps = operation->kind == JOB_KIND_SNAPSHOT ? 6 : 4;
+
+	*ret_steps = steps;
 	switch (operation->phase) {
 	case OPERATION_PHASE_EXPORTING:
 		return 0;
@@ -30,7 +32,12 @@ static unsigned steps_done(const struct operation *operation, unsigned *ret_step
 	case OPERATION_PHASE_JOINING:
 		return 2;
 	case OPERATION_PHASE_RESIZING:
+	case OPERATION_PHASE_PAUSING:
 		return 3;
+	case OPERATION_PHASE_SNAPPING:
+		return 4;
+	case OPERATION_PHASE_RESUMING:
+		return 5;
 	case OPERATION_PHASE_UNDOING:
 		*ret_steps = 2;
 		return 0;
@@ -40,7 +47,7 @@ static unsigned steps_done(const struct operation *operation, unsigned *ret_step
 	case OPERATION_PHASE_OVER:
 		break;
 	}
-	return 4;
+	return steps;
 }
 
 /* One line that is written over. */

@@ -43,6 +43,14 @@ int placement_plan(const struct placement_request *request, const struct placeme
 int placement_extend(const struct placement_view *view, const struct volume *volume, uint64_t size_bytes,
 		     struct arena *arena, struct command_volume_extend *ret_command, struct error *error);
 
+/* The same for one more snapshot of the volume as it is. */
+int placement_snapshot(const struct placement_view *view, const struct volume *volume, struct arena *arena,
+		       struct place_growth_list *ret_legs, struct error *error);
+
+/* What the snapshots of a volume need in each leg beyond the volume itself, should all of it be written anew: the size
+ * that it had each time. UINT64_MAX when that is too much for 64 bits. */
+uint64_t placement_snapshot_bytes(const struct volume *volume);
+
 /* The node of a new standby: online, not cordoned, not storage_only, with the write-through target where durability is
  * strict, of a colour that no controller of the volume has, retired ones included; in a failure domain (of the
  * volume's spread) without an active controller if there is such a node; least loaded first, ties by name. The name is

@@ -2,6 +2,7 @@
 #include "src/leader/operations.h"
 
 #include "lib/model/names.h"
+#include "src/leader/snapshots.h"
 
 int operations_served(const struct volume *volume, struct arena *arena, const struct volume **ret_served,
 		      struct error *error)
@@ -172,6 +173,10 @@ static int step_phase(const struct online_view *view, const struct operation *op
 		return step_releasing(view, operation, arena, step, error);
 	case OPERATION_PHASE_OVER:
 		return 0;
+	case OPERATION_PHASE_PAUSING:
+	case OPERATION_PHASE_SNAPPING:
+	case OPERATION_PHASE_RESUMING:
+		return snapshots_step(view, operation, arena, step, error);
 	default:
 		break;
 	}
@@ -185,6 +190,8 @@ static int step_phase(const struct online_view *view, const struct operation *op
 	case OPERATION_PHASE_FORMATTING:
 		return step_holders(view, operation, OPERATION_PHASE_JOINING, arena, step, error);
 	case OPERATION_PHASE_JOINING:
+		if (operation->kind == JOB_KIND_SNAPSHOT)
+			return snapshots_step(view, operation, arena, step, error);
 		return step_holders(view, operation, OPERATION_PHASE_RESIZING, arena, step, error);
 	default:
 		return step_controllers(view, operation, true, OPERATION_PHASE_OVER, arena, step, error);
@@ -194,8 +201,10 @@ static int step_phase(const struct online_view *view, const struct operation *op
 int operations_step(const struct online_view *view, const struct operation *operation, struct arena *arena,
 		    struct online_step *step, struct error *error)
 {
-	bool early = operation->phase == OPERATION_PHASE_EXPORTING || operation->phase == OPERATION_PHASE_FORMATTING;
-	const struct ld *lost = early ? lost_member(view->whole) : NULL;
+	bool growing = operation->phase == OPERATION_PHASE_EXPORTING || operation->phase == OPERATION_PHASE_FORMATTING;
+	/* An attempt at a snapshot has a limit of its own. */
+	bool early = growing || (operation->kind == JOB_KIND_SNAPSHOT && operation->phase == OPERATION_PHASE_JOINING);
+	const struct ld *lost = growing ? lost_member(view->whole) : NULL;
 
 	if (lost != NULL)
 		return fail(operation, ERROR_FAILED_PRECONDITION,

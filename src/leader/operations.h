@@ -7,6 +7,8 @@
  *      exports made   holders have    holders have   every controller that
  *                     formatted them  larger legs    is online has the size
  *
+ * A snapshot goes on from JOINING as snapshots.h says.
+ *
  *   UNDOING ──► RELEASING ──► OVER
  *      holders that are online let go    their LDs are gone
  *

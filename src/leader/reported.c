@@ -204,13 +204,30 @@ const struct object_status *reported_get(const struct reported *reported, enum o
 
 /* --- what stands below a controller ----------------------------------------------------------------------------- */
 
+static size_t pause_size(const struct pause_status *pause)
+{
+	if (pause == NULL)
+		return 0;
+	return sizeof(*pause) + (pause->message != NULL ? strlen(pause->message) + 1 : 0);
+}
+
+static const struct pause_status *pause_copy(const struct pause_status *pause, char *at)
+{
+	struct pause_status *made = (struct pause_status *)at;
+
+	*made = *pause;
+	if (pause->message != NULL)
+		made->message = strcpy(at + sizeof(*made), pause->message);
+	return made;
+}
+
 /* In one piece, so that it goes in one piece; neither list holds pointers of its own. */
 static struct reported_health *health_make(const struct volume_health *health, uint64_t now_ms)
 {
 	size_t members = health->members.count * sizeof(struct member_status);
 	size_t peers = health->peers.count * sizeof(struct peer_status);
 	size_t rates = health->members.count * sizeof(uint64_t);
-	struct reported_health *made = calloc(1, sizeof(*made) + members + peers + rates);
+	struct reported_health *made = calloc(1, sizeof(*made) + members + peers + rates + pause_size(health->pause));
 	char *at = (char *)(made + 1);
 
 	if (made == NULL)
@@ -225,6 +242,8 @@ static struct reported_health *health_make(const struct volume_health *health, u
 		memcpy(made->members.items, health->members.items, members);
 	if (peers > 0)
 		memcpy(made->peers.items, health->peers.items, peers);
+	if (health->pause != NULL)
+		made->pause = pause_copy(health->pause, at + rates + members + peers);
 	return made;
 }
 

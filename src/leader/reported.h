@@ -29,7 +29,8 @@ struct reported_health {
 	uint64_t lapsed;      /* epoch of the slot in which its gate was shut; 0 */
 	struct member_status_list members;
 	struct peer_status_list peers;
-	uint64_t *rates; /* bytes a second of late, of each member that is rebuilt */
+	const struct pause_status *pause; /* NULL: it says nothing of one */
+	uint64_t *rates;		  /* bytes a second of late, of each member that is rebuilt */
 };
 
 /* The volume that an object belongs to ("v2", "d1.v2.s0", "v2.s0.nodeb"), 0 when it belongs to none. */

@@ -139,6 +139,45 @@ static void test_commands(void **state)
 	rig_close(&rig);
 }
 
+/* All that becomes of snapshots: one is taken and deleted, others are tried again, disturbed, undone, forgotten. */
+static void test_snapshots(void **state)
+{
+	uint8_t x[16], y[16];
+	struct rig rig, victim;
+	uint64_t id;
+
+	(void)state;
+	id = rig_open_pair(&rig, 4);
+	assert_int_equal(rig_snapshot(&rig, id, "one").code, 0);
+	rig_job_until(&rig, 1, OPERATION_PHASE_SNAPPING);
+	assert_int_equal(rig_snapshot_retry(&rig, 1, OPERATION_PHASE_SNAPPING, 1).code, 0);
+	assert_int_equal(rig_thins_purge(&rig, id).code, 0);
+	rig_job_until(&rig, 1, OPERATION_PHASE_SNAPPING);
+	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
+	rig_slot_serve(&rig, id, 0);
+	assert_int_equal(rig_thins_purge(&rig, id).code, 0);
+	rig_job_until(&rig, 1, OPERATION_PHASE_OVER);
+	assert_int_equal(rig_snapshot(&rig, id, "two").code, 0);
+	rig_job_until(&rig, 2, OPERATION_PHASE_RESUMING);
+	assert_int_equal(rig_job_cancel(&rig, 2).code, 0);
+	assert_int_equal(rig_job_advance(&rig, 2, OPERATION_PHASE_RELEASING).code, 0);
+	assert_int_equal(rig_job_advance(&rig, 2, OPERATION_PHASE_OVER).code, 0);
+	assert_int_equal(rig_snapshot(&rig, id, "two").code, 0);
+	assert_int_equal(rig_job_forget(&rig, 3, rig_job(&rig, 3).revision).code, 0);
+	assert_int_equal(rig_snapshot_delete(&rig, "db1", "one").code, 0);
+	assert_int_equal(rig_snapshot(&rig, id, "two").code, 0);
+	assert_int_equal(rig_delete(&rig, "db1").code, 0);
+	rig_open(&victim);
+	for (size_t i = 0; i < rig.entry_count; i++)
+		apply_stubbornly(&victim, buffer_bytes(&rig.entries[i].command));
+	rig_check(&victim);
+	rig_digest(&rig, x);
+	rig_digest(&victim, y);
+	assert_memory_equal(x, y, sizeof(x));
+	rig_close(&victim);
+	rig_close(&rig);
+}
+
 /* All that becomes of jobs: one is done, others are undone, forgotten, or go with their volume. */
 static void test_jobs(void **state)
 {
@@ -283,10 +322,8 @@ static void test_open(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_commands),
-		cmocka_unit_test(test_jobs),
-		cmocka_unit_test(test_reads),
-		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_commands), cmocka_unit_test(test_jobs), cmocka_unit_test(test_snapshots),
+		cmocka_unit_test(test_reads),	 cmocka_unit_test(test_open),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -524,6 +524,72 @@ static void draining_not_cordoned(struct damage *damage)
 	put_record(damage, STORE_TABLE_NODE, key, schema_node(), &node);
 }
 
+/* Two snapshots of v1, as the audit wants them. */
+static void snapshots_put(struct damage *damage, void (*spoil)(struct volume *volume))
+{
+	struct volume volume = volume_read(damage, 1);
+	struct snapshot snapshots[2] = {
+		{ .name = "one", .state = SNAPSHOT_STATE_TAKEN, .thin = 1, .size_bytes = GIB, .moment_ms = 7 },
+		{ .name = "two", .state = SNAPSHOT_STATE_TAKEN, .thin = 2, .size_bytes = GIB, .moment_ms = 8 },
+	};
+
+	snapshots[0].leg_bytes = snapshots[1].leg_bytes = volume.legs.items[0].size_bytes;
+	volume.snapshots = (struct snapshot_list){ 2, snapshots };
+	volume.last_thin = 2;
+	spoil(&volume);
+	volume_put(damage, &volume);
+}
+
+static void thin_again(struct volume *volume)
+{
+	volume->snapshots.items[1].thin = 1;
+}
+
+static void thin_twice(struct damage *damage)
+{
+	snapshots_put(damage, thin_again);
+}
+
+static void thin_ahead(struct volume *volume)
+{
+	volume->last_thin = 1;
+}
+
+static void thin_of_the_future(struct damage *damage)
+{
+	snapshots_put(damage, thin_ahead);
+}
+
+static void name_again(struct volume *volume)
+{
+	volume->snapshots.items[1].name = "one";
+}
+
+static void snapshot_twice(struct damage *damage)
+{
+	snapshots_put(damage, name_again);
+}
+
+static void make_taking(struct volume *volume)
+{
+	volume->snapshots.items[1].state = SNAPSHOT_STATE_TAKING;
+}
+
+static void taking_without_job(struct damage *damage)
+{
+	snapshots_put(damage, make_taking);
+}
+
+static void hold_on(struct volume *volume)
+{
+	volume->snapshots.items[0].pause = PAUSE_PHASE_HOLD;
+}
+
+static void taken_and_holding(struct damage *damage)
+{
+	snapshots_put(damage, hold_on);
+}
+
 static void volume_in_wrong_place(struct damage *damage)
 {
 	struct volume volume = volume_read(damage, 1);
@@ -539,6 +605,11 @@ static void test_damages(void **state)
 		const char *words;
 	} cases[] = {
 		{ lose_free_run, "of d1 have no owner" },
+		{ thin_twice, "thin device 1 of v1 is there twice" },
+		{ thin_of_the_future, "thin device 2 of v1 was never given out" },
+		{ snapshot_twice, "v1 has two snapshots \"one\"" },
+		{ taking_without_job, "no job makes snapshot \"two\" of v1" },
+		{ taken_and_holding, "snapshot \"one\" of v1 is taken, but holds hosts up" },
 		{ free_twice, "of d1 has two owners" },
 		{ split_free_run, "free runs of d1 at extent 2559 are not joined" },
 		{ free_beyond_end, "d1 is used beyond its end" },

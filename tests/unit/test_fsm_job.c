@@ -163,7 +163,8 @@ static void test_stale(void **state)
 	(void)state;
 	advance.revision = rig_volume(&rig, id).revision - 1;
 	rig_refused(rig_apply(&rig, (struct command){ .job_advance = &advance }), ERROR_CONFLICT, "was confirmed");
-	rig_refused(rig_job_advance(&rig, 1, OPERATION_PHASE_JOINING), ERROR_INVALID_ARGUMENT, "no job goes from");
+	rig_refused(rig_job_advance(&rig, 1, OPERATION_PHASE_JOINING), ERROR_INVALID_ARGUMENT,
+		    "no job of kind extend goes from");
 	advance.from = OPERATION_PHASE_FORMATTING;
 	advance.to = OPERATION_PHASE_JOINING;
 	rig_refused(rig_apply(&rig, (struct command){ .job_advance = &advance }), ERROR_CONFLICT, "is in phase");

@@ -247,6 +247,63 @@ struct outcome rig_extend(struct rig *rig, uint64_t volume, uint64_t size_bytes)
 	return rig_apply(rig, (struct command){ .volume_extend = &extend });
 }
 
+struct command_snapshot_create rig_plan_snapshot(struct rig *rig, uint64_t volume, const char *name)
+{
+	struct command_snapshot_create create = {
+		.id = volume, .name = name, .pause_limit_ms = LIMIT_PAUSE_MS_DEFAULT, .accept_flush = true
+	};
+	struct volume found = rig_volume(rig, volume);
+	struct placement_view view = { 0 };
+	struct error error;
+
+	view_fill(rig, &view, &error);
+	must(placement_snapshot(&view, &found, &rig->arena, &create.legs, &error), &error);
+	return create;
+}
+
+struct outcome rig_snapshot(struct rig *rig, uint64_t volume, const char *name)
+{
+	struct command_snapshot_create create = rig_plan_snapshot(rig, volume, name);
+
+	return rig_apply(rig, (struct command){ .snapshot_create = &create });
+}
+
+struct outcome rig_snapshot_retry(struct rig *rig, uint64_t id, enum operation_phase from, uint64_t thin)
+{
+	struct operation_error reason = { .code = "DEADLINE_EXCEEDED", .message = "the limit passed" };
+	struct command_snapshot_retry retry = { .id = id, .from = from, .thin = thin, .error = &reason };
+
+	return rig_apply(rig, (struct command){ .snapshot_retry = &retry });
+}
+
+struct outcome rig_snapshot_delete(struct rig *rig, const char *volume, const char *name)
+{
+	struct command_snapshot_delete drop = { .volume = volume, .name = name };
+
+	return rig_apply(rig, (struct command){ .snapshot_delete = &drop });
+}
+
+struct outcome rig_thins_purge(struct rig *rig, uint64_t volume)
+{
+	struct command_thins_purge purge = { .id = volume, .revision = rig_volume(rig, volume).revision };
+
+	return rig_apply(rig, (struct command){ .thins_purge = &purge });
+}
+
+void rig_job_until(struct rig *rig, uint64_t id, enum operation_phase to)
+{
+	static const enum operation_phase order[] = {
+		OPERATION_PHASE_EXPORTING, OPERATION_PHASE_FORMATTING, OPERATION_PHASE_JOINING, OPERATION_PHASE_PAUSING,
+		OPERATION_PHASE_SNAPPING,  OPERATION_PHASE_RESUMING,   OPERATION_PHASE_OVER,
+	};
+	size_t at = 0;
+
+	while (order[at] != rig_job(rig, id).phase)
+		at++;
+	while (order[at] != to)
+		assert_int_equal(rig_job_advance(rig, id, order[++at]).code, 0);
+}
+
 struct operation rig_job(struct rig *rig, uint64_t id)
 {
 	struct operation operation;

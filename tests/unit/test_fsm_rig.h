@@ -107,6 +107,14 @@ bool rig_in_transition(struct rig *rig, uint64_t volume);
 int rig_plan_extend(struct rig *rig, uint64_t volume, uint64_t size_bytes, struct command_volume_extend *ret_command,
 		    struct error *error);
 struct outcome rig_extend(struct rig *rig, uint64_t volume, uint64_t size_bytes);
+/* With room as placement finds it, and the present sizes. */
+struct command_snapshot_create rig_plan_snapshot(struct rig *rig, uint64_t volume, const char *name);
+struct outcome rig_snapshot(struct rig *rig, uint64_t volume, const char *name); /* flush is accepted */
+struct outcome rig_snapshot_retry(struct rig *rig, uint64_t id, enum operation_phase from, uint64_t thin);
+struct outcome rig_snapshot_delete(struct rig *rig, const char *volume, const char *name);
+struct outcome rig_thins_purge(struct rig *rig, uint64_t volume);
+/* Advance the job phase by phase until this one. */
+void rig_job_until(struct rig *rig, uint64_t id, enum operation_phase to);
 struct operation rig_job(struct rig *rig, uint64_t id); /* it must be there */
 /* With its present phase, and the volume's present revision. */
 struct outcome rig_job_advance(struct rig *rig, uint64_t id, enum operation_phase to);

@@ -224,8 +224,9 @@ const struct command *rig_expect_command(struct rig *rig, rig_step step)
 				 (command->lds_free != NULL) + (command->controller_add != NULL) +
 				 (command->controller_retire != NULL) + (command->controller_drop != NULL) +
 				 (command->ld_drain != NULL) + (command->ld_excuse != NULL) +
-				 (command->ld_settle != NULL) + (command->job_advance != NULL) +
-				 (command->job_fail != NULL),
+				 (command->job_advance != NULL) + (command->job_fail != NULL) +
+				 (command->ld_settle != NULL) + (command->snapshot_retry != NULL) +
+				 (command->thins_purge != NULL),
 			 1);
 	return command;
 }
