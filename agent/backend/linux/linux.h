@@ -199,6 +199,10 @@ bool gate_is_shut(struct kernel *kernel);
 int gate_remote_add(struct kernel *kernel, const char *address, uint64_t port, struct error *error);
 int gate_remote_remove(struct kernel *kernel, const char *address, uint64_t port, struct error *error);
 
+/* Milliseconds that a port's element has left, as a set was listed; 0: it is not there; UINT64_MAX: it has no end
+ * (gate_listing.c). */
+uint64_t gate_listing_remaining(const char *listing, uint64_t port);
+
 /* --- what goes out by the gate (gate_out.c) --- */
 
 /* Commands that make its part of the table, and that note a place. Return 0 or -1. */

@@ -160,6 +160,26 @@ def stale_write(rig):
     finish(rig, witnesses, stall_limit_ms=60000)
 
 
+@scenario("gate_shut")
+def gate_shut(rig):
+    """The gate of a controller is shut for a moment, as by a lease that ran out, and nobody called its node offline. It stays
+    shut until the slot has begun anew, with nothing left of what waited there for the leg of another controller."""
+    rig.create("vol", controllers=2, standbys=1)
+    rig.attach(["vol"])
+    device = rig.connect(["vol"])["vol"]
+    witnesses = witness.start([witness.Witness(rig, "vol", device, options="--region 16:16 --threads 8 --read-percent 20")])
+    witness.progress(witnesses, 50)
+    for _ in range(3):
+        slot = rig.status("vol")["volume"]["slots"][0]
+        rig.sh(slot["holder"], "nft 'flush set inet dnvme held; flush set inet dnvme lease; flush set inet dnvme lease_other'")
+        await_phase(rig, ("vol", 0), ("fencing", "assembling", "exporting", "serving"), slot["epoch"])
+        began = rig.status("vol")["volume"]["slots"][0]
+        must(began["holder"] == slot["holder"] and began["reason"] == "restart", f"the slot did not begin anew: {began}")
+        witness.progress(witnesses, 20, 60)
+        rig.await_healthy(60)
+    finish(rig, witnesses, stall_limit_ms=20000)
+
+
 @scenario("detach_under_writes")
 def detach_under_writes(rig):
     """A host is detached while it writes and another one is attached: nothing of the first reaches the medium afterwards."""
