@@ -272,6 +272,8 @@ join_is() { # WHAT GENERATION: what an agent is told that admits the peer
 	said=$(node admit $PORT 600000 "$PEER" $LEG $2)
 	[ "$said" = "$1" ] || fail "in generation $2 the peer is \"$said\", not \"$1\""
 }
+node admit $PORT 600000 "$PEER" $LEG
+wait_until 10 "the peer is let in" leg_echoes $LEG
 beats 0.25 100 & # all the time
 beating=$!
 join_is out 7
