@@ -12,7 +12,7 @@
 
 #define NIGHTLY_SEEDS 100000
 
-enum { KEY_SHORTEN = 256, KEY_ONLY, KEY_QUIET, KEY_CHANCE, KEY_NIGHTLY };
+enum { KEY_SHORTEN = 256, KEY_ONLY, KEY_QUIET, KEY_CHANCE, KEY_NIGHTLY, KEY_EXCEPT };
 
 struct arguments {
 	struct seeds seeds;
@@ -32,6 +32,7 @@ static const struct argp_option options[] = {
 	{ "keep-going", 'k', NULL, 0, "go on after a seed that fails", 0 },
 	{ "shorten", KEY_SHORTEN, NULL, 0, "find the fewest faults with which the seed still fails", 0 },
 	{ "only", KEY_ONLY, "N,N,…", 0, "only these faults, by their numbers; none", 0 },
+	{ "except", KEY_EXCEPT, "N,N,…", 0, "not these seeds", 0 },
 	{ "quiet", KEY_QUIET, NULL, 0, "the client makes and deletes nothing while there are faults", 0 },
 	{ "chance", KEY_CHANCE, "N", 0, "the same faults and calls, other delays (0)", 0 },
 	{ "nightly", KEY_NIGHTLY, NULL, 0,
@@ -55,6 +56,21 @@ static error_t only_parse(struct arguments *arguments, const char *text)
 		if (end == at || number >= FAULTS_MAX || (*end != ',' && *end != '\0'))
 			return EINVAL;
 		arguments->only[number] = true;
+		if (*end == '\0')
+			return 0;
+	}
+}
+
+static error_t except_parse(struct seeds *seeds, const char *text)
+{
+	char *end = NULL;
+
+	for (const char *at = text;; at = end + 1) {
+		uint64_t seed = strtoull(at, &end, 10);
+
+		if (end == at || seeds->except_count == SEEDS_EXCEPT_MAX || (*end != ',' && *end != '\0'))
+			return EINVAL;
+		seeds->except[seeds->except_count++] = seed;
 		if (*end == '\0')
 			return 0;
 	}
@@ -133,6 +149,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		break;
 	case KEY_ONLY:
 		return only_parse(arguments, text);
+	case KEY_EXCEPT:
+		return except_parse(seeds, text);
 	case KEY_QUIET:
 		seeds->scenario.quiet = true;
 		break;

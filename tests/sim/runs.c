@@ -143,12 +143,21 @@ static bool is_over(const struct seeds *seeds, const struct board *board)
 	return board->stop || (seeds->until != 0 && time(NULL) >= seeds->until);
 }
 
+static bool is_excepted(const struct seeds *seeds, uint64_t seed)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < seeds->except_count && !found; i++)
+		found = seeds->except[i] == seed;
+	return found;
+}
+
 static void seed_run(struct job *job, uint64_t seed)
 {
 	uint64_t place = seed % SCENARIO_FAMILY;
 	struct outcome *outcome = &job->outcome;
 
-	if (job->again && !job->are_known[place])
+	if (is_excepted(job->seeds, seed) || (job->again && !job->are_known[place]))
 		return;
 	runs_one(&job->seeds->scenario, seed, job->seeds->only, outcome);
 	if (!job->again)

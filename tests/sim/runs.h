@@ -19,12 +19,16 @@ struct outcome {
 	uint64_t faults; /* of its list, that had their turn */
 };
 
+#define SEEDS_EXCEPT_MAX 64
+
 struct seeds {
 	struct scenario_options scenario;
 	uint64_t first, count;
 	unsigned jobs;
 	bool twice, keep_going;
-	bool progress;	  /* a line now and then, and one for each failure */
+	bool progress;			   /* a line now and then, and one for each failure */
+	uint64_t except[SEEDS_EXCEPT_MAX]; /* seeds that are not run */
+	size_t except_count;
 	const bool *only; /* which faults; NULL: all */
 	time_t until;	  /* no seed begins behind that moment; 0: it does not matter */
 };
