@@ -19,7 +19,7 @@ enum options_backend { OPTIONS_BACKEND_LINUX, OPTIONS_BACKEND_SIM };
 
 struct options {
 	enum options_command command;
-	bool has_command; /* else it is the default */
+	bool has_command;   /* else it is the default */
 	struct arena arena; /* holds the strings */
 	const char *node;
 	const char *address;

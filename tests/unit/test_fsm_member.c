@@ -568,7 +568,8 @@ static void test_taken_back(void **state)
 	assert_int_equal(rig_settle(&rig, 1, 0, 2, true).code, 0);
 	assert_false(member_by_id(&rig, 2).pending);
 	rig_refused(rig_settle(&rig, 1, 0, 2, false), ERROR_CONFLICT, "was not given up by the present holder");
-	/* Its node lost a cache, and the disk of the other one had failed a write: this one has all that was flushed. */
+	/* Its node lost a cache, and the disk of the other one had failed a write: this one has all that was flushed.
+	 */
 	reboot(&rig, "n1", "10.0.0.1", 8);
 	ld_is(member_by_id(&rig, 1), LD_STATE_IN_SYNC, STALE_REASON_PATH_LOST, false);
 	assert_int_equal(rig_rebuild(&rig, 1, 0, 2, false).code, 0);
