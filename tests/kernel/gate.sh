@@ -98,8 +98,8 @@ state_is live || fail "no import by an open gate"
 on cn1 "nft add element inet dnvme remote4 '{ $(node_address host1) . 20006 }'"
 out() { on cn1 "gate_probe echo $(node_address host1) 20006 ${1:-}"; }
 [ "$(out 3)" = "echoed 3" ] || fail "nothing goes out by an open gate"
-node open $PORT 1500
-out >"$LAB_STATE/client"
+# In one command, as one takes a while to get there.
+on cn1 "gate_probe open $PORT 3000 && gate_probe echo $(node_address host1) 20006" >"$LAB_STATE/client"
 grep -q "ended ECONNRESET" "$LAB_STATE/client" || fail "out by a gate that runs out: $(cat "$LAB_STATE/client")"
 [ "$(out 3)" = "refused ECONNREFUSED" ] || fail "a connection is made by a shut gate"
 wait_until 10 "the import breaks" state_is connecting
