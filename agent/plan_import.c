@@ -99,6 +99,50 @@ static void let_go(struct planner *planner)
 	}
 }
 
+/* A subsystem that is linked and stands on the device or above it, of those that `counts` if it is given. */
+static const char *linked_above(struct planner *planner, const struct planner_dm *dm,
+				bool (*counts)(const struct planner *, const struct observed_subsystem *))
+{
+	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
+		const struct observed_subsystem *subsystem = &planner->observed->subsystems.items[i];
+		bool on_it = false;
+
+		if (counts != NULL && !counts(planner, subsystem))
+			continue;
+		for (size_t j = 0; j < subsystem->namespaces.count && !on_it; j++)
+			on_it = strcmp(planner_path_device(subsystem->namespaces.items[j].path), dm->observed->name) ==
+				0;
+		for (size_t j = 0; on_it && j < planner->observed->ports.count; j++) {
+			if (planner_is_linked(&planner->observed->ports.items[j], subsystem->nqn))
+				return subsystem->nqn;
+		}
+	}
+	for (size_t i = planner_edge_find(planner, dm_device(dm));
+	     i < planner->edge_count && planner->edges[i].device == dm_device(dm); i++) {
+		const char *nqn = linked_above(planner, &planner->dms[planner->edges[i].holder], counts);
+
+		if (nqn != NULL)
+			return nqn;
+	}
+	return NULL;
+}
+
+static bool subsystem_leaves(const struct planner *planner, const struct observed_subsystem *subsystem)
+{
+	struct owner owner;
+
+	return planner_wanted_subsystem_find(planner, subsystem->nqn) == NULL &&
+	       owner_of_subsystem(planner->target->cluster, subsystem->nqn, &owner) &&
+	       !planner_owner_has_problem(planner, &owner);
+}
+
+bool planner_dm_is_left_suspended(const struct planner *planner, const struct planner_dm *dm, struct owner *ret_owner)
+{
+	return dm->observed->suspended && dm->wanted == NULL && dm->observed->targets.count > 0 &&
+	       dm->observed->uuid != NULL && owner_of_dm(planner->target->cluster, dm->observed->uuid, ret_owner) &&
+	       !planner_owner_has_problem(planner, ret_owner);
+}
+
 void planner_freeze(struct planner *planner)
 {
 	let_go(planner);
@@ -107,6 +151,17 @@ void planner_freeze(struct planner *planner)
 
 		if (!subsystem_answers(planner, ns->nqn))
 			freeze_above(planner, PLANNER_DEVICE(ns->major, ns->minor));
+	}
+	/* What waits in there goes on when no host hears any more what becomes of it. */
+	for (size_t i = 0; i < planner->observed->dms.count; i++) {
+		struct planner_dm *dm = &planner->dms[i];
+		struct owner owner;
+
+		if (dm->frozen || !planner_dm_is_left_suspended(planner, dm, &owner) ||
+		    linked_above(planner, dm, subsystem_leaves) == NULL)
+			continue;
+		dm->frozen = true;
+		freeze_above(planner, dm_device(dm));
 	}
 }
 
@@ -213,30 +268,6 @@ static int survivors_note(struct planner *planner, const struct planner_dm *slic
 	return 0;
 }
 
-static const char *linked_above(struct planner *planner, const struct planner_dm *dm)
-{
-	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
-		const struct observed_subsystem *subsystem = &planner->observed->subsystems.items[i];
-		bool on_it = false;
-
-		for (size_t j = 0; j < subsystem->namespaces.count && !on_it; j++)
-			on_it = strcmp(planner_path_device(subsystem->namespaces.items[j].path), dm->observed->name) ==
-				0;
-		for (size_t j = 0; on_it && j < planner->observed->ports.count; j++) {
-			if (planner_is_linked(&planner->observed->ports.items[j], subsystem->nqn))
-				return subsystem->nqn;
-		}
-	}
-	for (size_t i = planner_edge_find(planner, dm_device(dm));
-	     i < planner->edge_count && planner->edges[i].device == dm_device(dm); i++) {
-		const char *nqn = linked_above(planner, &planner->dms[planner->edges[i].holder]);
-
-		if (nqn != NULL)
-			return nqn;
-	}
-	return NULL;
-}
-
 static int user_note(struct planner *planner, const struct planner_dm *dm, struct import_users *users)
 {
 	if (users->first == NULL)
@@ -244,7 +275,7 @@ static int user_note(struct planner *planner, const struct planner_dm *dm, struc
 	if (dm->wanted != NULL && !dm->lets_go)
 		users->keeper = dm->observed->name;
 	if (users->exported == NULL)
-		users->exported = linked_above(planner, dm);
+		users->exported = linked_above(planner, dm, NULL);
 	for (size_t i = planner_edge_find(planner, dm_device(dm));
 	     i < planner->edge_count && planner->edges[i].device == dm_device(dm); i++) {
 		const struct planner_dm *above = &planner->dms[planner->edges[i].holder];

@@ -4,7 +4,8 @@
  * fail, since an error under nvmet is final for the host.
  *
  * Nothing that waits for I/O (to disable a namespace, to remove a device) is tried while an import below it answers
- * nothing: the export is unlinked, then plan_import.c drops the import, and the next wave does the rest.
+ * nothing: the export is unlinked, then plan_import.c drops the import, and the next wave does the rest. So it is with
+ * a device that was left suspended, which is resumed then.
  */
 #include "agent/planner.h"
 
@@ -251,6 +252,25 @@ static bool is_calm(const struct planner *planner)
 			return false;
 	}
 	return true;
+}
+
+/* Somebody died in the middle of a reload or a drain, and what it held up is not wanted any more. I/O waits in such a
+ * device for ever, and with it whoever disables a namespace or switches a table above: so it goes on first. Over a path
+ * that does not answer that would hang; the path is dropped first. */
+int planner_teardown_suspensions(struct planner *planner)
+{
+	for (size_t i = 0; i < planner->observed->dms.count; i++) {
+		const struct planner_dm *dm = &planner->dms[i];
+		struct owner owner;
+		struct action *action;
+
+		if (dm->frozen || !planner_dm_is_left_suspended(planner, dm, &owner))
+			continue;
+		action = planner_action(planner, ACTION_DM_RESUME, &owner);
+		if (action == NULL || (action->name = arena_strdup(planner->arena, dm->observed->name)) == NULL)
+			return -1;
+	}
+	return 0;
 }
 
 int planner_teardown_ports(struct planner *planner)

@@ -13,7 +13,7 @@ struct planner_dm {
 	bool ready;			/* as wanted */
 	bool grows;			/* changed earlier in this wave and its lane, and has the number that it had */
 	bool lets_go; /* the top of a volume, whose table shall be one of errors, at least until what is below is new */
-	bool frozen;  /* an import below it answers nothing: to flush or stop it would hang */
+	bool frozen;  /* an import below it answers nothing, or a device was left suspended: to stop it would hang */
 };
 
 /* "device `holder` lies on major:minor". */
@@ -82,6 +82,9 @@ bool planner_namespace_is_wanted(struct planner *planner, const struct target_su
 /* Whether desired state of this owner is contradictory: then nothing of it is removed. */
 bool planner_owner_has_problem(const struct planner *planner, const struct owner *owner);
 
+/* Whether somebody died while it was suspended, and it is not wanted any more. */
+bool planner_dm_is_left_suspended(const struct planner *planner, const struct planner_dm *dm, struct owner *ret_owner);
+
 /* Mark the devices that are frozen, and those that let go. */
 void planner_freeze(struct planner *planner);
 
@@ -101,6 +104,7 @@ enum planner_state planner_table_resolve(struct planner *planner, const struct o
 bool planner_table_is_same(const struct observed_target_list *a, const struct observed_target_list *b);
 
 /* The parts, in the order in which they are called. Each returns 0 or -1 when memory is exhausted. */
+int planner_teardown_suspensions(struct planner *planner);
 int planner_teardown_exports(struct planner *planner);
 /* What is shut out comes before anything that may fail on a disk. */
 int planner_build_parked_dms(struct planner *planner);

@@ -189,6 +189,53 @@ static void test_half_made_device(void **state)
 	assert_contains(plan_of(f, &observed, &desired), "dm      resume     ");
 }
 
+/* An agent died while a device was suspended, and nothing of the volume is wanted when it is back. To disable the
+ * namespace would wait for what waits there. */
+static void test_left_suspended(void **state)
+{
+	static const char *const names[] = { "dnvme-raid-v1.l0.g0", "dnvme-thindata-v1.l0", "dnvme-volume-v1" };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct desired desired, nothing = rig_desired_nothing(&f->arena, "cn1");
+		const char *log, *unlink, *resume, *disable;
+		struct observed observed;
+		struct error error = { 0 };
+
+		controller_complete(f, &desired, &observed);
+		assert_int_equal(f->agent.kernel->operations->dm_suspend(f->agent.kernel, names[i], &error), 0);
+		rig_agent_restart(&f->agent);
+		rig_converge(&f->agent, &nothing);
+		log = log_take(f);
+		unlink = strstr(log, "nvmet   unlink     nqn.2026-11.io.dnvme:" RIG_CLUSTER ":volume:v1");
+		resume = strstr(log, arena_printf(&f->arena, "dm      resume     %s\n", names[i]));
+		disable = strstr(log, "nvmet   disable    nqn.2026-11.io.dnvme:" RIG_CLUSTER ":volume:v1");
+		assert_non_null(unlink);
+		assert_non_null(resume);
+		assert_non_null(disable);
+		assert_true(unlink < resume && resume < disable);
+		assert_plan(&f->agent, &nothing, "");
+	}
+}
+
+/* Over a path that does not answer the resume would hang, too: the import goes first. */
+static void test_left_suspended_over_a_lost_path(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired, nothing = rig_desired_nothing(&f->arena, "cn1");
+	struct observed observed;
+
+	controller_complete(f, &desired, &observed);
+	for (size_t i = 0; i < observed.dms.count; i++)
+		observed.dms.items[i].suspended = strcmp(observed.dms.items[i].name, "dnvme-raid-v1.l0.g0") == 0;
+	for (size_t i = 0; i < observed.ports.count; i++)
+		observed.ports.items[i].subsystems.count = 0;
+	assert_contains(plan_of(f, &observed, &nothing), "dm      resume     dnvme-raid-v1.l0.g0");
+	observed.imports.items[0].state = "connecting";
+	assert_lacks(plan_of(f, &observed, &nothing), "dm      resume");
+	assert_contains(plan_of(f, &observed, &nothing), "nvme    drop ");
+}
+
 /* --- what is not ours --- */
 
 static void test_foreign_things_stay(void **state)
@@ -360,6 +407,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_raid_table_compares_by_meaning, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counters_do_not_matter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_made_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_left_suspended, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_left_suspended_over_a_lost_path, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_things_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_imports_of_others_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_contradiction_removes_nothing, setup, teardown),
