@@ -67,6 +67,7 @@ struct gatekeeper {
 	bool admit_none;  /* nobody imports legs from this node, and the gate knows it */
 	bool waits;	  /* for what is exposed to go, as was told */
 	bool lapsed;	  /* it ran out, and something may wait here for legs of other slots */
+	bool written;	  /* it ran out, and a write from before that is under way */
 	bool told;	  /* the store holds what this session's leader wants, all of it */
 	bool behind;	  /* or all that it had told when it answered last: there was more */
 	bool closing;
@@ -132,6 +133,16 @@ static void lapse_tell(struct gatekeeper *this, const struct error *error)
 	reconciler_lapsed(this->reconciler, lapsed);
 }
 
+static void written_tell(struct gatekeeper *this, const struct error *error)
+{
+	bool written = error->code == ERROR_UNAVAILABLE;
+
+	if (written && !this->written)
+		log_warning("the gate was shut, and stays so until what hosts wrote before is done",
+			    "port=%" PRIu64 " reason=\"%s\"", this->port, error->message);
+	this->written = written;
+}
+
 static void on_gate_done(struct worker_job *job)
 {
 	struct gate_job *gate = (struct gate_job *)job;
@@ -144,9 +155,11 @@ static void on_gate_done(struct worker_job *job)
 		return;
 	}
 	lapse_tell(this, &gate->error);
+	written_tell(this, &gate->error);
 	if (gate->error.code != 0) {
-		/* Of the other two it is told elsewhere. */
-		if (gate->error.code != ERROR_CONFLICT && gate->error.code != ERROR_NOT_FOUND)
+		/* Of the other three it is told elsewhere. */
+		if (gate->error.code != ERROR_CONFLICT && gate->error.code != ERROR_NOT_FOUND &&
+		    gate->error.code != ERROR_UNAVAILABLE)
 			log_failure(gate->error.code == ERROR_DEADLINE_EXCEEDED ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR,
 				    "the gate is not as it should be", &gate->error);
 		lease_gate_failed(&this->lease);

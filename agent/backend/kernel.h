@@ -216,7 +216,9 @@ struct kernel_operations {
 	int (*gate_refresh)(struct kernel *kernel, uint64_t port, uint64_t until_ms, struct error *error);
 	/* The same, whether it was there or not. While a gate is shut nothing goes from here to the legs of other
 	 * slots that are imported. So it stays shut, and CONFLICT is returned, when some are, by another subsystem than
-	 * the `harmless`: what waits for them may be older than what hosts wrote elsewhere. */
+	 * the `harmless`: what waits for them may be older than what hosts wrote elsewhere. UNAVAILABLE, and it stays
+	 * shut, while a write to a volume that began before it was shut is under way: a host that comes back repeats
+	 * that by another connection, which may be quicker. */
 	int (*gate_open)(struct kernel *kernel, uint64_t port, uint64_t until_ms, const struct string_list *harmless,
 			 struct error *error);
 	/* Shut at once. */

@@ -170,6 +170,7 @@ void fabric_attach(struct storage *node)
 						.thin_make = world_thin_make };
 
 	kernel_sim_world_set(node->kernel, &world);
+	kernel_sim_writing_set(node->kernel, io_is_writing, node);
 }
 
 /* --- paths ------------------------------------------------------------------------------------------------------ */

@@ -631,7 +631,7 @@ static struct use {
 	struct storage *node;
 	uint64_t boots;
 	char name[128];
-	unsigned count;
+	unsigned count, writes;
 	const struct process *held_by; /* a call goes on only as long as who made it */
 } uses[USES_MAX];
 static size_t use_count;
@@ -654,7 +654,7 @@ static struct use *use_get(struct storage *node, const char *name)
 	}
 	if (use->boots != node->machine->boots) {
 		use->boots = node->machine->boots;
-		use->count = 0;
+		use->count = use->writes = 0;
 		use->held_by = NULL;
 	}
 	return use;
@@ -672,12 +672,23 @@ static enum io_result device_io(struct at at, const char *name, uint64_t sector,
 			return IO_LOST;
 		use = use_get(at.node, name);
 	}
-	if (use != NULL)
+	if (use != NULL) {
 		use->count++;
+		use->writes += io->write;
+	}
 	result = device_map(at, name, sector, io);
-	if (use != NULL && use->boots == at.boots)
+	if (use != NULL && use->boots == at.boots) {
 		use->count--;
+		use->writes -= io->write;
+	}
 	return result;
+}
+
+bool io_is_writing(void *data, const char *name)
+{
+	const struct use *use = use_get(data, name);
+
+	return use != NULL && use->writes > 0;
 }
 
 /* As a kernel switches tables: new requests wait, those under way end; unless a path below does not answer, which is an

@@ -40,6 +40,8 @@ void io_operation(struct storage *node, const char *operation, const char *name)
 int io_flush(struct storage *node, const char *name, uint64_t timeout_us, struct error *error);
 /* A mirror's members are equal now; the copying began at that time. */
 void io_mirror_copied(struct storage *node, const char *name, uint64_t since);
+/* Whether writes to a device of a node, the argument, are under way. */
+bool io_is_writing(void *data, const char *name);
 /* How often the connections to an export were cut by its target; one that has seen another number does not stand. */
 unsigned io_cuts(struct storage *node, const char *nqn);
 void io_cut(struct storage *node, const char *nqn);

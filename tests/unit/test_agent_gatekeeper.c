@@ -36,7 +36,7 @@ struct keeper_fixture {
 	uint64_t began_ms;
 	uint64_t sequence;
 	bool beating, behind, reached;
-	atomic_bool cannot_unlink;
+	atomic_bool cannot_unlink, writing;
 };
 
 static uint64_t gate_left(struct keeper_fixture *f)
@@ -331,6 +331,49 @@ static void test_keeper_opens_for_what_is_unused(void **state)
 	assert_int_equal(reconciler_health(f->reconciler)->items[0].lapsed, 0);
 }
 
+static bool writes_look(void *data, const char *device)
+{
+	struct keeper_fixture *f = data;
+
+	return strncmp(device, "dnvme-volume-", 13) == 0 && atomic_load(&f->writing);
+}
+
+/* A host that comes back by another connection would repeat what is under way, and might be quicker. */
+static void test_keeper_waits_for_writes(void **state)
+{
+	struct keeper_fixture *f = *state;
+	struct rig_volume volume = rig_volume_default();
+	struct desired desired;
+	struct error error = { 0 };
+	const char *nqn;
+
+	volume.legs_wanted = volume.top_wanted = volume.format = true;
+	volume.controllers = 1;
+	desired = rig_desired_controller(&f->arena, &volume, 1);
+	desired.reset = desired.complete = true;
+	gatekeeper_opened(f->keeper, 20, 300);
+	f->beating = true;
+	tell(f, &desired);
+	run_until(f, is_settled);
+	run_until(f, is_open);
+	kernel_sim_writing_set(f->kernel, writes_look, f);
+	atomic_store(&f->writing, true);
+	/* A gate that is open does not care. */
+	run_until(f, a_while_passed);
+	f->beating = false;
+	nqn = desired.volumes.items[0].legs.items[0].groups.items[0].members.items[1].nqn;
+	assert_int_equal(kernel_sim_import_set(f->kernel, nqn, "connecting", "optimized", &error), 0);
+	run_until(f, is_shut);
+	gatekeeper_opened(f->keeper, 20, 300);
+	f->beating = true;
+	tell(f, &desired);
+	run_until(f, has_waited);
+	assert_int_equal(reconciler_health(f->reconciler)->items[0].lapsed, 0);
+	atomic_store(&f->writing, false);
+	run_until(f, is_open);
+	run_until(f, a_while_passed);
+}
+
 static void test_keeper_without_a_leader(void **state)
 {
 	struct keeper_fixture *f = *state;
@@ -612,6 +655,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keeper_waits_for_what_is_exposed, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_waits_for_what_lapsed, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_opens_for_what_is_unused, keeper_setup, keeper_teardown),
+		cmocka_unit_test_setup_teardown(test_keeper_waits_for_writes, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_leaves_what_it_finds, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_without_a_leader, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_admits_peers, keeper_setup, keeper_teardown),

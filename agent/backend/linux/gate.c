@@ -400,10 +400,14 @@ int gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const str
 	      struct error *error)
 {
 	struct gate *gate = gate_of(kernel);
-	int code;
+	int code = 0;
 
 	pthread_mutex_lock(&gate->lock);
-	code = is_held(gate, port) ? 0 : gate_out_find(gate->nvme, harmless, error);
+	if (!is_held(gate, port)) {
+		code = gate_out_find(gate->nvme, harmless, error);
+		if (code == 0)
+			code = gate_out_writes_find("/sys", error);
+	}
 	if (code == 0)
 		code = refresh_surely(gate, port, until_ms, true, error);
 	pthread_mutex_unlock(&gate->lock);

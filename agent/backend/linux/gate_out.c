@@ -15,10 +15,14 @@
  * No packet is looked up in `held`, so that its element may be replaced at any moment. It runs out with the gate, and
  * a refresh deletes it first: a transaction that deletes what is not there fails as a whole, and what ran out counts as
  * not there. So what is shut stays shut until somebody opens it.
+ *
+ * Who opens it looks at the writes that are under way, too: while it is shut none begins.
  */
 #include "agent/backend/linux/linux.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +86,40 @@ int gate_out_find(struct nvme_cache *cache, const struct string_list *harmless, 
 
 		if (gate_out_is_leg(nqn) && !list_has_string(harmless, nqn))
 			code = error_set(error, ERROR_CONFLICT, "%s is imported since before the gate was shut", nqn);
+	}
+	arena_free(&arena);
+	return code;
+}
+
+/* A device that is suspended keeps requests that it does not count. */
+static bool is_writing(const char *root, const char *device, char *ret_name, size_t size)
+{
+	static const char prefix[] = NAMES_DM_PREFIX "volume-";
+	uint64_t reads = 0, writes = 0;
+	char text[64] = "";
+
+	if (!file_read(ret_name, size, "%s/block/%s/dm/name", root, device) ||
+	    strncmp(ret_name, prefix, strlen(prefix)) != 0)
+		return false;
+	if (file_read_number("%s/block/%s/dm/suspended", root, device) != 0)
+		return true;
+	return file_read(text, sizeof(text), "%s/block/%s/inflight", root, device) &&
+	       sscanf(text, "%" SCNu64 " %" SCNu64, &reads, &writes) == 2 && writes > 0;
+}
+
+int gate_out_writes_find(const char *root, struct error *error)
+{
+	struct arena arena = ARENA_INIT;
+	struct string_list devices = { 0 };
+	char path[PATH_MAX], name[NAMES_DM_SIZE];
+	int code;
+
+	snprintf(path, sizeof(path), "%s/block", root);
+	code = directory_list(&arena, path, &devices, error);
+	for (size_t i = 0; code == 0 && i < devices.count; i++) {
+		if (is_writing(root, devices.items[i], name, sizeof(name)))
+			code = error_set(error, ERROR_UNAVAILABLE,
+					 "a write to %s from before the gate was shut is under way", name);
 	}
 	arena_free(&arena);
 	return code;

@@ -214,6 +214,8 @@ bool gate_out_is_leg(const char *nqn);
 int gate_out_imports_print(struct nvme_cache *cache, struct buffer *commands, struct error *error);
 /* CONFLICT when legs are imported, by another subsystem than those. */
 int gate_out_find(struct nvme_cache *cache, const struct string_list *harmless, struct error *error);
+/* UNAVAILABLE when a write to a volume is under way. `root`: "/sys". */
+int gate_out_writes_find(const char *root, struct error *error);
 
 /* --- I/O errors of LDs (trace.c) --- */
 

@@ -97,6 +97,10 @@ struct kernel_sim_world {
 };
 void kernel_sim_world_set(struct kernel *kernel, const struct kernel_sim_world *world);
 
+/* Whether writes to a device are under way; without it none are. */
+typedef bool (*kernel_sim_writing)(void *data, const char *device);
+void kernel_sim_writing_set(struct kernel *kernel, kernel_sim_writing writing, void *data);
+
 /* What a connection that is asked for meets. */
 enum kernel_sim_answer {
 	KERNEL_SIM_RESET,	 /* nobody listens, or the port rejects */

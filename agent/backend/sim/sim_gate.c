@@ -76,11 +76,34 @@ static bool is_leg(const char *nqn)
 	return strstr(nqn, ":leg:") != NULL;
 }
 
+void kernel_sim_writing_set(struct kernel *kernel, kernel_sim_writing writing, void *data)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+
+	pthread_mutex_lock(&this->lock);
+	this->writing = writing;
+	this->writing_data = data;
+	pthread_mutex_unlock(&this->lock);
+}
+
+/* The volume that is written to; NULL: none. */
+static const char *written_find(struct sim_kernel *this)
+{
+	for (size_t i = 0; this->writing != NULL && i < this->observed.dms.count; i++) {
+		const char *name = this->observed.dms.items[i].name;
+
+		if (strncmp(name, "dnvme-volume-", 13) == 0 && this->writing(this->writing_data, name))
+			return name;
+	}
+	return NULL;
+}
+
 int sim_gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const struct string_list *harmless,
 		  struct error *error)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;
 	struct sim_gate *gate;
+	const char *written;
 	int code = sim_begin(this, "gate_open", "", error);
 
 	if (code != 0)
@@ -95,6 +118,10 @@ int sim_gate_open(struct kernel *kernel, uint64_t port, uint64_t until_ms, const
 			return gate_end(this, error_set(error, ERROR_CONFLICT,
 							"%s is imported since before the gate was shut", nqn));
 	}
+	written = gate->until_ms <= clock_boot_ms() ? written_find(this) : NULL;
+	if (written != NULL)
+		return gate_end(this, error_set(error, ERROR_UNAVAILABLE,
+						"a write to %s from before the gate was shut is under way", written));
 	return gate_end(this, until_set(gate, until_ms, error));
 }
 

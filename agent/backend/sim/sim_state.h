@@ -46,6 +46,8 @@ struct sim_kernel {
 	kernel_sim_fault fault;
 	void *fault_data;
 	struct kernel_sim_world world; /* resolve NULL: there is none */
+	kernel_sim_writing writing;    /* NULL: nobody writes */
+	void *writing_data;
 };
 
 /* Every operation begins and ends with these. sim_begin() returns what the fault says, without the lock then. */
