@@ -85,7 +85,8 @@ static int member_stale(struct transition *transition, const struct command_lds_
 	volume_ld_stale(ld, command->reason, transition->time_ms);
 	ld->resync = resync;
 	ld->pending =
-		ld->whole && subject->slot->phase != SLOT_PHASE_FENCING && command->reason == STALE_REASON_PATH_LOST;
+		ld->whole && command->reason == (subject->slot->phase == SLOT_PHASE_FENCING ? STALE_REASON_NOT_FENCED
+											    : STALE_REASON_PATH_LOST);
 	*changed = true;
 	return 0;
 }

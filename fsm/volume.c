@@ -375,19 +375,24 @@ static bool member_is_spoilt(const struct group *group, const struct ld *ld)
 	}
 }
 
+static size_t beyond_doubt_count(const struct group *group)
+{
+	size_t count = 0;
+
+	for (size_t m = 0; m < group->members.count; m++)
+		count += group->members.items[m].state == LD_STATE_IN_SYNC && !group->members.items[m].doubtful;
+	return count;
+}
+
 /* While its slot is fenced nobody serves, and the leader may yet find that the other members returned errors, which it
  * was never told of: then this one is the better one. So it is only marked, unless it is the last that is beyond doubt.
  */
 static bool member_is_marked(const struct volume *volume, const struct leg *leg, const struct group *group,
 			     struct ld *ld, bool *changed)
 {
-	size_t beyond_doubt = 0;
-
 	if (ld->state != LD_STATE_IN_SYNC || volume->slots.items[leg->slot].phase != SLOT_PHASE_FENCING)
 		return false;
-	for (size_t m = 0; m < group->members.count; m++)
-		beyond_doubt += group->members.items[m].state == LD_STATE_IN_SYNC && !group->members.items[m].doubtful;
-	if (!ld->doubtful && beyond_doubt > 1) {
+	if (!ld->doubtful && beyond_doubt_count(group) > 1) {
 		ld->doubtful = true;
 		*changed = true;
 	}
@@ -419,6 +424,35 @@ static bool member_is_withheld(const struct group *group, struct ld *ld, bool *c
 	return ld->withheld;
 }
 
+static bool was_awaited(const struct volume *volume, const struct leg *leg, const struct ld *ld)
+{
+	return ld->state == LD_STATE_STALE && ld->pending && ld->stale_reason == STALE_REASON_NOT_FENCED &&
+	       volume->slots.items[leg->slot].phase == SLOT_PHASE_FENCING;
+}
+
+/* The last one that was beyond doubt is so no more. One that the fence waited for no longer, because of this one, has
+ * all that was acknowledged: nobody has served since. So it is waited for again. One that lost its own cache is not. */
+static void awaited_take_back(const struct volume *volume, const struct leg *leg, struct group *group, struct ld *ld,
+			      uint64_t time_ms, bool *changed)
+{
+	if (was_awaited(volume, leg, ld)) {
+		ld->pending = false;
+		*changed = true;
+	}
+	if (ld->state != LD_STATE_IN_SYNC || ld->doubtful || beyond_doubt_count(group) > 1)
+		return;
+	for (size_t m = 0; m < group->members.count; m++) {
+		struct ld *other = &group->members.items[m];
+
+		if (!was_awaited(volume, leg, other))
+			continue;
+		other->state = LD_STATE_IN_SYNC;
+		other->whole = other->pending = false;
+		volume_ld_since_set(other, time_ms);
+		*changed = true;
+	}
+}
+
 bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, uint64_t time_ms)
 {
 	bool changed = false;
@@ -435,7 +469,10 @@ bool volume_disks_rebooted(struct volume *volume, const struct id_list *disks, u
 			for (size_t m = 0; group->state == 0 && m < group->members.count; m++) {
 				struct ld *ld = &group->members.items[m];
 
-				if (!id_list_has(disks, ld->disk) || member_is_withheld(group, ld, &changed) ||
+				if (!id_list_has(disks, ld->disk))
+					continue;
+				awaited_take_back(volume, leg, group, ld, time_ms, &changed);
+				if (member_is_withheld(group, ld, &changed) ||
 				    member_is_marked(volume, leg, group, ld, &changed) || !member_is_spoilt(group, ld))
 					continue;
 				/* Its group may have failed the other one, and nobody was told yet. */

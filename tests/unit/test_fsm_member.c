@@ -621,22 +621,65 @@ static void test_withheld(void **state)
 	rig_close(&rig);
 }
 
+static void reboot_of(struct rig *rig, uint64_t ld, uint8_t boot)
+{
+	char name[8], address[16];
+
+	snprintf(name, sizeof(name), "n%u", (unsigned)member_by_id(rig, ld).disk);
+	snprintf(address, sizeof(address), "10.0.0.%u", (unsigned)member_by_id(rig, ld).disk);
+	reboot(rig, name, address, boot);
+}
+
+/* The fence did not wait for one any more, because of another one that then lost its cache. */
+static void test_awaited_again(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	open_volatile(&rig);
+	assert_int_equal(rig_slot_move(&rig, 1, 0, rig_volume(&rig, 1).slots.items[0].holder, MOVE_REASON_RESTART).code,
+			 0);
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld1", STALE_REASON_NOT_FENCED).code, 0);
+	reboot_of(&rig, 2, 8);
+	ld_is(member_by_id(&rig, 1), LD_STATE_IN_SYNC, STALE_REASON_NOT_FENCED, false);
+	assert_true(member_by_id(&rig, 2).state == LD_STATE_IN_SYNC && member_by_id(&rig, 2).doubtful);
+	assert_false(member_by_id(&rig, 2).withheld);
+	rig_check(&rig);
+	/* One that lost its own cache meanwhile is no better. */
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld2", STALE_REASON_NOT_FENCED).code, 0);
+	reboot_of(&rig, 2, 9);
+	reboot_of(&rig, 1, 9);
+	ld_is(member_by_id(&rig, 2), LD_STATE_STALE, STALE_REASON_NOT_FENCED, false);
+	assert_true(member_by_id(&rig, 1).state == LD_STATE_IN_SYNC && !member_by_id(&rig, 1).doubtful);
+	rig_check(&rig);
+	/* Once it is assembled without it, writes may be missing there. */
+	rig_slot_serve(&rig, 1, 0);
+	assert_int_equal(rig_rebuild(&rig, 1, 0, 2, false).code, 0);
+	assert_int_equal(rig_in_sync(&rig, 1, 0, 2).code, 0);
+	assert_int_equal(rig_slot_move(&rig, 1, 0, rig_volume(&rig, 1).slots.items[0].holder, MOVE_REASON_RESTART).code,
+			 0);
+	assert_int_equal(rig_stale(&rig, 1, 0, "ld2", STALE_REASON_NOT_FENCED).code, 0);
+	rig_slot_serve(&rig, 1, 0);
+	assert_int_equal(rig_slot_move(&rig, 1, 0, rig_volume(&rig, 1).slots.items[0].holder, MOVE_REASON_RESTART).code,
+			 0);
+	reboot_of(&rig, 1, 10);
+	ld_is(member_by_id(&rig, 2), LD_STATE_STALE, STALE_REASON_NOT_FENCED, false);
+	assert_false(member_by_id(&rig, 1).withheld);
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lost_and_back),
-		cmocka_unit_test(test_in_sync_of_another_time),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_failed_reads),
-		cmocka_unit_test(test_taken_back),
-		cmocka_unit_test(test_withheld),
-		cmocka_unit_test(test_move),
-		cmocka_unit_test(test_reboot_in_fence),
-		cmocka_unit_test(test_replace),
-		cmocka_unit_test(test_leaving_heard),
-		cmocka_unit_test(test_release_order),
-		cmocka_unit_test(test_reboot),
-		cmocka_unit_test(test_lost_before_it_was_in),
+		cmocka_unit_test(test_lost_and_back),	cmocka_unit_test(test_in_sync_of_another_time),
+		cmocka_unit_test(test_refused),		cmocka_unit_test(test_failed_reads),
+		cmocka_unit_test(test_taken_back),	cmocka_unit_test(test_withheld),
+		cmocka_unit_test(test_awaited_again),	cmocka_unit_test(test_move),
+		cmocka_unit_test(test_reboot_in_fence), cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_leaving_heard),	cmocka_unit_test(test_release_order),
+		cmocka_unit_test(test_reboot),		cmocka_unit_test(test_lost_before_it_was_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
