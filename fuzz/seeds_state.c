@@ -78,7 +78,7 @@ static void history_members(struct buffer *input)
 	struct command_lds_stale other = { 1, 0, PRESENT, STALE_REASON_MEDIUM, { 1, second } };
 	struct command_ld_rebuild rebuild = { 1, 0, PRESENT, 1, true };
 	struct command_ld_in_sync in_sync = { 1, 0, PRESENT, 1, PRESENT };
-	struct command_ld_settle settle = { 1, 0, PRESENT, 1, PRESENT };
+	struct command_ld_settle settle = { 1, 0, PRESENT, 1, PRESENT, false };
 	struct command_ld_replace replace = { 1, 0, PRESENT, 2, 5 };
 	struct command_lds_free lds_free = { 1, { 1, gone } };
 	struct failed_reads failed = { .boot_id = { 7 }, .reads = 3, .last_us = 9 };
