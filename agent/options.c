@@ -4,7 +4,6 @@
 #include <argp.h>
 #include <arpa/inet.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "agent/list.h"

@@ -228,13 +228,7 @@ int command_snapshot_create_apply(struct transition *transition, const struct co
 	int result = state_cluster(state, &cluster, error);
 
 	if (result == 0)
-		result = state_volume(state, command->id, &volume, error);
-	if (result != 0)
-		return result;
-	if (volume.phase != VOLUME_PHASE_ONLINE)
-		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is in phase %s, not online",
-				 volume.name, ENUM_NAME(volume_phase, volume.phase));
-	result = operation_begin(transition, &volume, &operation, error);
+		result = operation_begin(transition, command->id, &operation, &volume, error);
 	if (result == 0)
 		result = name_check(&volume, command->name, error);
 	if (result == 0)

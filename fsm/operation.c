@@ -19,9 +19,16 @@ int state_operation(struct state *state, uint64_t id, struct operation *ret_oper
 	return result;
 }
 
-int operation_begin(struct transition *transition, struct volume *volume, struct operation *operation,
+int operation_begin(struct transition *transition, uint64_t id, struct operation *operation, struct volume *volume,
 		    struct error *error)
 {
+	int result = state_volume(&transition->state, id, volume, error);
+
+	if (result != 0)
+		return result;
+	if (volume->phase != VOLUME_PHASE_ONLINE)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is in phase %s, not online",
+				 volume->name, ENUM_NAME(volume_phase, volume->phase));
 	if (volume->operation != 0) {
 		error_set(error, ERROR_FAILED_PRECONDITION, "job j%" PRIu64 " works on volume \"%s\"",
 			  volume->operation, volume->name);

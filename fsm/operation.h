@@ -21,8 +21,9 @@ bool operation_is_over(const struct operation *operation);
 /* NOT_FOUND names the job. */
 int state_operation(struct state *state, uint64_t id, struct operation *ret_operation, struct error *error);
 
-/* Give it an id and the volume to work on; the caller stores both. FAILED_PRECONDITION when another one works on it. */
-int operation_begin(struct transition *transition, struct volume *volume, struct operation *operation,
+/* Give it an id and the volume to work on, which is read; the caller stores both. FAILED_PRECONDITION when that is not
+ * online, or another one works on it. NOT_FOUND */
+int operation_begin(struct transition *transition, uint64_t id, struct operation *operation, struct volume *volume,
 		    struct error *error);
 
 /* Write the record, with this command's revision. */

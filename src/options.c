@@ -2,9 +2,7 @@
 #include "src/options.h"
 
 #include <argp.h>
-#include <arpa/inet.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 

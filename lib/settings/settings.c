@@ -202,6 +202,8 @@ int settings_parse(const struct settings_program *program, int argument_count, c
 	};
 	struct parser parser = { .program = program, .arena = arena, .options = options, .error = error };
 
+	if (program->count > SETTINGS_MAX)
+		return error_set(error, ERROR_INTERNAL, "%s has more than %d settings", program->name, SETTINGS_MAX);
 	parser.ignored = arena_alloc_array(arena, 1, program->options_size);
 	if (parser.ignored == NULL)
 		return error_set_nomem(error);

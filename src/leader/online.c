@@ -163,6 +163,21 @@ struct command *online_command(struct arena *arena, size_t size, void *ret_recor
 	return command;
 }
 
+int online_job_advance(const struct online_view *view, const struct operation *operation, enum operation_phase to,
+		       struct arena *arena, struct online_step *step, struct error *error)
+{
+	struct command_job_advance *advance;
+
+	step->command = online_command(arena, sizeof(*advance), &advance, error);
+	if (step->command == NULL)
+		return error->code;
+	*advance = (struct command_job_advance){
+		.id = operation->id, .from = operation->phase, .to = to, .revision = view->volume->revision
+	};
+	step->command->job_advance = advance;
+	return 0;
+}
+
 int online_ld_append(struct string_list *lds, uint64_t ld, struct arena *arena, struct error *error)
 {
 	char id[NAMES_ID_SIZE];

@@ -113,6 +113,10 @@ int online_wait_controller(const struct online_view *view, const char *node, enu
 /* A command to be filled in; NULL when memory is exhausted. */
 struct command *online_command(struct arena *arena, size_t size, void *ret_record, struct error *error);
 
+/* The job goes on to its next phase, if the volume is as it was looked at. */
+int online_job_advance(const struct online_view *view, const struct operation *operation, enum operation_phase to,
+		       struct arena *arena, struct online_step *step, struct error *error);
+
 /* Append "ld<id>" to a list that has room for LIMIT_LEGS * LIMIT_COPIES (made at the first call). A full list stays
  * as it is: the rest follows with the next command. */
 int online_ld_append(struct string_list *lds, uint64_t ld, struct arena *arena, struct error *error);

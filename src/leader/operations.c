@@ -28,21 +28,6 @@ int operations_served(const struct volume *volume, struct arena *arena, const st
 	return 0;
 }
 
-static int advance(const struct online_view *view, const struct operation *operation, enum operation_phase to,
-		   struct arena *arena, struct online_step *step, struct error *error)
-{
-	struct command_job_advance *advance;
-
-	step->command = online_command(arena, sizeof(*advance), &advance, error);
-	if (step->command == NULL)
-		return error->code;
-	*advance = (struct command_job_advance){
-		.id = operation->id, .from = operation->phase, .to = to, .revision = view->volume->revision
-	};
-	step->command->job_advance = advance;
-	return 0;
-}
-
 static int fail(const struct operation *operation, enum error_code code, const char *message, struct arena *arena,
 		struct online_step *step, struct error *error)
 {
@@ -111,7 +96,7 @@ static int step_exporting(const struct online_view *view, const struct operation
 			}
 		}
 	}
-	return advance(view, operation, OPERATION_PHASE_FORMATTING, arena, step, error);
+	return online_job_advance(view, operation, OPERATION_PHASE_FORMATTING, arena, step, error);
 }
 
 /* Each holder has what it is told of in this phase. */
@@ -126,7 +111,7 @@ static int step_holders(const struct online_view *view, const struct operation *
 		    !online_at(view, online_controller(view, holder), OBJECT_STATE_CONVERGED))
 			return online_wait_controller(view, holder, OBJECT_STATE_CONVERGED, arena, step, error);
 	}
-	return advance(view, operation, to, arena, step, error);
+	return online_job_advance(view, operation, to, arena, step, error);
 }
 
 /* Each controller took in what it is told in this phase, unless it is offline: it is told again when it is back. */
@@ -144,7 +129,7 @@ static int step_controllers(const struct online_view *view, const struct operati
 			return online_wait_controller(view, controller->node, OBJECT_STATE_CONVERGED, arena, step,
 						      error);
 	}
-	return advance(view, operation, to, arena, step, error);
+	return online_job_advance(view, operation, to, arena, step, error);
 }
 
 static int step_releasing(const struct online_view *view, const struct operation *operation, struct arena *arena,
@@ -158,7 +143,7 @@ static int step_releasing(const struct online_view *view, const struct operation
 		if (leaving->operation == operation->id)
 			return online_wait_export(view, leaving->ld->disk, leaving->slot, arena, step, error);
 	}
-	return advance(view, operation, OPERATION_PHASE_OVER, arena, step, error);
+	return online_job_advance(view, operation, OPERATION_PHASE_OVER, arena, step, error);
 }
 
 static int step_phase(const struct online_view *view, const struct operation *operation, struct arena *arena,

@@ -103,21 +103,6 @@ static int rebuild_wait(const struct online_view *view, struct arena *arena, str
 	return 0;
 }
 
-static int advance(const struct online_view *view, const struct operation *operation, enum operation_phase to,
-		   struct arena *arena, struct online_step *step, struct error *error)
-{
-	struct command_job_advance *advance;
-
-	step->command = online_command(arena, sizeof(*advance), &advance, error);
-	if (step->command == NULL)
-		return error->code;
-	*advance = (struct command_job_advance){
-		.id = operation->id, .from = operation->phase, .to = to, .revision = view->whole->revision
-	};
-	step->command->job_advance = advance;
-	return 0;
-}
-
 static int step_joining(const struct online_view *view, const struct operation *operation, struct arena *arena,
 			struct online_step *step, struct error *error)
 {
@@ -136,7 +121,7 @@ static int step_joining(const struct online_view *view, const struct operation *
 		if (lost == NULL || lost[0] != '\0')
 			return online_wait(step, lost, error);
 	}
-	return wait ? 0 : advance(view, operation, OPERATION_PHASE_PAUSING, arena, step, error);
+	return wait ? 0 : online_job_advance(view, operation, OPERATION_PHASE_PAUSING, arena, step, error);
 }
 
 /* --- an attempt --------------------------------------------------------------------------------------------------- */
@@ -232,11 +217,11 @@ static int step_attempt(const struct online_view *view, const struct operation *
 	}
 	if (missing != NULL)
 		return late_wait(view, operation, snapshot, missing, arena, step, error);
-	return advance(view, operation,
-		       operation->phase == OPERATION_PHASE_PAUSING    ? OPERATION_PHASE_SNAPPING
-		       : operation->phase == OPERATION_PHASE_SNAPPING ? OPERATION_PHASE_RESUMING
-								      : OPERATION_PHASE_OVER,
-		       arena, step, error);
+	return online_job_advance(view, operation,
+				  operation->phase == OPERATION_PHASE_PAUSING	 ? OPERATION_PHASE_SNAPPING
+				  : operation->phase == OPERATION_PHASE_SNAPPING ? OPERATION_PHASE_RESUMING
+										 : OPERATION_PHASE_OVER,
+				  arena, step, error);
 }
 
 int snapshots_step(const struct online_view *view, const struct operation *operation, struct arena *arena,
