@@ -50,7 +50,8 @@ static const char *const leg_kinds[] = { "label-",    "raidmeta-", "raiddata-", 
 /* "v2.s0.nodeb" from "v2.l0.s0.nodeb". */
 static bool consumer_id(const char *text, const char *end, char *ret_id, size_t size)
 {
-	const char *rest = memchr(text, '.', (size_t)(end - text));
+	/* What looks like the epoch may be all there is: then it begins before the text does. */
+	const char *rest = text < end ? memchr(text, '.', (size_t)(end - text)) : NULL;
 	size_t volume;
 
 	if (rest == NULL || !head(text, end, 4, ret_id, size))

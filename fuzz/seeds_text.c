@@ -51,6 +51,7 @@ static void kernels(void)
 	kernel_text(2, "DNVME-c0ffee-parked-v2.l0.s0.n3-e0");
 	kernel_text(2, "DNVME-c0ffee-parked-d1.v2.s0.n3-e1");
 	kernel_text(2, "DNVME-c0ffee-leg-v2.l0.s0.nodeb-e1");
+	kernel_text(2, "DNVME-c0ffee-leg-e1");
 	kernel_text(2, "DNVME-c0ffee-volume-v2-e0");
 	kernel_text(2, "nqn.2026-11.io.dnvme:c0ffee:slot:d1.v1.s0:e1");
 	kernel_text(2, "nqn.2026-11.io.dnvme:c0ffee:leg:v1.s0.nodeb");

@@ -122,6 +122,7 @@ static void test_owner_of_dm(void **state)
 					       "DNVME-c1-volume-v1-e1x",
 					       "DNVME-c1-volume--e1",
 					       "DNVME-c1-other-v1-e1",
+					       "DNVME-c1-leg-e1",
 					       "DNVME-c1-ld-d1.v2-e1" };
 	struct owner owner;
 
