@@ -304,6 +304,11 @@ static int snapshots_project(struct projection *projection, const struct volume 
 	return 0;
 }
 
+static bool is_unused(const struct volume *volume)
+{
+	return volume->phase == VOLUME_PHASE_ASSEMBLING || volume->phase == VOLUME_PHASE_EXPORTING;
+}
+
 int projection_controller(struct projection *projection, const struct volume *volume,
 			  const struct controller *controller, struct error *error)
 {
@@ -334,11 +339,12 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		.stripe_bytes = volume->stripe_bytes,
 		.legs_wanted = slot != NULL && legs_are_wanted(volume, slot),
 		.top_wanted = volume->phase == VOLUME_PHASE_EXPORTING || volume->phase == VOLUME_PHASE_ONLINE,
-		.hosts = volume->hosts,
+		/* Until it is online nothing is written to it, as consumers and gates rely on, whoever is attached. */
+		.hosts = is_unused(volume) ? (struct string_list){ 0 } : volume->hosts,
 		.revision = volume->revision,
 		.leg_port = volume->leg_port,
 		.grown = volume->grown_ms > 0 || legs_are_larger(volume) || legs_gained(volume),
-		.unused = volume->phase == VOLUME_PHASE_ASSEMBLING || volume->phase == VOLUME_PHASE_EXPORTING,
+		.unused = is_unused(volume),
 	};
 	memcpy(made->uuid, volume->uuid, sizeof(made->uuid));
 	if (made->nqn == NULL)

@@ -46,15 +46,21 @@ static void test_golden(void **state)
 		    "    g0 ld1 in-sync slot:d1.v1.s0:e1 10.0.0.1:4500 515\n"
 		    "    g0 ld2 in-sync slot:d2.v1.s0:e1 10.0.0.2:4500 515\n"
 		    "  leg 1 s1e1 nsid 2 import leg:v1.s1.n1 10.0.0.2:20001\n"
-		    "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 admitted\n"
-		    "  host nqn.2014-08.org.x:h1\n");
+		    "  consumer v1.s0.n2 as node:n2 of leg:v1.s0.n2 from 10.0.0.2 admitted\n");
 	text_golden(&rig, "n3",
 		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"
 		    "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
 		    "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r12\n"
 		    "  ld3 nsid 1 1+515\n"
-		    "volume v1 volume:v1 standby slot 0 r12\n"
-		    "  host nqn.2014-08.org.x:h1\n");
+		    "volume v1 volume:v1 standby slot 0 r12\n");
+	/* No host is let in before it is online. */
+	rig_advance(&rig, id, VOLUME_PHASE_EXPORTING);
+	text_golden(&rig, "n3",
+		    "n3 10.0.0.3:4420 colour 2 as node:n3\n"
+		    "disk d3 /dev/nvme0n1 10.0.0.3:4500 r7\n"
+		    "export d3.v1.s1 slot:d3.v1.s1:e1 to node:n2 r13\n"
+		    "  ld3 nsid 1 1+515 label\n"
+		    "volume v1 volume:v1 standby slot 0 top r13\n");
 	rig_advance_until(&rig, id, VOLUME_PHASE_ONLINE);
 	text_golden(&rig, "n2",
 		    "n2 10.0.0.2:4420 colour 1 as node:n2\n"
