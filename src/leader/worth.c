@@ -16,7 +16,7 @@ enum worth worth_of(const struct online_view *view, size_t slot, const struct gr
 bool worth_best(const struct online_view *view, size_t slot, const struct group *group, enum worth *ret_best)
 {
 	enum worth best = WORTH_UNFENCED;
-	bool unfenced = false;
+	bool rival = false; /* one that may have what a doubtful one lacks */
 
 	for (size_t m = 0; m < group->members.count; m++) {
 		const struct ld *ld = &group->members.items[m];
@@ -25,9 +25,9 @@ bool worth_best(const struct online_view *view, size_t slot, const struct group 
 		if (ld->state != LD_STATE_IN_SYNC)
 			continue;
 		worth = worth_of(view, slot, group, ld);
-		unfenced = unfenced || worth == WORTH_UNFENCED;
+		rival = rival || worth == WORTH_UNFENCED || worth == WORTH_ERRORS;
 		best = worth > best ? worth : best;
 	}
 	*ret_best = best;
-	return best == WORTH_SOUND || (best == WORTH_DOUBTFUL && !unfenced);
+	return best == WORTH_SOUND || (best == WORTH_DOUBTFUL && !rival);
 }

@@ -17,8 +17,9 @@ enum worth {		     /* ascending */
 /* Of a member that is in sync. A group of one drops nothing. */
 enum worth worth_of(const struct online_view *view, size_t slot, const struct group *group, const struct ld *ld);
 
-/* Whether there are members to assemble now, and of which worth: a sound one; or, when none is left to wait for, a
- * doubtful one. If not, one that is fenced is worth something by force only. */
+/* Whether there are members to assemble now, and of which worth: a sound one; or, when all are doubtful, these. If not,
+ * one that is fenced is worth something by force only: of a doubtful one and one that returned errors each may have
+ * what the other one lacks. */
 bool worth_best(const struct online_view *view, size_t slot, const struct group *group, enum worth *ret_best);
 
 #endif

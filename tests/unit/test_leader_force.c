@@ -372,7 +372,7 @@ static void test_errors_not_needed(void **state)
 	rig_say(&rig, N2, OBJECT_KIND_EXPORT, "d2.v7.s0", OBJECT_STATE_CONVERGED);
 	refused(&rig, "needs no force");
 	rig.lds[1].doubtful = true;
-	refused(&rig, "needs no force");
+	assert_int_equal(plan_made(&rig).groups.count, 1);
 	rig.lds[1].doubtful = false;
 	rig.nodes[N2].health = HEALTH_SUSPECT;
 	refused(&rig, "not known yet whether node n2 lives");
@@ -450,10 +450,22 @@ static void test_errors_choice(void **state)
 	assert_false(says(&plan, "comes back"));
 	assert_non_null(plan.groups.items[0].members.items[2].errors);
 	assert_non_null(strstr(plan.groups.items[0].members.items[2].note, "not known which of them lacks less"));
-	/* A cache that was lost is worth more than errors, and needs no force unless a better one is away. */
+	/* A cache that was lost is worth more than errors: what was flushed is there. */
 	lds[2].doubtful = true;
 	rig_errors(&rig, N2, "d2.v7.s0", 0);
+	assert_int_equal(taken_of(&rig), 2);
+	plan = plan_made(&rig);
+	assert_true(says(&plan, "not known: which of the members in sync"));
+	assert_true(says(&plan, "whether the cache of the disk"));
+	assert_non_null(strstr(plan.groups.items[0].members.items[1].note, "not known which of them lacks less"));
+	assert_non_null(strstr(plan.groups.items[0].members.items[2].note, "may lack what the cache of its disk held"));
+	/* It needs no force when none returned errors, unless a better one is away. */
+	rig_errors(&rig, N1, "d1.v7.s0", 0);
 	refused(&rig, "needs no force");
+	lds[1].state = LD_STATE_STALE;
+	refused(&rig, "needs no force");
+	lds[1].state = LD_STATE_IN_SYNC;
+	told(&rig, N1, "d1.v7.s0", cases[0].one);
 	lds[0].state = LD_STATE_IN_SYNC;
 	rig_offline(&rig, N3);
 	lds[0].disk = 3;
