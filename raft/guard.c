@@ -18,6 +18,13 @@ struct append_request {
 	bool behind_cut; /* asked for after a truncation, which is done before it is written */
 };
 
+struct load_request {
+	struct raft_io_snapshot_get inner;
+	struct raft_io_snapshot_get *outer;
+	raft_io_snapshot_get_cb callback;
+	struct consensus *consensus;
+};
+
 /* A send or an append that never went out. libraft frees twice when these fail at once, so they fail later. */
 struct held_request {
 	struct held_request *next;
@@ -121,12 +128,55 @@ static int guarded_set_vote(struct raft_io *io, raft_id server_id)
 static int guarded_send(struct raft_io *io, struct raft_io_send *request, const struct raft_message *message,
 			raft_io_send_cb callback)
 {
+	struct raft_message corrected;
+
 	if (of_io(io)->raft_closing)
 		return RAFT_CANCELED;
 	if (of_io(io)->failed)
 		return hold(of_io(io), &(struct held_request){
 					       .send = request, .send_callback = callback, .status = RAFT_CANCELED });
+	if (message->type == RAFT_INSTALL_SNAPSHOT && message->install_snapshot.last_index == of_io(io)->loaded_index) {
+		corrected = *message;
+		corrected.install_snapshot.last_term = of_io(io)->loaded_term;
+		message = &corrected;
+	}
 	return of_io(io)->uv.send(io, request, message, callback);
+}
+
+static void on_loaded(struct raft_io_snapshot_get *inner, struct raft_snapshot *snapshot, int status)
+{
+	struct load_request *request = inner->data;
+	struct consensus *consensus = request->consensus;
+	struct raft_io_snapshot_get *outer = request->outer;
+	raft_io_snapshot_get_cb callback = request->callback;
+
+	free(request);
+	if (status == 0) {
+		consensus->loaded_index = snapshot->index;
+		consensus->loaded_term = snapshot->term;
+	}
+	callback(outer, snapshot, status);
+	consensus->loaded_index = 0;
+}
+
+/* What is loaded may be a later snapshot than the one that was to be sent. libraft then sends the index of the one and
+ * the term of the other, and whoever installs that has a last entry which no leader has: it refuses the next ones as a
+ * conflict, dies, and may vote for one that lacks what is committed. It sends from within the callback. */
+static int guarded_snapshot_get(struct raft_io *io, struct raft_io_snapshot_get *outer,
+				raft_io_snapshot_get_cb callback)
+{
+	struct load_request *request = malloc(sizeof(*request));
+	int rv;
+
+	if (request == NULL)
+		return RAFT_NOMEM;
+	*request = (struct load_request){
+		.inner.data = request, .outer = outer, .callback = callback, .consensus = of_io(io)
+	};
+	rv = of_io(io)->uv.snapshot_get(io, &request->inner, on_loaded);
+	if (rv != 0)
+		free(request);
+	return rv;
 }
 
 static void on_appended(struct raft_io_append *inner, int status)
@@ -257,4 +307,5 @@ void guard_init(struct consensus *consensus)
 	consensus->io.truncate = guarded_truncate;
 	consensus->io.load = guarded_load;
 	consensus->io.snapshot_put = guarded_snapshot_put;
+	consensus->io.snapshot_get = guarded_snapshot_get;
 }

@@ -70,6 +70,8 @@ struct consensus {
 	struct held_request *held; /* guard.c: to be completed as failed */
 	raft_index log_end;	   /* of the next entry, as far as libraft's I/O was told */
 	bool truncating;	   /* the log is cut, and nothing was written behind the cut yet */
+	raft_index loaded_index;   /* of the snapshot that libraft is given, to send it; 0: none */
+	raft_term loaded_term;
 	struct transfer_wait transfer;
 	bool transferring;
 
