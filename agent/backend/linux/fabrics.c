@@ -21,6 +21,7 @@
 
 #include "agent/backend/linux/gate_joins.h"
 #include "agent/list.h"
+#include "lib/base/limits.h"
 #include "lib/base/log.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
@@ -40,12 +41,11 @@
 #define IO_QUEUES 2
 
 /*
- * How long the kernel waits for each answer of a target, in seconds; of its own accord 60. Toward a live target a lost
- * connection ends the wait. While a connection is made, or made anew, it does not, not even a reset does: an import
- * whose target goes away just then is there, useless, until that time is over. Meanwhile no other import of the node is
- * made, as the kernel makes one at a time, and who deletes that one waits, too.
+ * How long the kernel waits for each answer of a target. Toward a live one a lost connection ends the wait. While a
+ * connection is made, or made anew, it does not, not even a reset does: an import whose target goes away just then is
+ * there, useless, until that time is over. Meanwhile no other import of the node is made, as the kernel makes one at a
+ * time, and who deletes that one waits, too.
  */
-#define ADMIN_TIMEOUT_S 5
 #define ADMIN_TIMEOUT_FILE "/sys/module/nvme_core/parameters/admin_timeout"
 
 /* How long a peer may take to answer a connection before it counts as dead. */
@@ -192,9 +192,9 @@ static void admin_timeout_lower(void)
 	if (!file_read(was, sizeof(was), ADMIN_TIMEOUT_FILE))
 		return;
 	seconds = strtoull(was, NULL, 10);
-	if (seconds > 0 && seconds <= ADMIN_TIMEOUT_S)
+	if (seconds > 0 && seconds <= LIMIT_ADMIN_TIMEOUT_S)
 		return;
-	snprintf(wanted, sizeof(wanted), "%d", ADMIN_TIMEOUT_S);
+	snprintf(wanted, sizeof(wanted), "%u", LIMIT_ADMIN_TIMEOUT_S);
 	if (file_write(wanted, &error, ADMIN_TIMEOUT_FILE) != 0)
 		log_failure(LOG_LEVEL_WARNING, "an import may hang for as long as the kernel waits for an answer",
 			    &error);
