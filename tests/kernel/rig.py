@@ -426,8 +426,8 @@ class Rig:
 
     def clocks_apart(self, one, two):
         """Between which two values, in ns, the clock of one guest minus that of another is: the guests ask each other, as a
-        command's way to them takes longer than what is to be found. User-mode guests lose ticks while they boot, and each
-        stays behind by its own tens of milliseconds."""
+        command's way to them takes longer than what is to be found. User-mode guests fall behind while they boot, each by its
+        own tens of milliseconds."""
         port = 7999
         pid = self.sh(one, f"mkdir -p /run/dnvme; cd /run/dnvme; rm -f clock.log; setsid witness clock --port {port} </dev/null "
                       ">clock.log 2>&1 & echo $!; until [ -s clock.log ]; do sleep 0.02; done").strip()
