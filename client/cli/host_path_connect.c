@@ -73,8 +73,11 @@ int host_path_connect(const void *argument, struct error *error)
 	pid_t parent = getppid();
 	const char *own;
 	bool alone;
-	int rc = attempt(connection, error);
+	int rc;
 
+	/* Should the peer go away meanwhile, the kernel makes no other path in that time. */
+	host_admin_timeout_lower(HOST_SYSFS);
+	rc = attempt(connection, error);
 	/* The parent decides while it is there. Behind its back a volume that was disconnected must stay so. */
 	for (unsigned i = 0; rc != 0 && connection->patient && i < PATIENT_ATTEMPTS; i++) {
 		if (getppid() == parent)

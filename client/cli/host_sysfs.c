@@ -281,6 +281,22 @@ int host_controller_write(const char *sysfs, const char *controller, const char 
 	return attribute_write(path, value, error);
 }
 
+void host_admin_timeout_lower(const char *sysfs)
+{
+	char folder[PATH_MAX], path[PATH_MAX], text[64];
+	uint64_t seconds;
+
+	snprintf(folder, sizeof(folder), "%s/module", sysfs);
+	if (!attribute_read(folder, "nvme_core", "parameters/admin_timeout", text, sizeof(text)))
+		return;
+	seconds = strtoull(text, NULL, 10);
+	if (seconds > 0 && seconds <= LIMIT_ADMIN_TIMEOUT_S)
+		return;
+	snprintf(path, sizeof(path), "%s/module/nvme_core/parameters/admin_timeout", sysfs);
+	snprintf(text, sizeof(text), "%u", LIMIT_ADMIN_TIMEOUT_S);
+	(void)attribute_write(path, text, NULL);
+}
+
 void host_controller_tune(const char *sysfs, const char *controller)
 {
 	static const struct {

@@ -68,6 +68,10 @@ int host_io_policy_set(const char *sysfs, const char *nqn, const char *policy, s
  * attributes, and without a write where it is so already. */
 void host_controller_tune(const char *sysfs, const char *controller);
 
+/* Have the kernel wait for LIMIT_ADMIN_TIMEOUT_S at most for answers of controllers, those of local disks included: as
+ * far as it has that setting, and without a write where it is so already. */
+void host_admin_timeout_lower(const char *sysfs);
+
 /* Write an attribute of a controller: ("nvme3", "delete_controller", "1"). May block. */
 int host_controller_write(const char *sysfs, const char *controller, const char *attribute, const char *value,
 			  struct error *error);

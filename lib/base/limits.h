@@ -113,10 +113,16 @@
  * known by that value. */
 #define LIMIT_HOST_KEEP_ALIVE_S 3u
 #define LIMIT_HOST_KEEP_ALIVE_SINGLE_S 2u
+/* How long an initiator's kernel waits for the answer to an administrative command (nvme_core.admin_timeout, 60 of its
+ * own accord). That is also how long a connection hangs whose target goes away while it is made, or made anew
+ * (docs/FAILURES.md, "A connection that ends in its middle"). */
+#define LIMIT_ADMIN_TIMEOUT_S 5u
 
 _Static_assert(LIMIT_PEER_SILENCE_MS > LIMIT_IMPORT_KEEP_ALIVE_S * 1000 / 2, "who is well is heard in time");
 _Static_assert(LIMIT_HOST_KEEP_ALIVE_S * 1000 > 2 * LIMIT_PEER_SILENCE_MS + LIMIT_TCP_RETRY_MS,
 	       "what a node sends again after a silence that was borne arrives before a host gives that node up");
+_Static_assert(LIMIT_ADMIN_TIMEOUT_S > LIMIT_HOST_KEEP_ALIVE_S && LIMIT_ADMIN_TIMEOUT_S > LIMIT_IMPORT_KEEP_ALIVE_S,
+	       "of a target that lives a keep-alive is answered in less");
 _Static_assert(LIMIT_COMMAND_BYTES < LIMIT_ENTRY_BYTES, "a command fits into an entry");
 _Static_assert(LIMIT_FRAME_CLIENT_BYTES <= LIMIT_FRAME_PEER_BYTES, "a client's frame can be forwarded");
 _Static_assert(LIMIT_ENTRY_BYTES <= LIMIT_FRAME_PEER_BYTES, "an entry fits into a peer's frame");

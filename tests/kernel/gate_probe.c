@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What a test of the gate needs on a node: the gate's operations as the agent calls them, a server behind it, and a
- * client that tells how its connection ended.
+ * client that tells how its connection ended; and a target for imports that goes away in the middle of a connection.
  *
  * Each prints one line. Times are milliseconds of the server's wall clock, which the server sends with each echo.
  */
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
@@ -26,6 +27,13 @@
 #define ECHO_INTERVAL_MS 10
 #define SILENCE_MS 4000
 #define PROBE_TO_CONNECTION_MS 1000
+
+/* What is on the wire when an NVMe/TCP connection begins: the initiator's ICReq, our ICResp, and its first command, a
+ * Connect with data. */
+#define IC_SIZE 128
+#define IC_RESPONSE 1
+#define IC_DATA_MAX 0x100000
+#define CONNECT_SIZE (8 + 64 + 1024)
 
 static void die(const char *what)
 {
@@ -95,6 +103,36 @@ static void serve(uint64_t port)
 			slot->revents = 0;
 			setsockopt(slot->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		}
+	}
+}
+
+/* The target that an initiator meets when somebody takes it away: it lets everybody in, takes the first command, and
+ * answers nothing any more; with `closes` it ends the connection instead. Prints a line for each. */
+static void vanish(uint64_t port, bool closes)
+{
+	struct sockaddr_in address = address_make("0.0.0.0", port);
+	const uint32_t size = htole32(IC_SIZE), data_max = htole32(IC_DATA_MAX);
+	int listening = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+	uint8_t buffer[CONNECT_SIZE], response[IC_SIZE] = { [0] = IC_RESPONSE, [2] = IC_SIZE };
+
+	memcpy(response + 4, &size, sizeof(size));
+	memcpy(response + 12, &data_max, sizeof(data_max));
+	setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(listening, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(listening, 8) != 0)
+		die("listen");
+	for (;;) {
+		int fd = accept(listening, NULL, NULL);
+
+		/* Who only knocks sends nothing. */
+		if (recv(fd, buffer, IC_SIZE, MSG_WAITALL) == IC_SIZE &&
+		    send(fd, response, sizeof(response), MSG_NOSIGNAL) == (ssize_t)sizeof(response) &&
+		    recv(fd, buffer, CONNECT_SIZE, MSG_WAITALL) == CONNECT_SIZE) {
+			printf("vanished\n");
+			fflush(stdout);
+			if (!closes)
+				continue;
+		}
+		close(fd);
 	}
 }
 
@@ -359,6 +397,8 @@ int main(int count, char **arguments)
 		numbers[i - 2] = strtoull(arguments[i], NULL, 10);
 	if (strcmp(verb, "serve") == 0)
 		serve(numbers[0]);
+	if (strcmp(verb, "vanish") == 0)
+		vanish(numbers[0], count > 3);
 	check(kernel_linux_open(&kernel, &error), &error);
 	if (strcmp(verb, "guard") == 0) {
 		check(kernel->operations->gate_guard(kernel, numbers[0], &error), &error);
@@ -389,7 +429,8 @@ int main(int count, char **arguments)
 		cost(kernel, numbers[0], numbers[1]);
 	} else {
 		fprintf(stderr,
-			"usage: gate_probe guard|shut|read|serve PORT | open|refresh PORT MS | hold PORT MS INTERVAL "
+			"usage: gate_probe guard|shut|read|serve PORT | vanish PORT [closes] | open|refresh PORT MS | "
+			"hold PORT MS INTERVAL "
 			"TIMES [JOINED] | admit PORT MS ADDRESS JOINED [GENERATION] | join PORT JOINED | leave JOINED "
 			"| cost PORT TIMES | watch PORT [MS] | import|drop ADDRESS PORT NQN | echo ADDRESS PORT "
 			"[TIMES] | talk ADDRESS PORT INTERVAL TIMES | consume ADDRESS PORT INTERVAL TIMES | "

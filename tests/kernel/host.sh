@@ -118,6 +118,7 @@ host_connect double >/dev/null || fail "connect double"
 device=$(host_connect single) || fail "connect single"
 expect_paths single 2 2 || fail "settings of single"
 expect_paths double 2 3 || fail "settings of double"
+[ "$(on host1 'cat /sys/module/nvme_core/parameters/admin_timeout')" = 5 ] || fail "a path may hang for a minute"
 for policy in numa round-robin; do
 	on host1 dnvme --server "$SERVERS" host connect single --io-policy $policy >/dev/null || fail "connect with $policy"
 	[ "$(policy_of "$(nqn_of single)")" = $policy ] || fail "the I/O policy is not $policy"

@@ -422,6 +422,21 @@ class Rig:
             if path.address != address(node):
                 self.sh(host, f"echo 1 >/sys/class/nvme/{path.controller}/delete_controller")
 
+    # ---- clocks ----
+
+    def clocks_apart(self, one, two):
+        """Between which two values, in ns, the clock of one guest minus that of another is: the guests ask each other, as a
+        command's way to them takes longer than what is to be found. User-mode guests fall behind while they boot, each by its
+        own tens of milliseconds."""
+        port = 7999
+        pid = self.sh(one, f"mkdir -p /run/dnvme; cd /run/dnvme; rm -f clock.log; setsid witness clock --port {port} </dev/null "
+                      ">clock.log 2>&1 & echo $!; until [ -s clock.log ]; do sleep 0.02; done").strip()
+        try:
+            said = json.loads(self.sh(two, f"witness clock {address(one)} --port {port}"))
+        finally:
+            self.sh(one, f"kill {pid}", check=False)
+        return said["low_ns"], said["high_ns"]
+
     # ---- what is left, and what hangs ----
 
     def leftovers(self, node):
@@ -468,6 +483,9 @@ class Rig:
             source = os.path.join(self.state, f"{cp}.log")
             if os.path.exists(source):
                 shutil.copy(source, folder)
+        for name in os.listdir(self.state):
+            if name.endswith(".journal"):  # a scenario judged by it
+                shutil.copy(os.path.join(self.state, name), folder)
         for name, words in (("jobs", ("job", "list")), ("nodes", ("node", "list")), ("volumes", ("volume", "list"))):
             with open(os.path.join(folder, name), "w", encoding="utf-8") as out:
                 out.write(json.dumps(self.ask_or_none(*words), indent=1))

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import witness  # noqa: E402
 from rig import Failure, Rig, Shape, address  # noqa: E402
-from scenarios.fences import stale_reads  # noqa: E402
+from scenarios.fences import clocks_apart, stale_reads  # noqa: E402
 from scenarios.storm import Storm  # noqa: E402
 
 
@@ -24,16 +24,46 @@ def read(block, sequence, when, error=0):
 class StaleReads(unittest.TestCase):
     def test_older_than_acknowledged_before_the_read(self):
         writes = [done(5, 10, 100), done(5, 11, 200)]
-        self.assertEqual(stale_reads(writes, [read(5, 10, 300)], 0), ([(5, 10, 11, 300)], 1))
+        self.assertEqual(stale_reads(writes, [read(5, 10, 300)], 0), ([(5, 10, 11, 200, 300)], 1))
 
     def test_what_may_be_read(self):
         writes = [done(5, 10, 100), done(5, 11, 200), done(7, 20, 100, count=2)]
         fine = [read(5, 10, 150), read(5, 11, 300), read(5, 12, 300), read(6, 0, 300), read(5, 10, 205),
                 read(8, 21, 300), read(5, 0, 300, error=5)]
-        self.assertEqual(stale_reads(writes, fine, 10)[0], [])
+        self.assertEqual(stale_reads(writes, fine, -10)[0], [])
 
     def test_second_block_of_a_write(self):
         self.assertEqual(len(stale_reads([done(7, 20, 100, count=2)], [read(8, 0, 300)], 0)[0]), 1)
+
+    def test_clocks_that_are_apart(self):
+        """The writer's clock is 1000 behind: what it says was acknowledged at 200 was so at 1200."""
+        writes = [done(5, 10, 100), done(5, 11, 200)]
+        self.assertEqual(stale_reads(writes, [read(5, 10, 1150)], -1000)[0], [])
+        self.assertEqual(len(stale_reads(writes, [read(5, 10, 1250)], -1000)[0]), 1)
+
+    def test_clocks_that_are_ahead(self):
+        """1000 ahead: it was so at -800, and a read that shows less at -700 is stale, earlier as its time looks."""
+        writes = [done(5, 10, 100), done(5, 11, 200)]
+        self.assertEqual(stale_reads(writes, [read(5, 10, -850)], 1000)[0], [])
+        self.assertEqual(len(stale_reads(writes, [read(5, 10, -700)], 1000)[0]), 1)
+
+
+class Clocks(unittest.TestCase):
+    def apart(self, now, before=None):
+        rig = Rig("none", "/nonexistent", Shape())
+        rig.clocks_apart = lambda *_: now
+        rig.say = lambda *_: None
+        return clocks_apart(rig, "host1", "host2", before)
+
+    def test_both_times_count(self):
+        self.assertEqual(self.apart((-30, -10)), (-30, -10))
+        self.assertEqual(self.apart((-30, -10), (-40, -20)), (-40, -10))
+
+    def test_too_wide_to_compare(self):
+        with self.assertRaisesRegex(Failure, "cannot be compared"):
+            self.apart((0, 6000000))
+        with self.assertRaisesRegex(Failure, "cannot be compared"):
+            self.apart((0, 1), (9000000, 9000001))
 
 
 class Waiting(unittest.TestCase):

@@ -448,6 +448,17 @@ static void test_sysfs(void **state)
 	read_back("class/nvme/nvme0/delete_controller", "1");
 	assert_int_equal(host_controller_write(tree, "nvme7", "delete_controller", "1", &error), ERROR_NOT_FOUND);
 
+	host_admin_timeout_lower(tree); /* a kernel without that setting */
+	make("module/nvme_core/parameters/admin_timeout", "9\n");
+	host_admin_timeout_lower(tree);
+	read_back("module/nvme_core/parameters/admin_timeout", "5\n");
+	make("module/nvme_core/parameters/admin_timeout", "4\n");
+	host_admin_timeout_lower(tree);
+	read_back("module/nvme_core/parameters/admin_timeout", "4\n");
+	make("module/nvme_core/parameters/admin_timeout", "0\n"); /* none of its own: the block layer's, 30 */
+	host_admin_timeout_lower(tree);
+	read_back("module/nvme_core/parameters/admin_timeout", "5\n");
+
 	snprintf(command, sizeof(command), "rm -r %s", tree);
 	assert_int_equal(system(command), 0);
 }

@@ -21,6 +21,7 @@
 
 #include "agent/backend/linux/gate_joins.h"
 #include "agent/list.h"
+#include "lib/base/limits.h"
 #include "lib/base/log.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
@@ -38,6 +39,14 @@
 #define RECONNECT_DELAY_S 1
 /* Few, and not the kernel's default of one for each processor: a node has many imports. */
 #define IO_QUEUES 2
+
+/*
+ * How long the kernel waits for each answer of a target. Toward a live one a lost connection ends the wait. While a
+ * connection is made, or made anew, it does not, not even a reset does: an import whose target goes away just then is
+ * there, useless, until that time is over. Meanwhile no other import of the node is made, as the kernel makes one at a
+ * time, and who deletes that one waits, too.
+ */
+#define ADMIN_TIMEOUT_FILE "/sys/module/nvme_core/parameters/admin_timeout"
 
 /* How long a peer may take to answer a connection before it counts as dead. */
 #define PEER_ANSWER_MS 150
@@ -171,6 +180,29 @@ cleanup:
 	return code;
 }
 
+/* The kernel has one such time for all its controllers, and takes it for each command that it begins from then on. So
+ * local disks have it too, and only nodes with imports change it; a shorter one is left as it is. A kernel that lets
+ * nobody change it can do all else: it is only slower to give up. */
+static void admin_timeout_lower(void)
+{
+	char was[32], wanted[32];
+	struct error error = { 0 };
+	uint64_t seconds;
+
+	if (!file_read(was, sizeof(was), ADMIN_TIMEOUT_FILE))
+		return;
+	seconds = strtoull(was, NULL, 10);
+	if (seconds > 0 && seconds <= LIMIT_ADMIN_TIMEOUT_S)
+		return;
+	snprintf(wanted, sizeof(wanted), "%u", LIMIT_ADMIN_TIMEOUT_S);
+	if (file_write(wanted, &error, ADMIN_TIMEOUT_FILE) != 0)
+		log_failure(LOG_LEVEL_WARNING, "an import may hang for as long as the kernel waits for an answer",
+			    &error);
+	else
+		log_notice("the kernel waits less long for answers of NVMe controllers", "was_s=%s is_s=%s", was,
+			   wanted);
+}
+
 /* What goes to a leg of another slot goes by the gate. Noted before, and once more when it is there, should its place
  * have been forgotten meanwhile. */
 int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, struct error *error)
@@ -178,6 +210,7 @@ int fabrics_connect(struct kernel *kernel, const struct kernel_import *import, s
 	bool leg = gate_out_is_leg(import->nqn);
 	int code = leg ? gate_remote_add(kernel, import->address, import->port, error) : 0;
 
+	admin_timeout_lower();
 	if (code == 0)
 		code = connect_it(kernel, import, error);
 	if (code == 0 && leg)

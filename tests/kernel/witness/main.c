@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tests/kernel/witness/check.h"
+#include "tests/kernel/witness/clock.h"
 #include "tests/kernel/witness/load.h"
 
 enum {
@@ -27,6 +28,8 @@ enum {
 	KEY_OFFSET,
 	KEY_LENGTH,
 	KEY_RUN,
+	KEY_PORT,
+	KEY_QUESTIONS,
 };
 
 static const struct argp_option argp_options[] = {
@@ -46,6 +49,8 @@ static const struct argp_option argp_options[] = {
 	{ "offset", KEY_OFFSET, "BYTES", 0, "digest: begin here", 0 },
 	{ "length", KEY_LENGTH, "BYTES", 0, "digest: so much; default: to the end", 0 },
 	{ "run", KEY_RUN, "RUN", 0, "digest: count the blocks of this run only; may be repeated", 0 },
+	{ "port", KEY_PORT, "N", 0, "clock: the UDP port that answers; default: any free one", 0 },
+	{ "questions", KEY_QUESTIONS, "N", 0, "clock: ask so many times (200)", 0 },
 	{ 0 },
 };
 
@@ -53,6 +58,8 @@ struct arguments {
 	struct load_options load;
 	const char *verb;
 	struct check_range range;
+	uint16_t port;
+	unsigned questions;
 };
 
 static void run_add(struct argp_state *state, const char *text, struct check_range *range)
@@ -141,6 +148,12 @@ static error_t argument(int key, char *value, struct argp_state *state)
 	case KEY_RUN:
 		run_add(state, value, &arguments->range);
 		break;
+	case KEY_PORT:
+		arguments->port = (uint16_t)number(state, value, 1, UINT16_MAX);
+		break;
+	case KEY_QUESTIONS:
+		arguments->questions = (unsigned)number(state, value, 1, 100000);
+		break;
 	case ARGP_KEY_ARG:
 		if (arguments->verb == NULL)
 			arguments->verb = value;
@@ -164,12 +177,14 @@ int main(int argc, char **argv)
 	const struct argp argp = {
 		.options = argp_options,
 		.parser = argument,
-		.args_doc = "write|watch|check DEVICE --journal FILE\nstatus --journal FILE\ndigest DEVICE",
+		.args_doc = "write|watch|check DEVICE --journal FILE\nstatus --journal FILE\ndigest DEVICE\nclock "
+			    "[ADDRESS]",
 		.doc = "Writes, and finds out whether what was acknowledged is there."
 		       "\vExit status: 0 all is well, 1 something is lost, stale, foreign, failed or stuck, 2 usage.",
 	};
 	struct arguments arguments = {
 		.load = { .seconds = 10, .grace = 60, .threads = 4, .read_percent = 30, .blocks_max = 1 },
+		.questions = 200,
 	};
 	struct load_options *load = &arguments.load;
 	bool device, journal;
@@ -190,6 +205,10 @@ int main(int argc, char **argv)
 		return check_status(load->journal);
 	if (strcmp(arguments.verb, "digest") == 0 && device)
 		return check_digest(load->device, &arguments.range);
+	if (strcmp(arguments.verb, "clock") == 0 && !device)
+		return clock_answer(arguments.port);
+	if (strcmp(arguments.verb, "clock") == 0 && arguments.port != 0)
+		return clock_compare(load->device, arguments.port, arguments.questions);
 	argp_help(&argp, stderr, ARGP_HELP_USAGE | ARGP_HELP_SHORT_USAGE, argv[0]);
 	return 2;
 }

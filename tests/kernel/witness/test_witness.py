@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -214,6 +215,47 @@ class Witness(unittest.TestCase):
         self.assertGreater(blocks(), 0)
         self.assertEqual(blocks("--run", "1", "--run", run), blocks())
         self.assertEqual(blocks("--run", "1"), 0)
+
+    def test_clocks_of_one_machine_are_not_apart(self):
+        with subprocess.Popen([WITNESS, "clock"], stdout=subprocess.PIPE, text=True) as answering:
+            try:
+                port = answering.stdout.readline().strip()
+                status, said, _ = self.run_witness("clock", "127.0.0.1", "--port", port)
+            finally:
+                answering.kill()
+        self.assertEqual(status, 0, said)
+        self.assertLessEqual(said["low_ns"], 0)
+        self.assertGreaterEqual(said["high_ns"], 0)
+        self.assertGreaterEqual(said["answers"], 100)
+        self.assertLess(said["high_ns"] - said["low_ns"], 5000000)
+
+    def test_nobody_says_what_time_it_is(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            status, said, _ = self.run_witness("clock", "127.0.0.1", "--port", str(silent.getsockname()[1]),
+                                               "--questions", "2")
+        self.assertEqual((status, said["answers"]), (1, 0))
+
+    def test_a_clock_that_is_ahead(self):
+        """Answers of a clock that is 3 s ahead, the first of them late: it is another question's by then."""
+        ahead = 3000000000
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as clock:
+            clock.bind(("127.0.0.1", 0))
+
+            def answer():
+                late, peer = clock.recvfrom(16)
+                for _ in range(3):
+                    data, peer = clock.recvfrom(16)
+                    clock.sendto(late[:8] + struct.pack("<Q", 1), peer)
+                    clock.sendto(data[:8] + struct.pack("<Q", time.time_ns() + ahead), peer)
+            thread = threading.Thread(target=answer)
+            thread.start()
+            status, said, _ = self.run_witness("clock", "127.0.0.1", "--port", str(clock.getsockname()[1]),
+                                               "--questions", "4")
+            thread.join()
+        self.assertEqual((status, said["answers"]), (0, 3))
+        self.assertLess(said["low_ns"], ahead)
+        self.assertGreater(said["high_ns"], ahead)
 
 
 if __name__ == "__main__":
