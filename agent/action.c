@@ -84,6 +84,12 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_LABEL_CHECK:
 		return buffer_printf(output, "label   check      %s  %s ld%" PRIu64 " in epoch %" PRIu64, a->name,
 				     a->label.formatted ? "is that of" : "may be that of", a->label.ld, a->label.epoch);
+	case ACTION_LABEL_MATCH:
+		return buffer_printf(output,
+				     "label   match      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64
+				     " in epoch %" PRIu64,
+				     a->name, a->label.ld, a->label.volume, a->label.leg, a->label.group,
+				     a->label.epoch);
 	case ACTION_LABEL_MARK:
 		return buffer_printf(output, "label   mark       %s  ld%" PRIu64 " as mapped up to byte %" PRIu64,
 				     a->name, a->label.ld, a->label.filled_bytes);
@@ -205,6 +211,23 @@ static int label_check(const struct action *action, struct kernel *kernel, struc
 	if (code == 0)
 		ret_label->label = raised;
 	return code;
+}
+
+/* The steps behind it assemble the group. */
+static int label_match(const struct action *action, struct kernel *kernel, struct arena *arena,
+		       struct observed_label *ret_label, struct error *error)
+{
+	struct observed_label found;
+	const char *complaint;
+	int code = label_read(action, kernel, arena, &found, error);
+
+	if (code != 0)
+		return code;
+	*ret_label = found;
+	complaint = label_complaint(&found, &action->label);
+	return complaint == NULL ? 0
+				 : error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is not assembled: %s",
+					     action->label.ld, complaint);
 }
 
 /* It took long until this was reached: the member may have been given up meanwhile, and its label be another one. */
@@ -381,6 +404,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return label_read(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_CHECK:
 		return label_check(action, kernel, arena, ret_label, error);
+	case ACTION_LABEL_MATCH:
+		return label_match(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_MARK:
 		return label_mark(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_WRITE:

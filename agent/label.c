@@ -122,3 +122,19 @@ int label_judge(const struct observed_label *found, const struct ld_label *wante
 							  : "there is no label");
 	return 0;
 }
+
+const char *label_complaint(const struct observed_label *found, const struct ld_label *wanted)
+{
+	const struct ld_label *label = found->label;
+
+	if (label == NULL)
+		return found->problem != NULL ? found->problem : "there is no label";
+	if (!label_is_same(label, wanted))
+		return "its label is that of another LD";
+	if (!label->formatted)
+		return "its label says that it was not formatted";
+	if (label->epoch == wanted->epoch)
+		return NULL;
+	return label->epoch > wanted->epoch ? "its label has a later epoch: another holder was given it"
+					    : "its label has an earlier epoch: its Disk Node did not fence it";
+}

@@ -31,4 +31,7 @@ bool label_is_same(const struct ld_label *a, const struct ld_label *b);
  * the epoch of the export, and `formatted`: there must be a label. */
 int label_judge(const struct observed_label *found, const struct ld_label *wanted, struct error *error);
 
+/* Why a member with that label is not one that has everything of its group, in that epoch; NULL: it is. */
+const char *label_complaint(const struct observed_label *found, const struct ld_label *wanted);
+
 #endif
