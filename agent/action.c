@@ -81,9 +81,15 @@ int action_print(const struct action *a, struct buffer *output)
 		return buffer_printf(output, "dm      drain      %s  for %" PRIu64, a->name, a->drain);
 	case ACTION_LABEL_READ:
 		return buffer_printf(output, "label   read       %s", a->name);
-	case ACTION_LABEL_RAISE:
-		return buffer_printf(output, "label   raise      %s  ld%" PRIu64 " to epoch %" PRIu64, a->name,
-				     a->label.ld, a->label.epoch);
+	case ACTION_LABEL_CHECK:
+		return buffer_printf(output, "label   check      %s  %s ld%" PRIu64 " in epoch %" PRIu64, a->name,
+				     a->label.formatted ? "is that of" : "may be that of", a->label.ld, a->label.epoch);
+	case ACTION_LABEL_MATCH:
+		return buffer_printf(output,
+				     "label   match      %s  ld%" PRIu64 " of v%" PRIu64 ".l%" PRIu64 ".g%" PRIu64
+				     " in epoch %" PRIu64,
+				     a->name, a->label.ld, a->label.volume, a->label.leg, a->label.group,
+				     a->label.epoch);
 	case ACTION_LABEL_MARK:
 		return buffer_printf(output, "label   mark       %s  ld%" PRIu64 " as mapped up to byte %" PRIu64,
 				     a->name, a->label.ld, a->label.filled_bytes);
@@ -180,35 +186,48 @@ static int label_read(const struct action *action, struct kernel *kernel, struct
 	return 0;
 }
 
-/* What is there is looked at once more: the plan may be old, and a later epoch is never lowered. */
-static int label_raise(const struct action *action, struct kernel *kernel, struct arena *arena,
+/* It decides about the steps behind it, which export the LD. A later epoch is never lowered. */
+static int label_check(const struct action *action, struct kernel *kernel, struct arena *arena,
 		       struct observed_label *ret_label, struct error *error)
 {
+	const struct ld_label *wanted = &action->label;
 	uint8_t block[LABEL_BLOCK_BYTES];
 	struct observed_label found;
-	struct ld_label *label;
+	struct ld_label *raised;
 	int code = label_read(action, kernel, arena, &found, error);
 
 	if (code != 0)
 		return code;
-	if (found.label == NULL || !label_is_same(found.label, &action->label))
-		return error_set(error, ERROR_CONFLICT, "the label of %s is not the one that was read before",
-				 action->name);
-	if (found.label->epoch > action->label.epoch)
-		return error_set(error, ERROR_CONFLICT, "the label of %s has a later epoch, %" PRIu64, action->name,
-				 found.label->epoch);
-	label = arena_alloc(arena, sizeof(*label));
-	if (label == NULL)
+	*ret_label = found;
+	code = label_judge(&found, wanted, error);
+	if (code != 0 || !wanted->formatted || found.label->epoch == wanted->epoch)
+		return code;
+	raised = arena_memdup(arena, found.label, sizeof(*raised));
+	if (raised == NULL)
 		return error_set_nomem(error);
-	*label = *found.label;
-	label->epoch = action->label.epoch;
-	label_encode(label, block);
+	raised->epoch = wanted->epoch;
+	label_encode(raised, block);
 	code = kernel->operations->block_write(kernel, action->name, 0, block, sizeof(block), error);
+	if (code == 0)
+		ret_label->label = raised;
+	return code;
+}
+
+/* The steps behind it assemble the group. */
+static int label_match(const struct action *action, struct kernel *kernel, struct arena *arena,
+		       struct observed_label *ret_label, struct error *error)
+{
+	struct observed_label found;
+	const char *complaint;
+	int code = label_read(action, kernel, arena, &found, error);
+
 	if (code != 0)
 		return code;
-	found.label = label;
 	*ret_label = found;
-	return 0;
+	complaint = label_complaint(&found, &action->label);
+	return complaint == NULL ? 0
+				 : error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is not assembled: %s",
+					     action->label.ld, complaint);
 }
 
 /* It took long until this was reached: the member may have been given up meanwhile, and its label be another one. */
@@ -383,8 +402,10 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->dm_drain(kernel, action->name, action->drain, error);
 	case ACTION_LABEL_READ:
 		return label_read(action, kernel, arena, ret_label, error);
-	case ACTION_LABEL_RAISE:
-		return label_raise(action, kernel, arena, ret_label, error);
+	case ACTION_LABEL_CHECK:
+		return label_check(action, kernel, arena, ret_label, error);
+	case ACTION_LABEL_MATCH:
+		return label_match(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_MARK:
 		return label_mark(action, kernel, arena, ret_label, error);
 	case ACTION_LABEL_WRITE:

@@ -15,7 +15,8 @@ enum action_kind {
 	ACTION_DM_DRAIN,
 	ACTION_LABEL_READ,
 	ACTION_LABEL_WRITE,
-	ACTION_LABEL_RAISE,
+	ACTION_LABEL_CHECK,
+	ACTION_LABEL_MATCH,
 	ACTION_LABEL_MARK,
 	ACTION_ERRORS_FORGET,
 	ACTION_FILL,
@@ -71,8 +72,10 @@ struct action {
 	const char *message;
 	uint64_t start;		/* FILL: from this byte on */
 	uint64_t drain;		/* DM_DRAIN: number under which that is asked for */
-	struct ld_label label;	/* LABEL_RAISE: with the new epoch; LABEL_MARK: with filled_bytes; ERRORS_FORGET: LD and
-				   rebuild_ms */
+	struct ld_label label;	/* LABEL_CHECK: the LD, its volume, the epoch of the export, and whether there must be a
+				   label, which is raised to that epoch; LABEL_MATCH: of a member that has everything,
+				   LABEL_MARK: with filled_bytes; ERRORS_FORGET:
+				   LD and rebuild_ms */
 	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */
 	const char *nqn;
 	const char *host;
@@ -88,8 +91,8 @@ struct action {
 /* Append one line of text without a newline. Returns 0 or -1 when memory is exhausted. */
 int action_print(const struct action *action, struct buffer *output);
 
-/* Do it; blocks. LABEL_READ, LABEL_RAISE and LABEL_MARK fill *ret_label, whose memory is in `arena`; the others leave
- * both alone.
+/* Do it; blocks. LABEL_READ, LABEL_MARK, LABEL_CHECK and LABEL_MATCH (also when they refuse) fill *ret_label, whose
+ * memory is in `arena`; the others leave both alone.
  */
 int action_execute(const struct action *action, struct kernel *kernel, struct arena *arena,
 		   struct observed_label *ret_label, struct error *error);

@@ -103,3 +103,38 @@ bool label_is_same(const struct ld_label *a, const struct ld_label *b)
 	return strcmp(a->cluster, b->cluster) == 0 && a->volume == b->volume && a->leg == b->leg &&
 	       a->group == b->group && a->member == b->member && a->ld == b->ld && a->size_bytes == b->size_bytes;
 }
+
+int label_judge(const struct observed_label *found, const struct ld_label *wanted, struct error *error)
+{
+	const struct ld_label *label = found->label;
+	bool same = label != NULL && label->ld == wanted->ld && label->volume == wanted->volume &&
+		    strcmp(label->cluster, wanted->cluster) == 0;
+
+	if (same && label->epoch > wanted->epoch)
+		return error_set(error, ERROR_CONFLICT,
+				 "ld%" PRIu64 " is not exported in epoch %" PRIu64
+				 ": its label has a later epoch, %" PRIu64,
+				 wanted->ld, wanted->epoch, label->epoch);
+	if (wanted->formatted && !same)
+		return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is not exported: %s", wanted->ld,
+				 label != NULL		  ? "its label is that of another LD"
+				 : found->problem != NULL ? found->problem
+							  : "there is no label");
+	return 0;
+}
+
+const char *label_complaint(const struct observed_label *found, const struct ld_label *wanted)
+{
+	const struct ld_label *label = found->label;
+
+	if (label == NULL)
+		return found->problem != NULL ? found->problem : "there is no label";
+	if (!label_is_same(label, wanted))
+		return "its label is that of another LD";
+	if (!label->formatted)
+		return "its label says that it was not formatted";
+	if (label->epoch == wanted->epoch)
+		return NULL;
+	return label->epoch > wanted->epoch ? "its label has a later epoch: another holder was given it"
+					    : "its label has an earlier epoch: its Disk Node did not fence it";
+}

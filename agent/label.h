@@ -27,4 +27,11 @@ int label_decode(const uint8_t block[LABEL_BLOCK_BYTES], struct arena *arena, st
 /* Whether both name the same LD at the same place. Epoch, `formatted` and `rebuild_ms` are not compared. */
 bool label_is_same(const struct ld_label *a, const struct ld_label *b);
 
+/* Whether an LD may be exported whose label was found so: 0, or CONFLICT. `wanted` has the cluster, the LD, its volume,
+ * the epoch of the export, and `formatted`: there must be a label. */
+int label_judge(const struct observed_label *found, const struct ld_label *wanted, struct error *error);
+
+/* Why a member with that label is not one that has everything of its group, in that epoch; NULL: it is. */
+const char *label_complaint(const struct observed_label *found, const struct ld_label *wanted);
+
 #endif

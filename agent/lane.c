@@ -50,7 +50,7 @@ void plan_box_release(struct plan_box *box)
  * known to be there, its absence only has the work done again that it bears witness of. */
 static int note_rewritten(struct lane_job *lane, const struct action *action)
 {
-	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
+	if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_CHECK)
 		return list_push_string(&lane->arena, &lane->rewritten, action->name);
 	for (size_t i = 0; i < action->zeros.count; i++) {
 		if (list_push_string(&lane->arena, &lane->rewritten, action->zeros.items[i].device) != 0)

@@ -4,10 +4,12 @@
 #include "agent/planner.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/label.h"
 #include "agent/list.h"
+#include "lib/base/uuid.h"
 #include "lib/model/names.h"
 
 enum leg_decision {
@@ -33,17 +35,38 @@ static bool device_will_be_there(struct planner *planner, const char *name)
 	return (dm != NULL && dm->ready) || (wanted != NULL && planner->created[wanted - planner->target->dms.items]);
 }
 
-/* Whether I/O to a slice that exists would wait: then its lane would hang, and everything in it. */
+/* Device number of the imported namespace below a slice that is made in this lane; 0: it is not there. */
+static uint64_t namespace_below(struct planner *planner, const char *slice)
+{
+	const struct target_dm *wanted = planner_wanted_find(planner, slice);
+	char text[UUID_TEXT_SIZE];
+	uint8_t uuid[16];
+
+	if (wanted == NULL || wanted->table.count == 0 || wanted->table.items[0].params[0] != '%')
+		return 0;
+	snprintf(text, sizeof(text), "%s", wanted->table.items[0].params + 1);
+	if (uuid_text_parse(text, uuid) != 0)
+		return 0;
+	for (size_t i = 0; i < planner->observed->import_namespaces.count; i++) {
+		const struct observed_import_namespace *ns = &planner->observed->import_namespaces.items[i];
+
+		if (memcmp(ns->uuid, uuid, sizeof(uuid)) == 0)
+			return PLANNER_DEVICE(ns->major, ns->minor);
+	}
+	return 0;
+}
+
+/* Whether I/O to a slice would wait: then its lane would hang, and everything in it. */
 static bool is_frozen(struct planner *planner, const char *name)
 {
 	const struct planner_dm *dm = planner_dm_find(planner, name);
+	uint64_t device =
+		dm != NULL ? PLANNER_DEVICE(dm->observed->major, dm->observed->minor) : namespace_below(planner, name);
 
-	return dm != NULL &&
-	       group_path_find(planner->observed, PLANNER_DEVICE(dm->observed->major, dm->observed->minor)) ==
-		       GROUP_PATH_FROZEN;
+	return device != 0 && group_path_find(planner->observed, device) == GROUP_PATH_FROZEN;
 }
 
-static int labels_read(struct planner *planner, const struct target_leg *leg)
+static int labels_read(struct planner *planner, const struct target_leg *leg, enum action_kind kind)
 {
 	for (size_t i = 0; i < leg->labels.count; i++) {
 		const struct target_label *wanted = &leg->labels.items[i];
@@ -52,39 +75,30 @@ static int labels_read(struct planner *planner, const struct target_leg *leg)
 		if (group_label_find(planner->observed, wanted) != NULL ||
 		    !device_will_be_there(planner, wanted->device) || is_frozen(planner, wanted->device))
 			continue;
-		action = planner_action(planner, ACTION_LABEL_READ, &leg->owner);
+		action = planner_action(planner, kind, &leg->owner);
 		if (action == NULL)
 			return -1;
 		action->name = wanted->device;
 		action->uuid = wanted->uuid;
+		action->label = wanted->label;
 	}
 	return 0;
 }
 
-/* What may be done with a leg, from its labels. Once all of them say "formatted", nothing is ever wiped again, even
- * when the desired state (which may be old) still says that it shall be formatted. */
+/* What may be done with a leg, from its labels; what one of them forbids, the others do not allow. Once all of them say
+ * "formatted", nothing is ever wiped again, even when the desired state (which may be old) still says that it shall be
+ * formatted. */
 static enum leg_decision leg_decide(struct planner *planner, const struct target_leg *leg)
 {
-	bool formatted = true;
+	bool formatted = true, known = true;
 
 	for (size_t i = 0; i < leg->labels.count; i++) {
 		const struct target_label *wanted = &leg->labels.items[i];
 		const struct observed_label *found = group_label_find(planner->observed, wanted);
-		const char *reason = NULL;
+		const char *reason = found != NULL ? label_complaint(found, &wanted->label) : NULL;
 		bool other_epoch;
 
-		if (found == NULL)
-			return LEG_UNKNOWN;
-		if (found->label == NULL)
-			reason = found->problem != NULL ? found->problem : "there is no label";
-		else if (!label_is_same(found->label, &wanted->label))
-			reason = "its label is that of another LD";
-		else if (!found->label->formatted)
-			reason = "its label says that it was not formatted";
-		else if (found->label->epoch != wanted->label.epoch)
-			reason = found->label->epoch > wanted->label.epoch
-					 ? "its label has a later epoch: another holder was given it"
-					 : "its label has an earlier epoch: its Disk Node did not fence it";
+		known = known && found != NULL;
 		if (reason == NULL)
 			continue;
 		formatted = false;
@@ -103,7 +117,37 @@ static enum leg_decision leg_decide(struct planner *planner, const struct target
 			return LEG_NOMEM;
 		return LEG_REFUSED;
 	}
+	if (!known)
+		return LEG_UNKNOWN;
 	return formatted ? LEG_FORMATTED : LEG_NEW;
+}
+
+/* Whether all labels that nobody has seen yet can be read in this lane. */
+static bool labels_are_near(struct planner *planner, const struct target_leg *leg)
+{
+	for (size_t i = 0; i < leg->labels.count; i++) {
+		const struct target_label *wanted = &leg->labels.items[i];
+
+		if (group_label_find(planner->observed, wanted) == NULL &&
+		    (!device_will_be_there(planner, wanted->device) || is_frozen(planner, wanted->device)))
+			return false;
+	}
+	return true;
+}
+
+/* A leg that was formatted is assembled when its labels say so, and otherwise not at all: there is nothing to decide
+ * between, so what assembles it follows in this lane. One that may have to be wiped is planned from what was read. */
+static int labels_ask(struct dm_builder *this, const struct target_leg *leg)
+{
+	bool match = !leg->format && labels_are_near(this->planner, leg);
+
+	if (labels_read(this->planner, leg, match ? ACTION_LABEL_MATCH : ACTION_LABEL_READ) != 0)
+		return -1;
+	if (match)
+		this->decision = LEG_FORMATTED;
+	return match ? 0
+		     : planner_note(this->planner, PLAN_NOTE_WAITS, &leg->owner, leg->owner.lane,
+				    "leg %s waits for the labels of its LDs", leg->owner.lane);
 }
 
 static enum leg_decision leg_decision(struct dm_builder *this, const struct target_leg *leg)
@@ -112,12 +156,8 @@ static enum leg_decision leg_decision(struct dm_builder *this, const struct targ
 		return this->decision;
 	this->leg = leg;
 	this->decision = leg_decide(this->planner, leg);
-	if (this->decision == LEG_UNKNOWN) {
-		if (labels_read(this->planner, leg) != 0 ||
-		    planner_note(this->planner, PLAN_NOTE_WAITS, &leg->owner, leg->owner.lane,
-				 "leg %s waits for the labels of its LDs", leg->owner.lane) != 0)
-			this->decision = LEG_NOMEM;
-	}
+	if (this->decision == LEG_UNKNOWN && labels_ask(this, leg) != 0)
+		this->decision = LEG_NOMEM;
 	return this->decision;
 }
 

@@ -3,6 +3,7 @@
  * What a Disk Node does with the label of an LD before it exports it: the epoch in the label is the lowest one that may
  * ever be exported again, whoever asks, and whatever this machine forgot since.
  */
+#include "agent/label.h"
 #include "agent/planner.h"
 
 #include <inttypes.h>
@@ -33,30 +34,6 @@ static bool is_exported(const struct planner *planner, const char *name)
 		}
 	}
 	return false;
-}
-
-static struct action *label_action(struct planner *planner, enum action_kind kind, const struct target_dm *wanted)
-{
-	struct action *action = planner_action(planner, kind, &wanted->owner);
-
-	if (action != NULL) {
-		action->name = wanted->name;
-		action->uuid = wanted->uuid;
-	}
-	return action;
-}
-
-/* An action outlives what was observed. */
-static int raise(struct planner *planner, const struct target_dm *wanted, const struct ld_label *label)
-{
-	struct action *action = label_action(planner, ACTION_LABEL_RAISE, wanted);
-
-	if (action == NULL)
-		return -1;
-	action->label = *label;
-	action->label.cluster = arena_strdup(planner->arena, label->cluster);
-	action->label.epoch = wanted->guard->epoch;
-	return action->label.cluster != NULL ? 0 : -1;
 }
 
 static const struct ld_errors *errors_find(const struct observed *observed, uint64_t ld)
@@ -96,9 +73,14 @@ int planner_build_guard(struct planner *planner, const struct target_dm *wanted)
 	const struct target_guard *guard = wanted->guard;
 	const struct planner_dm *dm = planner_dm_find(planner, wanted->name);
 	bool *held = &planner->held[wanted - planner->target->dms.items];
+	const struct ld_label demand = { .cluster = planner->target->cluster,
+					 .volume = guard->volume,
+					 .ld = guard->ld,
+					 .epoch = guard->epoch,
+					 .formatted = guard->formatted };
 	const struct observed_label *found;
-	const struct ld_label *label;
-	bool same;
+	struct action *action;
+	struct error error;
 
 	/* The device waits for something else, which a note tells. */
 	if (!planner->created[wanted - planner->target->dms.items] && (dm == NULL || !dm->ready))
@@ -107,28 +89,19 @@ int planner_build_guard(struct planner *planner, const struct target_dm *wanted)
 		return -1;
 	if (dm != NULL && dm->wanted == wanted && is_exported(planner, wanted->name))
 		return 0;
-	*held = true;
 	found = label_find(planner, wanted);
-	if (found == NULL)
-		return label_action(planner, ACTION_LABEL_READ, wanted) == NULL ||
-				       planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
-						    "ld%" PRIu64 " waits for its label", guard->ld) != 0
-			       ? -1
-			       : 0;
-	label = found->label;
-	same = label != NULL && label->ld == guard->ld && label->volume == guard->volume &&
-	       strcmp(label->cluster, planner->target->cluster) == 0;
-	if (same && label->epoch > guard->epoch)
-		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
-				    "ld%" PRIu64 " is not exported in epoch %" PRIu64
-				    ": its label has a later epoch, %" PRIu64,
-				    guard->ld, guard->epoch, label->epoch);
-	if (guard->formatted && !same)
-		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL, "ld%" PRIu64 " is not exported: %s",
-				    guard->ld,
-				    label != NULL	     ? "its label is that of another LD"
-				    : found->problem != NULL ? found->problem
-							     : "there is no label");
-	*held = false;
-	return guard->formatted && label->epoch < guard->epoch ? raise(planner, wanted, label) : 0;
+	if (found != NULL && label_judge(found, &demand, &error) != 0) {
+		*held = true;
+		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL, "%s", error.message);
+	}
+	if (found != NULL && (!guard->formatted || found->label->epoch == guard->epoch))
+		return 0;
+	/* What comes behind it in this lane exports the LD, and is done only if the label admits it. */
+	action = planner_action(planner, ACTION_LABEL_CHECK, &wanted->owner);
+	if (action == NULL)
+		return -1;
+	action->name = wanted->name;
+	action->uuid = wanted->uuid;
+	action->label = demand;
+	return 0;
 }

@@ -25,6 +25,7 @@
 #define WATCH_IDLE_TURNS 5	/* a node that imports nothing has neither, and looks less often */
 #define EXPOSED_UNKNOWN "what is exported was not compared yet with what should be"
 #define GATHER_MAX_MS 100 /* for other lanes to end, before an observation of the first one's work */
+#define FRESH_MS 500	  /* an observation that is no older may be planned from; paths are watched meanwhile */
 
 struct observation {
 	struct worker_job job;
@@ -35,6 +36,7 @@ struct observation {
 	struct error error;
 	uint64_t begin_ms; /* loop time */
 	uint64_t look;	   /* its number */
+	bool stale;	   /* a lane ran since it began, and ended */
 };
 
 /* A look at the paths. */
@@ -101,6 +103,8 @@ static void lane_remove(struct reconciler *this, struct lane_job *lane)
 		at = &(*at)->next;
 	*at = lane->next;
 	lane_job_free(lane);
+	if (this->last != NULL)
+		this->last->stale = true;
 }
 
 /* --- a pass --- */
@@ -302,6 +306,34 @@ static int wanted_update(struct reconciler *this, const struct desired *desired,
 	this->wanted = box;
 	this->wanted_version = version;
 	return 0;
+}
+
+/* What the last observation saw is there still, when nobody has worked since: what is new is only what is wanted. So
+ * the work for that begins without another look. Nothing is said of it: what is told of the new desired state was
+ * looked at after it came. Returns whether work began. */
+static bool act_at_once(struct reconciler *this)
+{
+	struct error error = { 0 };
+	struct arena arena = ARENA_INIT;
+	struct plan_box *box = NULL;
+	struct desired desired;
+	uint64_t retry_ms = 0;
+	size_t started = 0;
+
+	if (this->closing || this->observing != NULL || this->lanes != NULL || this->last == NULL ||
+	    this->last->stale || this->last->error.code != 0 || uv_now(this->loop) - this->last->begin_ms > FRESH_MS ||
+	    !desired_store_is_complete(this->store))
+		return false;
+	if (desired_store_get(this->store, &arena, &desired, &error) == 0 && wanted_update(this, &desired, &error) == 0)
+		box = plan_box_make(this->wanted);
+	if (box != NULL && plan_make(&this->last->observed, &box->wanted->target, &box->arena, &box->plan, &error) == 0)
+		started = lanes_start(this, box, &retry_ms);
+	plan_box_release(box);
+	arena_free(&arena);
+	/* Should they take long, a pass says so. */
+	if (started > 0)
+		uv_timer_start(&this->timer, on_timer, GATHER_MAX_MS, 0);
+	return started > 0;
 }
 
 /* Plan from the last observation and act. Returns in how many milliseconds to look again. */
@@ -570,7 +602,8 @@ void reconciler_kick(struct reconciler *this)
 	for (struct lane_job *lane = this->lanes; lane != NULL; lane = lane->next)
 		lane->outdated = true;
 	this->wait_ms = WAIT_FIRST_MS;
-	observe(this);
+	if (!act_at_once(this))
+		observe(this);
 }
 
 void reconciler_joined(struct reconciler *this, const struct kernel_peer_list *peers)

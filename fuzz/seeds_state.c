@@ -229,7 +229,7 @@ static void wave(struct kernel *kernel, struct label_memory *labels, const struc
 
 		for (size_t j = 0; j < action->zeros.count; j++)
 			label_memory_forget(labels, action->zeros.items[j].device);
-		if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE)
+		if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_CHECK)
 			label_memory_forget(labels, action->name);
 		/* What fails is tried again in the next wave. */
 		action_execute(action, kernel, &arena, &label, &error);

@@ -438,7 +438,7 @@ inline cn_take(c)
 #define HAS_SOMETHING(c) (group_epoch[c] != 0)
 /* Or will, by what it was told last. */
 #define MAY_EXPORT(c) (exported[c] || cn_task[c] == SERVE)
-/* code: leg_decide create */
+/* code: leg_decide label_match create */
 #define CAN_ASSEMBLE(c, d)                                                                                             \
 	(CN_STATE(c, d) != IN_SYNC ||                                                                                  \
 	 (LETS_IN(d, cn_epoch[c]) && label_epoch[d] == cn_epoch[c] && label_formatted[d]))
@@ -655,7 +655,7 @@ inline disk_node(d)
 		   linked[d] = false; quiet[d] = QUIET(export_epoch[d]);
 		   export_epoch[d] = (IS_DRAINED(d) -> 0 : export_epoch[d]) }
 	/* The label is raised, never lowered; then comes the export to the new holder.
-	 * code: planner_build_guard raise subsystem_build subsystem_link
+	 * code: planner_build_guard label_check subsystem_build subsystem_link
 	 */
 	:: d_step { DN_WORKS(d) && dn_wanted[d] && export_epoch[d] == 0 && LABEL_ALLOWS(d) ->
 		   printf("dn%d: exports epoch %d\n", d, dn_epoch[d]);

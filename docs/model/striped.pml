@@ -574,7 +574,7 @@ inline heal(link)
 inline world()
 {
 	if
-	/* code: planner_build_guard raise */
+	/* code: planner_build_guard label_check */
 	:: d_step { !over && disk_epoch != epoch[1] && phase[1] == FENCING ->
 		   printf("disks: let epoch %d in\n", epoch[1]);
 		   disk_epoch = epoch[1] }

@@ -15,6 +15,23 @@ static bool is_good(const struct online_node *node, struct online_step *step)
 	return true;
 }
 
+/* Whether a slot moves, and the end of that may be near. */
+static bool is_moving(const struct online_view *view, struct online_step *step)
+{
+	bool moving = false;
+
+	for (size_t i = 0; i < view->volume->slots.count; i++) {
+		const struct slot *slot = &view->volume->slots.items[i];
+		uint64_t phase_ms = view->now_ms - moments_slot_since(view->moments, slot, i, view->now_ms);
+
+		if (slot->phase == SLOT_PHASE_SERVING || phase_ms >= STANDBYS_DROP_MS)
+			continue;
+		moving = true;
+		online_look(step, STANDBYS_DROP_MS - phase_ms);
+	}
+	return moving;
+}
+
 static int drop(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
 {
 	for (size_t i = 0; i < view->volume->controllers.count; i++) {
@@ -29,6 +46,8 @@ static int drop(const struct online_view *view, struct arena *arena, struct onli
 				return error->code;
 			continue;
 		}
+		if (is_moving(view, step))
+			continue;
 		step->command = online_command(arena, sizeof(*drop), &drop, error);
 		if (step->command == NULL)
 			return error->code;

@@ -322,7 +322,7 @@ static void test_label_of_another(void **state)
 	/* The disks hold the labels of v1; the leader says that v2 lies there, and does not say "format". */
 	desired.volumes.items[0].legs.items[0].groups.items[0].members.items[1].ld = 77;
 	while (rig_wave(&f->agent, &desired) > 0)
-		assert_int_equal(f->agent.error.code, 0);
+		assert_true(f->agent.error.code == 0 || f->agent.error.code == ERROR_CONFLICT);
 	plan = rig_plan_text(&f->agent, &desired);
 	assert_contains(plan, "fails   v1  ld77 cannot be assembled as member 1 of group 0 of leg 0: "
 			      "its label is that of another LD");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The reconciler with its threads, over the simulated kernel: convergence, failures, calls that do not return. */
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <pthread.h>
@@ -40,7 +42,10 @@ struct fixture {
 	pthread_cond_t release;
 	const char *fail_operation, *hang_operation, *hang_name;
 	bool released, hanging;
+	unsigned looks, looks_before_work; /* since the latter was NOT_YET; under `lock` */
 };
+
+#define NOT_YET UINT_MAX
 
 /* The tree of objects allocates inside libc, where failing_alloc.h does not reach: its n-th call fails, once. */
 static unsigned tsearch_fails_at;
@@ -83,6 +88,10 @@ static int on_call(void *data, const char *operation, const char *name, struct e
 	int code = 0;
 
 	pthread_mutex_lock(&fixture->lock);
+	if (strcmp(operation, "observe") == 0)
+		fixture->looks++;
+	else if (fixture->looks_before_work == NOT_YET)
+		fixture->looks_before_work = fixture->looks;
 	if (fixture->fail_operation != NULL && strcmp(operation, fixture->fail_operation) == 0)
 		code = error_set(error, ERROR_UNAVAILABLE, "%s %s refused for the test", operation, name);
 	if (fixture->hang_operation != NULL && strcmp(operation, fixture->hang_operation) == 0 &&
@@ -319,6 +328,39 @@ static void test_nothing_after_half_a_change(void **state)
 	want(f, &desired);
 	run_until(f, is_converged);
 	assert_int_equal(kernel_sim_changes(f->kernel), changes);
+}
+
+static unsigned looks_before_work(struct fixture *f, const struct desired *desired)
+{
+	pthread_mutex_lock(&f->lock);
+	f->looks = 0;
+	f->looks_before_work = NOT_YET;
+	pthread_mutex_unlock(&f->lock);
+	f->passes = 0;
+	want(f, desired);
+	run_until(f, is_converged);
+	assert_true(f->looks > 0);
+	return f->looks_before_work;
+}
+
+/* What was just looked at need not be looked at again before work for another desired state begins; but nothing is
+ * said of that state before. */
+static void test_work_begins_at_once(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1), fewer = desired;
+
+	fewer.exports.count = 1;
+	want(f, &desired);
+	run_until(f, is_converged);
+	assert_int_equal(looks_before_work(f, &fewer), 0);
+	assert_int_equal(looks_before_work(f, &desired), 0);
+	/* There is nothing to do: it is looked at, to say so. */
+	assert_int_equal(looks_before_work(f, &desired), NOT_YET);
+	/* Too long ago. */
+	usleep(600000);
+	uv_update_time(&f->loop);
+	assert_int_equal(looks_before_work(f, &fewer), 1);
 }
 
 static void test_failure_is_told_and_retried(void **state)
@@ -564,6 +606,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_create_and_remove, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_before_a_desired_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_after_half_a_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_work_begins_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_told_and_retried, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck_call_blocks_only_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_label_is_void_while_it_is_written, setup, teardown),

@@ -395,7 +395,7 @@ size_t rig_wave(struct rig_agent *agent, const struct desired *desired)
 			continue;
 		for (size_t j = 0; j < action->zeros.count; j++)
 			label_forget(agent, action->zeros.items[j].device);
-		if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_RAISE ||
+		if (action->kind == ACTION_LABEL_WRITE || action->kind == ACTION_LABEL_CHECK ||
 		    action->kind == ACTION_LABEL_MARK)
 			label_forget(agent, action->name);
 		failed[i] = action_execute(action, agent->kernel, &agent->arena, &label, &error) != 0;

@@ -160,6 +160,26 @@ static void test_drop(void **state)
 	rig_close(&rig);
 }
 
+/* The nodes of a move have no other revision to confirm before it ends. */
+static void test_drop_after_the_move(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_move(&rig, SLOT_PHASE_ASSEMBLING);
+	rig.volume.standbys = 0;
+	rig.nodes[C1].health = HEALTH_ONLINE;
+	rig_say(&rig, C1, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_ABSENT);
+	rig_take(&rig, standbys_step);
+	assert_null(rig.step.command);
+	assert_true(rig.step.look_again_ms <= STANDBYS_DROP_MS);
+	/* One that lasts keeps nobody. */
+	rig_wait(&rig, STANDBYS_DROP_MS);
+	assert_non_null(rig_expect_command(&rig, standbys_step)->controller_drop);
+	rig_close(&rig);
+}
+
 /* All at once: one command, the most urgent first. */
 static void test_order(void **state)
 {
@@ -218,8 +238,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_add),   cmocka_unit_test(test_calm), cmocka_unit_test(test_bad_standby),
-		cmocka_unit_test(test_drain), cmocka_unit_test(test_drop), cmocka_unit_test(test_order),
-		cmocka_unit_test(test_due),
+		cmocka_unit_test(test_drain), cmocka_unit_test(test_drop), cmocka_unit_test(test_drop_after_the_move),
+		cmocka_unit_test(test_order), cmocka_unit_test(test_due),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
