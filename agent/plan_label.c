@@ -130,5 +130,7 @@ int planner_build_guard(struct planner *planner, const struct target_dm *wanted)
 				    : found->problem != NULL ? found->problem
 							     : "there is no label");
 	*held = false;
+	if (planner_cache_hold(planner, wanted, held) != 0)
+		return -1;
 	return guard->formatted && label->epoch < guard->epoch ? raise(planner, wanted, label) : 0;
 }
