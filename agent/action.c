@@ -102,6 +102,8 @@ int action_print(const struct action *a, struct buffer *output)
 	case ACTION_ERRORS_FORGET:
 		return buffer_printf(output, "errors  forget     ld%" PRIu64 "%s", a->label.ld,
 				     a->label.rebuild_ms > 0 ? ", which is rebuilt" : "");
+	case ACTION_CACHE_OFF:
+		return buffer_printf(output, "disk    cache off  %s", a->name);
 	case ACTION_FILL:
 		if (buffer_printf(output, "block   fill       %s", a->name) != 0)
 			return -1;
@@ -412,6 +414,8 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return label_write(action, kernel, error);
 	case ACTION_ERRORS_FORGET:
 		return operations->errors_forget(kernel, action->label.ld, action->label.rebuild_ms, error);
+	case ACTION_CACHE_OFF:
+		return operations->cache_off(kernel, action->name, error);
 	case ACTION_FILL:
 		return operations->block_fill(kernel, action->name, action->start, NULL, error);
 	case ACTION_PORT_CREATE:

@@ -19,6 +19,7 @@ enum action_kind {
 	ACTION_LABEL_MATCH,
 	ACTION_LABEL_MARK,
 	ACTION_ERRORS_FORGET,
+	ACTION_CACHE_OFF,
 	ACTION_FILL,
 	ACTION_PORT_CREATE,
 	ACTION_PORT_REMOVE,
@@ -56,7 +57,7 @@ struct survivor_list {
 struct action {
 	enum action_kind kind;
 	struct owner owner;
-	const char *name; /* dm device */
+	const char *name; /* dm device; CACHE_OFF: path of a disk */
 	const char *uuid;
 	struct observed_target_list table;
 	struct string_list resyncs;    /* DM_CREATE: ask for a resync in these raid superblocks first, */

@@ -94,6 +94,10 @@ int planner_build_guard(struct planner *planner, const struct target_dm *wanted)
 		*held = true;
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL, "%s", error.message);
 	}
+	if (planner_cache_hold(planner, wanted, held) != 0)
+		return -1;
+	if (*held)
+		return 0;
 	if (found != NULL && (!guard->formatted || found->label->epoch == guard->epoch))
 		return 0;
 	/* What comes behind it in this lane exports the LD, and is done only if the label admits it. */

@@ -433,9 +433,9 @@ int plan_make(const struct observed *observed, const struct target *target, stru
 	if (planner_teardown_suspensions(&planner) != 0 || planner_teardown_exports(&planner) != 0 ||
 	    planner_build_parked_dms(&planner) != 0 || planner_build_parked_exports(&planner) != 0 ||
 	    planner_teardown_dms(&planner) != 0 || planner_teardown_imports(&planner) != 0 ||
-	    planner_teardown_ports(&planner) != 0 || planner_build_imports(&planner) != 0 ||
-	    planner_build_dms(&planner) != 0 || planner_build_exports(&planner) != 0 ||
-	    planner_find_exposed(&planner) != 0)
+	    planner_teardown_ports(&planner) != 0 || planner_build_caches(&planner) != 0 ||
+	    planner_build_imports(&planner) != 0 || planner_build_dms(&planner) != 0 ||
+	    planner_build_exports(&planner) != 0 || planner_find_exposed(&planner) != 0)
 		return error_set_nomem(error);
 	*ret_plan = plan;
 	return 0;

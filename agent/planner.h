@@ -134,6 +134,11 @@ bool planner_import_is_behind(const struct planner *planner, const struct kernel
 /* The most that labels of a group's members in sync say of the blocks that were mapped when its leg grew. */
 uint64_t planner_group_filled(const struct planner *planner, const struct target_group *group);
 
+/* Switch the write caches of disks off. */
+int planner_build_caches(struct planner *planner);
+/* Holds an LD back whose disk has a volatile write cache that the cluster does not know of. Returns 0 or -1. */
+int planner_cache_hold(struct planner *planner, const struct target_dm *ld, bool *held);
+
 /* The label of an LD that is there or made in this wave; may hold its export back. */
 int planner_build_guard(struct planner *planner, const struct target_dm *wanted);
 

@@ -54,7 +54,8 @@ static bool inventory_is_same(const struct inventory_disk_list *a, const struct 
 		const struct inventory_disk *x = &a->items[i], *y = &b->items[i];
 
 		if (strcmp(x->path, y->path) != 0 || x->size_bytes != y->size_bytes || x->in_use != y->in_use ||
-		    x->volatile_cache != y->volatile_cache || strcmp(or_empty(x->serial), or_empty(y->serial)) != 0 ||
+		    x->volatile_cache != y->volatile_cache || x->cache_switchable != y->cache_switchable ||
+		    strcmp(or_empty(x->serial), or_empty(y->serial)) != 0 ||
 		    strcmp(or_empty(x->used_by), or_empty(y->used_by)) != 0)
 			return false;
 	}
@@ -76,6 +77,7 @@ int reported_inventory_make(const struct observed_disk_list *disks, struct arena
 		disk->size_bytes = disks->items[i].size_bytes;
 		disk->in_use = disks->items[i].in_use;
 		disk->volatile_cache = disks->items[i].volatile_cache;
+		disk->cache_switchable = disks->items[i].cache_switchable;
 		if (disk->path == NULL || disk->serial == NULL)
 			return -1;
 		if (disks->items[i].used_by == NULL)

@@ -435,6 +435,7 @@ static void disks_keep(struct session *this, const struct observed_disk_list *di
 		copies[i].in_use = inventory.items[i].in_use;
 		copies[i].used_by = inventory.items[i].used_by;
 		copies[i].volatile_cache = inventory.items[i].volatile_cache;
+		copies[i].cache_switchable = inventory.items[i].cache_switchable;
 	}
 	arena_free(&this->inventory_arena);
 	this->inventory_arena = arena;

@@ -141,6 +141,7 @@ static int port_add(struct target_builder *builder, const struct owner *owner, u
 	return port->address != NULL ? 0 : -1;
 }
 
+/* One for each disk of the desired state, in its order. */
 static int disk_add(struct target_builder *builder, const struct desired_disk *disk)
 {
 	struct target_disk *added = LIST_PUSH(builder->arena, &builder->target->disks);
@@ -148,6 +149,7 @@ static int disk_add(struct target_builder *builder, const struct desired_disk *d
 	if (added == NULL)
 		return -1;
 	owner_port_make(disk->id, disk->port, &added->owner);
+	added->volatile_cache = disk->volatile_cache;
 	added->path = arena_strdup(builder->arena, disk->path);
 	if (added->path == NULL)
 		return -1;
@@ -178,6 +180,7 @@ static int ld_add(struct target_builder *builder, const struct owner *owner, con
 		.epoch = export->epoch,
 		.rebuild_ms = ld->rebuild_ms,
 		.formatted = ld->formatted,
+		.disk = &builder->target->disks.items[disk - builder->desired->disks.items],
 	};
 	dm->guard = guard;
 	for (size_t i = 0; i < ld->ranges.count; i++) {

@@ -73,11 +73,23 @@ enum target_dm_role {
 	TARGET_DM_PARKED, /* errors only, under an export that is shut out */
 };
 
-/* What the label of an LD must say before its Disk Node exports it. */
+struct target_disk {
+	struct owner owner;
+	const char *path;
+	bool volatile_cache; /* its write cache may be on */
+};
+
+struct target_disk_list {
+	size_t count;
+	struct target_disk *items;
+};
+
+/* What the label of an LD must say before its Disk Node exports it, and its disk be. */
 struct target_guard {
 	uint64_t ld, volume, epoch;
 	uint64_t rebuild_ms; /* since_ms of the rebuild that it is in; 0: none */
 	bool formatted;	     /* there must be a label */
+	const struct target_disk *disk;
 };
 
 struct target_dm {
@@ -144,16 +156,6 @@ struct target_subsystem {
 struct target_subsystem_list {
 	size_t count;
 	struct target_subsystem *items;
-};
-
-struct target_disk {
-	struct owner owner;
-	const char *path;
-};
-
-struct target_disk_list {
-	size_t count;
-	struct target_disk *items;
 };
 
 /* What cannot be made because the desired state contradicts itself. */

@@ -92,7 +92,9 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 				       "disk      %s  %" PRIu64 ":%" PRIu64 "  %" PRIu64 " bytes  serial %s%s%s%s\n",
 				       disk->path, disk->major, disk->minor, disk->size_bytes, or_empty(disk->serial),
 				       disk->in_use ? "  in use: " : "", disk->in_use ? or_empty(disk->used_by) : "",
-				       disk->volatile_cache ? "  volatile cache" : "");
+				       !disk->volatile_cache	? ""
+				       : disk->cache_switchable ? "  volatile cache, can be switched off"
+								: "  volatile cache");
 	}
 	for (size_t i = 0; i < observed->dms.count && result == 0; i++)
 		result = print_dm(&observed->dms.items[i], output);

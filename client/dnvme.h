@@ -455,6 +455,8 @@ int dnvme_job_cancel(struct dnvme *dnvme, const char *id, const struct dnvme_cal
 int dnvme_job_forget(struct dnvme *dnvme, const char *id, uint64_t revision, const struct dnvme_call_options *options,
 		     struct dnvme_result **ret_result, struct dnvme_error *error);
 
+/* A disk with a volatile write cache that cannot be switched off is refused: dnvme_call() with "accept_volatile_cache"
+ * takes it. */
 int dnvme_disk_add(struct dnvme *dnvme, const char *node, const char *path, const struct dnvme_call_options *options,
 		   struct dnvme_result **ret_result, struct dnvme_error *error);
 int dnvme_disk_list(struct dnvme *dnvme, const struct dnvme_list_options *list,

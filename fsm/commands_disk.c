@@ -53,6 +53,7 @@ int command_disk_add_apply(struct transition *transition, const struct command_d
 		.size_bytes = command->size_bytes,
 		.serial = command->serial,
 		.volatile_cache = command->volatile_cache,
+		.cache_accepted = command->cache_accepted,
 	};
 	struct key key;
 	uint64_t id;
@@ -98,6 +99,35 @@ int command_disk_add_apply(struct transition *transition, const struct command_d
 		result = state_node_put(state, &node, error);
 	if (result == 0)
 		result = transition_id(transition, "d", disk.id, error);
+	if (result == 0)
+		result = transition_changed_disk(transition, &disk, false, error);
+	return result;
+}
+
+/* Of another boot nobody knows: one that began since may have been told what the record said before, and serve what the
+ * new one says is off. */
+int command_disk_cache_apply(struct transition *transition, const struct command_disk_cache *command,
+			     struct error *error)
+{
+	struct state *state = &transition->state;
+	struct disk disk;
+	struct node node;
+	int result = state_disk(state, command->id, &disk, error);
+
+	if (result == 0)
+		result = state_node(state, disk.node, &node, error);
+	if (result != 0)
+		return result;
+	if (memcmp(node.boot_id, command->boot_id, sizeof(node.boot_id)) != 0)
+		return error_set(error, ERROR_CONFLICT,
+				 "node \"%s\" began anew since its agent told of the write cache of disk d%" PRIu64,
+				 disk.node, disk.id);
+	result = transition_id(transition, "d", disk.id, error);
+	if (result != 0 || disk.volatile_cache == command->volatile_cache)
+		return result;
+	disk.volatile_cache = command->volatile_cache;
+	disk.revision = transition_touch(transition);
+	result = state_disk_put(state, &disk, error);
 	if (result == 0)
 		result = transition_changed_disk(transition, &disk, false, error);
 	return result;

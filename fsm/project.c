@@ -173,8 +173,12 @@ static int disks_project(struct projection *projection, struct error *error)
 		made = list_add(projection->state.arena, &projection->desired.disks, sizeof(*made));
 		if (made == NULL)
 			return state_nomem(&projection->state, error);
-		*made = (struct desired_disk){ entry->disk.id, entry->disk.path, projection->node->address,
-					       entry->disk.port, entry->disk.revision };
+		*made = (struct desired_disk){ .id = entry->disk.id,
+					       .path = entry->disk.path,
+					       .address = projection->node->address,
+					       .port = entry->disk.port,
+					       .revision = entry->disk.revision,
+					       .volatile_cache = entry->disk.volatile_cache };
 	}
 	return result;
 }

@@ -172,6 +172,8 @@ int command_node_cordon_apply(struct transition *transition, const struct comman
 int command_node_forget_apply(struct transition *transition, const struct command_node_forget *command,
 			      struct error *error);
 int command_disk_add_apply(struct transition *transition, const struct command_disk_add *command, struct error *error);
+int command_disk_cache_apply(struct transition *transition, const struct command_disk_cache *command,
+			     struct error *error);
 int command_disk_remove_apply(struct transition *transition, const struct command_disk_remove *command,
 			      struct error *error);
 int command_volume_create_apply(struct transition *transition, const struct command_volume_create *command,

@@ -132,7 +132,7 @@ static void observed_text(struct linux_kernel *kernel, struct arena *arena, stru
 
 static void plan_check(const struct observed *observed, struct arena *arena)
 {
-	struct desired_disk disk = { 1, "/dev/nvme0n1", "10.0.0.1", 4500, 1 };
+	struct desired_disk disk = { 1, "/dev/nvme0n1", "10.0.0.1", 4500, 1, false };
 	struct desired desired = { .cluster = "c0ffee",
 				   .node = "n1",
 				   .address = "10.0.0.1",

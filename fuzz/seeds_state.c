@@ -165,7 +165,8 @@ static void history_nodes(struct buffer *input)
 	struct command_cluster_set set = { &settings };
 	struct command_node_cordon cordon = { "n4", true, true };
 	struct command_node_register node = { .name = "n4", .address = "10.0.0.9", .port = 4421, .boot_id = { 9 } };
-	struct command_disk_add disk = { "n4", "/dev/x", UINT64_C(1) << 30, "S9", true };
+	struct command_disk_add disk = { "n4", "/dev/x", UINT64_C(1) << 30, "S9", true, true };
+	struct command_disk_cache cache = { 7, { 9 }, false };
 	struct command_disk_remove remove = { 7 };
 	struct command_node_forget forget = { "n5", false };
 
@@ -173,6 +174,7 @@ static void history_nodes(struct buffer *input)
 	command_add((struct command){ .node_cordon = &cordon }, input);
 	command_add((struct command){ .node_register = &node }, input);
 	command_add((struct command){ .disk_add = &disk }, input);
+	command_add((struct command){ .disk_cache = &cache }, input);
 	command_add((struct command){ .disk_remove = &remove }, input);
 	command_add((struct command){ .node_forget = &forget }, input);
 	history_end(input);

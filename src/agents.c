@@ -10,6 +10,7 @@
 #include "lib/model/names.h"
 #include "lib/wire/codec.h"
 #include "lib/wire/methods.h"
+#include "src/caches.h"
 #include "src/dnvmed.h"
 #include "src/driver.h"
 #include "src/push.h"
@@ -205,6 +206,7 @@ static void welcome(struct request *request)
 		request_fail(request, &error);
 		return;
 	}
+	memcpy(agent->boot_id, hello->boot_id, sizeof(agent->boot_id));
 	if (agent->session != NULL && agent->session != session)
 		session_close(agent->session, "replaced by another session of the same node");
 	/* A new session reports everything again; what the one before said may be out of date. */
@@ -220,6 +222,7 @@ static void welcome(struct request *request)
 	log_info("agent connected", "node=%s peer=%s version=%s", agent->name, session->name, hello->version);
 	request_reply(request, &answer);
 	mark_dirty(dnvmed, agent);
+	caches_told(dnvmed, agent);
 }
 
 int agents_hello(struct request *request, struct error *error)
@@ -342,10 +345,12 @@ void agents_report(struct session *session, const struct agent_report *report)
 	}
 	if (report->inventory.count == 0)
 		return;
-	if (inventory_set(agent, &report->inventory, &error) != 0)
+	if (inventory_set(agent, &report->inventory, &error) != 0) {
 		log_failure(LOG_LEVEL_WARNING, "ignored an inventory that an agent reported", &error);
-	else
-		driver_node_changed(session->dnvmed, agent->name);
+		return;
+	}
+	driver_node_changed(session->dnvmed, agent->name);
+	caches_told(session->dnvmed, agent);
 }
 
 void agents_session_ended(struct session *session)
@@ -479,6 +484,7 @@ void agents_tick(struct dnvmed *dnvmed)
 	     entry = table_next(&dnvmed->agents->nodes, entry)) {
 		struct agent *agent = entry->value;
 
+		caches_tick(dnvmed, agent);
 		if (!health_node_step(&agent->health, since, now, &limits))
 			continue;
 		if (agent->health.state == HEALTH_OFFLINE)

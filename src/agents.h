@@ -30,6 +30,8 @@ struct agent {
 	struct reported reported;
 	struct arena inventory_arena;
 	struct inventory_disk_list inventory; /* as reported last; survives the session */
+	uint8_t boot_id[16];		      /* of the agent that reported it */
+	bool caches_told, caches_under_way;   /* caches.c: look at it, and a proposal is on its way */
 	char address[LIMIT_ADDRESS + 1];
 	uint64_t port, colour;
 	/* What is to be pushed before the loop sleeps. */

@@ -38,7 +38,7 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_NODE_DRAIN] = { .prepare = node_drain_prepare },
 	[METHOD_ID_NODE_FORGET_PLAN] = { .answer = node_forget_plan_answer },
 	[METHOD_ID_NODE_FORGET] = { .prepare = node_forget_prepare, .committed = node_forget_committed },
-	[METHOD_ID_DISK_ADD] = { .prepare = disk_add_prepare },
+	[METHOD_ID_DISK_ADD] = { .prepare = disk_add_prepare, .committed = disk_add_committed },
 	[METHOD_ID_DISK_LIST] = { .answer = disk_list_answer },
 	[METHOD_ID_DISK_GET] = { .answer = disk_get_answer },
 	[METHOD_ID_DISK_REMOVE] = { .prepare = disk_remove_prepare },

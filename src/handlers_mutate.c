@@ -96,12 +96,23 @@ static int no_such_path(const struct agent *agent, const char *path, struct erro
 	return ERROR_NOT_FOUND;
 }
 
+static int cache_refused(const struct disk_add_request *params, struct error *error)
+{
+	error_set(error, ERROR_FAILED_PRECONDITION,
+		  "path: %s of node %s has a volatile write cache that cannot be switched off: writes that were "
+		  "acknowledged and not flushed would be lost when nodes lose power",
+		  params->path, params->node);
+	return error_hint(error, "take another disk, or switch the cache off by the means of its maker; to take it as "
+				 "it is: --accept-volatile-cache");
+}
+
 int disk_add_prepare(struct request *request, struct command *command, struct error *error)
 {
 	const struct disk_add_request *params = request->params;
 	const struct agent *agent;
 	const struct inventory_disk *found;
 	struct node node;
+	bool fixed;
 
 	if (fsm_node_get(request->dnvmed->fsm, params->node, &request->arena, &node, error) != 0)
 		return error->code;
@@ -126,13 +137,18 @@ int disk_add_prepare(struct request *request, struct command *command, struct er
 				 "path: %s of node %s has %llu bytes; a disk has from %llu to %llu", params->path,
 				 params->node, (unsigned long long)found->size_bytes,
 				 (unsigned long long)LIMIT_DISK_BYTES_MIN, (unsigned long long)LIMIT_DISK_BYTES_MAX);
+	/* One that can be switched off will be, before anything lies on it. */
+	fixed = found->volatile_cache && !found->cache_switchable;
+	if (fixed && !params->accept_volatile_cache)
+		return cache_refused(params, error);
 	command->disk_add = record_make(request, sizeof(*command->disk_add), error);
 	if (command->disk_add == NULL)
 		return error->code;
 	*command->disk_add = (struct command_disk_add){ .node = params->node,
 							.path = params->path,
 							.size_bytes = found->size_bytes,
-							.volatile_cache = found->volatile_cache };
+							.volatile_cache = fixed,
+							.cache_accepted = fixed };
 	/* The inventory may change before the command is encoded again. */
 	if (found->serial != NULL) {
 		command->disk_add->serial = arena_strdup(&request->arena, found->serial);
@@ -140,6 +156,22 @@ int disk_add_prepare(struct request *request, struct command *command, struct er
 			return error_set_nomem(error);
 	}
 	return 0;
+}
+
+/* Nobody can say later that nobody knew. */
+void disk_add_committed(struct request *request, const struct outcome *outcome)
+{
+	const struct disk_add_request *params = request->params;
+	struct mutation_reply reply = { .revision = outcome->revision, .id = outcome->id };
+	struct disk disk;
+	struct error error;
+	uint64_t id;
+
+	if (names_id_parse("d", outcome->id, &id) == 0 &&
+	    fsm_disk_get(request->dnvmed->fsm, id, &request->arena, &disk, &error) == 0 && disk.cache_accepted)
+		log_warning("a disk is taken whose volatile write cache stays on, as its operator accepts",
+			    "disk=d%llu node=%s path=%s", (unsigned long long)id, params->node, params->path);
+	request_reply(request, &reply);
 }
 
 int disk_remove_prepare(struct request *request, struct command *command, struct error *error)

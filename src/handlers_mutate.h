@@ -13,6 +13,7 @@ int node_drain_prepare(struct request *request, struct command *command, struct 
 int node_cordon_prepare(struct request *request, struct command *command, struct error *error);
 int node_uncordon_prepare(struct request *request, struct command *command, struct error *error);
 int disk_add_prepare(struct request *request, struct command *command, struct error *error);
+void disk_add_committed(struct request *request, const struct outcome *outcome);
 int disk_remove_prepare(struct request *request, struct command *command, struct error *error);
 int volume_create_prepare(struct request *request, struct command *command, struct error *error);
 int volume_delete_prepare(struct request *request, struct command *command, struct error *error);

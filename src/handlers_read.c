@@ -344,7 +344,10 @@ static int volume_disks(struct request *request, const struct volume *volume, st
 				entry = list_grow(&request->arena, (struct any_list *)disks, sizeof(*entry));
 				if (entry == NULL)
 					return error_set_nomem(error);
-				*entry = (struct volume_disk){ .id = disk.id, .node = disk.node, .path = disk.path };
+				*entry = (struct volume_disk){ .id = disk.id,
+							       .node = disk.node,
+							       .path = disk.path,
+							       .volatile_cache = disk.volatile_cache };
 			}
 		}
 	}

@@ -243,6 +243,12 @@ struct kernel_operations {
 	 * that began at `rebuild_ms`, or (0) nothing of value was on it. */
 	int (*errors_forget)(struct kernel *kernel, uint64_t ld, uint64_t rebuild_ms, struct error *error);
 
+	/* Switch the volatile write cache of a disk off, and have on its medium what it held. The disk is asked whether
+	 * it is off then, and `observe` tells from now on what it said. FAILED_PRECONDITION when it is on all the same:
+	 * then that disk is not switchable for some time. What a kernel believes of a cache is never changed: it would
+	 * not flush any more. */
+	int (*cache_off)(struct kernel *kernel, const char *path, struct error *error);
+
 	/* Accepts NULL. No operation may be under way. */
 	void (*close)(struct kernel *kernel);
 };

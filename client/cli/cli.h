@@ -42,6 +42,7 @@ struct cli {
 	uint64_t size_bytes, copies, controllers, standbys, legs, extent_bytes;
 	enum spread spread;
 	enum provision provision;
+	bool accept_volatile_cache;
 	enum durability durability;
 	unsigned rebuild_after_ms;
 	uint64_t rebuild_rate_bytes;

@@ -8,7 +8,7 @@
 #include "client/cli/size.h"
 #include "lib/model/names.h"
 
-enum { KEY_NODE = 0x2000 };
+enum { KEY_NODE = 0x2000, KEY_ACCEPT_VOLATILE_CACHE };
 
 static const char *disk_after(struct arena *arena, const void *item)
 {
@@ -57,6 +57,16 @@ static int list_run(struct cli *cli, struct error *error)
 	return failed ? error_set_nomem(error) : table_print(table, error);
 }
 
+static const char *cache_text(const struct disk *disk)
+{
+	if (!disk->volatile_cache)
+		return "keeps what it holds, or is off";
+	return disk->cache_accepted
+		       ? "volatile, as was accepted: what was not flushed is lost when nodes lose power"
+		       : "volatile, as it could not be switched off: what was not flushed is lost when nodes "
+			 "lose power";
+}
+
 static int get_run(struct cli *cli, struct error *error)
 {
 	struct name_request request = { .name = cli->arguments[0] };
@@ -74,6 +84,7 @@ static int get_run(struct cli *cli, struct error *error)
 	       disk.extents_total - disk.extents_free, disk.extents_total, used_percent(&disk));
 	printf("  LDs        %" PRIu64 "\n", disk.lds);
 	printf("  port       %" PRIu64 "\n", disk.port);
+	printf("  cache      %s\n", cache_text(&disk));
 	printf("  placement  %s\n", disk.cordoned ? "cordoned" : "open");
 	printf("  serial     %s\n", disk.serial != NULL ? disk.serial : "unknown");
 	return 0;
@@ -81,7 +92,9 @@ static int get_run(struct cli *cli, struct error *error)
 
 static int add_run(struct cli *cli, struct error *error)
 {
-	struct disk_add_request request = { .node = cli->arguments[0], .path = cli->arguments[1] };
+	struct disk_add_request request = { .node = cli->arguments[0],
+					    .path = cli->arguments[1],
+					    .accept_volatile_cache = cli->accept_volatile_cache };
 	struct mutation_reply reply = { 0 };
 	int rc = cli_call(cli, NULL, METHOD_ID_DISK_ADD, &request, &reply, error);
 
@@ -115,6 +128,21 @@ static int list_option(struct cli *cli, int key, const char *value, struct error
 	return 0;
 }
 
+static int add_option(struct cli *cli, int key, const char *value, struct error *error)
+{
+	(void)value;
+	if (key != KEY_ACCEPT_VOLATILE_CACHE)
+		return error_set(error, ERROR_INTERNAL, "unknown option");
+	cli->accept_volatile_cache = true;
+	return 0;
+}
+
+static const struct argp_option add_options[] = {
+	{ "accept-volatile-cache", KEY_ACCEPT_VOLATILE_CACHE, NULL, 0,
+	  "take it, too, if its write cache loses what it holds when power fails, and cannot be switched off", 0 },
+	{ 0 },
+};
+
 static const struct argp_option list_options[] = {
 	{ "node", KEY_NODE, "NODE", 0, "only disks of this node", 0 },
 	{ 0 },
@@ -127,7 +155,11 @@ const struct cli_command disk_commands[] = {
 	  .argument_count = 2,
 	  .summary = "make a disk of a node usable",
 	  .text = "DEVICE is a path as `dnvme node get NODE` shows it. A device on which something else is found is "
-		  "refused.",
+		  "refused. A volatile write cache is switched off, now and whenever the node boots; one that cannot "
+		  "be is "
+		  "refused, too.",
+	  .options = add_options,
+	  .option = add_option,
 	  .run = add_run },
 	{ .noun = "disk",
 	  .verb = "list",

@@ -66,9 +66,16 @@ static int list_run(struct cli *cli, struct error *error)
 	return failed ? error_set_nomem(error) : table_print(table, error);
 }
 
+static const char *cache_text(const struct inventory_disk *disk)
+{
+	if (!disk->volatile_cache)
+		return "safe";
+	return disk->cache_switchable ? "volatile, to be switched off" : "volatile";
+}
+
 static int print_inventory(const struct inventory_disk_list *inventory, struct error *error)
 {
-	struct libscols_table *table = table_new("DEVICE,<SIZE,SERIAL,STATE");
+	struct libscols_table *table = table_new("DEVICE,<SIZE,SERIAL,CACHE,STATE");
 	bool failed = table == NULL;
 
 	for (size_t i = 0; !failed && i < inventory->count; i++) {
@@ -80,7 +87,8 @@ static int print_inventory(const struct inventory_disk_list *inventory, struct e
 		failed = line == NULL || table_cell(line, 0, "%s", disk->path) != 0 ||
 			 table_cell(line, 1, "%s", size) != 0 ||
 			 table_cell(line, 2, "%s", disk->serial != NULL ? disk->serial : "") != 0 ||
-			 table_cell(line, 3, "%s%s%s", disk->in_use ? "in use by others" : "free or ours",
+			 table_cell(line, 3, "%s", cache_text(disk)) != 0 ||
+			 table_cell(line, 4, "%s%s%s", disk->in_use ? "in use by others" : "free or ours",
 				    disk->used_by != NULL ? ": " : "", disk->used_by != NULL ? disk->used_by : "") != 0;
 	}
 	return failed ? error_set_nomem(error) : table_print(table, error);

@@ -212,6 +212,23 @@ static void draw_forced(struct pen *pen, const struct forced *forced)
 		put_format(pen, "  node %s was said to be off\n", forced->powered_off.items[i]);
 }
 
+/* Disks whose write caches lose what they hold. */
+static void draw_caches(struct pen *pen, const struct volume_status *status)
+{
+	const char *separator = "          and with the write caches of ";
+
+	for (size_t i = 0; i < status->disks.count; i++) {
+		const struct volume_disk *disk = &status->disks.items[i];
+
+		if (!disk->volatile_cache)
+			continue;
+		put_format(pen, "%s%s:%s", separator, disk->node, disk->path);
+		separator = ", ";
+	}
+	if (separator[0] == ',')
+		put(pen, ", when their nodes lose power\n");
+}
+
 static void draw_head(struct pen *pen, const struct volume_status *status)
 {
 	const struct volume *volume = status->volume;
@@ -227,6 +244,8 @@ static void draw_head(struct pen *pen, const struct volume_status *status)
 		   volume->durability == DURABILITY_STRICT
 			   ? "strict: what is acknowledged survives everything"
 			   : "flush: what is acknowledged and was not flushed may be lost with a controller");
+	if (volume->durability != DURABILITY_STRICT)
+		draw_caches(pen, status);
 	put_format(pen, "  layout  %" PRIu64 " %s, apart by %s, %s, striped over %zu %s by ", volume->copies,
 		   volume->copies == 1 ? "copy" : "copies", ENUM_NAME(spread, volume->spread),
 		   ENUM_NAME(provision, volume->provision), volume->legs.count,

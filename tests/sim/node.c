@@ -90,7 +90,8 @@ struct storage *node_make(const char *name, bool storage_only, unsigned disks, c
 		if (kernel_sim_disk_add(node->kernel, text, &error) != 0)
 			abort();
 		text[strcspn(text, "=")] = '\0';
-		kernel_sim_disk_cache_set(node->kernel, text, node->volatile_cache);
+		kernel_sim_disk_cache_set(node->kernel, text,
+					  node->volatile_cache ? KERNEL_SIM_CACHE_FIXED : KERNEL_SIM_CACHE_NONE);
 	}
 	node->options = calloc(1, sizeof(*node->options));
 	*node->options = (struct options){ .command = OPTIONS_RUN,

@@ -187,7 +187,12 @@ static int call_disk(struct dnvme *dnvme, void *data, struct dnvme_error *error)
 {
 	struct disk_place *place = data;
 
-	return dnvme_disk_add(dnvme, place->node, place->path, NULL, NULL, error);
+	char params[160];
+
+	/* Those that stay on are taken; the others are switched off whatever is said here. */
+	snprintf(params, sizeof(params), "{\"node\":\"%s\",\"path\":\"%s\",\"accept_volatile_cache\":true}",
+		 place->node, place->path);
+	return dnvme_call(dnvme, "disk.add", params, NULL, NULL, error);
 }
 
 static int call_create(struct dnvme *dnvme, void *data, struct dnvme_error *error)

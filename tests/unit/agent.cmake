@@ -21,11 +21,16 @@ dnvme_unit_test(agent_gate_writes dnvme_agent)
 target_sources(test_agent_gate_writes PRIVATE test_sysfs.c)
 dnvme_unit_test(agent_signatures dnvme_agent)
 dnvme_unit_test(agent_tracelog dnvme_agent)
+dnvme_unit_test(agent_write_cache dnvme_agent)
+dnvme_unit_test(agent_cache dnvme_agent)
+foreach(call nvme_identify nvme_get_features_volatile_wc nvme_set_features_volatile_wc ioctl fsync)
+  target_link_options(test_agent_write_cache PRIVATE -Wl,--wrap=${call})
+endforeach()
 dnvme_unit_test(agent_lane_failure dnvme_agent)
 dnvme_unit_test(agent_lease dnvme_agent)
 dnvme_unit_test(agent_gatekeeper dnvme_agent)
 dnvme_unit_test(agent_gate_joins dnvme_agent)
-foreach(name agent_plan agent_plan_given agent_crash agent_grow agent_fence agent_fence_disk agent_fence_crash agent_members
+foreach(name agent_plan agent_plan_given agent_crash agent_grow agent_fence agent_fence_disk agent_fence_crash agent_members agent_cache
              agent_rebuild agent_resync agent_values agent_reconcile agent_session agent_lease agent_gatekeeper)
   target_sources(test_${name} PRIVATE test_agent_rig.c failing_arena.c)
   foreach(call arena_alloc arena_alloc_array arena_strndup arena_strdup arena_memdup arena_printf buffer_reserve
@@ -35,7 +40,7 @@ foreach(name agent_plan agent_plan_given agent_crash agent_grow agent_fence agen
   target_compile_definitions(test_${name} PRIVATE
     AGENT_GOLDEN_DIRECTORY="${CMAKE_CURRENT_SOURCE_DIR}/test_agent_golden")
 endforeach()
-foreach(name agent_fence agent_fence_disk agent_fence_crash)
+foreach(name agent_fence agent_fence_disk agent_fence_crash agent_cache)
   target_sources(test_${name} PRIVATE test_agent_fence_rig.c test_text.c)
 endforeach()
 foreach(name agent_members agent_rebuild agent_resync)

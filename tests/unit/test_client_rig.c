@@ -64,7 +64,9 @@ static struct volume_path paths[] = {
 	{ "cn2", "10.0.0.2", 4420, CONTROLLER_ROLE_ACTIVE },
 	{ "cn3", "fd00::3", 4420, CONTROLLER_ROLE_STANDBY },
 };
-static struct volume_disk disks[] = { { 1, "dn1", "/dev/vdb" }, { 2, "dn2", "/dev/vdb" }, { 3, "dn3", "/dev/vdc" } };
+static struct volume_disk disks[] = { { 1, "dn1", "/dev/vdb", false },
+				      { 2, "dn2", "/dev/vdb", false },
+				      { 3, "dn3", "/dev/vdc", false } };
 static struct object_status problems[] = {
 	{ OBJECT_KIND_EXPORT, "d3.v1.s1", 17, OBJECT_STATE_FAILED, "cannot open /dev/vdc: No such device", { 0 } },
 };

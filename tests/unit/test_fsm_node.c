@@ -240,11 +240,66 @@ static void test_disk_ports_wrap(void **state)
 	rig_close(&rig);
 }
 
+/* What an agent tells of a write cache counts as long as its node has not begun anew. */
+static void test_disk_cache(void **state)
+{
+	struct command_node_register node = { .name = "n1", .address = "10.0.0.1", .port = 4420, .version = "1" };
+	struct command_disk_add add = {
+		.node = "n1", .path = "/dev/a", .size_bytes = GIB, .volatile_cache = true, .cache_accepted = true
+	};
+	struct command_disk_cache cache = { .id = 1 };
+	struct desired desired;
+	struct outcome outcome;
+	struct error error;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_cluster(&rig);
+	memset(node.boot_id, 1, sizeof(node.boot_id));
+	memset(cache.boot_id, 1, sizeof(cache.boot_id));
+	rig_do(&rig, (struct command){ .node_register = &node });
+	rig_do(&rig, (struct command){ .disk_add = &add });
+	assert_true(disk_of(&rig, 1).volatile_cache && disk_of(&rig, 1).cache_accepted);
+	assert_int_equal(fsm_project_node(rig.fsm, "n1", &rig.arena, &desired, &error), 0);
+	assert_true(desired.disks.items[0].volatile_cache);
+
+	/* The node is told, by a new revision of the disk. */
+	buffer_clear(&rig.changes);
+	outcome = rig_do(&rig, (struct command){ .disk_cache = &cache });
+	assert_string_equal(outcome.id, "d1");
+	assert_int_equal(disk_of(&rig, 1).revision, outcome.revision);
+	assert_int_equal(buffer_append(&rig.changes, "", 1), 0);
+	assert_non_null(strstr((const char *)rig.changes.data, "disk n11 r"));
+	assert_true(!disk_of(&rig, 1).volatile_cache && disk_of(&rig, 1).cache_accepted);
+	assert_int_equal(fsm_project_node(rig.fsm, "n1", &rig.arena, &desired, &error), 0);
+	assert_false(desired.disks.items[0].volatile_cache);
+	/* The same once more is no change. */
+	outcome.revision = fsm_revision(rig.fsm);
+	rig_do(&rig, (struct command){ .disk_cache = &cache });
+	assert_int_equal(fsm_revision(rig.fsm), outcome.revision);
+
+	memset(node.boot_id, 2, sizeof(node.boot_id));
+	rig_do(&rig, (struct command){ .node_register = &node });
+	cache.volatile_cache = true;
+	rig_refused(rig_apply(&rig, (struct command){ .disk_cache = &cache }), ERROR_CONFLICT, "began anew");
+	assert_false(disk_of(&rig, 1).volatile_cache);
+	memset(cache.boot_id, 2, sizeof(cache.boot_id));
+	rig_do(&rig, (struct command){ .disk_cache = &cache });
+	assert_true(disk_of(&rig, 1).volatile_cache);
+	cache.id = 2;
+	rig_refused(rig_apply(&rig, (struct command){ .disk_cache = &cache }), ERROR_NOT_FOUND, "d2");
+	rig_check(&rig);
+	rig_compare_replay(&rig);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cluster),	   cmocka_unit_test(test_nodes),	   cmocka_unit_test(test_disks),
-		cmocka_unit_test(test_small_disk), cmocka_unit_test(test_disk_ports_wrap),
+		cmocka_unit_test(test_cluster),		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_disks),		cmocka_unit_test(test_small_disk),
+		cmocka_unit_test(test_disk_ports_wrap), cmocka_unit_test(test_disk_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,9 +100,14 @@ static void step_disk(struct rig *rig, struct dice *dice)
 		.path = arena_printf(&rig->arena, "/dev/x%" PRIu64, roll(dice, 2)),
 		.size_bytes = (20 + roll(dice, 20)) * GIB,
 		.volatile_cache = roll(dice, 2),
+		.cache_accepted = roll(dice, 2),
 	};
+	struct command_disk_cache cache = { .id = removal.id, .volatile_cache = roll(dice, 2) };
 
-	if (roll(dice, 2))
+	memset(cache.boot_id, (int)roll(dice, 4), sizeof(cache.boot_id));
+	if (roll(dice, 3) == 0)
+		rig_apply(rig, (struct command){ .disk_cache = &cache });
+	else if (roll(dice, 2))
 		rig_apply(rig, (struct command){ .disk_remove = &removal });
 	else
 		rig_apply(rig, (struct command){ .disk_add = &addition });

@@ -16,7 +16,7 @@
 #include "lib/model/names.h"
 
 #define SYS_BLOCK "/sys/block/"
-#define SIGNATURES_PATIENCE_MS 2000 /* a disk that takes longer must not keep the agent from its work */
+#define PATIENCE_MS 2000 /* a disk that takes longer must not keep the agent from its work */
 
 /* Marks a disk whose signatures are being read. */
 static const char unread[] = "being read";
@@ -170,7 +170,7 @@ static void stamp_make(const char *name, char *ret_stamp, size_t size)
 	}
 }
 
-static int disk_observe(struct signatures *signatures, struct arena *arena, const char *name, struct observed *observed,
+static int disk_observe(struct linux_kernel *kernel, struct arena *arena, const char *name, struct observed *observed,
 			struct error *error)
 {
 	char path[PATH_MAX], serial[LIMIT_SERIAL + 1] = "", stamp[128], cache[32];
@@ -190,7 +190,8 @@ static int disk_observe(struct signatures *signatures, struct arena *arena, cons
 	if (strlen(path) > LIMIT_PATH || stat(path, &status) != 0 || !S_ISBLK(status.st_mode) ||
 	    __builtin_mul_overflow(disk.size_bytes, UINT64_C(512), &disk.size_bytes))
 		return 0;
-	/* "write through": there is none, or it keeps what it holds. */
+	/* "write through": there is none, or it keeps what it holds. Asked itself it tells better, but who uses it may
+	 * not like that. */
 	disk.volatile_cache = file_read(cache, sizeof(cache), SYS_BLOCK "%s/queue/write_cache", name) &&
 			      strcmp(cache, "write back") == 0;
 	disk.major = major(status.st_rdev);
@@ -215,11 +216,13 @@ static int disk_observe(struct signatures *signatures, struct arena *arena, cons
 		return code;
 	if (disk.used_by == NULL)
 		disk.used_by = mount_find(&disk);
+	if (disk.used_by == NULL && caches_look(kernel->caches, disk.path, clock_boot_ms()) != 0)
+		return error_set_nomem(error);
 	/* The slow look at what lies on it, begun here and waited for by the caller. Not at a disk with LDs of ours: it
 	 * cannot be anybody else's. LDs of ours that no device shows count for nothing: the disk may be used again. */
 	if (disk.used_by == NULL && !ours) {
 		stamp_make(name, stamp, sizeof(stamp));
-		if (signatures_look(signatures, disk.path, stamp, clock_boot_ms()) != 0)
+		if (signatures_look(kernel->signatures, disk.path, stamp, clock_boot_ms()) != 0)
 			return error_set_nomem(error);
 		disk.used_by = unread;
 	}
@@ -230,22 +233,33 @@ static int disk_observe(struct signatures *signatures, struct arena *arena, cons
 	return 0;
 }
 
-int disks_observe(struct signatures *signatures, struct arena *arena, struct observed *observed, struct error *error)
+int disks_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error)
 {
 	struct string_list names;
 	int code = directory_list(arena, SYS_BLOCK, &names, error);
 
 	for (size_t i = 0; i < names.count && code == 0; i++)
-		code = disk_observe(signatures, arena, names.items[i], observed, error);
+		code = disk_observe(kernel, arena, names.items[i], observed, error);
 	if (code != 0)
 		return code;
-	signatures_wait(signatures, SIGNATURES_PATIENCE_MS);
+	signatures_wait(kernel->signatures, PATIENCE_MS);
+	caches_wait(kernel->caches, PATIENCE_MS);
 	for (size_t i = 0; i < observed->disks.count; i++) {
 		struct observed_disk *disk = &observed->disks.items[i];
 
-		if (disk->used_by == unread && signatures_get(signatures, disk->path, arena, &disk->used_by) != 0)
+		if ((disk->used_by == NULL || disk->used_by == unread) &&
+		    caches_get(kernel->caches, disk->path, clock_boot_ms(), &disk->volatile_cache,
+			       &disk->cache_switchable) != 0)
+			return error_set_nomem(error);
+		if (disk->used_by == unread &&
+		    signatures_get(kernel->signatures, disk->path, arena, &disk->used_by) != 0)
 			return error_set_nomem(error);
 		disk->in_use = disk->used_by != NULL;
 	}
 	return 0;
+}
+
+int disk_cache_off(struct kernel *kernel, const char *path, struct error *error)
+{
+	return caches_off(((struct linux_kernel *)kernel)->caches, path, clock_boot_ms(), error);
 }

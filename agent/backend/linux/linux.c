@@ -37,7 +37,7 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 	if (code == 0)
 		code = fabrics_observe(this->nvme, arena, &observed, error);
 	if (code == 0)
-		code = disks_observe(this->signatures, arena, &observed, error);
+		code = disks_observe(this, arena, &observed, error);
 	if (code == 0)
 		code = trace_observe(this, arena, &observed, error);
 	if (code != 0)
@@ -56,6 +56,7 @@ static void parts_free(struct linux_kernel *this)
 	known_free(this->subsystems);
 	nvme_cache_free(this->nvme);
 	signatures_free(this->signatures);
+	caches_free(this->caches);
 	drains_free(this->drains);
 	sizes_free(this->sizes);
 	gate_free(this->gate);
@@ -121,6 +122,7 @@ static const struct kernel_operations linux_operations = {
 	.gate_admit = gate_admit,
 	.gate_read = gate_read,
 	.errors_forget = trace_forget,
+	.cache_off = disk_cache_off,
 	.close = linux_close,
 };
 
@@ -174,6 +176,7 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 		this->subsystems = known_make(schema_observed_subsystem());
 		this->nvme = nvme_cache_make("/sys", pread, files_raise() / 2);
 		this->signatures = signatures_make(signatures_read);
+		this->caches = caches_make(&(struct caches_device){ write_cache_ask, write_cache_off });
 		this->drains = drains_make();
 		this->sizes = sizes_make();
 		this->gate = gate_make(this->nvme);
@@ -181,7 +184,7 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	}
 	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||
 	    this->nvme == NULL || this->signatures == NULL || this->drains == NULL || this->sizes == NULL ||
-	    this->gate == NULL || this->trace == NULL) {
+	    this->gate == NULL || this->trace == NULL || this->caches == NULL) {
 		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);

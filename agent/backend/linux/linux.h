@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "agent/backend/kernel.h"
+#include "agent/backend/linux/caches.h"
 #include "agent/backend/linux/known.h"
 #include "agent/backend/linux/nvme_cache.h"
 #include "agent/backend/linux/signatures.h"
@@ -36,6 +37,7 @@ struct linux_kernel {
 	struct trace *trace;
 	pthread_mutex_t hosts_lock; /* nvmet hosts are shared by subsystems of different lanes */
 	struct signatures *signatures;
+	struct caches *caches; /* of disks */
 	pthread_mutex_t rejects_lock;
 	struct reject_reason *rejects;
 	struct nft_ctx *rejects_context; /* NULL: not made yet */
@@ -120,7 +122,8 @@ int block_write(struct kernel *kernel, const char *name, uint64_t start, const v
 		struct error *error);
 int block_flush(struct kernel *kernel, const char *name, uint64_t timeout_ms, struct error *error);
 /* After the imports were observed. */
-int disks_observe(struct signatures *signatures, struct arena *arena, struct observed *observed, struct error *error);
+int disks_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error);
+int disk_cache_off(struct kernel *kernel, const char *path, struct error *error);
 int block_fill(struct kernel *kernel, const char *name, uint64_t start, const struct kernel_progress *progress,
 	       struct error *error);
 

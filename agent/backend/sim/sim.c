@@ -309,6 +309,7 @@ static const struct kernel_operations sim_operations = {
 	.gate_admit = sim_gate_admit,
 	.gate_read = sim_gate_read,
 	.errors_forget = sim_errors_forget,
+	.cache_off = sim_cache_off,
 	.close = sim_close,
 };
 
@@ -407,18 +408,6 @@ int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *e
 	return sim_end(this, code, error);
 }
 
-void kernel_sim_disk_cache_set(struct kernel *kernel, const char *path, bool is_volatile)
-{
-	struct sim_kernel *this = (struct sim_kernel *)kernel;
-
-	pthread_mutex_lock(&this->lock);
-	for (size_t i = 0; i < this->observed.disks.count; i++) {
-		if (strcmp(this->observed.disks.items[i].path, path) == 0)
-			this->observed.disks.items[i].volatile_cache = is_volatile;
-	}
-	pthread_mutex_unlock(&this->lock);
-}
-
 int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *uuid, const char *nqn,
 			   struct error *error)
 {
@@ -482,6 +471,7 @@ int kernel_sim_reboot(struct kernel *kernel, struct error *error)
 	pthread_mutex_lock(&this->lock);
 	disks = this->observed.disks;
 	this->observed = (struct observed){ .disks = disks };
+	sim_caches_on(this);
 	this->gate_count = this->peer_count = this->joined_count = 0;
 	return sim_end(this, 0, error);
 }

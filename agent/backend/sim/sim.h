@@ -23,8 +23,15 @@ int kernel_sim_open(const char *state_path, struct kernel **ret_kernel, struct e
  * has on it. INVALID_ARGUMENT. A known path keeps its size. */
 int kernel_sim_disk_add(struct kernel *kernel, const char *text, struct error *error);
 
-/* Whether the write cache of a disk loses what it holds when power fails. For tests. */
-void kernel_sim_disk_cache_set(struct kernel *kernel, const char *path, bool is_volatile);
+/* The write cache of a disk, which is on from now on, and after each power cut. For tests. */
+enum kernel_sim_cache {
+	KERNEL_SIM_CACHE_NONE,	     /* or it keeps what it holds */
+	KERNEL_SIM_CACHE_SWITCHABLE, /* cache_off() switches it off */
+	KERNEL_SIM_CACHE_FIXED,
+};
+void kernel_sim_disk_cache_set(struct kernel *kernel, const char *path, enum kernel_sim_cache cache);
+/* Whether it loses what it holds now. */
+bool kernel_sim_disk_is_volatile(struct kernel *kernel, uint64_t minor);
 
 /* A device that is not ours: nothing may touch it. For tests. */
 int kernel_sim_foreign_add(struct kernel *kernel, const char *name, const char *uuid, const char *nqn,

@@ -13,6 +13,7 @@
 #define SIM_GATES 8
 #define SIM_PEERS 16
 #define SIM_JOINED 64
+#define SIM_CACHES LIMIT_DISKS_PER_NODE
 
 struct sim_gate {
 	uint64_t port, until_ms;
@@ -41,6 +42,11 @@ struct sim_kernel {
 	size_t joined_count;
 	struct sim_peer peers[SIM_PEERS];
 	size_t peer_count;
+	struct sim_cache { /* of disks that have one, by their minors */
+		uint64_t minor;
+		bool switchable;
+	} caches[SIM_CACHES];
+	size_t cache_count;
 	bool hold_rebuilds;
 	bool superblocks_wait; /* some could not be written: their paths do not answer */
 	kernel_sim_fault fault;
@@ -139,6 +145,9 @@ int sim_gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 		   struct error *error);
 int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+/* As they are after power came (sim_cache.c). Called with the lock held. */
+void sim_caches_on(struct sim_kernel *this);
+int sim_cache_off(struct kernel *kernel, const char *path, struct error *error);
 int sim_errors_forget(struct kernel *kernel, uint64_t ld, uint64_t rebuild_ms, struct error *error);
 int sim_imports_check(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
 		      struct error *error);
