@@ -23,7 +23,8 @@ int events_write(struct transition *transition, struct error *error);
 /* 0 when none was dropped yet. */
 int events_compacted(struct state *state, uint64_t *ret_revision, struct error *error);
 
-/* --- what changed between two records of one object (event_differences.c) ------------------------------------------ */
+/* --- what changed between two records of one object (event_differences.c) ------------------------------------------
+ */
 
 /* Append to `events`; `before` or `after` is NULL when the object is new or gone. Revision, number and time are left to
  * the caller. Texts are those of the records. Returns ERROR_INTERNAL when memory is exhausted. */

@@ -6,7 +6,8 @@
 #include "lib/base/arena.h"
 #include "lib/model/records.h"
 
-/* In the arena; NULL when memory is exhausted. A kind that this program does not know is shown by its name or number. */
+/* In the arena; NULL when memory is exhausted. A kind that this program does not know is shown by its name or number.
+ */
 const char *event_text(const struct event *event, struct arena *arena);
 
 #endif
