@@ -374,6 +374,21 @@ struct dnvme_list_options {
 		sizeof(struct dnvme_list_options), NULL, NULL, 0                                                       \
 	}
 
+struct dnvme_event_options {
+	size_t size;		 /* sizeof(struct dnvme_event_options) */
+	uint64_t after_revision; /* only later ones; 0: all that are kept */
+	uint64_t after_index;	 /* and those of that revision behind this one; 0: none of them */
+	uint64_t limit;		 /* 0: as many as one page may hold */
+	const char *volume;	 /* only of this one, by name or id; NULL: of all */
+	const char *node;	 /* only those that name it; NULL: all */
+	unsigned wait_ms;	 /* when there is none, wait for one; at most 15000, on top of the call's timeout */
+};
+
+#define DNVME_EVENT_OPTIONS_INIT                                                                                       \
+	{                                                                                                              \
+		sizeof(struct dnvme_event_options), 0, 0, 0, NULL, NULL, 0                                             \
+	}
+
 struct dnvme_volume_spec {
 	size_t size; /* sizeof(struct dnvme_volume_spec) */
 	const char *name;
@@ -507,6 +522,18 @@ int dnvme_volume_detach(struct dnvme *dnvme, const char *volume, const char *hos
 int dnvme_host_list(struct dnvme *dnvme, const struct dnvme_list_options *list,
 		    const struct dnvme_call_options *options, struct dnvme_result **ret_result,
 		    struct dnvme_error *error);
+
+/*
+ * What happened, in order: {events, more, revision, index}. To miss nothing and see nothing twice, ask again with the
+ * revision and the index of the answer; it may come from any server. `events` may be NULL: all that are kept, at once.
+ * The server that is asked tells what it applied itself, so it may know of something a moment later than the leader.
+ *
+ * Errors: COMPACTED: what happened since is not kept any more; read the objects anew, then go on with the revision that
+ * the hint names. NOT_FOUND is no error here: nothing ever happened to a volume that never was.
+ */
+int dnvme_event_list(struct dnvme *dnvme, const struct dnvme_event_options *events,
+		     const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		     struct dnvme_error *error);
 
 #ifdef __cplusplus
 }

@@ -193,6 +193,25 @@ int dnvme_job_forget(struct dnvme *dnvme, const char *id, uint64_t revision, con
 	return client_run(dnvme, METHOD_ID_JOB_FORGET, &request, options, ret_result, error);
 }
 
+int dnvme_event_list(struct dnvme *dnvme, const struct dnvme_event_options *events,
+		     const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		     struct dnvme_error *error)
+{
+	struct event_list_request request = { 0 };
+
+	if (events != NULL) {
+		if (events->size != sizeof(*events))
+			return refuse(error, "the size of the events' options is wrong: use DNVME_EVENT_OPTIONS_INIT");
+		request.after_revision = events->after_revision;
+		request.after_index = events->after_index;
+		request.limit = events->limit;
+		request.volume = events->volume;
+		request.node = events->node;
+		request.wait_ms = events->wait_ms;
+	}
+	return client_run(dnvme, METHOD_ID_EVENT_LIST, &request, options, ret_result, error);
+}
+
 int dnvme_volume_extend(struct dnvme *dnvme, const char *name, uint64_t size_bytes, uint64_t deadline_ms,
 			const struct dnvme_call_options *options, struct dnvme_result **ret_result,
 			struct dnvme_error *error)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fsm/state.h"
+#include "fsm/events.h"
 #include "lib/base/canary.h"
 #include "lib/base/clock.h"
 #include "lib/model/names.h"
@@ -301,6 +301,8 @@ static int command_run(struct entry *entry, const struct command *command, struc
 		return result;
 	error_clear(&failure);
 	result = dispatch(transition, command, &failure);
+	if (result == 0)
+		result = events_write(transition, &failure);
 	if (result == 0) {
 		outcome.revision = transition->revision;
 		outcome.id = transition->id;
@@ -332,8 +334,9 @@ static int command_run(struct entry *entry, const struct command *command, struc
 static int command_apply(struct entry *entry, struct bytes bytes, struct buffer *output, struct error *error)
 {
 	struct arena arena = ARENA_INIT;
+	struct journal journal = { 0 };
 	struct transition transition = {
-		.state = { .txn = entry->txn, .arena = &arena },
+		.state = { .txn = entry->txn, .arena = &arena, .journal = &journal },
 		.counters = entry->counters,
 		.revision = entry->counters.revision, /* of a command that finds its work done */
 		.changes_wanted = entry->fsm->callback != NULL,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "fsm/check_internal.h"
+#include "fsm/events.h"
 #include "fsm/extents.h"
 
 void finding(struct audit *audit, const char *format, ...)
@@ -334,6 +335,44 @@ static int jobs_audit(struct audit *audit)
 	return result;
 }
 
+static int event_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct audit *audit = data;
+	struct event event;
+	int result = state_decode(&audit->state, STORE_TABLE_EVENT, value, schema_event(), &event, error);
+
+	if (result != 0)
+		return result;
+	if (key.size != 16 || key_read_id(key.data) != event.revision || key_read_id(key.data + 8) != event.index)
+		finding(audit, "event %" PRIu64 ".%" PRIu64 " is stored in the wrong place", event.revision,
+			event.index);
+	if (event.revision > audit->counters.revision || event.revision <= audit->events_compacted)
+		finding(audit, "event %" PRIu64 ".%" PRIu64 " is of a revision that has none", event.revision,
+			event.index);
+	/* Each revision's events are numbered from 1 on, without a gap. */
+	if (event.index != (event.revision == audit->event_revision ? audit->event_index + 1 : 1))
+		finding(audit, "event %" PRIu64 ".%" PRIu64 " follows on %" PRIu64 ".%" PRIu64, event.revision,
+			event.index, audit->event_revision, audit->event_index);
+	audit->event_revision = event.revision;
+	audit->event_index = event.index;
+	return 0;
+}
+
+static int events_audit(struct audit *audit)
+{
+	struct bytes all = { NULL, 0 };
+	uint64_t count = 0;
+	int result = events_compacted(&audit->state, &audit->events_compacted, audit->error);
+
+	if (result == 0)
+		result = state_walk(&audit->state, STORE_TABLE_EVENT, all, all, event_visit, audit, audit->error);
+	if (result == 0)
+		result = state_count(&audit->state, STORE_TABLE_EVENT, &count, audit->error);
+	if (result == 0 && count > LIMIT_EVENTS_KEPT)
+		finding(audit, "%" PRIu64 " events are kept, the limit is %u", count, LIMIT_EVENTS_KEPT);
+	return result;
+}
+
 static int audit_run(struct audit *audit)
 {
 	struct bytes all = { NULL, 0 };
@@ -371,6 +410,8 @@ static int audit_run(struct audit *audit)
 		result = request_audit(audit);
 	if (result == 0)
 		result = jobs_audit(audit);
+	if (result == 0)
+		result = events_audit(audit);
 	return result;
 }
 

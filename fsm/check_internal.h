@@ -27,6 +27,8 @@ struct audit {
 	uint64_t volume_names, node_volumes, disk_volumes, host_volumes, transitions, leg_ports, jobs_running;
 	/* What the jobs imply. */
 	uint64_t jobs_over;
+	/* Of the events: up to where they were dropped, and the last one that was seen. */
+	uint64_t events_compacted, event_revision, event_index;
 };
 
 void finding(struct audit *audit, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -101,6 +101,24 @@ int fsm_operation_get(struct fsm *fsm, uint64_t id, struct arena *arena, struct 
 		      struct error *error);
 int fsm_operation_list(struct fsm *fsm, uint64_t after, size_t limit, struct arena *arena,
 		       struct operation_list *ret_list, bool *ret_more, struct error *error);
+/* What happened, in order. */
+#define FSM_EVENTS_LOOKED_AT LIMIT_LIST_PAGE /* at once, whether they pass or not */
+struct fsm_event_query {
+	uint64_t after_revision; /* 0: all that are kept */
+	uint32_t after_index;	 /* 0: none of after_revision */
+	size_t limit;		 /* 0: LIMIT_LIST_PAGE */
+	const char *volume;	 /* name or id; NULL: any */
+	const char *node;	 /* NULL: any */
+};
+struct fsm_events {
+	struct event_list list;
+	bool more;		  /* there are, or may be, more behind these */
+	uint64_t revision, index; /* to be asked for next */
+};
+/* COMPACTED when events behind after_revision were dropped. */
+int fsm_event_list(struct fsm *fsm, const struct fsm_event_query *query, struct arena *arena,
+		   struct fsm_events *ret_events, struct error *error);
+
 int fsm_counts(struct fsm *fsm, uint64_t *ret_nodes, uint64_t *ret_disks, uint64_t *ret_volumes, struct error *error);
 
 /* The outcome of a request id, if it is remembered; NOT_FOUND otherwise. */

@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "fsm/operation.h"
+#include "fsm/query.h"
 #include "lib/model/names.h"
 
-static int query_open(struct fsm *fsm, struct arena *arena, struct state *ret_state, struct error *error)
+int query_open(struct fsm *fsm, struct arena *arena, struct state *ret_state, struct error *error)
 {
 	struct store_txn *txn;
 	int result = store_txn_begin(fsm->store, false, &txn, error);
@@ -16,7 +17,7 @@ static int query_open(struct fsm *fsm, struct arena *arena, struct state *ret_st
 	return result;
 }
 
-static void query_close(struct state *state)
+void query_close(struct state *state)
 {
 	store_txn_abort(state->txn);
 	state_close(state);

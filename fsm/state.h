@@ -27,11 +27,24 @@ struct fsm {
 	struct counters counters; /* as committed */
 };
 
+/* A record that a command wrote or deleted, as it was before. */
+struct journal_item {
+	enum store_table table;
+	struct bytes key, before; /* before.data NULL: there was none */
+	size_t place;		  /* in the order of writes */
+};
+
+struct journal {
+	size_t count;
+	struct journal_item *items;
+};
+
 /* Access to the tables in one transaction. */
 struct state {
 	struct store_txn *txn;
 	struct arena *arena; /* of the records that are read */
 	struct buffer scratch;
+	struct journal *journal; /* of what events are made of (fsm/events.h); NULL: nobody makes any */
 	bool broken;
 };
 

@@ -3,6 +3,8 @@
 
 #include "lib/model/names.h"
 #include "src/dnvmed.h"
+#include "src/handlers.h"
+#include "src/handlers_event.h"
 #include "src/request_internal.h"
 #include "src/session.h"
 
@@ -13,6 +15,9 @@ void change_init(struct change_waits *waits)
 	list_init(&waits->changed);
 	list_init(&waits->due);
 }
+
+/* Who waits for an event waits in the bucket of this id, which no volume has. */
+#define ANY_VOLUME 0u
 
 static struct list *bucket_of(struct change_waits *waits, uint64_t volume)
 {
@@ -48,6 +53,10 @@ static bool is_unchanged(struct request *request, uint64_t *ret_volume)
 
 	if (request->method->id == METHOD_ID_JOB_WAIT)
 		return job_runs(request, ret_volume);
+	if (request->method->id == METHOD_ID_EVENT_LIST) {
+		*ret_volume = ANY_VOLUME;
+		return event_list_is_empty(request);
+	}
 	unchanged = fsm_volume_find(request->dnvmed->fsm, params->name, &arena, &volume, NULL) == 0 &&
 		    volume.revision <= params->after_revision;
 	if (unchanged)
@@ -63,6 +72,8 @@ static uint64_t *wait_ms_of(const struct request *request)
 		return &((struct volume_get_request *)request->params)->wait_ms;
 	if (request->method->id == METHOD_ID_JOB_WAIT)
 		return &((struct job_wait_request *)request->params)->wait_ms;
+	if (request->method->id == METHOD_ID_EVENT_LIST)
+		return &((struct event_list_request *)request->params)->wait_ms;
 	return NULL;
 }
 
@@ -113,7 +124,7 @@ const void *change_params_at_once(struct request *request)
 	return request->params;
 }
 
-void change_of_volume(struct dnvmed *dnvmed, uint64_t volume)
+static void bucket_changed(struct dnvmed *dnvmed, uint64_t volume)
 {
 	list_for_each(node, next, bucket_of(&dnvmed->changes, volume))
 	{
@@ -124,6 +135,16 @@ void change_of_volume(struct dnvmed *dnvmed, uint64_t volume)
 		list_remove(&request->change_link);
 		list_append(&dnvmed->changes.changed, &request->change_link);
 	}
+}
+
+void change_of_volume(struct dnvmed *dnvmed, uint64_t volume)
+{
+	bucket_changed(dnvmed, volume);
+}
+
+void change_of_something(struct dnvmed *dnvmed)
+{
+	bucket_changed(dnvmed, ANY_VOLUME);
 }
 
 void change_of_all(struct dnvmed *dnvmed)
@@ -137,11 +158,26 @@ void change_of_all(struct dnvmed *dnvmed)
 	}
 }
 
-/* From waiting for a change to waiting for a leader, with all the time that a new request has for that. */
+static void answer_here(struct request *request)
+{
+	struct error failure;
+
+	error_clear(&failure);
+	if (handler_of(request->method->id)->answer(request, &failure) != 0)
+		request_fail(request, &failure);
+}
+
+/* From waiting for a change to waiting for a leader, with all the time that a new request has for that; or to its
+ * answer, if that is this server's own. */
 static void go_on(struct request *request)
 {
 	request_hold(request);
 	list_remove(&request->change_link);
+	if (request->method->flags & METHOD_LOCAL) {
+		answer_here(request);
+		request_release(request);
+		return;
+	}
 	request_state_set(request, REQUEST_WAIT_LEADER);
 	request->leader_deadline_ms = uv_now(&request->dnvmed->loop) + LIMIT_LEADER_WAIT_MS;
 	request_route(request);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * volume.get that waits until its volume changes, and job.wait until its job is over.
+ * volume.get that waits until its volume changes, job.wait until its job is over, and event.list until there is one.
  *
  * Every server waits by itself: what it applies tells it of the change, and only then is the leader asked, behind a
  * barrier as for any other read. So a thousand hosts that wait cost the leader nothing, and a follower's connection to
- * it does not fill up with requests that are not to be answered yet. A server that knows no leader may miss what
+ * it does not fill up with requests that are not to be answered yet. Events are answered by the server itself. A server that knows no leader may miss what
  * changes, so its waiters become requests that wait for a leader, and fail as those do.
  */
 #ifndef DNVME_SRC_CHANGE_H
@@ -35,8 +35,10 @@ bool change_wait(struct request *request);
  * that goes as it came. */
 const void *change_params_at_once(struct request *request);
 
-/* A volume, or everything, was changed by what was just applied. Answers nothing by itself. */
+/* A volume, something (of which there may be an event), or everything was changed by what was just applied. Answers
+ * nothing by itself. */
 void change_of_volume(struct dnvmed *dnvmed, uint64_t volume);
+void change_of_something(struct dnvmed *dnvmed);
 void change_of_all(struct dnvmed *dnvmed);
 
 /* Before the loop sleeps: let go on what waits for nothing any more. */

@@ -106,6 +106,7 @@ static void on_change(void *data, const struct fsm_change *change)
 {
 	struct dnvmed *dnvmed = data;
 
+	change_of_something(dnvmed);
 	if (change->kind == FSM_CHANGE_VOLUME)
 		change_of_volume(dnvmed, change->id);
 	if (!dnvmed->leader_ready)

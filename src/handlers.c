@@ -5,6 +5,7 @@
 #include "src/agents.h"
 #include "src/bootstrap.h"
 #include "src/dnvmed.h"
+#include "src/handlers_event.h"
 #include "src/handlers_force.h"
 #include "src/handlers_forget.h"
 #include "src/handlers_host.h"
@@ -59,6 +60,7 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_JOB_CANCEL] = { .prepare = job_cancel_prepare },
 	[METHOD_ID_JOB_FORGET_PLAN] = { .answer = job_forget_plan_answer },
 	[METHOD_ID_JOB_FORGET] = { .prepare = job_forget_prepare },
+	[METHOD_ID_EVENT_LIST] = { .answer = event_list_answer },
 	[METHOD_ID_AGENT_HELLO] = { .answer = agents_hello, .committed = agents_hello_committed },
 	[METHOD_ID_AGENT_HEARTBEAT] = { .answer = agents_heartbeat },
 };

@@ -22,6 +22,7 @@ static const char *const state_names[REQUEST_STATE_COUNT] = {
 
 static const struct state_machine_edge edges[] = {
 	{ REQUEST_NEW, REQUEST_WAIT_LEADER },
+	{ REQUEST_NEW, REQUEST_WAIT_CHANGE }, /* of one that this server answers itself */
 	{ REQUEST_NEW, REQUEST_WAIT_OTHERS },
 	{ REQUEST_NEW, REQUEST_DONE },
 	{ REQUEST_WAIT_LEADER, REQUEST_WAIT_CHANGE },

@@ -2,9 +2,9 @@
 /*
  * One request of a client, another server or an agent, from its frame to its answer.
  *
- *            WAIT_CHANGE
- *                 ▲
- *                 ▼
+ *    ┌─────► WAIT_CHANGE ──► DONE
+ *    │            ▲
+ *    │            ▼
  *   NEW ──► WAIT_LEADER ◄──────────┬──────────────┬──────────────┐
  *    │        │   │   └────────► FORWARD ─────────┼──────────────┼──────────┐
  *    │        │   ▼                               │              │          │

@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/wire/codec.h"
 #include "src/agents.h"
+#include "src/change.h"
 #include "src/dnvmed.h"
 #include "src/handlers.h"
 #include "src/request_internal.h"
@@ -92,7 +93,8 @@ static void on_request(struct request *request)
 	if (open_params(request, &failure) != 0) {
 		request_fail(request, &failure);
 	} else if (request->method->flags & METHOD_LOCAL) {
-		if (handler_of(request->method->id)->answer(request, &failure) != 0)
+		if (!(dnvmed_leader_is_known(dnvmed) && change_wait(request)) &&
+		    handler_of(request->method->id)->answer(request, &failure) != 0)
 			request_fail(request, &failure);
 	} else {
 		if (request->method->flags & METHOD_AGENT)

@@ -30,6 +30,7 @@ static const char *const table_names[STORE_TABLE_COUNT] = {
 	[STORE_TABLE_LEG_PORT] = "leg-port",
 	[STORE_TABLE_JOB] = "job",
 	[STORE_TABLE_JOB_AGE] = "job-age",
+	[STORE_TABLE_EVENT] = "event",
 };
 
 const char *store_table_name(enum store_table table)

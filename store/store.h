@@ -39,6 +39,7 @@ enum store_table {
 	STORE_TABLE_LEG_PORT,	 /* port -> volume id: who exports legs there */
 	STORE_TABLE_JOB,	 /* job id -> operation */
 	STORE_TABLE_JOB_AGE,	 /* revision, job id -> nothing: those that are over, oldest first */
+	STORE_TABLE_EVENT,	 /* revision, number in it -> event */
 	STORE_TABLE_COUNT
 };
 

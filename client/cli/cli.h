@@ -79,11 +79,12 @@ struct cli_command {
 	int (*run)(struct cli *cli, struct error *error); /* returns 0 or the code in `error` */
 	bool waits;					  /* for agents or the kernel: more time by default */
 	bool local;					  /* may work without a server */
+	bool endless;					  /* no time is over unless --timeout says so */
 };
 
 /* Ends with an entry without a noun. */
 extern const struct cli_command cluster_commands[], node_commands[], disk_commands[], volume_commands[],
-	host_commands[], job_commands[];
+	host_commands[], job_commands[], event_commands[];
 
 /* The exit status for a code. */
 enum cli_status cli_status_of(enum error_code code);

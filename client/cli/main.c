@@ -20,6 +20,7 @@ static const struct {
 	{ "disk", "disks of storage nodes", disk_commands },
 	{ "volume", "virtual disks", volume_commands },
 	{ "job", "what is under way: what somebody asked for, moves of slots, rebuilds", job_commands },
+	{ "event", "what happened", event_commands },
 	{ "host", "initiators, and this machine as one", host_commands },
 };
 
@@ -229,7 +230,7 @@ static int run(struct cli *cli, const struct cli_command *command, struct error 
 		cli->servers = getenv("DNVME_SERVERS");
 	if (cli->servers != NULL && cli->servers[0] == '\0')
 		cli->servers = NULL;
-	if (cli->timeout_ms == 0)
+	if (cli->timeout_ms == 0 && !command->endless)
 		cli->timeout_ms = command->waits && !cli->no_wait ? CLI_WAIT_TIMEOUT_MS : CLI_CALL_TIMEOUT_MS;
 	cli->deadline_ms = clock_boot_ms() + cli->timeout_ms;
 	if (cli->servers == NULL && !command->local) {

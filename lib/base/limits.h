@@ -55,6 +55,7 @@
 #define LIMIT_FORCED_LDS 64u	  /* members that it remembers of each */
 #define LIMIT_FORGET_ITEMS 256u	  /* that a plan to forget a node or a job names */
 #define LIMIT_JOBS_KEPT 1000u	  /* jobs that are over; the oldest go first */
+#define LIMIT_EVENTS_KEPT 32768u  /* the oldest revisions go first */
 #define LIMIT_EXTEND_LDS 256u	  /* that a volume grows by at once */
 #define LIMIT_SNAPSHOTS 64u	  /* of a volume */
 #define LIMIT_SNAPSHOT_TRIES 3u	  /* then the job fails */

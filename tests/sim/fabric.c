@@ -47,7 +47,7 @@ static struct path *paths;
 static struct rebuild *rebuilds;
 static char *thins[THINS_MAX];
 static size_t thin_count;
-static struct event look;
+static struct world_event look;
 static uint64_t looked_stamp;
 static unsigned turns;
 static bool gives_up;
@@ -398,7 +398,7 @@ static void paths_look(void)
 	}
 }
 
-static void on_look(struct event *event)
+static void on_look(struct world_event *event)
 {
 	uint64_t stamp = 0;
 

@@ -21,7 +21,7 @@ static struct fault {
 	size_t kind;
 } list[FAULTS_MAX];
 static size_t list_count, list_next;
-static struct event next_fault;
+static struct world_event next_fault;
 static bool healing;
 static bool splits; /* a run in which nodes are parted from the servers for long, and nothing else happens */
 
@@ -67,7 +67,7 @@ static struct storage *any_node(void)
 	return &nodes[world_below(node_count)];
 }
 
-static void on_server_back(struct event *event)
+static void on_server_back(struct world_event *event)
 {
 	struct server_machine *server = event->data;
 
@@ -105,7 +105,7 @@ static void server_loses_power(void)
 	world_after(for_us, NULL, on_server_back, server);
 }
 
-static void on_node_back(struct event *event)
+static void on_node_back(struct world_event *event)
 {
 	struct storage *node = event->data;
 
@@ -283,7 +283,7 @@ static void (*const faults[])(void) = {
 
 #define FAULTS (sizeof(faults) / sizeof(faults[0]))
 
-static void on_fault(struct event *event)
+static void on_fault(struct world_event *event)
 {
 	size_t number = list_next++;
 
@@ -357,13 +357,13 @@ void fault_heal(void)
 	}
 	world_release();
 	for (size_t i = 0; i < server_count; i++) {
-		struct event event = { .data = &server_machines[i] };
+		struct world_event event = { .data = &server_machines[i] };
 
 		/* One that ended by itself stays so: that is an error. */
 		on_server_back(&event);
 	}
 	for (size_t i = 0; i < node_count; i++) {
-		struct event event = { .data = &nodes[i] };
+		struct world_event event = { .data = &nodes[i] };
 
 		on_node_back(&event);
 	}

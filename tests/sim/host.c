@@ -62,7 +62,7 @@ struct attempt {
 static struct volume_used volumes[VOLUMES];
 static uint64_t next_number;
 static struct machine *machine;
-static struct event look;
+static struct world_event look;
 static bool quiet;
 static uint64_t acknowledged;
 
@@ -274,7 +274,7 @@ static void path_look(struct volume_used *volume, size_t index)
 	path->optimized = namespaces.count > 0 && namespaces.items[0].optimized;
 }
 
-static void on_look(struct event *event)
+static void on_look(struct world_event *event)
 {
 	event_at(event, world_now + LOOK_US);
 	if (!machine_runs(machine))

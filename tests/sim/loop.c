@@ -16,7 +16,7 @@ static void on_nothing(void *data)
 	(void)data;
 }
 
-static void on_poke(struct event *event)
+static void on_poke(struct world_event *event)
 {
 	loop_turn(event->data, on_nothing, NULL);
 }
@@ -213,7 +213,7 @@ static void timer_run(void *data)
 	timer->timer_cb(timer);
 }
 
-static void on_timer(struct event *event)
+static void on_timer(struct world_event *event)
 {
 	uv_timer_t *timer = event->data;
 
@@ -222,7 +222,7 @@ static void on_timer(struct event *event)
 
 int uv_timer_init(uv_loop_t *uv, uv_timer_t *timer)
 {
-	struct event *event = malloc(sizeof(*event));
+	struct world_event *event = malloc(sizeof(*event));
 
 	if (event == NULL)
 		abort();

@@ -20,7 +20,7 @@ struct loop {
 	uv_handle_t *closing;	  /* by handle_queue[0] */
 	unsigned open;		  /* those that keep uv_run() */
 	unsigned turning;
-	struct event poke;
+	struct world_event poke;
 };
 
 static inline struct loop *loop_of(const uv_loop_t *uv)

@@ -35,7 +35,7 @@ struct tcp {
 	size_t flight_bytes;
 	uint64_t last_arrival, blocked_since, retry_us, user_timeout_us;
 	struct buffer received;
-	struct event delivery; /* of the first in flight; of the next attempt to connect */
+	struct world_event delivery; /* of the first in flight; of the next attempt to connect */
 };
 
 struct listener {
@@ -88,7 +88,7 @@ static void changed(struct tcp *tcp)
 		tcp->events->changed(tcp->data);
 }
 
-static void on_delivery(struct event *event);
+static void on_delivery(struct world_event *event);
 
 static struct tcp *tcp_make(struct machine *machine)
 {
@@ -202,7 +202,7 @@ static void schedule(struct tcp *tcp)
 }
 
 /* The first in flight is due. */
-static void on_delivery(struct event *event)
+static void on_delivery(struct world_event *event)
 {
 	struct tcp *tcp = event->data, *peer;
 	struct machine *to;

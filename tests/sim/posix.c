@@ -66,7 +66,7 @@ struct wake {
 	uint64_t waits;
 };
 
-static void on_wake(struct event *event)
+static void on_wake(struct world_event *event)
 {
 	struct wake *wake = event->data;
 	struct file *set = file_of(wake->set);

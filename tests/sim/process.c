@@ -120,7 +120,7 @@ void coroutine_yield(void)
 	context_switch(&self->context, &self->back);
 }
 
-static void on_begin(struct event *event)
+static void on_begin(struct world_event *event)
 {
 	coroutine_resume(event->data);
 }
@@ -141,7 +141,7 @@ void coroutine_start(struct process *process, void (*run)(void *data), void *dat
 	world_after(0, process, on_begin, coroutine);
 }
 
-static void on_awake(struct event *event)
+static void on_awake(struct world_event *event)
 {
 	coroutine_resume(event->data);
 }

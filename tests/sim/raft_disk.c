@@ -151,13 +151,13 @@ static void appends_go_on(struct member *member)
 		loop_turn(member->loop, append_done, member);
 }
 
-static void on_room(struct event *event)
+static void on_room(struct world_event *event)
 {
 	appends_go_on(event->data);
 	has_room(event->data);
 }
 
-static void on_append(struct event *event)
+static void on_append(struct world_event *event)
 {
 	struct member *member = event->data;
 	struct append *append = member->appends;
@@ -336,7 +336,7 @@ static void put_done(void *data)
 	free(put);
 }
 
-static void on_put(struct event *event)
+static void on_put(struct world_event *event)
 {
 	struct snapshot_put *put = event->data;
 
@@ -378,7 +378,7 @@ static void get_done(void *data)
 	free(get);
 }
 
-static void on_get(struct event *event)
+static void on_get(struct world_event *event)
 {
 	struct snapshot_get *get = event->data;
 
@@ -462,7 +462,7 @@ static void tick(void *data)
 	member->tick(member->io);
 }
 
-static void on_tick(struct event *event)
+static void on_tick(struct world_event *event)
 {
 	struct member *member = event->data;
 
@@ -500,7 +500,7 @@ static void close_handles(void *data)
 	uv_close((uv_handle_t *)&member->check, on_handle_closed);
 }
 
-static void on_close(struct event *event)
+static void on_close(struct world_event *event)
 {
 	struct member *member = event->data;
 

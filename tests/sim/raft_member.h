@@ -52,7 +52,7 @@ struct member {
 	raft_io_tick_cb tick;
 	raft_io_recv_cb recv;
 	unsigned tick_ms;
-	struct event ticker, room;
+	struct world_event ticker, room;
 	struct append *appends, **appends_end;
 	raft_index next_index; /* of what is appended next */
 	uint64_t disk_free_at;

@@ -38,7 +38,7 @@ struct message {
 	uint64_t held_until;	  /* 0: it met no cut yet */
 };
 
-static void on_arrived(struct event *event);
+static void on_arrived(struct world_event *event);
 
 /* Whether one that meets a cut is kept for a while. */
 static bool is_held(struct message *message)
@@ -74,7 +74,7 @@ static void sent_done(void *data)
 	free(sent);
 }
 
-static void on_sent(struct event *event)
+static void on_sent(struct world_event *event)
 {
 	struct sent *sent = event->data;
 
@@ -110,7 +110,7 @@ static void message_drop(struct message *message)
 	message_free(message);
 }
 
-static void on_taken(struct event *event)
+static void on_taken(struct world_event *event)
 {
 	struct message *message = event->data;
 
@@ -122,7 +122,7 @@ static void on_taken(struct event *event)
 	loop_turn(message->receiver->loop, message_take, message);
 }
 
-static void on_arrived(struct event *event)
+static void on_arrived(struct world_event *event)
 {
 	struct message *message = event->data;
 

@@ -32,7 +32,7 @@ struct stream {
 	uv_shutdown_cb on_shutdown;
 	struct pending *writes, **writes_end;
 	bool reading, end_told;
-	struct event look;
+	struct world_event look;
 };
 
 static struct stream *stream_of(const uv_stream_t *handle)
@@ -147,7 +147,7 @@ static void look(void *data)
 	read_some(stream);
 }
 
-static void on_look(struct event *event)
+static void on_look(struct world_event *event)
 {
 	struct stream *stream = event->data;
 

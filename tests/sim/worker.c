@@ -52,7 +52,7 @@ static void job_done(void *data)
 	waiting_start(pool);
 }
 
-static void on_done(struct event *event)
+static void on_done(struct world_event *event)
 {
 	struct worker_job *job = event->data;
 

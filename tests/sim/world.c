@@ -20,7 +20,7 @@ struct world_failure *world_failure;
 /* An event in the heap; what is compared lies there, too. */
 struct waiting {
 	uint64_t at, sequence;
-	struct event *event;
+	struct world_event *event;
 };
 
 static uint64_t random_state[4], kept_state[4]; /* kept: while there is a stream */
@@ -167,7 +167,7 @@ static void sift_down(struct waiting waiting, size_t at)
 	place(&waiting, at);
 }
 
-static void heap_remove(struct event *event)
+static void heap_remove(struct world_event *event)
 {
 	size_t at = event->place;
 	struct waiting last = heap[--heap_count];
@@ -181,7 +181,7 @@ static void heap_remove(struct event *event)
 		sift_down(last, at);
 }
 
-static void heap_add(struct event *event)
+static void heap_add(struct world_event *event)
 {
 	if (heap_count == heap_size) {
 		heap_size = heap_size == 0 ? 1024 : heap_size * 2;
@@ -192,12 +192,12 @@ static void heap_add(struct event *event)
 	sift_up((struct waiting){ event->at, event->sequence, event }, heap_count++);
 }
 
-void event_init(struct event *event, struct process *owner, void (*run)(struct event *event), void *data)
+void event_init(struct world_event *event, struct process *owner, void (*run)(struct world_event *event), void *data)
 {
-	*event = (struct event){ .owner = owner, .run = run, .data = data, .place = SIZE_MAX };
+	*event = (struct world_event){ .owner = owner, .run = run, .data = data, .place = SIZE_MAX };
 }
 
-void event_at(struct event *event, uint64_t at)
+void event_at(struct world_event *event, uint64_t at)
 {
 	if (event_is_waiting(event))
 		heap_remove(event);
@@ -207,15 +207,15 @@ void event_at(struct event *event, uint64_t at)
 	heap_add(event);
 }
 
-void event_cancel(struct event *event)
+void event_cancel(struct world_event *event)
 {
 	if (event_is_waiting(event))
 		heap_remove(event);
 }
 
-void world_after(uint64_t delay, struct process *owner, void (*run)(struct event *event), void *data)
+void world_after(uint64_t delay, struct process *owner, void (*run)(struct world_event *event), void *data)
 {
-	struct event *event = malloc(sizeof(*event));
+	struct world_event *event = malloc(sizeof(*event));
 
 	if (event == NULL)
 		abort();
@@ -224,7 +224,7 @@ void world_after(uint64_t delay, struct process *owner, void (*run)(struct event
 	event_at(event, world_now + delay);
 }
 
-const struct event *world_next(void)
+const struct world_event *world_next(void)
 {
 	return heap_count > 0 ? heap[0].event : NULL;
 }
@@ -239,7 +239,7 @@ static uint64_t held_until(const struct process *process)
 	return until > world_now ? until : 0;
 }
 
-static void run_one(struct event *event)
+static void run_one(struct world_event *event)
 {
 	uint64_t held;
 
@@ -261,7 +261,7 @@ static void run_one(struct event *event)
 	world_events++;
 	world_current = event->owner;
 	if (event->dynamic) {
-		struct event copy = *event;
+		struct world_event copy = *event;
 
 		free(event);
 		copy.run(&copy);
@@ -274,7 +274,7 @@ static void run_one(struct event *event)
 void world_release(void)
 {
 	for (size_t i = 0; i < heap_count; i++) {
-		struct event *event = heap[i].event;
+		struct world_event *event = heap[i].event;
 
 		if (event->held && held_until(event->owner) == 0)
 			heap[i].at = event->at = world_now;

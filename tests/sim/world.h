@@ -49,11 +49,11 @@ struct process {
 	struct coroutine *coroutines;
 };
 
-struct event {
+struct world_event {
 	uint64_t at;
 	uint64_t sequence;
 	struct process *owner; /* NULL: of the world */
-	void (*run)(struct event *event);
+	void (*run)(struct world_event *event);
 	void *data;
 	size_t place; /* in the heap; SIZE_MAX: not there */
 	bool dynamic; /* freed when it has run or is dropped */
@@ -94,16 +94,16 @@ extern struct world_failure *world_failure; /* where it is written */
 void world_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* Events. One that is embedded must be cancelled before its memory goes. */
-void event_at(struct event *event, uint64_t at);
-void event_cancel(struct event *event);
-static inline bool event_is_waiting(const struct event *event)
+void event_at(struct world_event *event, uint64_t at);
+void event_cancel(struct world_event *event);
+static inline bool event_is_waiting(const struct world_event *event)
 {
 	return event->place != SIZE_MAX;
 }
-void event_init(struct event *event, struct process *owner, void (*run)(struct event *event), void *data);
+void event_init(struct world_event *event, struct process *owner, void (*run)(struct world_event *event), void *data);
 /* One that frees itself. */
-void world_after(uint64_t delay, struct process *owner, void (*run)(struct event *event), void *data);
-const struct event *world_next(void);
+void world_after(uint64_t delay, struct process *owner, void (*run)(struct world_event *event), void *data);
+const struct world_event *world_next(void);
 /* Run until nothing is left or that moment; false when nothing is left. */
 bool world_run(uint64_t until);
 

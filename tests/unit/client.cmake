@@ -2,6 +2,7 @@
 if(TARGET dnvme_client AND TARGET dnvme_cli)
   dnvme_unit_test(client_text dnvme_cli)
   target_sources(test_client_text PRIVATE test_client_rig.c)
+  dnvme_unit_test(client_event dnvme_cli)
   dnvme_unit_test(client_host dnvme_cli)
   target_sources(test_client_host PRIVATE test_client_scene.c)
   dnvme_unit_test(client_paths dnvme_cli)

@@ -590,6 +590,43 @@ static void taken_and_holding(struct damage *damage)
 	snapshots_put(damage, hold_on);
 }
 
+static void put_event(struct damage *damage, uint64_t revision, uint64_t index, uint64_t key_revision,
+		      uint64_t key_index)
+{
+	struct event event = { .revision = revision, .index = index, .kind = EVENT_KIND_CLUSTER_CREATED };
+	struct buffer value = BUFFER_INIT;
+	uint8_t key[16];
+
+	assert_int_equal(codec_encode(schema_event(), &event, CODEC_TAGGED, &value, NULL), 0);
+	put(damage, STORE_TABLE_EVENT, two_ids(key, key_revision, key_index), buffer_bytes(&value));
+	buffer_free(&value);
+}
+
+static void event_lost(struct damage *damage)
+{
+	uint8_t key[16];
+
+	del(damage, STORE_TABLE_EVENT, two_ids(key, 1, 1));
+	put_event(damage, 1, 2, 1, 2);
+}
+
+static void event_elsewhere(struct damage *damage)
+{
+	put_event(damage, 1, 2, 1, 3);
+}
+
+static void event_of_the_future(struct damage *damage)
+{
+	put_event(damage, 1000, 1, 1000, 1);
+}
+
+static void event_dropped(struct damage *damage)
+{
+	uint8_t revision[8];
+
+	put(damage, STORE_TABLE_META, (struct bytes){ (const uint8_t *)"events-compacted", 16 }, id_bytes(revision, 1));
+}
+
 static void volume_in_wrong_place(struct damage *damage)
 {
 	struct volume volume = volume_read(damage, 1);
@@ -661,6 +698,10 @@ static void test_damages(void **state)
 		{ retired_in_the_future, "controller 2 of v1 does not match its slots" },
 		{ retired_of_same_colour, "two controllers of v1 have the colour 0" },
 		{ draining_not_cordoned, "node \"n1\" is drained and takes new controllers" },
+		{ event_lost, "event 1.2 follows on 0.0" },
+		{ event_elsewhere, "event 1.2 is stored in the wrong place" },
+		{ event_of_the_future, "event 1000.1 is of a revision that has none" },
+		{ event_dropped, "event 1.1 is of a revision that has none" },
 		{ volume_in_wrong_place, "v1 is stored in the wrong place" },
 	};
 	struct error error;

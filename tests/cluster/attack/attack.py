@@ -32,6 +32,7 @@ from report import timeline
 from traffic.clients import LibraryClient, RawClient
 from traffic.history import History
 from traffic.leases import Tenant, register
+from traffic.watchers import Watcher, all_events
 from traffic.workload import Client, listed, object_count, switch_read
 
 INSIDE = "DNVME_ATTACK_INSIDE"
@@ -121,6 +122,12 @@ class Attack:
             source = self.cluster.net.local(100 + server.number)
             yield Tenant(server.number, server.api, source, self.history, self.ending)
 
+    def watchers(self):
+        addresses = [server.api for server in self.cluster.servers]
+        for number in range(1, self.scenario["watchers"] + 1):
+            source = self.cluster.net.local(120 + number)
+            yield Watcher(number, addresses, source, self.random.getrandbits(32), self.history, self.ending)
+
     # --- the attack ---
 
     def faults_once(self, deadline):
@@ -143,7 +150,7 @@ class Attack:
 
     def run(self):
         self.setup()
-        threads = list(self.clients()) + list(self.tenants())
+        threads = list(self.clients()) + list(self.tenants()) + list(self.watchers())
         for thread in threads:
             thread.start()
         deadline = time.monotonic() + self.scenario["seconds"]
@@ -198,6 +205,8 @@ class Attack:
                 self.history.add(process, "invoke", "read", key=f"switch:{name}")
                 seen = switch_read(connection.call("node.get", {"name": name}))
                 self.history.add(process, "ok", "read", key=f"switch:{name}", result=seen)
+            self.history.add(process, "invoke", "events", key="events")
+            self.history.add(process, "ok", "events", key="events", result=all_events(connection))
 
     def end(self):
         """Ends whatever still runs; says what did not end as it should."""
@@ -227,14 +236,16 @@ class Attack:
         """[(rule, sentence)], [(name, value)] of what is worth to tell."""
         events = self.history.events
         wrong = [("cluster", sentence) for sentence in self.wrong] + rules.all_rules(events, self.initial)
-        types = collections.Counter(e["type"] for e in events if e["f"] not in ("fault", "lease"))
+        types = collections.Counter(e["type"] for e in events if e["f"] not in ("fault", "lease", "watch"))
         leases = sum(e["f"] == "lease" and e["type"] == "ok" for e in events)
+        watched = sum(len(e["result"]) for e in events if e["f"] == "watch" and e["type"] == "ok")
         facts = [
             ("scenario", self.scenario["name"]),
             ("seed", self.seed),
             ("server", self.program),
             ("operations", f"{types['invoke']}: {types['ok']} done, {types['fail']} refused, {types['info']} unknown"),
             ("leases", leases),
+            ("watched", f"{watched} events"),
             ("faults", ", ".join(f"{count} {name}" for name, count in sorted(self.fault_counts.items())) or "none"),
         ]
         timeline.write(

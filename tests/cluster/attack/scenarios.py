@@ -26,6 +26,7 @@ DEFAULTS = {
     "follow": False,  # whether those on MessagePack-RPC look for the leader
     "readers": 0,  # clients on MessagePack-RPC that only read
     "tenants": True,  # one for each server: nodes that ask for leases
+    "watchers": 2,  # of events
     "mix": EVERYTHING,
     "request_ids": 0.5,  # of changes: how many carry one that the client chose
     "pace_s": 0.02,  # what a client waits between two operations

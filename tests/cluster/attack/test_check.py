@@ -265,6 +265,35 @@ class Checkers(unittest.TestCase):
         history.op(12, 13, "ok", "lease", "leases", 2, 2)
         self.broken(history, "leases")
 
+    # --- events ---
+
+    def watched(self, *pages, whole=None):
+        history = Writer()
+        for number, page in enumerate(pages):
+            history.op(10 * number, 10 * number + 5, "ok", "watch", "events", ["w", 0, 0], page)
+        if whole is not None:
+            history.op(1000, 1001, "ok", "events", "events", None, whole)
+        return history
+
+    def test_watch_of_everything(self):
+        one, two, three = [1, 1, "a"], [1, 2, "b"], [2, 1, "c"]
+        self.broken(self.watched([one], [two, three], [], whole=[one, two, three, [3, 1, "d"]]))
+        # What was dropped cannot be compared.
+        self.broken(self.watched([one], [two, three], whole=[three]))
+
+    def test_watch_with_a_gap(self):
+        one, two, three = [1, 1, "a"], [1, 2, "b"], [2, 1, "c"]
+        self.broken(self.watched([one], [three], whole=[one, two, three]), "streams")
+
+    def test_watch_that_repeats(self):
+        one, two = [1, 1, "a"], [1, 2, "b"]
+        self.broken(self.watched([one, two], [two]), "streams")
+
+    def test_watch_of_what_did_not_happen(self):
+        one, two = [1, 1, "a"], [1, 2, "b"]
+        self.broken(self.watched([one, two], whole=[one]), "streams")
+        self.broken(self.watched([one, [1, 2, "c"]], whole=[one, two]), "streams")
+
     # --- the picture ---
 
     def test_picture(self):

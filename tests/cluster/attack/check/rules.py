@@ -181,9 +181,38 @@ def leases(events):
     return never_back(found, [], "the term of who gives leases")
 
 
+def streams(events):
+    """Who watches sees every event once, in order: what all its answers hold is the beginning of what the leader lists at
+    the end. Before the end the answers alone must be in order."""
+    wrong, seen_by, whole = [], defaultdict(list), None
+    for operation in operations(events):
+        if operation.type == "ok" and operation.f == "watch":
+            seen_by[operation.value[0]].append(operation)
+        elif operation.type == "ok" and operation.f == "events":
+            whole = operation.result
+    for answers in seen_by.values():
+        found, last = [], None
+        for answer in answers:
+            for event in answer.result:
+                if last is not None and event[:2] <= last[:2]:
+                    wrong.append(f"an event comes again, or late, behind {last}:\n    {answer!r}")
+                last = event
+            found += answer.result
+        if whole is None:
+            continue
+        # The oldest ones may have been dropped.
+        found = [event for event in found if not whole or event[0] >= whole[0][0]]
+        for index, event in enumerate(found):
+            if index >= len(whole) or event != whole[index]:
+                missed = whole[index] if index < len(whole) else None
+                wrong.append(f"{answers[0].value[0]} was told of {event}; what happened then is {missed}")
+                break
+    return wrong
+
+
 def all_rules(events, initial):
     """(rule, sentence) of everything that is wrong."""
     wrong = [("linearizable", sentence) for sentence in linearizable(events, initial)]
-    for rule in (once, unique, revisions, leases):
+    for rule in (once, unique, revisions, leases, streams):
         wrong += [(rule.__name__, sentence) for sentence in rule(events)]
     return wrong
