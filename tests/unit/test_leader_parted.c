@@ -184,6 +184,13 @@ static void test_stuck_unknown(void **state)
 
 	(void)state;
 	rig_open(&rig);
+	rig_move(&rig, SLOT_PHASE_ASSEMBLING);
+	rig.nodes[C2].health = HEALTH_SUSPECT;
+	rig_expect_wait(&rig, slots_step, "slot 0: node c2 has not said since when it waits");
+	rig.nodes[C2].health = HEALTH_ONLINE;
+	rig_expect_advance(&rig, SLOT_PHASE_EXPORTING);
+	rig_close(&rig);
+	rig_open(&rig);
 	rig_peer(&rig, C1, 1, 100);
 	rig.slots[1].phase = SLOT_PHASE_ASSEMBLING;
 	rig_see(&rig);
