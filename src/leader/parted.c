@@ -95,6 +95,45 @@ bool parted_is(const struct online_view *view, size_t index, struct online_step 
 	return parted;
 }
 
+bool parted_is_stuck(const struct online_view *view, size_t index)
+{
+	const struct slot_list *slots = &view->volume->slots;
+	const struct slot *own = &slots->items[index];
+	const struct reported_health *health = online_health(view, own->holder);
+
+	if (!is_served(own) || !online_is(online_node(view, own->holder), HEALTH_ONLINE))
+		return false;
+	for (size_t i = 0; i < slots->count; i++) {
+		const struct peer_status *peer = peer_of(health, i);
+
+		if (i != index && slots->items[i].phase == SLOT_PHASE_ASSEMBLING && peer != NULL && peer->path_lost &&
+		    peer->path_lost_ms + (view->now_ms - health->received_ms) > since_ms(view, i) + PARTED_STUCK_MS)
+			return true;
+	}
+	return false;
+}
+
+int parted_await_words(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+		       bool *ret_may, struct error *error)
+{
+	const struct slot_list *slots = &view->volume->slots;
+
+	for (size_t i = 0; i < slots->count; i++) {
+		const char *holder = slots->items[i].holder;
+		const struct online_node *node = online_node(view, holder);
+
+		/* The slot of one that is offline moves, or begins anew. */
+		if (i == index || !is_served(&slots->items[i]) || online_is(node, HEALTH_OFFLINE) ||
+		    (online_is(node, HEALTH_ONLINE) && online_health(view, holder) != NULL))
+			continue;
+		*ret_may = false;
+		return online_wait(
+			step, arena_printf(arena, "slot %zu: node %s has not said since when it waits", index, holder),
+			error);
+	}
+	return 0;
+}
+
 static size_t losses_count(const struct reported_health *health)
 {
 	size_t count = 0;

@@ -19,8 +19,21 @@
  * can have lost it: what takes long to connect is waited for, as before. Asks to look again. */
 bool parted_is(const struct online_view *view, size_t slot, struct online_step *step);
 
-/* Who takes such a slot: a standby for the one that lost most, which the others can reach then; the others begin anew
- * where they are. */
+/* For so long a holder may have been without its path to another slot when that one was fenced. Longer than it takes to
+ * fence the slot of a holder that died, counted from when its consumers notice that. */
+#define PARTED_STUCK_MS 2000u
+
+/* Whether the holder of the slot has to begin anew before it gets a path to the next holder of another one, which
+ * assembles: it lost the last one so long before the fence that its hosts may have gone on there. */
+bool parted_is_stuck(const struct online_view *view, size_t slot);
+
+/* Whether that is known of each holder that the next one of `slot` would let in. Otherwise *ret_may is false and the
+ * step says what is waited for. */
+int parted_await_words(const struct online_view *view, size_t slot, struct arena *arena, struct online_step *step,
+		       bool *ret_may, struct error *error);
+
+/* Who takes a slot whose holder parted: a standby for the one that lost most, which the others can reach then; the
+ * others begin anew where they are. */
 const char *parted_successor(const struct online_view *view, size_t slot);
 
 /* Whether every pair of holders has its connections, both ways, as far as they told at the volume's revision. */

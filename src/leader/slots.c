@@ -107,6 +107,8 @@ enum move_reason slots_move_reason(const struct online_view *view, size_t index,
 		return MOVE_REASON_RESTART;
 	if (holder->health == HEALTH_ONLINE && has_lapsed(view, slot))
 		return MOVE_REASON_RESTART;
+	if (parted_is_stuck(view, index))
+		return MOVE_REASON_RESTART;
 	if (parted_is(view, index, step))
 		return MOVE_REASON_PARTED;
 	if (unreached_successor(view, index, step) != NULL)
@@ -456,6 +458,8 @@ static int step_holder(const struct online_view *view, size_t index, struct aren
 	if (members_are_whole(view, index, arena, step, &may, error) != 0)
 		return error->code;
 	if (may && may_serve(view, index, arena, step, &may, error) != 0)
+		return error->code;
+	if (may && parted_await_words(view, index, arena, step, &may, error) != 0)
 		return error->code;
 	return may ? advance(view, index, SLOT_PHASE_EXPORTING, arena, step, error) : 0;
 }

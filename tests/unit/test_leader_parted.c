@@ -55,11 +55,10 @@ static void test_parted(void **state)
 	/* What it lost by the fence itself is no reason. */
 	rig_peer(&rig, C2, 0, 900);
 	rig_expect_wait(&rig, slots_step, "v7.s1.c3");
-	/* Once it assembles, the other one has nothing from before to lose any more. */
+	/* Once it assembles, the other one has nothing from before to lose any more: it began anew itself. */
 	rig_peer(&rig, C2, 0, 60000);
 	rig.slots[0].phase = SLOT_PHASE_ASSEMBLING;
-	rig_say(&rig, C3, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_PENDING);
-	rig_expect_wait(&rig, slots_step, "node c3 says pending");
+	assert_false(parted_is(&rig.view, 1, NULL));
 	rig_close(&rig);
 }
 
@@ -126,10 +125,91 @@ static void test_parted_not(void **state)
 	rig_expect_move(&rig, 0, "c3", MOVE_REASON_PARTED);
 	/* An ordinary failover of the other one is none. */
 	rig.slots[1] = (struct slot){
-		.holder = "c4", .epoch = 2, .phase = SLOT_PHASE_ASSEMBLING, .reason = MOVE_REASON_FAILOVER
+		.holder = "c4", .epoch = 2, .phase = SLOT_PHASE_FENCING, .reason = MOVE_REASON_FAILOVER
 	};
+	rig_see(&rig);
 	rig_take(&rig, slots_step);
 	assert_true(rig.step.command == NULL || rig.step.command->slot_move == NULL);
+	rig_close(&rig);
+}
+
+/* Who lost its path to the last holder of a slot long before that one was fenced: its hosts may have gone on there, and
+ * what waits would come to the next holder. It begins anew where it is, before it could get its path. */
+static void test_stuck(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_wait(&rig, 60000);
+	rig.slots[1] = (struct slot){ .holder = "c3",
+				      .epoch = 2,
+				      .phase = SLOT_PHASE_FENCING,
+				      .reason = MOVE_REASON_FAILOVER,
+				      .previous = "c2" };
+	rig.controllers[1].node = "c3";
+	rig.controllers[2] =
+		(struct controller){ .node = "c2", .role = CONTROLLER_ROLE_RETIRED, .slot = 1, .epoch = 1 };
+	rig_see(&rig);
+	rig_peer(&rig, C1, 1, 60000);
+	/* The longer the fence takes, the more counts; but until it is over nobody gets anywhere. */
+	assert_false(parted_is_stuck(&rig.view, 0));
+	rig.slots[1].phase = SLOT_PHASE_ASSEMBLING;
+	rig_see(&rig);
+	rig_wait(&rig, 500);
+	rig_peer(&rig, C1, 1, 500 + PARTED_STUCK_MS);
+	assert_false(parted_is_stuck(&rig.view, 0));
+	rig_peer(&rig, C1, 1, 501 + PARTED_STUCK_MS);
+	assert_true(parted_is_stuck(&rig.view, 0));
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	/* The time that the next holder takes does not. */
+	rig_wait(&rig, 60000);
+	rig_peer(&rig, C1, 1, 60500 + PARTED_STUCK_MS);
+	assert_false(parted_is_stuck(&rig.view, 0));
+	rig_peer(&rig, C1, 1, 0);
+	assert_false(parted_is_stuck(&rig.view, 0));
+	rig_peer(&rig, C1, 1, 60501 + PARTED_STUCK_MS);
+	assert_true(parted_is_stuck(&rig.view, 0));
+	/* One that begins anew already has nothing. */
+	rig.slots[0].phase = SLOT_PHASE_ASSEMBLING;
+	assert_false(parted_is_stuck(&rig.view, 0));
+	rig_close(&rig);
+}
+
+/* Nobody is let in before it is known since when it waits. */
+static void test_stuck_unknown(void **state)
+{
+	bool may = true;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_move(&rig, SLOT_PHASE_ASSEMBLING);
+	rig.nodes[C2].health = HEALTH_SUSPECT;
+	rig_expect_wait(&rig, slots_step, "slot 0: node c2 has not said since when it waits");
+	rig.nodes[C2].health = HEALTH_ONLINE;
+	rig_expect_advance(&rig, SLOT_PHASE_EXPORTING);
+	rig_close(&rig);
+	rig_open(&rig);
+	rig_peer(&rig, C1, 1, 100);
+	rig.slots[1].phase = SLOT_PHASE_ASSEMBLING;
+	rig_see(&rig);
+	rig.nodes[C1].health = HEALTH_SUSPECT;
+	assert_int_equal(parted_await_words(&rig.view, 1, &rig.arena, &rig.step, &may, &rig.error), 0);
+	assert_false(may);
+	assert_string_equal(rig.step.waits_for, "slot 1: node c1 has not said since when it waits");
+	rig.nodes[C1].health = HEALTH_ONLINE;
+	may = true;
+	assert_int_equal(parted_await_words(&rig.view, 1, &rig.arena, &rig.step, &may, &rig.error), 0);
+	assert_true(may);
+	/* One that is offline begins anew anyway, as does one that is not served. */
+	rig_offline(&rig, C1);
+	assert_int_equal(parted_await_words(&rig.view, 1, &rig.arena, &rig.step, &may, &rig.error), 0);
+	assert_true(may);
+	rig.nodes[C1].health = HEALTH_SUSPECT;
+	rig.slots[0].phase = SLOT_PHASE_FENCING;
+	assert_int_equal(parted_await_words(&rig.view, 1, &rig.arena, &rig.step, &may, &rig.error), 0);
+	assert_true(may);
 	rig_close(&rig);
 }
 
@@ -225,6 +305,8 @@ int main(void)
 		cmocka_unit_test(test_parted_without_standby),
 		cmocka_unit_test(test_parted_which_moves),
 		cmocka_unit_test(test_parted_not),
+		cmocka_unit_test(test_stuck),
+		cmocka_unit_test(test_stuck_unknown),
 		cmocka_unit_test(test_parted_exporting),
 	};
 
