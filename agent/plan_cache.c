@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "lib/base/canary.h"
+
 static const struct observed_disk *disk_find(const struct planner *planner, const struct target_disk *wanted)
 {
 	for (size_t i = 0; i < planner->observed->disks.count; i++) {
@@ -39,7 +41,7 @@ int planner_cache_hold(struct planner *planner, const struct target_dm *ld, bool
 	const struct observed_disk *disk = disk_find(planner, wanted);
 
 	/* One that is not there is told of elsewhere. */
-	if (disk == NULL || !disk->volatile_cache || wanted->volatile_cache)
+	if (disk == NULL || !disk->volatile_cache || wanted->volatile_cache || canary("cache_unknown"))
 		return 0;
 	*held = true;
 	return planner_note(planner, PLAN_NOTE_WAITS, &ld->owner, wanted->owner.lane,

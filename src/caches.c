@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/canary.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/wire/codec.h"
@@ -109,7 +110,8 @@ static void look(struct dnvmed *dnvmed, struct agent *agent)
 		const struct inventory_disk *there = inventory_find(agent, disk->path);
 
 		/* One that is on and can be switched off will be, or be told of as one that cannot. */
-		if (there == NULL || there->volatile_cache == disk->volatile_cache || there->cache_switchable)
+		if (there == NULL || there->volatile_cache == disk->volatile_cache || there->cache_switchable ||
+		    (there->volatile_cache && canary("cache_unknown")))
 			continue;
 		propose(dnvmed, agent, disk, there->volatile_cache);
 		break;

@@ -117,7 +117,7 @@ print(*[disk["id"] + " " + disk["path"] for disk in json.load(sys.stdin)["disks"
 	for use in "mkfs.ext4 -q -F $path|filesystem ext4" "mkswap $path|signature swap"; do
 		on dn1 "${use%|*}" >/dev/null || fail "${use%|*} on dn1"
 		wait_until 20 "dn1 tells" disk_is_used_by dn1 "$path" "${use#*|}"
-		if refusal=$(cli disk add dn1 "$path" 2>&1); then fail "dn1 gave away a disk with a ${use#*|}"; fi
+		if refusal=$(disk_add dn1 "$path" 2>&1); then fail "dn1 gave away a disk with a ${use#*|}"; fi
 		case $refusal in
 		*"in use: ${use#*|}"*"wipefs -a $path"*) ;;
 		*) fail "disk add was refused so: $refusal" ;;
@@ -126,7 +126,7 @@ print(*[disk["id"] + " " + disk["path"] for disk in json.load(sys.stdin)["disks"
 		on dn1 "wipefs -a $path" >/dev/null || fail "wipefs on dn1"
 		wait_until 20 "dn1 tells that $path is free" disk_is_used_by dn1 "$path" ""
 	done
-	cli disk add dn1 "$path" >/dev/null || fail "disk add after wipefs"
+	disk_add dn1 "$path" >/dev/null || fail "disk add after wipefs"
 	step "without it, it is a Disk Node again"
 }
 

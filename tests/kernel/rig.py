@@ -149,7 +149,9 @@ class Rig:
         self.wait("all nodes are online", 40, self.missing_nodes)
         for dn in self.dns:
             self.wait(f"{dn} has a disk", 20, lambda dn=dn: None if self.free_disk(dn) else "no disk in its inventory")
-            self.cli("disk", "add", dn, self.free_disk(dn))
+            # Nothing switches the write cache of ubd off; that of virtio-blk the agent does.
+            accept = ["--accept-volatile-cache"] if self.driver == "uml" else []
+            self.cli("disk", "add", dn, self.free_disk(dn), *accept)
         self.say("nodes and disks are there")
 
     def module_file(self):

@@ -162,6 +162,45 @@ void check_extents(const struct storage *node)
 	}
 }
 
+static bool state_knows_volatile(struct fsm *fsm, const char *node, const char *path)
+{
+	struct arena arena = ARENA_INIT;
+	struct disk_list disks;
+	struct error error;
+	bool more, knows = false;
+
+	if (fsm_disk_list(fsm, node, 0, 0, &arena, &disks, &more, &error) != 0)
+		return true; /* the node is not there any more */
+	for (size_t i = 0; i < disks.count && !knows; i++)
+		knows = strcmp(disks.items[i].path, path) == 0 && disks.items[i].volatile_cache;
+	arena_free(&arena);
+	return knows;
+}
+
+void check_cached_write(const struct storage *node, uint64_t minor)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+	const char *path = "";
+	bool asked = false;
+
+	for (size_t i = 0; i < kernel->observed.disks.count; i++) {
+		if (kernel->observed.disks.items[i].minor == minor)
+			path = kernel->observed.disks.items[i].path;
+	}
+	for (size_t i = 0; i < server_count; i++) {
+		const struct server_machine *server = &server_machines[i];
+
+		if (server->process == NULL || server->process->ended || server->dnvmed == NULL ||
+		    server->dnvmed->fsm == NULL || server->dnvmed->stage != DNVMED_RUNNING)
+			continue;
+		asked = true;
+		if (state_knows_volatile(server->dnvmed->fsm, node->name, path))
+			return;
+	}
+	if (asked)
+		world_fail("%s serves %s through a volatile write cache that the state says is off", node->name, path);
+}
+
 /* Servers that applied the same hold the same, whoever leads. */
 static void replicas_check(void)
 {

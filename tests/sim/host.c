@@ -41,7 +41,9 @@ struct volume_used {
 		uint64_t sector;
 		uint64_t acknowledged, sent; /* sequence numbers */
 		bool busy, is_read, is_forced;
+		bool durable;	  /* what was acknowledged last was forced */
 		bool forgiven;	  /* what is there is not known until it is written again */
+		uint64_t risk;	  /* what was sent when a cache was lost that could have it */
 		uint64_t lost;	  /* what was sent when the last cache that could have it was lost */
 		uint64_t attempt; /* counts them; an answer to an earlier one is not heard */
 		bool under_way;
@@ -100,6 +102,7 @@ static void request_done(struct attempt *attempt)
 		    attempt->attempt, volume->number, block->sector, nodes[attempt->node].name);
 	if (attempt->io.write) {
 		block->acknowledged = attempt->io.block.sequence;
+		block->durable = attempt->io.forced;
 		/* An answer that was on its way when the power went says nothing of what is there now. */
 		block->forgiven = block->acknowledged <= block->lost;
 		acknowledged++;
@@ -402,7 +405,7 @@ static bool is_known_to_lack(struct dnvmed *dnvmed, const struct ld *ld, const s
 
 	for (size_t i = 0; i < kernel->observed.errors.count && !known; i++)
 		known = kernel->observed.errors.items[i].ld == ld->id && kernel->observed.errors.items[i].writes > 0;
-	if (!known && node->volatile_cache)
+	if (!known && media_ld_is_spoilt(ld->id))
 		known = !node->machine->up || fsm_node_get(dnvmed->fsm, node->name, &arena, &record, &error) != 0 ||
 			memcmp(record.boot_id, node->machine->boot_id, sizeof(record.boot_id)) != 0;
 	arena_free(&arena);
@@ -429,30 +432,82 @@ static void block_check(struct dnvmed *dnvmed, const struct block *block, const 
 	}
 }
 
-/* Every copy that counts lost what its cache held: nobody promised that. */
-static void block_check_loss(struct dnvmed *dnvmed, struct block *block, const struct volume *record)
+/* Whether a copy is one that lost something: with its cache, or because its disk failed; or missed something when
+ * another one lost its cache. */
+static bool has_lost(const struct ld *ld, const struct storage *node)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+
+	for (size_t i = 0; i < kernel->observed.errors.count; i++) {
+		if (kernel->observed.errors.items[i].ld == ld->id)
+			return true;
+	}
+	return media_ld_is_spoilt(ld->id);
+}
+
+static bool group_is_spoilt(const struct group *group, bool now)
+{
+	bool spoilt = false;
+
+	for (size_t m = 0; m < group->members.count; m++)
+		spoilt = spoilt || media_ld_is_spoilt(group->members.items[m].id);
+	for (size_t m = 0; m < group->members.count && spoilt && now; m++) {
+		const struct ld *ld = &group->members.items[m];
+
+		if (ld->state != LD_STATE_IN_SYNC || ld->doubtful || ld->withheld)
+			media_ld_spoil(ld->id);
+	}
+	return spoilt;
+}
+
+/* A cache lost what it held, now or before. docs/FAILURES.md, "Volatile write caches": as long as one copy of the group
+ * lost nothing, nothing is lost; otherwise what was acknowledged until then and not forced may be, where not every copy
+ * has it. */
+static void block_check_loss(struct block *block, const struct volume *record, bool now)
 {
 	struct block_place where = block_place(block, record);
-	struct media_block found;
-	struct media_place place;
-	bool has = false, stands = false;
+	bool everywhere = true;
 
-	(void)dnvmed;
+	if (!group_is_spoilt(where.group, now))
+		return;
+	/* What was not answered yet is as good as not written. */
+	if (now)
+		block->risk = block->busy && block->is_forced ? block->acknowledged : block->sent;
 	for (size_t m = 0; m < where.group->members.count; m++) {
 		const struct ld *ld = &where.group->members.items[m];
+		struct media_block found;
+		struct media_place place;
 
-		if (ld->state != LD_STATE_IN_SYNC)
+		if (ld->state == LD_STATE_FREED)
 			continue;
-		has = has || ld_has(block, ld->id, where.sector, &found);
-		stands = stands || (media_ld_find(ld->id, &place) && place.node->machine->up);
+		if (!media_ld_find(ld->id, &place) || !has_lost(ld, place.node))
+			return;
+		everywhere = everywhere && ld_has(block, ld->id, where.sector, &found);
 	}
-	if (!stands)
-		block->lost = block->sent;
-	if (has || block->forgiven)
+	if (block->lost < block->risk)
+		block->lost = block->risk;
+	if (everywhere || block->forgiven || block->acknowledged > block->risk ||
+	    (block->durable && block->sent == block->acknowledged))
 		return;
-	world_trace("write %" PRIu64 " of v#%" PRIu64 " sector %" PRIu64 " is in no cache any more",
+	world_trace("write %" PRIu64 " of v#%" PRIu64 " sector %" PRIu64 " may be in no cache any more",
 		    block->acknowledged, block->volume->number, block->sector);
 	block->forgiven = true;
+}
+
+/* All copies are in sync, and it is known of all what they lost: then they have everything that there is. */
+static void group_look(struct dnvmed *dnvmed, const struct group *group)
+{
+	struct media_place place;
+
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+
+		if (ld->state != LD_STATE_IN_SYNC || !media_ld_find(ld->id, &place) ||
+		    is_known_to_lack(dnvmed, ld, place.node))
+			return;
+	}
+	for (size_t m = 0; m < group->members.count; m++)
+		media_ld_is_whole(group->members.items[m].id);
 }
 
 static void blocks_forgive(struct volume_used *volume)
@@ -477,10 +532,13 @@ static void blocks_each(struct dnvmed *dnvmed, struct volume_used *volume, bool 
 
 	if (fsm_volume_find(dnvmed->fsm, volume->name, &arena, &record, &error) == 0) {
 		for (size_t b = 0; b < BLOCKS; b++) {
-			if (loss)
-				block_check_loss(dnvmed, &volume->blocks[b], &record);
-			else
+			block_check_loss(&volume->blocks[b], &record, loss);
+			if (!loss)
 				block_check(dnvmed, &volume->blocks[b], &record);
+		}
+		for (size_t l = 0; l < record.legs.count && !loss; l++) {
+			for (size_t g = 0; g < record.legs.items[l].groups.count; g++)
+				group_look(dnvmed, &record.legs.items[l].groups.items[g]);
 		}
 	}
 	arena_free(&arena);

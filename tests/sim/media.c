@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/backend/sim/sim_state.h"
+#include "tests/sim/check.h"
 
 #define BLOCKS_MAX 8192 /* a power of two */
 #define LDS_MAX 512
@@ -22,7 +23,7 @@ static struct cell {
 static size_t slot_count;
 
 static struct ld_known {
-	bool known;
+	bool known, spoilt;
 	struct media_place place;
 	uint64_t sectors;
 } lds[LDS_MAX];
@@ -58,7 +59,10 @@ static struct cell *slot_take(const struct storage *node, uint64_t disk, uint64_
 void media_write(const struct storage *node, uint64_t disk, uint64_t sector, struct media_block block, bool durable)
 {
 	struct cell *slot = slot_take(node, disk, sector);
-	bool cached = !durable && node->volatile_cache;
+	bool cached = !durable && kernel_sim_disk_is_volatile(node->kernel, disk);
+
+	if (cached)
+		check_cached_write(node, disk);
 
 	if (cached && !slot->in_cache)
 		slot->kept = slot->block;
@@ -86,22 +90,66 @@ void media_flush(const struct storage *node, uint64_t disk)
 	}
 }
 
-void media_power_lost(const struct storage *node)
+/* The blocks of an LD that hold something. */
+static bool is_in(const struct cell *slot, const struct ld_known *ld)
 {
+	return slot->node == ld->place.node && slot->disk == ld->place.disk && slot->sector >= ld->place.start &&
+	       slot->sector < ld->place.start + ld->sectors;
+}
+
+/* All LDs that the node has now. */
+static void lds_look(const struct storage *node)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+	struct media_place place;
+	uint64_t id;
+
+	for (size_t i = 0; i < kernel->observed.dms.count; i++) {
+		if (sscanf(kernel->observed.dms.items[i].name, "dnvme-ld-ld%" SCNu64, &id) == 1)
+			media_ld_find(id, &place);
+	}
+}
+
+bool media_power_lost(const struct storage *node)
+{
+	bool lost = false;
+
+	lds_look(node);
 	for (size_t i = 0; i < BLOCKS_MAX; i++) {
 		if (slots[i].node != node || !slots[i].in_cache)
 			continue;
 		slots[i].in_cache = false;
 		switch (world_below(4)) {
 		case 0:
-			break;
+			continue;
 		case 1:
 			slots[i].block = (struct media_block){ MEDIA_TORN, 0 };
 			break;
 		default:
 			slots[i].block = slots[i].kept;
 		}
+		for (size_t n = 0; n < LDS_MAX; n++)
+			lds[n].spoilt = lds[n].spoilt || (lds[n].known && is_in(&slots[i], &lds[n]));
+		lost = true;
 	}
+	return lost;
+}
+
+bool media_ld_is_spoilt(uint64_t ld)
+{
+	return ld < LDS_MAX && lds[ld].spoilt;
+}
+
+void media_ld_spoil(uint64_t ld)
+{
+	if (ld < LDS_MAX)
+		lds[ld].spoilt = true;
+}
+
+void media_ld_is_whole(uint64_t ld)
+{
+	if (ld < LDS_MAX)
+		lds[ld].spoilt = false;
 }
 
 static bool ld_look(uint64_t id, struct ld_known *ld)
@@ -117,7 +165,9 @@ static bool ld_look(uint64_t id, struct ld_known *ld)
 		    sscanf(dm->targets.items[0].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &major, &minor, &start) !=
 			    3)
 			continue;
-		*ld = (struct ld_known){ true, { &nodes[n], minor, start }, dm->targets.items[0].length };
+		*ld = (struct ld_known){ .known = true,
+					 .place = { &nodes[n], minor, start },
+					 .sectors = dm->targets.items[0].length };
 		return true;
 	}
 	return false;
@@ -140,13 +190,6 @@ struct media_block media_ld_read(uint64_t ld, uint64_t sector)
 	if (!media_ld_find(ld, &place))
 		return (struct media_block){ 0 };
 	return media_read(place.node, place.disk, place.start + sector);
-}
-
-/* The blocks of an LD that hold something. */
-static bool is_in(const struct cell *slot, const struct ld_known *ld)
-{
-	return slot->node == ld->place.node && slot->disk == ld->place.disk && slot->sector >= ld->place.start &&
-	       slot->sector < ld->place.start + ld->sectors;
 }
 
 void media_ld_clear(uint64_t id)
@@ -191,6 +234,7 @@ void media_ld_copy(uint64_t from, uint64_t to, uint64_t since)
 		if (has.volume != slots[i].block.volume || has.sequence < slots[i].block.sequence)
 			media_write(target.node, target.disk, sector, slots[i].block, true);
 	}
+	lds[to].spoilt = false;
 	/* A copy counts as complete only when the cache of its disk was flushed. */
 	for (size_t i = 0; i < BLOCKS_MAX; i++) {
 		if (slots[i].node != NULL && is_in(&slots[i], &lds[to]))

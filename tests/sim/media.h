@@ -30,14 +30,20 @@ void media_write(const struct storage *node, uint64_t disk, uint64_t sector, str
 /* When a write to the block that arrives now and takes so long by itself is done: writes to one block are done in the
  * order in which they arrive. */
 uint64_t media_write_turn(const struct storage *node, uint64_t disk, uint64_t sector, uint64_t takes_us);
-/* What the caches of a node's disks held is there or not, of each block for itself, or half of it. */
-void media_power_lost(const struct storage *node);
+/* What the caches of a node's disks held is there or not, of each block for itself, or half of it. Before its kernel
+ * begins anew. Returns whether anything is lost. */
+bool media_power_lost(const struct storage *node);
 /* What the cache of a disk held is on its medium. */
 void media_flush(const struct storage *node, uint64_t disk);
 /* By LD, at an offset in it. */
 struct media_block media_ld_read(uint64_t ld, uint64_t sector);
 /* Zeros over all of an LD's data, as block_fill does through the layers. */
 void media_ld_clear(uint64_t ld);
+/* Whether a power cut took something from an LD. Not after all of it was copied from another one, or it was said to be
+ * whole. */
+bool media_ld_is_spoilt(uint64_t ld);
+void media_ld_spoil(uint64_t ld);
+void media_ld_is_whole(uint64_t ld);
 /* All that one LD holds, to another, but for what was written to both since the copying began. */
 void media_ld_copy(uint64_t from, uint64_t to, uint64_t since);
 

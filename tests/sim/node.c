@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/backend/sim/sim_state.h"
 #include "agent/options.h"
 #include "tests/sim/check.h"
 #include "tests/sim/fabric.h"
@@ -18,6 +19,7 @@ struct storage nodes[NODES_MAX];
 size_t node_count;
 
 static struct process contexts[NODES_MAX];
+#define STREAM_CACHES (UINT64_C(2) << 32)
 
 void node_enter(struct storage *node)
 {
@@ -33,6 +35,22 @@ void node_leave(void)
 static void stay(struct kernel *kernel)
 {
 	(void)kernel;
+}
+
+static int cache_off(struct storage *node, const char *path, struct error *error)
+{
+	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+
+	/* A disk may write all that its cache held first. */
+	if (world_chance(200))
+		world_sleep(world_between(100 * WORLD_MS, 4 * WORLD_SECOND));
+	if (node->switch_fails && world_chance(500))
+		return error_set(error, ERROR_FAILED_PRECONDITION, "the write cache of %s stays on", path);
+	for (size_t i = 0; i < kernel->observed.disks.count; i++) {
+		if (strcmp(kernel->observed.disks.items[i].path, path) == 0)
+			media_flush(node, kernel->observed.disks.items[i].minor);
+	}
+	return 0;
 }
 
 /* Every call of a kernel takes its time, now and then a long one. */
@@ -54,10 +72,28 @@ static int take_time(void *data, const char *operation, const char *name, struct
 	if (coroutine_self() != NULL) {
 		world_sleep(us);
 		io_operation(data, operation, name);
+		if (strcmp(operation, "cache_off") == 0)
+			return cache_off(data, name, error);
 		if (strcmp(operation, "block_flush") == 0)
 			return io_flush(data, name, KERNEL_FLUSH_MS * WORLD_MS, error);
 	}
 	return 0;
+}
+
+/* Most caches can be switched off; DNVME_SIM_CACHES=fixed: none can. */
+static enum kernel_sim_cache cache_choose(bool *ret_switch_fails)
+{
+	const char *wanted = getenv("DNVME_SIM_CACHES");
+	bool is_volatile = world_chance(400);
+	enum kernel_sim_cache cache;
+
+	world_stream_begin(STREAM_CACHES + node_count);
+	cache = world_chance(150) ? KERNEL_SIM_CACHE_FIXED : KERNEL_SIM_CACHE_SWITCHABLE;
+	*ret_switch_fails = world_chance(300);
+	world_stream_end();
+	if (wanted != NULL && strcmp(wanted, "fixed") == 0)
+		cache = KERNEL_SIM_CACHE_FIXED;
+	return is_volatile ? cache : KERNEL_SIM_CACHE_NONE;
 }
 
 struct storage *node_make(const char *name, bool storage_only, unsigned disks, const char *servers[], size_t count)
@@ -73,7 +109,7 @@ struct storage *node_make(const char *name, bool storage_only, unsigned disks, c
 	node->machine = machine_make(name, (uint32_t)(10 << 24 | 2 << 8 | node_count));
 	node->storage_only = storage_only;
 	node->disks = disks;
-	node->volatile_cache = world_chance(400);
+	node->cache = cache_choose(&node->switch_fails);
 	contexts[node_count - 1] = (struct process){ .machine = node->machine, .alive = true };
 	snprintf(contexts[node_count - 1].name, sizeof(contexts[0].name), "k-%s", name);
 	if (kernel_sim_open(NULL, &node->kernel, &error) != 0)
@@ -90,8 +126,7 @@ struct storage *node_make(const char *name, bool storage_only, unsigned disks, c
 		if (kernel_sim_disk_add(node->kernel, text, &error) != 0)
 			abort();
 		text[strcspn(text, "=")] = '\0';
-		kernel_sim_disk_cache_set(node->kernel, text,
-					  node->volatile_cache ? KERNEL_SIM_CACHE_FIXED : KERNEL_SIM_CACHE_NONE);
+		kernel_sim_disk_cache_set(node->kernel, text, node->cache);
 	}
 	node->options = calloc(1, sizeof(*node->options));
 	*node->options = (struct options){ .command = OPTIONS_RUN,
@@ -137,12 +172,14 @@ void node_kill(struct storage *node)
 void node_power_cut(struct storage *node)
 {
 	struct error error = { 0 };
+	bool lost;
 
 	machine_power_off(node->machine);
+	lost = media_power_lost(node);
 	if (kernel_sim_reboot(node->kernel, &error) != 0)
 		abort();
-	media_power_lost(node);
-	host_check_loss();
+	if (lost)
+		host_check_loss();
 }
 
 void node_power_on(struct storage *node)

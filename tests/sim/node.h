@@ -20,7 +20,8 @@ struct storage {
 	char name[16], address[24];
 	bool storage_only;
 	unsigned disks;
-	bool volatile_cache; /* of its disks */
+	enum kernel_sim_cache cache; /* of its disks */
+	bool switch_fails;	     /* now and then one is on again after a boot, and stays on */
 };
 
 extern struct storage nodes[NODES_MAX];

@@ -250,6 +250,15 @@ static void check_picture(const struct volume_status *status, bool utf8, const c
 	buffer_free(&text);
 }
 
+static char *picture_of(const struct volume_status *status)
+{
+	struct buffer text = BUFFER_INIT;
+
+	assert_int_equal(picture_draw(status, false, &text), 0);
+	assert_int_equal(buffer_append(&text, "", 1), 0);
+	return (char *)text.data;
+}
+
 static void test_picture(void **state)
 {
 	static char ascii[sizeof(golden_utf8)];
@@ -282,6 +291,10 @@ static void test_picture_small(void **state)
 				 .legs = { 1, &leg },
 				 .stripe_bytes = 65536 };
 	struct volume_status status = { .volume = &volume, .nqn = "nqn.x" };
+	struct volume_disk lossy[] = { { 1, "dn1", "/dev/ubda", true },
+				       { 2, "dn2", "/dev/vda", false },
+				       { 3, "dn3", "/dev/ubdb", true } };
+	char *text;
 
 	(void)state;
 	check_picture(&status, false,
@@ -295,6 +308,18 @@ static void test_picture_small(void **state)
 		      "   `- leg 0  1 MiB  new\n"
 		      "      `- group 0  single copy\n"
 		      "         `- ld9  disk d4  freed\n");
+	/* Disks that lose what they hold. */
+	status.disks = (struct volume_disk_list){ 3, lossy };
+	text = picture_of(&status);
+	assert_non_null(strstr(text, "with a controller\n"
+				     "          and with the write caches of dn1:/dev/ubda, dn3:/dev/ubdb, when their "
+				     "nodes lose power\n"
+				     "  layout"));
+	free(text);
+	volume.durability = DURABILITY_STRICT;
+	text = picture_of(&status);
+	assert_null(strstr(text, "caches"));
+	free(text);
 }
 
 /* A slot on its way, members that are not in sync, and what is left of others. */
