@@ -37,6 +37,8 @@ struct observation {
 	uint64_t begin_ms; /* loop time */
 	uint64_t look;	   /* its number */
 	bool stale;	   /* a lane ran since it began, and ended */
+	uint64_t watched;  /* what a watch said last when it began, */
+	uint64_t digest;   /* and what one says right before the look, which covers it */
 };
 
 /* A look at the paths. */
@@ -51,7 +53,7 @@ struct reconciler {
 	uv_loop_t *loop;
 	uv_timer_t timer, watch_timer;
 	struct watch watch;
-	uint64_t watched; /* the digest when the last look ended */
+	uint64_t watched; /* the digest of what was looked at last */
 	struct worker_pool *pool;
 	struct kernel *kernel;
 	struct desired_store *store;
@@ -122,6 +124,7 @@ static void observation_run(struct worker_job *job)
 	struct observation *observation = (struct observation *)job;
 
 	worker_step(job, "observe the kernel");
+	observation->digest = observation->kernel->operations->watch(observation->kernel);
 	observation->kernel->operations->observe(observation->kernel, &observation->arena, &observation->observed,
 						 &observation->error);
 }
@@ -131,8 +134,8 @@ static void on_timer(uv_timer_t *timer)
 	observe(timer->data);
 }
 
-/* Look at what a lane did, but give others that run the time of one observation to end: with many lanes the machine
- * would otherwise do little else than observe. */
+/* Look at what a lane did, or what the watch saw, but give lanes that run the time of one observation to end: with many
+ * the machine would otherwise do little else than observe. */
 static void observe_gathered(struct reconciler *this)
 {
 	uint64_t gather_ms = this->observation_ms < GATHER_MAX_MS ? this->observation_ms : GATHER_MAX_MS;
@@ -452,6 +455,11 @@ static void on_observed(struct worker_job *job)
 	observation_free(this->last);
 	this->last = observation;
 	if (observation->error.code == 0) {
+		/* Most of what changes is our own work, which need not be looked at twice; but a watch may have seen
+		 * what came while this looked. */
+		if (this->watched != observation->watched && this->watched != observation->digest)
+			this->again = true;
+		this->watched = observation->digest;
 		next_ms = pass(this, &error);
 		if (error.code != 0)
 			log_failure(LOG_LEVEL_ERROR, "cannot plan", &error);
@@ -500,6 +508,7 @@ static void observe(struct reconciler *this)
 		observation->reconciler = this;
 		observation->kernel = this->kernel;
 		observation->begin_ms = uv_now(this->loop);
+		observation->watched = this->watched;
 		observation->job.run = observation_run;
 		observation->job.done = on_observed;
 		if (worker_start(this->pool, &observation->job, &error) == 0) {
@@ -532,8 +541,8 @@ static void on_watched(struct worker_job *job)
 	this->watched = this->watch.digest;
 	if (this->closing)
 		free_if_closed(this);
-	else if (changed)
-		observe(this);
+	else if (changed && this->observing == NULL)
+		observe_gathered(this);
 	else
 		watch_hurry(this);
 }

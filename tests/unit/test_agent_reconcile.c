@@ -363,6 +363,28 @@ static void test_work_begins_at_once(void **state)
 	assert_int_equal(looks_before_work(f, &fewer), 1);
 }
 
+/* The watch sees what was done, and what was looked at behind it needs no other look. */
+static void test_own_work_is_not_looked_at_twice(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	unsigned looks;
+
+	f->volume.controllers = f->volume.legs = 1;
+	f->volume.format = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	want(f, &desired);
+	run_until(f, is_converged);
+	pthread_mutex_lock(&f->lock);
+	looks = f->looks;
+	pthread_mutex_unlock(&f->lock);
+	uv_timer_start(&f->deadline, on_deadline, 700, 0);
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+	pthread_mutex_lock(&f->lock);
+	assert_int_equal(f->looks, looks);
+	pthread_mutex_unlock(&f->lock);
+}
+
 static void test_failure_is_told_and_retried(void **state)
 {
 	struct fixture *f = *state;
@@ -607,6 +629,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_before_a_desired_state, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_after_half_a_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_work_begins_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_own_work_is_not_looked_at_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_told_and_retried, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck_call_blocks_only_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_label_is_void_while_it_is_written, setup, teardown),

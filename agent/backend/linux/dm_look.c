@@ -323,7 +323,8 @@ uint64_t dm_digest(uint64_t seed)
 	do {
 		names = (const struct dm_names *)((const char *)names + next);
 		next = names->next;
-		if (is_ours(names->name))
+		/* One that never had an event is no news: who made it looks at it. */
+		if (is_ours(names->name) && event_of(names) != 0)
 			seed = XXH64(names->name, strlen(names->name) + 1, seed ^ event_of(names));
 	} while (next != 0);
 	dm_task_destroy(task);

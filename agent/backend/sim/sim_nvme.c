@@ -586,7 +586,8 @@ uint64_t sim_watch(struct kernel *kernel)
 	for (size_t i = 0; i < this->observed.dms.count; i++) {
 		const struct observed_dm *dm = &this->observed.dms.items[i];
 
-		digest = XXH64(dm->name, strlen(dm->name), digest ^ dm->event);
+		if (dm->event != 0)
+			digest = XXH64(dm->name, strlen(dm->name), digest ^ dm->event);
 	}
 	pthread_mutex_unlock(&this->lock);
 	return digest;
