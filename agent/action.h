@@ -18,6 +18,11 @@ enum action_kind {
 	ACTION_LABEL_RAISE,
 	ACTION_LABEL_MARK,
 	ACTION_ERRORS_FORGET,
+	ACTION_PAUSE_HOLD,
+	ACTION_PAUSE_SNAP,
+	ACTION_PAUSE_RELEASE,
+	ACTION_PAUSE_FORGET,
+	ACTION_THIN_DELETE,
 	ACTION_FILL,
 	ACTION_PORT_CREATE,
 	ACTION_PORT_REMOVE,
@@ -69,8 +74,10 @@ struct action {
 	struct survivor_list survivors;
 	const char *message_device; /* then send this message, then create */
 	const char *message;
-	uint64_t start;		/* FILL: from this byte on */
-	uint64_t drain;		/* DM_DRAIN: number under which that is asked for */
+	uint64_t start;		   /* FILL: from this byte on */
+	struct kernel_pause pause; /* PAUSE_*: volume and number; PAUSE_HOLD: all of it */
+	uint64_t number;	   /* THIN_DELETE: of the thin device in the pool `name` */
+	uint64_t drain;		   /* DM_DRAIN: number under which that is asked for */
 	struct ld_label label;	/* LABEL_RAISE: with the new epoch; LABEL_MARK: with filled_bytes; ERRORS_FORGET: LD and
 				   rebuild_ms */
 	const char *superblock; /* LABEL_WRITE: refuse unless this raid superblock says that the rebuild is complete */
