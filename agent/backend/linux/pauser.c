@@ -37,7 +37,7 @@ struct held_leg {
 };
 
 struct pauser {
-	uint64_t volume, number, until_ms;
+	uint64_t volume, number, began_ms, until_ms;
 	const char *top;
 	struct held_leg legs[LIMIT_LEGS];
 	size_t leg_count;
@@ -167,7 +167,8 @@ static void note(struct pauser *this, const char *line)
 {
 	struct error error = { 0 };
 
-	log_notice("pause", "volume=v%" PRIu64 " number=%" PRIu64 " %s", this->volume, this->number, line);
+	log_notice("pause", "volume=v%" PRIu64 " number=%" PRIu64 " after_ms=%" PRIu64 " what=\"%s\"", this->volume,
+		   this->number, clock_boot_ms() - this->began_ms, line);
 	if (pause_file_add(this->file, line, &error) != 0)
 		log_failure(LOG_LEVEL_ERROR, "cannot tell how a pause went", &error);
 }
@@ -403,17 +404,18 @@ static bool number_parse(const char *text, uint64_t *ret_number)
 int kernel_linux_pause(int argument_count, char **arguments)
 {
 	static struct pauser pauser;
-	uint64_t limit_ms, began_ms = clock_boot_ms();
+	uint64_t limit_ms;
 	int told[2];
 	pid_t child;
 	char byte;
 
+	pauser.began_ms = clock_boot_ms();
 	if (argument_count < ARGUMENTS_FIXED || (argument_count - ARGUMENTS_FIXED) % 2 != 0 ||
 	    (argument_count - ARGUMENTS_FIXED) / 2 > (int)LIMIT_LEGS || !number_parse(arguments[1], &pauser.volume) ||
 	    !number_parse(arguments[2], &pauser.number) || !number_parse(arguments[3], &limit_ms) ||
 	    limit_ms > LIMIT_PAUSE_MS_MAX)
 		return 2;
-	pauser.until_ms = began_ms + limit_ms;
+	pauser.until_ms = pauser.began_ms + limit_ms;
 	pauser.top = arguments[4];
 	for (int i = ARGUMENTS_FIXED; i < argument_count; i += 2) {
 		pauser.legs[pauser.leg_count].pool = arguments[i];
