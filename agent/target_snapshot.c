@@ -6,7 +6,6 @@
 #include <stdio.h>
 
 #include "agent/list.h"
-#include "lib/base/canary.h"
 #include "lib/model/names.h"
 
 static const char *device_name(struct target_builder *builder, const char *kind, uint64_t volume, uint64_t leg)
@@ -41,8 +40,6 @@ static int pause_add(struct target_builder *builder, const struct desired_volume
 		if (leg->pool == NULL || leg->thin == NULL)
 			return -1;
 	}
-	if (canary("pause_one_leg") && made->pause.legs.count > 0)
-		made->pause.top = made->pause.legs.items[0].thin;
 	return 0;
 }
 

@@ -155,15 +155,23 @@ def host_now(rig, host):
 
 def snapshot(rig, volume, name, *words):
     """Takes one; from when to when by the host's clock, and its record."""
+    begin, made = 0, []
+
     def look():
         # What moves is waited for: on a busy machine that is often, and no fault of the snapshot.
         nonlocal begin
         begin = host_now(rig, "host1")
-        done = rig.try_cli("snapshot", "create", volume, name, "--timeout", "50s", *words)
-        return None if done else "it is refused, or failed"
-    begin = 0
+        found = rig.ask_or_none("snapshot", "create", volume, name, "--no-wait", *words)
+        if found is None:
+            return "it is refused"
+        rig.wait(f"job {found['id']} is over", 120, lambda: None if (job(rig, found["id"]) or {}).get("phase") in (
+            "done", "failed") else "not yet", every=0.02)
+        made[:] = [found["id"]]
+        return None if job(rig, found["id"])["phase"] == "done" else job(rig, found["id"])["operation"]["error"]["message"]
     rig.wait(f"snapshot {name} is taken", 240, look)
     end = host_now(rig, "host1")
+    tries = job(rig, made[0])["operation"]["snapshot"]
+    rig.say(f"snapshot {name} is taken, given up before: {tries.get('tries', 0)} {tries.get('last_error')}")
     return begin, end, rig.ask("snapshot", "get", volume, name)["snapshot"]
 
 
@@ -284,7 +292,7 @@ def snapshot_agent(rig):
                        ">/dev/null 2>&1 </dev/null &")
         rig.await_healthy(120, [volume])
         begin = host_now(rig, "host1")
-        name = rig.ask("snapshot", "create", volume, f"kept{turn}", "--pause-limit", "1s", "--no-wait")["id"]
+        name = rig.ask("snapshot", "create", volume, f"kept{turn}", "--pause-limit", "5s", "--no-wait")["id"]
         rig.wait("the agent is killed while it holds", 60, lambda: None if rig.sh(
             victim, "cat /run/killed 2>/dev/null || :").strip() else "not yet", every=0.1)
         rig.no_agent.add(victim)
