@@ -144,7 +144,8 @@ def extend_cancelled(rig):
 
 # ---- snapshots ----
 
-WIDE = {"size": "36MiB", "controllers": 3, "legs": 3, "standbys": 1, "provision": "thin"}  # 576 chunks, 64 on each leg
+WIDE = {"size": "36MiB", "controllers": 3, "legs": 3, "standbys": 1, "provision": "thin",
+        "durability": "strict"}  # 576 chunks, 64 on each leg
 CHUNK = 64 << 10
 MAGIC, HEADER = 0x5353454e5449572d, struct.Struct("<QQQQQQ")
 
@@ -221,7 +222,7 @@ def must_be_of_one_moment(rig, writer, content, begin, end):
     for kind, count, _, block, sequence, time_ns in writer.records():
         for i in range(count if kind in (witness.ISSUED, witness.DONE) else 0):
             (issued if kind == witness.ISSUED else done)[block + i][sequence + i] = time_ns
-    run, latest, earliest, found = int(writer.run()), (0, None), (float("inf"), None), 0
+    run, latest, earliest, found = int(writer.run(), 16), (0, None), (float("inf"), None), 0
     for block, writes in issued.items():
         magic, whose, number, sequence, _, _ = HEADER.unpack_from(content, block * 4096)
         if magic != MAGIC:
@@ -265,11 +266,11 @@ def used_blocks(rig, volume):
     return sum(rig.each(look, legs(rig, volume)).values())
 
 
-@scenario("snapshot")
+@scenario("snapshot", CAPABLE)
 def snapshot_taken(rig):
     """A volume with nine legs on three controllers is kept under writes, more than once: what is kept is of one moment, hosts
     wait half a second, and room comes back when it is deleted."""
-    witnesses = serve(rig, many(1, **WIDE), f"--region 0:{36 * BLOCKS} --threads 8 --read-percent 10")
+    witnesses = serve(rig, many(1, **WIDE), f"--region 0:{36 * BLOCKS} --threads 4 --read-percent 10")
     volume, writer = witnesses[0].volume, witnesses[0]
     for name in ("one", "two"):
         rig.await_healthy(60, [volume])
@@ -290,7 +291,7 @@ def snapshot_taken(rig):
     finish(rig, witnesses)
 
 
-@scenario("snapshot_agent")
+@scenario("snapshot_agent", CAPABLE)
 def snapshot_agent(rig):
     """A controller's agent is killed while it holds up its hosts: they go on when the limit is over, without it; the attempt is
     given up, and another one takes the snapshot."""
