@@ -66,6 +66,18 @@ static int print_namespace(const struct action *action, struct buffer *output)
 			     action->ns.nsid, action->ns.device, uuid, action->ns.group);
 }
 
+static int print_hold(const struct kernel_pause *pause, struct buffer *output)
+{
+	if (buffer_printf(output, "pause   hold       v%" PRIu64 " number %" PRIu64 " for %" PRIu64 " ms at most  %s",
+			  pause->volume, pause->number, pause->limit_ms, pause->top) != 0)
+		return -1;
+	for (size_t i = 0; i < pause->legs.count; i++) {
+		if (buffer_printf(output, ", %s of %s", pause->legs.items[i].thin, pause->legs.items[i].pool) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 int action_print(const struct action *a, struct buffer *output)
 {
 	switch (a->kind) {
@@ -104,6 +116,19 @@ int action_print(const struct action *a, struct buffer *output)
 				     a->label.rebuild_ms > 0 ? ", which is rebuilt" : "");
 	case ACTION_CACHE_OFF:
 		return buffer_printf(output, "disk    cache off  %s", a->name);
+	case ACTION_PAUSE_HOLD:
+		return print_hold(&a->pause, output);
+	case ACTION_PAUSE_SNAP:
+		return buffer_printf(output, "pause   snap       v%" PRIu64 " number %" PRIu64, a->pause.volume,
+				     a->pause.number);
+	case ACTION_PAUSE_RELEASE:
+		return buffer_printf(output, "pause   release    v%" PRIu64 " number %" PRIu64, a->pause.volume,
+				     a->pause.number);
+	case ACTION_PAUSE_FORGET:
+		return buffer_printf(output, "pause   forget     v%" PRIu64 " number %" PRIu64, a->pause.volume,
+				     a->pause.number);
+	case ACTION_THIN_DELETE:
+		return buffer_printf(output, "dm      delete     thin device %" PRIu64 " of %s", a->number, a->name);
 	case ACTION_FILL:
 		if (buffer_printf(output, "block   fill       %s", a->name) != 0)
 			return -1;
@@ -416,6 +441,16 @@ int action_execute(const struct action *action, struct kernel *kernel, struct ar
 		return operations->errors_forget(kernel, action->label.ld, action->label.rebuild_ms, error);
 	case ACTION_CACHE_OFF:
 		return operations->cache_off(kernel, action->name, error);
+	case ACTION_PAUSE_HOLD:
+		return operations->pause_hold(kernel, &action->pause, error);
+	case ACTION_PAUSE_SNAP:
+		return operations->pause_snap(kernel, action->pause.volume, action->pause.number, error);
+	case ACTION_PAUSE_RELEASE:
+		return operations->pause_release(kernel, action->pause.volume, action->pause.number, error);
+	case ACTION_PAUSE_FORGET:
+		return operations->pause_forget(kernel, action->pause.volume, action->pause.number, error);
+	case ACTION_THIN_DELETE:
+		return operations->thin_delete(kernel, action->name, action->number, error);
 	case ACTION_FILL:
 		return operations->block_fill(kernel, action->name, action->start, NULL, error);
 	case ACTION_PORT_CREATE:

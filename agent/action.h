@@ -20,6 +20,11 @@ enum action_kind {
 	ACTION_LABEL_MARK,
 	ACTION_ERRORS_FORGET,
 	ACTION_CACHE_OFF,
+	ACTION_PAUSE_HOLD,
+	ACTION_PAUSE_SNAP,
+	ACTION_PAUSE_RELEASE,
+	ACTION_PAUSE_FORGET,
+	ACTION_THIN_DELETE,
 	ACTION_FILL,
 	ACTION_PORT_CREATE,
 	ACTION_PORT_REMOVE,
@@ -72,6 +77,8 @@ struct action {
 	const char *message_device; /* then send this message, then create */
 	const char *message;
 	uint64_t start;		/* FILL: from this byte on */
+	struct kernel_pause pause; /* PAUSE_*: volume and number; PAUSE_HOLD: all of it */
+	uint64_t number;	   /* THIN_DELETE: of the thin device in the pool `name` */
 	uint64_t drain;		/* DM_DRAIN: number under which that is asked for */
 	struct ld_label label;	/* LABEL_CHECK: the LD, its volume, the epoch of the export, and whether there must be a
 				   label, which is raised to that epoch; LABEL_MATCH: of a member that has everything,

@@ -153,7 +153,7 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 		.sent = on_sent,
 		.answered = on_answered,
 	};
-	bool writethrough = false;
+	struct session_abilities abilities = { 0 };
 	int code;
 
 	memset(agent, 0, sizeof(*agent));
@@ -185,12 +185,11 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 		return 0;
 	/* Once: who loads the module later starts the agent again, which disturbs nothing. */
 	if (!options->storage_only &&
-	    kernel->operations->dm_has_target(kernel, KERNEL_WRITETHROUGH, &writethrough, error) != 0)
+	    kernel->operations->dm_has_target(kernel, KERNEL_WRITETHROUGH, &abilities.writethrough, error) != 0)
 		return (int)error->code;
-	agent->session =
-		session_make(&agent->loop, options, writethrough,
-			     kernel->operations->namespace_resize != NULL && kernel->operations->import_rescan != NULL,
-			     agent->store, &session_events);
+	abilities.grows = kernel->operations->namespace_resize != NULL && kernel->operations->import_rescan != NULL;
+	abilities.snapshots = true;
+	agent->session = session_make(&agent->loop, options, &abilities, agent->store, &session_events);
 	if (agent->session == NULL)
 		return error_set_nomem(error);
 	if (options->storage_only)

@@ -371,6 +371,43 @@ static int peer_report(struct maker *maker, const struct desired_volume *volume,
 		       : path_note(maker, leg->nqn, leg->address, leg->port, &peer->path_lost, &peer->path_lost_ms);
 }
 
+/* What is known here of the attempt that the leader tells of. */
+static int pause_report(struct maker *maker, const struct desired_volume *volume, struct volume_health *health)
+{
+	const struct observed_pause *found = NULL;
+	struct pause_status *status = arena_alloc(maker->arena, sizeof(*status));
+
+	if (status == NULL)
+		return -1;
+	for (size_t i = 0; i < maker->observed->pauses.count && found == NULL; i++) {
+		const struct observed_pause *pause = &maker->observed->pauses.items[i];
+
+		if (pause->volume == volume->id && pause->number == volume->pause->number)
+			found = pause;
+	}
+	*status = (struct pause_status){ .number = volume->pause->number };
+	health->pause = status;
+	if (found == NULL) {
+		/* It held, as the leader was told, and nothing is left of that. */
+		if (volume->pause->phase != PAUSE_PHASE_HOLD) {
+			status->state = PAUSE_STATE_BROKEN;
+			status->message = "nothing is known of it here";
+		}
+		return 0;
+	}
+	status->state = found->state;
+	status->made = found->made;
+	if (found->state != PAUSE_STATE_KEPT && found->state != PAUSE_STATE_BROKEN && !found->alive) {
+		status->state = PAUSE_STATE_BROKEN;
+		status->message = "the process that held it up died";
+	} else if (found->message != NULL) {
+		status->message = arena_strdup(maker->arena, found->message);
+		if (status->message == NULL)
+			return -1;
+	}
+	return 0;
+}
+
 static int volume_report(struct maker *maker, const struct desired_volume *volume, struct volume_health *health)
 {
 	health->volume = volume->id;
@@ -388,7 +425,7 @@ static int volume_report(struct maker *maker, const struct desired_volume *volum
 			return -1;
 		}
 	}
-	return 0;
+	return volume->pause != NULL ? pause_report(maker, volume, health) : 0;
 }
 
 int health_make(const struct desired *desired, const struct target *target, const struct observed *observed,
@@ -468,11 +505,19 @@ bool health_is_rebuilding(const struct volume_health_list *health)
 	return false;
 }
 
+static bool pause_is_same(const struct pause_status *a, const struct pause_status *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return a->number == b->number && a->state == b->state && a->made == b->made;
+}
+
 bool health_is_same(const struct volume_health *a, const struct volume_health *b, bool with_progress)
 {
 	/* What was seen before a rebuild began says nothing of it, so the same is told again of each revision. */
 	if (a->volume != b->volume || a->revision != b->revision || a->lapsed != b->lapsed ||
-	    a->members.count != b->members.count || a->peers.count != b->peers.count)
+	    a->members.count != b->members.count || a->peers.count != b->peers.count ||
+	    !pause_is_same(a->pause, b->pause))
 		return false;
 	for (size_t i = 0; i < a->members.count; i++) {
 		const struct member_status *x = &a->members.items[i], *y = &b->members.items[i];

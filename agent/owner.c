@@ -172,6 +172,13 @@ void owner_leg_port_make(uint64_t volume, uint64_t port, struct owner *ret_owner
 	names_id_format("v", volume, ret_owner->id);
 }
 
+void owner_snapshots_make(uint64_t volume, struct owner *ret_owner)
+{
+	*ret_owner = (struct owner){ .kind = OBJECT_KIND_VOLUME };
+	names_id_format("v", volume, ret_owner->id);
+	snprintf(ret_owner->lane, sizeof(ret_owner->lane), "%.*s.snapshots", NAMES_ID_SIZE, ret_owner->id);
+}
+
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE])
 {
 	const char *id = owner->kind == OBJECT_KIND_DISK ? owner->id : owner->kind == OBJECT_KIND_VOLUME ? "leg" : "cn";

@@ -17,6 +17,7 @@
  *   nvmet …:leg:v2.s0.nodeb                           v2.s0.nodeb    v2.s0.nodeb
  *   import of …:leg:v2.s1.nodea                       volume v2      import v2.s1.nodea
  *   dm volume, nvmet …:volume:v2                      volume v2      v2
+ *   what is done for snapshots of v2                  volume v2      v2.snapshots
  *   nvmet port marked dnvme-<cluster>-d1              disk d1        port 4421
  *   nvmet port marked dnvme-<cluster>-cn              the node       port 4420
  *   nvmet port marked dnvme-<cluster>-leg             the node       port 20002
@@ -47,6 +48,8 @@ bool owner_of_port(const char *cluster, const char *mark, uint64_t port, struct 
  * legs is the volume's while it is wanted; what is left of it when it is not is the node's. */
 void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner);
 void owner_leg_port_make(uint64_t volume, uint64_t port, struct owner *ret_owner);
+/* One lane for what makes the thin devices of a volume's snapshots, and what deletes them. */
+void owner_snapshots_make(uint64_t volume, struct owner *ret_owner);
 bool owner_mark_is_leg(const char *mark);
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE]);
 

@@ -298,7 +298,7 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 	struct planner *planner = this->planner;
 	struct observed_target_list resolved;
 	struct action *action;
-	bool same;
+	bool same, paused;
 
 	if (dm->observed->targets.count == 0) {
 		/* Somebody died between making it and loading its table. */
@@ -329,11 +329,18 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 		return 0;
 	}
 	same = planner_table_is_same(&resolved, &dm->observed->targets);
-	if (same && !dm->observed->suspended) {
+	paused = planner_dm_is_paused(planner, wanted->name);
+	if (same && (paused || !dm->observed->suspended)) {
 		dm->ready = true;
 		return drain(planner, wanted, dm);
 	}
-	if (!same && wanted->may_grow && planner_table_grows(&dm->observed->targets, &resolved))
+	/* A resume, too, would be a break, and what holds it up resumes what it knows. */
+	if (paused)
+		return planner_note(planner, PLAN_NOTE_WAITS, &wanted->owner, wanted->owner.lane,
+				    "%s waits until it is not held up for a snapshot any more", wanted->name);
+	if (!same && wanted->may_grow &&
+	    (planner_table_grows(&dm->observed->targets, &resolved) ||
+	     planner_pool_differs(&dm->observed->targets, &resolved)))
 		return grow(planner, wanted, dm, &resolved);
 	if (!same && wanted->role != TARGET_DM_VOLUME)
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,

@@ -33,7 +33,8 @@ static size_t next_word(const char **text, const char **ret_word)
 	return length;
 }
 
-/* The fourth word of a pool's line is how much is left when it tells so, which grows with it. */
+/* The fourth word of a pool's line is how much is left when it tells so, which grows with it; behind it are features,
+ * which may change with the same reload. */
 static bool params_are_same(const char *type, const char *a, const char *b)
 {
 	bool pool = strcmp(type, "thin-pool") == 0;
@@ -42,21 +43,31 @@ static bool params_are_same(const char *type, const char *a, const char *b)
 
 	a = a != NULL ? a : "";
 	b = b != NULL ? b : "";
-	for (int i = 0;; i++) {
+	for (int i = 0; !pool || i < 3; i++) {
 		length_a = next_word(&a, &word_a);
 		length_b = next_word(&b, &word_b);
 		if ((length_a == 0) != (length_b == 0))
 			return false;
-		if (!(pool && i == 3) && (length_a != length_b || strncmp(word_a, word_b, length_a) != 0))
+		if (length_a != length_b || strncmp(word_a, word_b, length_a) != 0)
 			return false;
 		if (length_a == 0)
-			return true;
+			break;
 	}
+	return true;
 }
 
 static uint64_t table_sectors(const struct observed_target_list *table)
 {
 	return table->count == 0 ? 0 : table->items[table->count - 1].start + table->items[table->count - 1].length;
+}
+
+bool planner_pool_differs(const struct observed_target_list *observed, const struct observed_target_list *wanted)
+{
+	const struct observed_target *old = observed->items, *new = wanted->items;
+
+	return observed->count == 1 && wanted->count == 1 && strcmp(old->type, "thin-pool") == 0 &&
+	       strcmp(new->type, "thin-pool") == 0 && old->start == new->start &&
+	       old->length == new->length &&params_are_same(old->type, old->params, new->params);
 }
 
 bool planner_table_grows(const struct observed_target_list *observed, const struct observed_target_list *wanted)

@@ -264,7 +264,8 @@ int planner_teardown_suspensions(struct planner *planner)
 		struct owner owner;
 		struct action *action;
 
-		if (dm->frozen || !planner_dm_is_left_suspended(planner, dm, &owner))
+		if (dm->frozen || planner_dm_is_paused(planner, dm->observed->name) ||
+		    !planner_dm_is_left_suspended(planner, dm, &owner))
 			continue;
 		action = planner_action(planner, ACTION_DM_RESUME, &owner);
 		if (action == NULL || (action->name = arena_strdup(planner->arena, dm->observed->name)) == NULL)

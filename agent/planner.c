@@ -435,7 +435,8 @@ int plan_make(const struct observed *observed, const struct target *target, stru
 	    planner_teardown_dms(&planner) != 0 || planner_teardown_imports(&planner) != 0 ||
 	    planner_teardown_ports(&planner) != 0 || planner_build_caches(&planner) != 0 ||
 	    planner_build_imports(&planner) != 0 || planner_build_dms(&planner) != 0 ||
-	    planner_build_exports(&planner) != 0 || planner_find_exposed(&planner) != 0)
+	    planner_build_exports(&planner) != 0 || planner_build_snapshots(&planner) != 0 ||
+	    planner_find_exposed(&planner) != 0)
 		return error_set_nomem(error);
 	*ret_plan = plan;
 	return 0;

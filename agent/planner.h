@@ -85,6 +85,9 @@ bool planner_owner_has_problem(const struct planner *planner, const struct owner
 /* Whether somebody died while it was suspended, and it is not wanted any more. */
 bool planner_dm_is_left_suspended(const struct planner *planner, const struct planner_dm *dm, struct owner *ret_owner);
 
+/* Whether a process holds it up for a snapshot, and lets go by itself: its tables are not touched meanwhile. */
+bool planner_dm_is_paused(const struct planner *planner, const char *name);
+
 /* Mark the devices that are frozen, and those that let go. */
 void planner_freeze(struct planner *planner);
 
@@ -118,10 +121,14 @@ int planner_build_dms(struct planner *planner);
 int planner_group_adjust(struct planner *planner, const struct target_dm *wanted, struct planner_dm *dm,
 			 const struct observed_target_list *in_sync);
 int planner_build_exports(struct planner *planner);
+/* Behind the devices: it wants to know which are as wanted. */
+int planner_build_snapshots(struct planner *planner);
 
 /* Fill plan->exposed. */
 int planner_find_exposed(struct planner *planner);
 
+/* Whether a pool is wanted with other features, or another low water mark, and is the same otherwise. */
+bool planner_pool_differs(const struct observed_target_list *observed, const struct observed_target_list *wanted);
 /* Whether the wanted table is the observed one, and more. */
 bool planner_table_grows(const struct observed_target_list *observed, const struct observed_target_list *wanted);
 /* Whether what a striped table lies on is large enough for it; a note says what is not. Returns 0 or -1. */

@@ -118,6 +118,12 @@ static int health_copy(const struct volume_health *health, struct reported *copy
 			return -1;
 		*peer = health->peers.items[i];
 	}
+	if (health->pause == NULL)
+		return 0;
+	made->pause = arena_memdup(&copy->arena, health->pause, sizeof(*health->pause));
+	if (made->pause == NULL)
+		return -1;
+	made->pause->message = NULL; /* why is told once */
 	return 0;
 }
 

@@ -54,7 +54,8 @@ struct session {
 	char cluster[17];
 	uint32_t msgid;
 	uint64_t heartbeat_ms, sequence;
-	bool started, closing, got_whole, writethrough, grows;
+	bool started, closing, got_whole;
+	struct session_abilities abilities;
 	struct arena inventory_arena;
 	struct observed_disk_list disks;
 	struct reported reported;
@@ -150,8 +151,9 @@ static void send_hello(struct session *this)
 		.version = DNVME_VERSION,
 		.protocol = PROTOCOL_VERSION,
 		.storage_only = options->storage_only,
-		.writethrough = this->writethrough,
-		.grows = this->grows,
+		.writethrough = this->abilities.writethrough,
+		.grows = this->abilities.grows,
+		.snapshots = this->abilities.snapshots,
 	};
 	struct arena arena = ARENA_INIT;
 	struct error error = { 0 };
@@ -396,7 +398,7 @@ static void try_next(struct session *this)
 
 /* --- the door --- */
 
-struct session *session_make(uv_loop_t *loop, const struct options *options, bool writethrough, bool grows,
+struct session *session_make(uv_loop_t *loop, const struct options *options, const struct session_abilities *abilities,
 			     struct desired_store *store, const struct session_events *events)
 {
 	struct session *this = calloc(1, sizeof(*this));
@@ -405,8 +407,7 @@ struct session *session_make(uv_loop_t *loop, const struct options *options, boo
 		return NULL;
 	this->loop = loop;
 	this->options = options;
-	this->writethrough = writethrough;
-	this->grows = grows;
+	this->abilities = *abilities;
 	this->store = store;
 	this->events = *events;
 	this->backoff_ms = BACKOFF_FIRST_MS;

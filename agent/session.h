@@ -33,9 +33,15 @@ struct session_events {
 	void (*answered)(void *data, uint64_t sequence, bool behind);
 };
 
-/* NULL when memory is exhausted. Options and store are borrowed. `writethrough`: the kernel has that target; `grows`:
- * what is in use can be made larger. */
-struct session *session_make(uv_loop_t *loop, const struct options *options, bool writethrough, bool grows,
+/* What this node can do that not every one can. */
+struct session_abilities {
+	bool writethrough; /* the kernel has that target */
+	bool grows;	   /* what is in use can be made larger */
+	bool snapshots;	   /* hosts can be held up while snapshots are made */
+};
+
+/* NULL when memory is exhausted. Options and store are borrowed. */
+struct session *session_make(uv_loop_t *loop, const struct options *options, const struct session_abilities *abilities,
 			     struct desired_store *store, const struct session_events *events);
 
 /* Begin to connect, or nothing if it has begun. `disks` is the first inventory (copied). */

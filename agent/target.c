@@ -477,7 +477,9 @@ static int volume_add(struct target_builder *builder, const struct desired_volum
 				return -1;
 		}
 	}
-	return volume->top_wanted ? top_add(builder, volume, &owner) : 0;
+	if (volume->top_wanted && top_add(builder, volume, &owner) != 0)
+		return -1;
+	return target_snapshots_add(builder, volume);
 }
 
 int target_build(const struct desired *desired, struct arena *arena, struct target *ret_target, struct error *error)

@@ -158,6 +158,30 @@ struct target_subsystem_list {
 	struct target_subsystem *items;
 };
 
+/* An attempt to make a snapshot, and what this node is to do for it. */
+struct target_pause {
+	struct owner owner;
+	enum pause_phase phase;
+	struct kernel_pause pause;
+};
+
+struct target_pause_list {
+	size_t count;
+	struct target_pause *items;
+};
+
+/* A thin device that is not to be in a pool. */
+struct target_drop {
+	struct owner owner;
+	const char *pool;
+	uint64_t volume, number;
+};
+
+struct target_drop_list {
+	size_t count;
+	struct target_drop *items;
+};
+
 /* What cannot be made because the desired state contradicts itself. */
 struct target_problem {
 	struct owner owner;
@@ -177,6 +201,8 @@ struct target {
 	struct target_import_list imports;
 	struct target_dm_list dms; /* each behind those that it lies on */
 	struct target_subsystem_list subsystems;
+	struct target_pause_list pauses;
+	struct target_drop_list drops;
 	struct target_problem_list problems;
 };
 
@@ -199,5 +225,7 @@ int target_problem_add(struct target_builder *builder, const struct owner *owner
 	__attribute__((format(printf, 3, 4)));
 /* The groups, pool and thin device of a local leg, and its exports to consumers. */
 int target_leg_add(struct target_builder *builder, const struct desired_volume *volume, const struct desired_leg *leg);
+/* What an active controller does for snapshots. */
+int target_snapshots_add(struct target_builder *builder, const struct desired_volume *volume);
 
 #endif

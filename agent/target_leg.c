@@ -282,13 +282,16 @@ static int pool_add(struct leg_builder *this, const char *metadata, const char *
 	dm->may_grow = true;
 	dm->leg = this->target;
 	/* New blocks are cleared (nobody sees old bytes), a full pool queues writes (an error would be final for the
-	 * host), and discards reach the LDs, as there are no snapshots yet that they could harm. On a thick leg they
-	 * are ignored: a block that was unmapped would be acknowledged again before its mapping is durable. */
+	 * host), and discards reach the LDs, unless there are snapshots: a discard that comes before the commit, and a
+	 * crash between the two, would take blocks from them. On a thick leg they are ignored: a block that was
+	 * unmapped would be acknowledged again before its mapping is durable. */
 	if (zero_add(this, &dm->zeros, metadata, THIN_SUPERBLOCK_BYTES) != 0 ||
 	    target_table_add(builder->arena, &dm->table, SECTORS(data_bytes), "thin-pool",
 			     "@%s @%s %" PRIu64 " %" PRIu64 " %s", metadata, data, SECTORS(this->thin_block_bytes),
 			     this->leg->thick ? 0 : blocks / LOW_WATER_DIVISOR + 1,
-			     this->leg->thick ? "1 ignore_discard" : "0") != 0)
+			     this->leg->thick	 ? "1 ignore_discard"
+			     : this->leg->shared ? "1 no_discard_passdown"
+						 : "0") != 0)
 		return -1;
 	dm = target_dm_add(builder, &this->target->owner, "thin", this->id, this->id, this->leg->epoch);
 	if (dm == NULL)

@@ -28,6 +28,11 @@ static int print_dm(const struct observed_dm *dm, struct buffer *output)
 		return -1;
 	if (dm->drained > 0 && buffer_printf(output, "          drained for %" PRIu64 "\n", dm->drained) != 0)
 		return -1;
+	for (size_t i = 0; i < dm->deleted.count; i++) {
+		if (buffer_printf(output, "          thin device %" PRIu64 " was deleted\n",
+				  dm->deleted.items[i].number) != 0)
+			return -1;
+	}
 	for (size_t i = 0; i < dm->targets.count; i++) {
 		const struct observed_target *line = &dm->targets.items[i];
 
@@ -38,6 +43,20 @@ static int print_dm(const struct observed_dm *dm, struct buffer *output)
 	if (dm->status != NULL && dm->status[0] != '\0' &&
 	    buffer_printf(output, "          status %s\n", dm->status) != 0)
 		return -1;
+	return 0;
+}
+
+static int print_pause(const struct observed_pause *pause, struct buffer *output)
+{
+	if (buffer_printf(output, "pause     v%" PRIu64 " number %" PRIu64 "  %s%s%s%s%s\n", pause->volume,
+			  pause->number, pause->state != 0 ? ENUM_NAME(pause_state, pause->state) : "begins",
+			  pause->made ? "  made" : "", pause->alive ? "" : "  no process",
+			  pause->message != NULL ? "  " : "", or_empty(pause->message)) != 0)
+		return -1;
+	for (size_t i = 0; i < pause->devices.count; i++) {
+		if (buffer_printf(output, "          may hold up %s\n", pause->devices.items[i]) != 0)
+			return -1;
+	}
 	return 0;
 }
 
@@ -125,6 +144,8 @@ int text_observed_print(const struct observed *observed, struct buffer *output)
 				       errors->ld, errors->reads, errors->writes,
 				       errors->missed ? "  some may be missed" : "");
 	}
+	for (size_t i = 0; i < observed->pauses.count && result == 0; i++)
+		result = print_pause(&observed->pauses.items[i], output);
 	return result;
 }
 

@@ -296,7 +296,7 @@ struct dnvme_volume {
 
 struct dnvme_job {
 	const char *id;	    /* "j7"; "v3.s0.e5", "v3.ld12", "v3.clean.node2" */
-	const char *kind;   /* "extend"; "failover", "drain", "restart", "rebuild", "clean", "release" */
+	const char *kind;   /* "extend", "snapshot"; "failover", "drain", "restart", "rebuild", "clean", "release" */
 	const char *target; /* what it works on, for people */
 	const char *phase;
 	const char *node;      /* that works on it; NULL if none */
@@ -317,6 +317,18 @@ struct dnvme_job {
 	const char *error_code;
 };
 
+struct dnvme_snapshot {
+	const char *volume; /* name */
+	const char *name;
+	const char *state;   /* "taking", "taken" */
+	uint64_t created_ms; /* wall clock when it was asked for */
+	uint64_t moment_ms;  /* wall clock while everything was held up; 0: it is not taken yet */
+	uint64_t size_bytes;
+	uint64_t number;       /* of its thin device in each pool */
+	const char *job;       /* from snapshot.get: that makes it; NULL if none */
+	const char *waits_for; /* the same; NULL if nothing */
+};
+
 struct dnvme_host {
 	const char *nqn;
 	size_t volume_count;
@@ -332,6 +344,7 @@ const struct dnvme_disk *dnvme_result_disk(const struct dnvme_result *result, si
 const struct dnvme_volume *dnvme_result_volume(const struct dnvme_result *result, size_t index);
 const struct dnvme_host *dnvme_result_host(const struct dnvme_result *result, size_t index);
 const struct dnvme_job *dnvme_result_job(const struct dnvme_result *result, size_t index);
+const struct dnvme_snapshot *dnvme_result_snapshot(const struct dnvme_result *result, size_t index);
 
 /* Of a list: whether there are more behind this page (ask again with `after` set to the last name or id). */
 int dnvme_result_more(const struct dnvme_result *result);
@@ -508,6 +521,38 @@ int dnvme_volume_wait(struct dnvme *dnvme, const char *name, uint64_t after_revi
 int dnvme_volume_extend(struct dnvme *dnvme, const char *name, uint64_t size_bytes, uint64_t deadline_ms,
 			const struct dnvme_call_options *options, struct dnvme_result **ret_result,
 			struct dnvme_error *error);
+
+/* How a snapshot is made. */
+struct dnvme_snapshot_spec {
+	size_t size;		 /* of this struct */
+	const char *name;	 /* one of a kind in its volume */
+	unsigned pause_limit_ms; /* how long hosts may be held up at most, each time that it is tried; 0: 2 seconds */
+	uint64_t deadline_ms;	 /* undo it when it is not there after so long; 0: it may take any time */
+	/* Of a thick volume that is not strict: accept that from now on a controller's crash may undo first writes to
+	 * shared blocks that were not flushed. */
+	int accept_flush;
+};
+
+#define DNVME_SNAPSHOT_SPEC_INIT                                                                                       \
+	{                                                                                                              \
+		.size = sizeof(struct dnvme_snapshot_spec)                                                             \
+	}
+
+/* Begins to make one; the result's id is that of the job (dnvme_job_wait). */
+int dnvme_snapshot_create(struct dnvme *dnvme, const char *volume, const struct dnvme_snapshot_spec *spec,
+			  const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			  struct dnvme_error *error);
+/* All of a volume. */
+int dnvme_snapshot_list(struct dnvme *dnvme, const char *volume, const struct dnvme_call_options *options,
+			struct dnvme_result **ret_result, struct dnvme_error *error);
+int dnvme_snapshot_get(struct dnvme *dnvme, const char *volume, const char *name,
+		       const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		       struct dnvme_error *error);
+/* It is gone at once; its room comes back when the holders of all slots have deleted it. */
+int dnvme_snapshot_delete(struct dnvme *dnvme, const char *volume, const char *name,
+			  const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			  struct dnvme_error *error);
+
 /* Begins the removal; it is over when dnvme_volume_get() says NOT_FOUND. */
 int dnvme_volume_delete(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
 			struct dnvme_result **ret_result, struct dnvme_error *error);

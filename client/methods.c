@@ -223,6 +223,55 @@ int dnvme_volume_extend(struct dnvme *dnvme, const char *name, uint64_t size_byt
 	return client_run(dnvme, METHOD_ID_VOLUME_EXTEND, &request, options, ret_result, error);
 }
 
+int dnvme_snapshot_create(struct dnvme *dnvme, const char *volume, const struct dnvme_snapshot_spec *spec,
+			  const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			  struct dnvme_error *error)
+{
+	struct snapshot_create_request request = { .volume = volume };
+
+	if (spec == NULL || spec->size != sizeof(*spec))
+		return refuse(error, "the size of the snapshot's description is wrong: use DNVME_SNAPSHOT_SPEC_INIT");
+	if (volume == NULL || spec->name == NULL)
+		return refuse(error, "no name is given");
+	request.name = spec->name;
+	request.pause_limit_ms = spec->pause_limit_ms;
+	request.deadline_ms = spec->deadline_ms;
+	request.accept_flush = spec->accept_flush != 0;
+	return client_run(dnvme, METHOD_ID_SNAPSHOT_CREATE, &request, options, ret_result, error);
+}
+
+int dnvme_snapshot_list(struct dnvme *dnvme, const char *volume, const struct dnvme_call_options *options,
+			struct dnvme_result **ret_result, struct dnvme_error *error)
+{
+	struct name_request request = { .name = volume };
+
+	if (volume == NULL)
+		return refuse(error, "no name is given");
+	return client_run(dnvme, METHOD_ID_SNAPSHOT_LIST, &request, options, ret_result, error);
+}
+
+int dnvme_snapshot_get(struct dnvme *dnvme, const char *volume, const char *name,
+		       const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+		       struct dnvme_error *error)
+{
+	struct snapshot_request request = { .volume = volume, .name = name };
+
+	if (volume == NULL || name == NULL)
+		return refuse(error, "no name is given");
+	return client_run(dnvme, METHOD_ID_SNAPSHOT_GET, &request, options, ret_result, error);
+}
+
+int dnvme_snapshot_delete(struct dnvme *dnvme, const char *volume, const char *name,
+			  const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			  struct dnvme_error *error)
+{
+	struct snapshot_delete_request request = { .volume = volume, .name = name };
+
+	if (volume == NULL || name == NULL)
+		return refuse(error, "no name is given");
+	return client_run(dnvme, METHOD_ID_SNAPSHOT_DELETE, &request, options, ret_result, error);
+}
+
 int dnvme_cluster_set(struct dnvme *dnvme, const struct dnvme_settings *settings,
 		      const struct dnvme_call_options *options, struct dnvme_result **ret_result,
 		      struct dnvme_error *error)

@@ -139,6 +139,11 @@ const struct dnvme_job *dnvme_result_job(const struct dnvme_result *result, size
 	return index < result->job_count ? result->jobs[index] : NULL;
 }
 
+const struct dnvme_snapshot *dnvme_result_snapshot(const struct dnvme_result *result, size_t index)
+{
+	return index < result->snapshot_count ? result->snapshots[index] : NULL;
+}
+
 int dnvme_result_more(const struct dnvme_result *result)
 {
 	return result->more;

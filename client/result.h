@@ -31,6 +31,8 @@ struct dnvme_result {
 	size_t host_count;
 	const struct dnvme_job *const *jobs;
 	size_t job_count;
+	const struct dnvme_snapshot *const *snapshots;
+	size_t snapshot_count;
 	int more;
 };
 

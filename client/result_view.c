@@ -352,6 +352,41 @@ static int jobs_view(struct arena *arena, const struct job *list, size_t count, 
 	return 0;
 }
 
+static int snapshots_view(struct arena *arena, const char *volume, const struct snapshot *list, size_t count,
+			  struct dnvme_result *result, struct dnvme_snapshot **ret_items, struct error *error)
+{
+	VIEW_LIST(count, dnvme_snapshot, items, views);
+
+	for (size_t i = 0; i < count; i++) {
+		items[i].volume = volume;
+		items[i].name = list[i].name;
+		items[i].state = ENUM_NAME(snapshot_state, list[i].state);
+		items[i].created_ms = list[i].created_ms;
+		items[i].moment_ms = list[i].moment_ms;
+		items[i].size_bytes = list[i].size_bytes;
+		items[i].number = list[i].thin;
+	}
+	result->snapshots = (const struct dnvme_snapshot *const *)views;
+	result->snapshot_count = count;
+	*ret_items = items;
+	return 0;
+}
+
+static int snapshot_status_view(struct arena *arena, const struct snapshot_status *status, struct dnvme_result *result,
+				struct error *error)
+{
+	struct dnvme_snapshot *items;
+	int rc = snapshots_view(arena, status->volume_name, status->snapshot, 1, result, &items, error);
+
+	if (rc != 0)
+		return rc;
+	items[0].waits_for = status->waits_for;
+	if (status->operation == 0)
+		return 0;
+	items[0].job = arena_printf(arena, "j%llu", (unsigned long long)status->operation);
+	return items[0].job != NULL ? 0 : error_set_nomem(error);
+}
+
 int result_view_make(struct dnvme_result *result, struct error *error)
 {
 	const struct schema *schema = result->method->reply();
@@ -393,6 +428,15 @@ int result_view_make(struct dnvme_result *result, struct error *error)
 
 		result->more = page->more;
 		return jobs_view(arena, page->jobs.items, page->jobs.count, result, error);
+	}
+	if (schema == schema_snapshot_status())
+		return snapshot_status_view(arena, record, result, error);
+	if (schema == schema_snapshot_page()) {
+		const struct snapshot_page *page = record;
+		struct dnvme_snapshot *items;
+
+		return snapshots_view(arena, page->volume_name, page->snapshots.items, page->snapshots.count, result,
+				      &items, error);
 	}
 	if (schema == schema_host_page()) {
 		const struct host_page *page = record;

@@ -286,7 +286,8 @@ static bool legs_gained(const struct volume *volume)
 	return false;
 }
 
-/* Only who serves holds anything up, and has pools of which something can be deleted. */
+/* Only who serves holds anything up, and has pools of which something can be deleted; a slot that is on its way must
+ * not wait for that. */
 static int snapshots_project(struct projection *projection, const struct volume *volume, struct desired_volume *made,
 			     struct error *error)
 {
@@ -353,7 +354,7 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		result = legs_project(projection, volume, made, error);
 	if (result == 0 && made->legs_wanted && slot_is_served(slot))
 		result = consumers_project(projection, volume, made, error);
-	if (result == 0 && volume->phase == VOLUME_PHASE_ONLINE && slot != NULL && slot_is_served(slot))
+	if (result == 0 && volume->phase == VOLUME_PHASE_ONLINE && slot != NULL && slot->phase == SLOT_PHASE_SERVING)
 		result = snapshots_project(projection, volume, made, error);
 	return result;
 }

@@ -13,6 +13,7 @@
 #include "src/handlers_mutate.h"
 #include "src/handlers_operation.h"
 #include "src/handlers_read.h"
+#include "src/handlers_snapshot.h"
 #include "src/request.h"
 
 static int server_info_answer(struct request *request, struct error *error)
@@ -52,6 +53,10 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_VOLUME_DETACH] = { .prepare = volume_detach_prepare, .committed = volume_detach_committed },
 	[METHOD_ID_VOLUME_FORCE_PLAN] = { .answer = volume_force_plan_answer },
 	[METHOD_ID_VOLUME_FORCE] = { .prepare = volume_force_prepare, .committed = volume_force_committed },
+	[METHOD_ID_SNAPSHOT_CREATE] = { .prepare = snapshot_create_prepare, .plan_again = true },
+	[METHOD_ID_SNAPSHOT_LIST] = { .answer = snapshot_list_answer },
+	[METHOD_ID_SNAPSHOT_GET] = { .answer = snapshot_get_answer },
+	[METHOD_ID_SNAPSHOT_DELETE] = { .prepare = snapshot_delete_prepare },
 	[METHOD_ID_HOST_LIST] = { .answer = host_list_answer },
 	[METHOD_ID_HOST_REPORT] = { .answer = host_report_answer },
 	[METHOD_ID_JOB_LIST] = { .answer = job_list_answer },

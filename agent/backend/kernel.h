@@ -98,6 +98,24 @@ struct kernel_peer_list {
 	struct kernel_peer *items;
 };
 
+/* The pool and the thin device of a leg that this node assembles. */
+struct kernel_pause_leg {
+	const char *pool, *thin;
+};
+
+struct kernel_pause_leg_list {
+	size_t count;
+	struct kernel_pause_leg *items;
+};
+
+/* An attempt to make a snapshot. Numbers of a volume are never used twice. */
+struct kernel_pause {
+	uint64_t volume, number;
+	uint64_t limit_ms;
+	const char *top; /* the device that all I/O of the volume's hosts comes through */
+	struct kernel_pause_leg_list legs;
+};
+
 /* The progress of an operation that takes long, called on the thread that does it, from time to time. */
 struct kernel_progress {
 	void *data;
@@ -131,6 +149,22 @@ struct kernel_operations {
 			 struct error *error);
 	/* A message to the first target. "File exists" counts as done. */
 	int (*dm_message)(struct kernel *kernel, const char *name, const char *message, struct error *error);
+
+	/* Hold up the I/O of a volume's top, once for each number: what is under way ends, what is new waits. A process
+	 * does that which outlives this one, and lets go when the limit is over, whatever happens. `observe` tells how
+	 * far it came, and so whether it succeeded; this waits for it. FAILED_PRECONDITION when another attempt of the
+	 * volume is under way. */
+	int (*pause_hold)(struct kernel *kernel, const struct kernel_pause *pause, struct error *error);
+	/* Have it make the thin devices of that number, of those of the legs as they are; they are held up meanwhile,
+	 * too. It does that only while it holds. "File exists" counts as made. */
+	int (*pause_snap)(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+	/* Have it let go, and say whether it held up to then. */
+	int (*pause_release)(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+	/* One that is over need not be told of any more. */
+	int (*pause_forget)(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+	/* Delete a thin device from a pool, durably; one that is not there counts as deleted. `observe` tells, of each
+	 * pool as long as it is there, which were, as far as this process knows. */
+	int (*thin_delete)(struct kernel *kernel, const char *pool, uint64_t number, struct error *error);
 
 	/* Whether the kernel has a target of that type, or a module with it that it can load. May wait for the module.
 	 */
@@ -255,6 +289,11 @@ struct kernel_operations {
 
 /* The kernel of this machine. `error` tells what is missing (device-mapper control, configfs, NVMe fabrics). */
 int kernel_linux_open(struct kernel **ret_kernel, struct error *error);
+
+/* What the program is when that is its first argument: the process that holds up the I/O of a volume. The backend
+ * starts it; nobody else does. Returns the exit status. */
+#define KERNEL_LINUX_PAUSE "pause"
+int kernel_linux_pause(int argument_count, char **arguments);
 
 /* A kernel in memory; see agent/backend/sim/sim.h for what it knows. */
 

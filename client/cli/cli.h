@@ -50,6 +50,8 @@ struct cli {
 	const char *job_state;	  /* --state */
 	const char *volume;	  /* --volume */
 	unsigned job_deadline_ms; /* --deadline */
+	unsigned pause_limit_ms;  /* --pause-limit */
+	bool accept_flush;	  /* --accept-flush */
 	bool all;		  /* --all */
 	bool force;
 	bool yes; /* --yes, --yes-i-may-lose-data */
@@ -84,7 +86,7 @@ struct cli_command {
 
 /* Ends with an entry without a noun. */
 extern const struct cli_command cluster_commands[], node_commands[], disk_commands[], volume_commands[],
-	host_commands[], job_commands[], event_commands[];
+	host_commands[], job_commands[], event_commands[], snapshot_commands[];
 
 /* The exit status for a code. */
 enum cli_status cli_status_of(enum error_code code);

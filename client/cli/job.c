@@ -102,6 +102,9 @@ static void print_operation(const struct operation *operation)
 		printf("  over      %s\n", when_format(operation->finished_ms, when));
 	if (operation->attempts > 1)
 		printf("  attempts  %" PRIu64 "\n", operation->attempts);
+	if (operation->snapshot != NULL && operation->snapshot->tries > 0 && operation->snapshot->last_error != NULL)
+		printf("  tried     %" PRIu64 " times; the last time: %s\n", operation->snapshot->tries,
+		       operation->snapshot->last_error->message);
 	if (operation->error != NULL)
 		printf("  because   %s: %s\n", operation->error->code, operation->error->message);
 }
@@ -274,7 +277,8 @@ static int list_option(struct cli *cli, int key, const char *value, struct error
 }
 
 static const struct argp_option list_options[] = {
-	{ "kind", KEY_KIND, "KIND", 0, "only extend, failover, drain, restart, rebuild, clean, release or force", 0 },
+	{ "kind", KEY_KIND, "KIND", 0,
+	  "only extend, snapshot, failover, drain, restart, rebuild, clean, release or force", 0 },
 	{ "volume", KEY_VOLUME, "VOLUME", 0, "only of this volume", 0 },
 	{ "state", KEY_STATE, "STATE", 0,
 	  "only jobs that somebody asked for, and running, cancelling, failing, done, cancelled or failed", 0 },

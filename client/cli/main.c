@@ -19,6 +19,7 @@ static const struct {
 	{ "node", "storage nodes", node_commands },
 	{ "disk", "disks of storage nodes", disk_commands },
 	{ "volume", "virtual disks", volume_commands },
+	{ "snapshot", "what volumes held at a moment", snapshot_commands },
 	{ "job", "what is under way: what somebody asked for, moves of slots, rebuilds", job_commands },
 	{ "event", "what happened", event_commands },
 	{ "host", "initiators, and this machine as one", host_commands },

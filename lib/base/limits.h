@@ -60,6 +60,7 @@
 #define LIMIT_SNAPSHOTS 64u	  /* of a volume */
 #define LIMIT_SNAPSHOT_TRIES 3u	  /* then the job fails */
 #define LIMIT_DROPPED_THINS 128u  /* thin devices of a volume that are still to be deleted */
+#define LIMIT_THINS_TOLD 256u	  /* of which an agent remembers that it deleted them */
 #define LIMIT_THINS 0xffffffu	  /* numbers of the thin devices of a pool have 24 bits */
 /* How long hosts may be held up for a snapshot. Well below each timeout of hosts and nodes. */
 #define LIMIT_PAUSE_MS_MIN 100u

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/leader/snapshots.h"
 
+#include "lib/base/canary.h"
 #include "lib/model/names.h"
 
 /* Every active controller, which are the holders: slot i is held by controllers[i]. */
@@ -173,7 +174,7 @@ static bool has_arrived(const struct pause_status *status, enum operation_phase 
 	case OPERATION_PHASE_PAUSING:
 		return status->state == PAUSE_STATE_HELD;
 	case OPERATION_PHASE_SNAPPING:
-		return status->state == PAUSE_STATE_HELD && status->made;
+		return status->state == PAUSE_STATE_HELD && (status->made || canary("snap_unmade"));
 	default:
 		return status->state == PAUSE_STATE_KEPT;
 	}

@@ -13,8 +13,10 @@
 #include "agent/target.h"
 #include "fsm/fsm.h"
 #include "src/agents.h"
+#include "tests/sim/fabric.h"
 #include "tests/sim/node.h"
 #include "tests/sim/server.h"
+#include "tests/sim/snapshots.h"
 
 /* --- always ----------------------------------------------------------------------------------------------------- */
 
@@ -398,6 +400,33 @@ static bool volume_is_well(struct fsm *fsm, uint64_t id, struct arena *arena, ch
 		  volume.controllers.count);
 }
 
+/* Each thin device of a snapshot is one that its volume's record has; and none that is to be deleted is left. */
+static bool thins_are_known(struct fsm *fsm, struct arena *arena, char *ret_why, size_t size)
+{
+	struct error error = { 0 };
+	struct volume volume;
+	const char *identity;
+
+	for (size_t i = 0; (identity = fabric_thin(i)) != NULL; i++) {
+		uint64_t id, leg, number;
+		bool known = false;
+
+		/* Those of volumes that are gone went with their pools. */
+		if (!snapshots_parse(identity, &id, &leg, &number) ||
+		    fsm_volume_get(fsm, id, arena, &volume, &error) != 0)
+			continue;
+		for (size_t j = 0; j < volume.snapshots.count; j++)
+			known = known || volume.snapshots.items[j].thin == number;
+		for (size_t j = 0; j < volume.dropped_thins.count; j++) {
+			if (volume.dropped_thins.items[j].thin == number)
+				return no(ret_why, size, "%s is still to be deleted", identity);
+		}
+		if (!known)
+			world_fail("a thin device is left over: %s", identity);
+	}
+	return true;
+}
+
 bool check_converged(char *ret_why, size_t size)
 {
 	struct server_machine *leader = server_leader();
@@ -416,6 +445,8 @@ bool check_converged(char *ret_why, size_t size)
 		no(ret_why, size, "%s", error.message);
 	else if (count > 0)
 		well = volume_is_well(leader->dnvmed->fsm, ids[0], &arena, ret_why, size);
+	if (well)
+		well = thins_are_known(leader->dnvmed->fsm, &arena, ret_why, size);
 	for (size_t i = 0; i < node_count && well; i++)
 		well = node_is_as_desired(leader, &nodes[i], &arena, ret_why, size);
 	arena_free(&arena);

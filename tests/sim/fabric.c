@@ -13,6 +13,7 @@
 #include "agent/backend/sim/sim_state.h"
 #include "tests/sim/io.h"
 #include "tests/sim/mirror_text.h"
+#include "tests/sim/snapshots.h"
 
 #define LOOK_US (10 * WORLD_MS)
 #define LOOK_ALWAYS 10 /* in so many looks all are looked at, whatever changed */
@@ -161,13 +162,37 @@ static void world_thin_make(void *data, const char *identity, size_t length)
 	thins[thin_count++] = strndup(identity, length);
 }
 
+static void world_thin_drop(void *data, const char *identity)
+{
+	(void)data;
+	for (size_t i = thin_count; i-- > 0;) {
+		if (strcmp(thins[i], identity) != 0)
+			continue;
+		free(thins[i]);
+		thins[i] = thins[--thin_count];
+	}
+}
+
+static void world_thin_snap(void *data, struct kernel *kernel, const char *pool, const char *identity)
+{
+	(void)data;
+	snapshots_note(node_by_kernel(kernel), pool, identity);
+}
+
+const char *fabric_thin(size_t index)
+{
+	return index < thin_count ? thins[index] : NULL;
+}
+
 void fabric_attach(struct storage *node)
 {
 	const struct kernel_sim_world world = { .resolve = world_resolve,
 						.connect = world_connect,
 						.heard = world_heard,
 						.thin_find = world_thin_find,
-						.thin_make = world_thin_make };
+						.thin_make = world_thin_make,
+						.thin_drop = world_thin_drop,
+						.thin_snap = world_thin_snap };
 
 	kernel_sim_world_set(node->kernel, &world);
 	kernel_sim_writing_set(node->kernel, io_is_writing, node);

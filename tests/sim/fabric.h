@@ -7,6 +7,9 @@
 
 void fabric_attach(struct storage *node);
 
+/* The thin devices that pools have: those of snapshots end in '#' and their number. NULL behind the last. */
+const char *fabric_thin(size_t index);
+
 /* Whether the import has a connection that stands, as its kernel sees it, and which one: the number changes each time.
  */
 bool fabric_path_generation(const struct storage *node, uint64_t instance, uint64_t *ret_generation);

@@ -13,9 +13,11 @@
 #include "tests/sim/net.h"
 #include "tests/sim/node.h"
 #include "tests/sim/server.h"
+#include "tests/sim/snapshots.h"
 
 #define VOLUMES 32
 #define BLOCKS 6
+#define HISTORY 1024 /* writes to a block of which it is known when they were sent and acknowledged */
 #define LOOK_US (20 * WORLD_MS)
 #define RECONNECT_US WORLD_SECOND
 #define RETRANSMIT_US (200 * WORLD_MS)
@@ -50,6 +52,9 @@ struct volume_used {
 		size_t node; /* by which path */
 		uint64_t generation;
 		uint64_t next_at, since, again_at;
+		struct write_times {
+			uint64_t sequence, sent_at, acknowledged_at; /* 0: not */
+		} history[HISTORY];
 	} blocks[BLOCKS];
 };
 
@@ -103,6 +108,7 @@ static void request_done(struct attempt *attempt)
 	if (attempt->io.write) {
 		block->acknowledged = attempt->io.block.sequence;
 		block->durable = attempt->io.forced;
+		block->history[block->acknowledged % HISTORY].acknowledged_at = world_now;
 		/* An answer that was on its way when the power went says nothing of what is there now. */
 		block->forgiven = block->acknowledged <= block->lost;
 		acknowledged++;
@@ -173,8 +179,11 @@ static void block_look(struct block *block)
 		block->since = world_now;
 		block->is_read = world_chance(300);
 		block->is_forced = world_chance(300);
-		if (!block->is_read)
+		if (!block->is_read) {
 			block->sent++;
+			block->history[block->sent % HISTORY] =
+				(struct write_times){ .sequence = block->sent, .sent_at = world_now };
+		}
 	}
 	block->under_way = false;
 	if (world_now < block->again_at)
@@ -384,6 +393,94 @@ static struct block_place block_place(const struct block *block, const struct vo
 				     (layout.raid_data_start + layout.thin_metadata_bytes) / 512 + in_leg };
 }
 
+/* --- snapshots --------------------------------------------------------------------------------------------------- */
+
+/* What is known of when a snapshot was taken: not before, as it has a write that was sent then; nor after, as it lacks
+ * one that was acknowledged then. */
+struct moment {
+	uint64_t earliest, latest;
+	uint64_t early_sector, late_sector;
+};
+
+static void moment_take(const struct block *block, const struct media_block *found, struct moment *moment)
+{
+	uint64_t sequence = found->volume == block->volume->number ? found->sequence : 0;
+
+	if (found->volume == MEDIA_TORN || block->forgiven)
+		return;
+	if (found->volume != 0 && found->volume != block->volume->number)
+		world_fail("foreign data: a snapshot of %s at sector %" PRIu64 " has a block of volume %" PRIu64
+			   ", not %" PRIu64,
+			   block->volume->name, block->sector, found->volume, block->volume->number);
+	for (size_t i = 0; i < HISTORY; i++) {
+		const struct write_times *write = &block->history[i];
+
+		if (write->sequence == 0)
+			continue;
+		if (write->sequence == sequence && write->sent_at > moment->earliest) {
+			moment->earliest = write->sent_at;
+			moment->early_sector = block->sector;
+		}
+		/* What a cache lost since need not be there. */
+		if (write->sequence > sequence && write->sequence > block->lost && write->acknowledged_at > 0 &&
+		    write->acknowledged_at < moment->latest) {
+			moment->latest = write->acknowledged_at;
+			moment->late_sector = block->sector;
+		}
+	}
+}
+
+static void snapshot_check(const struct volume_used *volume, const struct volume *record, uint64_t number,
+			   uint64_t asked_at, uint64_t done_at)
+{
+	struct moment moment = { 0, UINT64_MAX, 0, 0 };
+	struct media_block found[LIMIT_COPIES];
+
+	for (size_t b = 0; b < BLOCKS; b++) {
+		const struct block *block = &volume->blocks[b];
+		struct block_place where = block_place(block, record);
+		uint64_t stripe = record->stripe_bytes / 512, leg = block->sector / stripe % record->legs.count;
+		size_t count = snapshots_read(record->id, leg, number, where.sector, found, LIMIT_COPIES);
+
+		if (count == 0)
+			world_fail("snapshot %" PRIu64 " of %s is there, but not in the pool of leg %" PRIu64, number,
+				   volume->name, leg);
+		for (size_t i = 0; i < count; i++)
+			moment_take(block, &found[i], &moment);
+	}
+	world_trace("snapshot %" PRIu64 " of %s is of the time from %" PRIu64 " to %" PRIu64, number, volume->name,
+		    moment.earliest, moment.latest);
+	if (moment.earliest > moment.latest)
+		world_fail("a snapshot is not of one moment: number %" PRIu64 " of %s has a write to sector %" PRIu64
+			   " that was sent at %" PRIu64 ", and lacks one to sector %" PRIu64
+			   " that was acknowledged at %" PRIu64,
+			   number, volume->name, moment.early_sector, moment.earliest, moment.late_sector,
+			   moment.latest);
+	if (moment.latest < asked_at)
+		world_fail("a snapshot is too old: number %" PRIu64 " of %s lacks a write to sector %" PRIu64
+			   " that was acknowledged before it was asked for",
+			   number, volume->name, moment.late_sector);
+	if (moment.earliest > done_at)
+		world_fail("a snapshot is too new: number %" PRIu64 " of %s has a write to sector %" PRIu64
+			   " that was sent after it was taken",
+			   number, volume->name, moment.early_sector);
+}
+
+void host_check_snapshot(const char *name, uint64_t number, uint64_t asked_at, uint64_t done_at)
+{
+	struct dnvmed *dnvmed = server_newest();
+	struct arena arena = ARENA_INIT;
+	struct error error = { 0 };
+	struct volume record;
+
+	for (size_t v = 0; v < VOLUMES && dnvmed != NULL; v++) {
+		if (volumes[v].number != 0 && strcmp(volumes[v].name, name) == 0 &&
+		    fsm_volume_find(dnvmed->fsm, name, &arena, &record, &error) == 0)
+			snapshot_check(&volumes[v], &record, number, asked_at, done_at);
+	}
+	arena_free(&arena);
+}
+
 /* Whether an LD has what was acknowledged. */
 static bool ld_has(const struct block *block, uint64_t ld, uint64_t sector, struct media_block *ret_found)
 {
@@ -512,8 +609,10 @@ static void group_look(struct dnvmed *dnvmed, const struct group *group)
 
 static void blocks_forgive(struct volume_used *volume)
 {
-	for (size_t b = 0; b < BLOCKS; b++)
+	for (size_t b = 0; b < BLOCKS; b++) {
 		volume->blocks[b].forgiven = true;
+		volume->blocks[b].lost = volume->blocks[b].sent;
+	}
 }
 
 void host_forgive(const char *name)

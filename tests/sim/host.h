@@ -27,5 +27,7 @@ void host_check_loss(void);
 /* Its operator served the volume from copies that may lack writes: whatever it holds now is right. */
 void host_forgive(const char *name);
 uint64_t host_acknowledged(void);
+/* What a snapshot of a volume holds is of one moment, which lies between these two. */
+void host_check_snapshot(const char *name, uint64_t number, uint64_t asked_at, uint64_t done_at);
 
 #endif

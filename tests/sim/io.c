@@ -662,12 +662,27 @@ static struct use *use_get(struct storage *node, const char *name)
 
 static enum io_result device_map(struct at at, const char *name, uint64_t sector, struct io *io);
 
+/* What holds up the I/O of a volume lets go by itself; what waits for that is not under way. */
+static bool is_paused(struct at at, const char *name)
+{
+	struct process *before = world_current;
+	const struct observed_dm *dm;
+
+	if (strncmp(name, "dnvme-volume-", 13) != 0)
+		return false;
+	node_enter(at.node);
+	kernel_sim_pauses_look(at.node->kernel);
+	world_current = before;
+	dm = sim_dm_find(kernel_of(at), name);
+	return dm != NULL && dm->suspended;
+}
+
 static enum io_result device_io(struct at at, const char *name, uint64_t sector, struct io *io)
 {
 	struct use *use = use_get(at.node, name);
 	enum io_result result;
 
-	while (use != NULL && use->held_by != NULL && use->held_by->alive) {
+	while (use != NULL && ((use->held_by != NULL && use->held_by->alive) || is_paused(at, name))) {
 		if (!wait_at(at, WORLD_MS))
 			return IO_LOST;
 		use = use_get(at.node, name);
@@ -689,6 +704,22 @@ bool io_is_writing(void *data, const char *name)
 	const struct use *use = use_get(data, name);
 
 	return use != NULL && use->writes > 0;
+}
+
+/* To hold up a volume waits for a path that does not answer, too, until the limit; which is the usual one here. */
+static void pause_wait(struct storage *node, const char *name)
+{
+	struct use *use = use_get(node, name);
+	uint64_t until = world_now + LIMIT_PAUSE_MS_DEFAULT * WORLD_MS;
+	struct observed_dm *dm;
+
+	if (use == NULL)
+		return;
+	use->held_by = world_current;
+	while (world_now < until && (dm = sim_dm_find((struct sim_kernel *)node->kernel, name)) != NULL &&
+	       !dm->suspended && (use->count > 0 || sim_dm_waits((struct sim_kernel *)node->kernel, dm, NULL) != 0))
+		world_sleep(WORLD_MS);
+	use->held_by = NULL;
 }
 
 /* As a kernel switches tables: new requests wait, those under way end; unless a path below does not answer, which is an
@@ -882,6 +913,39 @@ static size_t ld_below(struct at at, const char *name, size_t depth, uint64_t ld
 	return count;
 }
 
+size_t io_copies(struct storage *node, const char *pool, uint64_t lds[], size_t count)
+{
+	struct at at = { node, node->machine->boots };
+	struct group_status status;
+	struct group_table table;
+	uint64_t volume, leg, start;
+	char name[128];
+	size_t found = 0;
+	bool suspended;
+
+	if (sscanf(pool, "dnvme-pool-v%" SCNu64 ".l%" SCNu64, &volume, &leg) != 2)
+		return 0;
+	snprintf(name, sizeof(name), "dnvme-raid-v%" PRIu64 ".l%" PRIu64 ".g0", volume, leg);
+	if (!mirror_find(at, name, &table, &status, &suspended)) {
+		uint64_t all[32];
+
+		/* One copy. */
+		found = ld_below(at, name, 0, all, 0);
+		for (size_t i = 0; i < found && i < count; i++)
+			lds[i] = all[i];
+		return found < count ? found : count;
+	}
+	for (size_t i = 0; i < table.count && found < count; i++) {
+		uint64_t ld = table.data[i] != 0 && i < status.count && status.health[i] == 'A'
+				      ? ld_of(at, table.data[i], &start)
+				      : 0;
+
+		if (ld != 0)
+			lds[found++] = ld;
+	}
+	return found;
+}
+
 void io_begin(void)
 {
 	inflight_count = use_count = 0;
@@ -899,6 +963,8 @@ void io_operation(struct storage *node, const char *operation, const char *name)
 	if (strcmp(operation, "dm_reload") == 0 || strcmp(operation, "dm_suspend") == 0 ||
 	    strcmp(operation, "dm_drain") == 0 || strcmp(operation, "dm_remove") == 0)
 		use_wait(node, name);
+	if (strcmp(operation, "pause_hold") == 0)
+		pause_wait(node, name);
 	if (strcmp(operation, "block_fill") == 0) {
 		uint64_t lds[32];
 		size_t count = ld_below(at, name, 0, lds, 0);

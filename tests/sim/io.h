@@ -38,6 +38,8 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 void io_operation(struct storage *node, const char *operation, const char *name);
 /* Flush what lies below a device; UNAVAILABLE when there was no answer in that time. */
 int io_flush(struct storage *node, const char *name, uint64_t timeout_us, struct error *error);
+/* The LDs that a read from a leg's first group may come from now, by its pool. */
+size_t io_copies(struct storage *node, const char *pool, uint64_t lds[], size_t count);
 /* A mirror's members are equal now; the copying began at that time. */
 void io_mirror_copied(struct storage *node, const char *name, uint64_t since);
 /* Whether writes to a device of a node, the argument, are under way. */

@@ -192,6 +192,24 @@ struct media_block media_ld_read(uint64_t ld, uint64_t sector)
 	return media_read(place.node, place.disk, place.start + sector);
 }
 
+size_t media_ld_list(uint64_t id, struct media_seen **ret_seen)
+{
+	struct media_place place;
+	size_t count = 0;
+
+	*ret_seen = NULL;
+	if (!media_ld_find(id, &place))
+		return 0;
+	*ret_seen = calloc(slot_count + 1, sizeof(**ret_seen));
+	if (*ret_seen == NULL)
+		abort();
+	for (size_t i = 0; i < BLOCKS_MAX; i++) {
+		if (slots[i].node != NULL && is_in(&slots[i], &lds[id]) && slots[i].block.volume != 0)
+			(*ret_seen)[count++] = (struct media_seen){ slots[i].sector - place.start, slots[i].block };
+	}
+	return count;
+}
+
 void media_ld_clear(uint64_t id)
 {
 	struct media_place place;

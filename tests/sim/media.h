@@ -37,6 +37,12 @@ bool media_power_lost(const struct storage *node);
 void media_flush(const struct storage *node, uint64_t disk);
 /* By LD, at an offset in it. */
 struct media_block media_ld_read(uint64_t ld, uint64_t sector);
+/* What an LD holds but zeros, by sectors of it; to be freed. */
+struct media_seen {
+	uint64_t sector;
+	struct media_block block;
+};
+size_t media_ld_list(uint64_t ld, struct media_seen **ret_seen);
 /* Zeros over all of an LD's data, as block_fill does through the layers. */
 void media_ld_clear(uint64_t ld);
 /* Whether a power cut took something from an LD. Not after all of it was copied from another one, or it was said to be

@@ -25,6 +25,9 @@
 #define OPERATOR_TURNS 80 /* of a quarter of a second each: by then what heals by itself has healed */
 #define MEDIA_CHECKS 5	  /* media are looked at in each so-manieth check */
 #define STREAM_OPERATIONS (UINT64_C(1) << 32)
+#define STREAM_SNAPSHOTS (UINT64_C(1) << 33)
+#define SNAPSHOTS_MAX 8
+#define SNAPSHOT_TURNS 120 /* in peace: of a quarter of a second each */
 
 enum known { ABSENT, PRESENT, UNKNOWN };
 
@@ -35,6 +38,13 @@ static struct volume_known {
 	bool attached, left; /* left: asked to detach, which may happen late */
 } volumes[VOLUMES_MAX];
 static size_t volume_count;
+
+/* What the client asked for, until it is over. */
+static struct snapshot_known {
+	char volume[16], name[16], job[24];
+	uint64_t asked_at;
+} taking;
+static unsigned snapshot_count;
 
 /* How much of everything. */
 static const struct measure {
@@ -48,7 +58,7 @@ static struct scenario_options options;
 static const struct measure *measure;
 static char servers_text[512];
 static unsigned volumes_wanted;
-static bool set_up, faults_wanted, busy_wanted, peace_wanted, at_peace, delete_wanted, client_done;
+static bool set_up, snapshots_wanted, faults_wanted, busy_wanted, peace_wanted, at_peace, delete_wanted, client_done;
 
 static void spec_choose(struct dnvme_volume_spec *spec, const char *name)
 {
@@ -105,11 +115,86 @@ static void volume_attach(struct dnvme *dnvme, struct volume_known *volume)
 	dnvme_result_free(result);
 }
 
+/* A volume is not deleted with them. */
+static void snapshots_delete(struct dnvme *dnvme, const char *volume)
+{
+	const struct dnvme_snapshot *snapshot;
+	struct dnvme_result *result;
+	struct dnvme_error error;
+
+	if (!snapshots_wanted || dnvme_snapshot_list(dnvme, volume, NULL, &result, &error) != 0)
+		return;
+	for (size_t i = 0; (snapshot = dnvme_result_snapshot(result, i)) != NULL; i++) {
+		int rc = dnvme_snapshot_delete(dnvme, volume, snapshot->name, NULL, NULL, &error);
+
+		world_trace("delete snapshot %s of %s: %s", snapshot->name, volume, rc != 0 ? error.message : "done");
+	}
+	dnvme_result_free(result);
+}
+
+static void snapshot_begin(struct dnvme *dnvme, const struct volume_known *volume)
+{
+	struct dnvme_snapshot_spec spec = DNVME_SNAPSHOT_SPEC_INIT;
+	struct dnvme_result *result;
+	struct dnvme_error error;
+	int rc;
+
+	if (taking.job[0] != '\0' || snapshot_count == SNAPSHOTS_MAX || volume->known != PRESENT)
+		return;
+	snprintf(taking.volume, sizeof(taking.volume), "%s", volume->name);
+	snprintf(taking.name, sizeof(taking.name), "snap%u", ++snapshot_count);
+	taking.asked_at = world_now;
+	spec.name = taking.name;
+	spec.accept_flush = 1;
+	rc = dnvme_snapshot_create(dnvme, volume->name, &spec, NULL, &result, &error);
+	world_trace("snapshot %s of %s: %s", taking.name, volume->name, rc != 0 ? error.message : "begun");
+	if (rc != 0)
+		return;
+	snprintf(taking.job, sizeof(taking.job), "%s", dnvme_result_id(result));
+	dnvme_result_free(result);
+}
+
+/* Whether it is over, if one is under way. What is taken is what it has to be. */
+static bool snapshot_look(struct dnvme *dnvme)
+{
+	struct dnvme_result *result;
+	struct dnvme_error error;
+	bool over, done;
+	int rc;
+
+	if (taking.job[0] == '\0')
+		return true;
+	rc = dnvme_job_wait(dnvme, taking.job, 0, NULL, &result, &error);
+	if (rc == DNVME_NOT_FOUND) { /* with its volume */
+		taking.job[0] = '\0';
+		return true;
+	}
+	if (rc != 0)
+		return false;
+	over = dnvme_result_job(result, 0)->finished_ms > 0;
+	done = strcmp(dnvme_result_job(result, 0)->state, "done") == 0;
+	world_trace("job %s is %s: %s", taking.job, dnvme_result_job(result, 0)->state,
+		    dnvme_result_job(result, 0)->waits_for != NULL ? dnvme_result_job(result, 0)->waits_for : "");
+	dnvme_result_free(result);
+	if (!over ||
+	    (done && (rc = dnvme_snapshot_get(dnvme, taking.volume, taking.name, NULL, &result, &error)) != 0 &&
+	     rc != DNVME_NOT_FOUND))
+		return false;
+	if (done && rc == 0) {
+		host_check_snapshot(taking.volume, dnvme_result_snapshot(result, 0)->number, taking.asked_at,
+				    world_now);
+		dnvme_result_free(result);
+	}
+	taking.job[0] = '\0';
+	return true;
+}
+
 static int volume_delete(struct dnvme *dnvme, struct volume_known *volume)
 {
 	struct dnvme_error error;
 	int rc;
 
+	snapshots_delete(dnvme, volume->name);
 	host_leave(volume->name);
 	volume->attached = false;
 	volume->left = true;
@@ -269,10 +354,50 @@ static void operate(struct dnvme *dnvme, struct client_operation *operation)
 	case 3:
 		rc = dnvme_node_uncordon(dnvme, node->name, NULL, NULL, &error);
 		break;
+	case 4:
+	case 5:
+		if (snapshots_wanted && volume != NULL) {
+			snapshot_begin(dnvme, volume);
+			break;
+		}
+		/* fall through */
+	case 6:
+		if (snapshots_wanted && volume != NULL && operation->deletes) {
+			snapshots_delete(dnvme, volume->name);
+			break;
+		}
+		/* fall through */
 	default:
 		if (volume != NULL)
 			volume_look(dnvme, volume);
 	}
+}
+
+/* One more of each volume that can have one, undisturbed; then all go. Returns whether that is over. */
+static bool snapshots_turn(struct dnvme *dnvme)
+{
+	static size_t next, turns;
+	const struct volume_known *volume = &volumes[next];
+
+	if (!snapshots_wanted)
+		return true;
+	if (!snapshot_look(dnvme))
+		return false;
+	if (next == volume_count)
+		return true;
+	snapshots_delete(dnvme, volume->name);
+	/* That is until it is served; one that needs its operator takes longer. */
+	if (turns < SNAPSHOT_TURNS && volume->known == PRESENT && !volume->left) {
+		turns++;
+		snapshot_count = 0;
+		snapshot_begin(dnvme, volume);
+		if (taking.job[0] != '\0')
+			turns = SNAPSHOT_TURNS;
+		return false;
+	}
+	next++;
+	turns = 0;
+	return false;
 }
 
 /* The cluster and its volumes. */
@@ -315,14 +440,15 @@ static void client_main(struct process *process)
 			world_sleep(WORLD_SECOND / 10);
 		if (busy_wanted && !peace_wanted)
 			operate(dnvme, &operation);
+		snapshot_look(dnvme);
 	}
 	for (size_t i = 0; i < node_count; i++)
 		until_done("uncordon", call_uncordon, dnvme, &nodes[i]);
 	for (size_t i = 0; i < volume_count; i++)
 		volume_look(dnvme, &volumes[i]);
-	at_peace = true;
 	for (unsigned turn = 1; !delete_wanted; turn++) {
 		world_sleep(WORLD_SECOND / 4);
+		at_peace = at_peace || snapshots_turn(dnvme);
 		for (size_t i = 0; turn % OPERATOR_TURNS == 0 && i < volume_count && !delete_wanted; i++)
 			operator_look(dnvme, volumes[i].name);
 	}
@@ -454,6 +580,9 @@ void scenario_run(const struct scenario_options *chosen, uint64_t seed, const bo
 	net_begin();
 	fabric_gives_up(world_chance(500));
 	busy_wanted = world_chance(700) && !options.quiet;
+	world_stream_begin(STREAM_SNAPSHOTS);
+	snapshots_wanted = world_chance(400) && busy_wanted;
+	world_stream_end();
 	faults_wanted = true;
 	fault_begin(&(struct fault_options){ .us = seconds * WORLD_SECOND,
 					     .pace = measure->pace,

@@ -339,7 +339,10 @@ static int setup(void **state)
 		assert_int_equal(
 			list_push_string(&fixture->arena, &fixture->options.servers, fixture->servers[i].address), 0);
 	}
-	fixture->session = session_make(&fixture->loop, &fixture->options, true, true, fixture->store, &events);
+	fixture->session =
+		session_make(&fixture->loop, &fixture->options,
+			     &(struct session_abilities){ .writethrough = true, .grows = true, .snapshots = true },
+			     fixture->store, &events);
 	assert_non_null(fixture->session);
 	*state = fixture;
 	return 0;

@@ -70,6 +70,7 @@ static void test_typed_calls(void **state)
 	struct dnvme_volume_spec spec = DNVME_VOLUME_SPEC_INIT;
 	struct dnvme_list_options list = DNVME_LIST_OPTIONS_INIT;
 	struct dnvme_settings settings = DNVME_SETTINGS_INIT;
+	struct dnvme_snapshot_spec snapshot = DNVME_SNAPSHOT_SPEC_INIT;
 	struct dnvme_server_spec server = { 1, "10.0.0.9:4401", "10.0.0.9:4400" };
 	struct dnvme *dnvme;
 
@@ -160,6 +161,29 @@ static void test_typed_calls(void **state)
 	dnvme_result_free(result);
 	assert_int_equal(dnvme_volume_extend(dnvme, "db1", 1, 0, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
 	assert_int_equal(dnvme_volume_extend(dnvme, NULL, 1, 0, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	snapshot.name = "before";
+	assert_int_equal(dnvme_snapshot_create(dnvme, "db1", &snapshot, NULL, &result, &error), DNVME_OK);
+	assert_string_equal(dnvme_result_id(result), "v7");
+	dnvme_result_free(result);
+	assert_int_equal(dnvme_snapshot_create(dnvme, NULL, &snapshot, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	snapshot.name = NULL;
+	assert_int_equal(dnvme_snapshot_create(dnvme, "db1", &snapshot, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	snapshot.size--;
+	assert_int_equal(dnvme_snapshot_create(dnvme, "db1", &snapshot, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	assert_int_equal(dnvme_snapshot_list(dnvme, "db1", NULL, &result, &error), DNVME_OK);
+	assert_string_equal(dnvme_result_snapshot(result, 0)->state, "taken");
+	assert_string_equal(dnvme_result_snapshot(result, 0)->volume, "db1");
+	assert_null(dnvme_result_snapshot(result, 1));
+	dnvme_result_free(result);
+	assert_int_equal(dnvme_snapshot_list(dnvme, NULL, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	assert_int_equal(dnvme_snapshot_get(dnvme, "db1", "before", NULL, &result, &error), DNVME_OK);
+	assert_string_equal(dnvme_result_snapshot(result, 0)->name, "before");
+	assert_string_equal(dnvme_result_snapshot(result, 0)->job, "j9");
+	assert_string_equal(dnvme_result_snapshot(result, 0)->waits_for, "time");
+	dnvme_result_free(result);
+	assert_int_equal(dnvme_snapshot_get(dnvme, "db1", NULL, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	assert_int_equal(dnvme_snapshot_delete(dnvme, "db1", "before", NULL, NULL, &error), DNVME_OK);
+	assert_int_equal(dnvme_snapshot_delete(dnvme, NULL, "before", NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
 	assert_int_equal(dnvme_server_info(dnvme, NULL, &result, &error), DNVME_OK);
 	assert_string_equal(dnvme_result_server(result, 0)->role, "leader");
 	dnvme_result_free(result);

@@ -162,6 +162,16 @@ static void answer_encode(const struct rpc_message *request, struct buffer *outp
 					   .health = HEALTH_ONLINE,
 					   .problems = sample_volume()->problems };
 	struct node_page nodes = { .nodes = { 1, &node_status } };
+	struct snapshot snapshot = { .name = "before",
+				     .state = SNAPSHOT_STATE_TAKEN,
+				     .thin = 4,
+				     .created_ms = 1,
+				     .size_bytes = UINT64_C(1) << 30,
+				     .leg_bytes = UINT64_C(1) << 30 };
+	struct snapshot_status snapshot_status = {
+		.volume = 1, .volume_name = "db1", .snapshot = &snapshot, .operation = 9, .waits_for = "time"
+	};
+	struct snapshot_page snapshots = { .volume = 1, .volume_name = "db1", .snapshots = { 1, &snapshot } };
 	const struct {
 		const struct schema *schema;
 		const void *record;
@@ -178,6 +188,8 @@ static void answer_encode(const struct rpc_message *request, struct buffer *outp
 		{ schema_disk_page(), &disk_page },
 		{ schema_node_status(), &node_status },
 		{ schema_node_page(), &nodes },
+		{ schema_snapshot_status(), &snapshot_status },
+		{ schema_snapshot_page(), &snapshots },
 	};
 
 	DEMAND(method != NULL);

@@ -54,8 +54,7 @@ int dm_task_failed(struct dm_task *task, const char *what, const char *name, str
 	return error_set_errno(error, problem != 0 ? problem : EIO, "cannot %s %s", what, name);
 }
 
-/* NOT_FOUND when there is no such device. */
-static int info_get(const char *name, struct dm_info *ret_info, struct error *error)
+int dm_info_read(const char *name, struct dm_info *ret_info, struct error *error)
 {
 	struct dm_task *task = dm_task_create(DM_DEVICE_INFO);
 	int code = 0;
@@ -86,14 +85,14 @@ static void nodes_sweep(void)
 	for (size_t i = 0; i < names.count; i++) {
 		snprintf(path, sizeof(path), LINUX_MAPPER_DIRECTORY "%s", names.items[i]);
 		if (strncmp(names.items[i], NAMES_DM_PREFIX, strlen(NAMES_DM_PREFIX)) == 0 &&
-		    info_get(names.items[i], &info, NULL) == ERROR_NOT_FOUND && lstat(path, &status) == 0 &&
+		    dm_info_read(names.items[i], &info, NULL) == ERROR_NOT_FOUND && lstat(path, &status) == 0 &&
 		    S_ISBLK(status.st_mode))
 			unlink(path);
 	}
 	arena_free(&arena);
 }
 
-int dm_open(struct error *error)
+int dm_library_open(struct error *error)
 {
 	char version[64];
 
@@ -107,8 +106,16 @@ int dm_open(struct error *error)
 		error_set(error, ERROR_FAILED_PRECONDITION, "device-mapper is not available");
 		return error_hint(error, "run as root, and load the kernel module dm-mod");
 	}
-	nodes_sweep();
 	return 0;
+}
+
+int dm_open(struct error *error)
+{
+	int code = dm_library_open(error);
+
+	if (code == 0)
+		nodes_sweep();
+	return code;
 }
 
 void dm_close(void)
@@ -159,7 +166,7 @@ static int params_resolve(const char *params, char *ret_params, size_t size, str
 		int code;
 
 		if (word[0] == '@') {
-			code = info_get(word + 1, &info, error);
+			code = dm_info_read(word + 1, &info, error);
 			if (code != 0)
 				return code;
 			snprintf(number, sizeof(number), "%" PRIu32 ":%" PRIu32, info.major, info.minor);
@@ -276,7 +283,7 @@ int dm_remove(struct kernel *kernel, const char *name, struct error *error)
 	char path[PATH_MAX];
 	struct dm_info info;
 	struct stat status;
-	int code = info_get(name, &info, error);
+	int code = dm_info_read(name, &info, error);
 
 	if (code == ERROR_NOT_FOUND) {
 		error_clear(error);
@@ -296,7 +303,7 @@ int dm_reload(struct kernel *kernel, const char *name, const struct observed_tar
 {
 	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
-	int code = info_get(name, &info, error);
+	int code = dm_info_read(name, &info, error);
 
 	if (code == 0)
 		code = table_load(&info, name, table, error);
@@ -309,7 +316,7 @@ int dm_suspend(struct kernel *kernel, const char *name, struct error *error)
 {
 	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
-	int code = info_get(name, &info, error);
+	int code = dm_info_read(name, &info, error);
 
 	return code != 0 ? code : run_on(DM_DEVICE_SUSPEND, &info, true, "suspend", name, error);
 }
@@ -318,7 +325,7 @@ int dm_resume(struct kernel *kernel, const char *name, struct error *error)
 {
 	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_info info;
-	int code = info_get(name, &info, error);
+	int code = dm_info_read(name, &info, error);
 
 	return code != 0 ? code : resume(name, &info, error);
 }
@@ -328,7 +335,7 @@ int dm_message(struct kernel *kernel, const char *name, const char *message, str
 	KNOWN_CHANGE change = known_change_begin(((struct linux_kernel *)kernel)->devices, name);
 	struct dm_task *task;
 	struct dm_info info;
-	int code = info_get(name, &info, error);
+	int code = dm_info_read(name, &info, error);
 
 	if (code != 0)
 		return code;
@@ -350,7 +357,7 @@ int dm_status(struct kernel *kernel, const char *name, struct arena *arena, cons
 	uint64_t start, length;
 	struct dm_task *task;
 	struct dm_info info;
-	int code = info_get(name, &info, error);
+	int code = dm_info_read(name, &info, error);
 
 	(void)kernel;
 	if (code != 0)

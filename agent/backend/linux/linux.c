@@ -23,6 +23,8 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 
 	code = drains_read(this->drains, arena, &drained, error);
 	if (code == 0)
+		code = pauses_observe(this, arena, &observed, error);
+	if (code == 0)
 		code = dm_observe(this->devices, arena, &observed, &sights, error);
 	if (code == 0)
 		code = nvmet_observe(this, arena, &observed, error);
@@ -31,6 +33,7 @@ static int observe(struct kernel *kernel, struct arena *arena, struct observed *
 	if (code == 0) {
 		drains_tell(this->drains, &drained, &observed);
 		sizes_tell(this->sizes, &observed);
+		code = thins_tell(this->thins, arena, &observed, error);
 	}
 	if (code == 0)
 		code = reject_observe(this, arena, &observed, error);
@@ -58,6 +61,7 @@ static void parts_free(struct linux_kernel *this)
 	signatures_free(this->signatures);
 	caches_free(this->caches);
 	drains_free(this->drains);
+	thins_free(this->thins);
 	sizes_free(this->sizes);
 	gate_free(this->gate);
 	trace_free(this->trace);
@@ -89,6 +93,11 @@ static const struct kernel_operations linux_operations = {
 	.block_flush = block_flush,
 	.dm_message = dm_message,
 	.dm_has_target = dm_has_target,
+	.pause_hold = pause_hold,
+	.pause_snap = pause_snap,
+	.pause_release = pause_release,
+	.pause_forget = pause_forget,
+	.thin_delete = thin_delete,
 	.block_zero = block_zero,
 	.block_read = block_read,
 	.block_write = block_write,
@@ -178,13 +187,15 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 		this->signatures = signatures_make(signatures_read);
 		this->caches = caches_make(&(struct caches_device){ write_cache_ask, write_cache_off });
 		this->drains = drains_make();
+		this->thins = thins_make();
 		this->sizes = sizes_make();
 		this->gate = gate_make(this->nvme);
 		this->trace = trace_make();
 	}
 	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||
-	    this->nvme == NULL || this->signatures == NULL || this->drains == NULL || this->sizes == NULL ||
-	    this->gate == NULL || this->trace == NULL || this->caches == NULL) {
+	    this->nvme == NULL || this->signatures == NULL || this->drains == NULL || this->thins == NULL ||
+	    this->sizes == NULL || this->gate == NULL || this->trace == NULL ||
+	    this->caches == NULL) {
 		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);

@@ -19,7 +19,9 @@
 #define LINUX_FABRICS_DEVICE "/dev/nvme-fabrics"
 
 struct dm_task;
+struct dm_info;
 struct drains;
+struct thins;
 struct sizes;
 struct gate;
 struct nft_ctx;
@@ -31,6 +33,7 @@ struct linux_kernel {
 	struct known *ports;	  /* of the NVMe target, by number */
 	struct known *subsystems; /* of the NVMe target, by NQN */
 	struct drains *drains;
+	struct thins *thins; /* that were deleted */
 	struct sizes *sizes; /* that hosts were told */
 	struct gate *gate;
 	struct nvme_cache *nvme;
@@ -61,9 +64,12 @@ int directory_list(struct arena *arena, const char *path, struct string_list *re
 /* --- device-mapper (dm.c) --- */
 
 int dm_open(struct error *error);
+int dm_library_open(struct error *error); /* the same, and nothing in /dev is looked at */
 void dm_close(void);
 /* The error of a task that could not be run. */
 int dm_task_failed(struct dm_task *task, const char *what, const char *name, struct error *error);
+/* NOT_FOUND when there is no such device. */
+int dm_info_read(const char *name, struct dm_info *ret_info, struct error *error);
 /* A task on an existing device; NULL when memory is exhausted. */
 struct dm_task *dm_task_on(int type, uint32_t major, uint32_t minor);
 int dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
@@ -95,6 +101,27 @@ int dm_drain(struct kernel *kernel, const char *name, uint64_t number, struct er
 /* What is told of the devices is read before anything of them is looked at: what is seen then came after it. */
 int drains_read(struct drains *drains, struct arena *arena, struct drained_list *ret_drained, struct error *error);
 void drains_tell(struct drains *drains, const struct drained_list *drained, struct observed *observed);
+
+/* --- thin devices of snapshots (thins.c) --- */
+
+struct thins *thins_make(void);	      /* NULL when memory is exhausted */
+void thins_free(struct thins *thins); /* accepts NULL */
+/* Adds to the pools which were deleted. */
+int thins_tell(struct thins *thins, struct arena *arena, struct observed *observed, struct error *error);
+int thin_delete(struct kernel *kernel, const char *pool, uint64_t number, struct error *error);
+/* As they are: a snapshot of thin device 0. Durable when it returns. */
+int thin_snap(const char *pool, uint64_t number, struct error *error);
+
+/* --- what holds up I/O for snapshots (pause.c) --- */
+
+int pause_hold(struct kernel *kernel, const struct kernel_pause *pause, struct error *error);
+int pause_snap(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+int pause_release(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+int pause_forget(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+/* First of all: nothing that was known of the devices that they may touch counts. */
+int pauses_observe(struct linux_kernel *kernel, struct arena *arena, struct observed *observed, struct error *error);
+/* Changes when one of them comes further, or dies. */
+uint64_t pauses_digest(uint64_t seed);
 
 /* --- what device-mapper devices are there (dm_look.c) --- */
 

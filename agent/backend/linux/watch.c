@@ -24,5 +24,5 @@ uint64_t watch_digest(struct kernel *kernel)
 		digest = XXH64(controller->ana, strlen(controller->ana), digest);
 	}
 	arena_free(&arena);
-	return trace_digest((struct linux_kernel *)kernel, dm_digest(digest));
+	return trace_digest((struct linux_kernel *)kernel, dm_digest(pauses_digest(digest)));
 }

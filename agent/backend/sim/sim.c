@@ -69,6 +69,7 @@ static int state_regrow(struct sim_kernel *this)
 	LIST_REGROW(&this->arena, &observed->import_namespaces);
 	LIST_REGROW(&this->arena, &observed->disks);
 	LIST_REGROW(&this->arena, &observed->errors);
+	LIST_REGROW(&this->arena, &observed->pauses);
 	LIST_REGROW(&this->arena, &this->state.blocks);
 	LIST_REGROW(&this->arena, &this->state.thins);
 	/* The codec leaves out what is empty, and an error target has no parameters: they are "" here, as when the
@@ -80,6 +81,7 @@ static int state_regrow(struct sim_kernel *this)
 			if (table->items[j].params == NULL)
 				table->items[j].params = "";
 		}
+		LIST_REGROW(&this->arena, &observed->dms.items[i].deleted);
 		if (observed->dms.items[i].uuid == NULL)
 			observed->dms.items[i].uuid = "";
 	}
@@ -149,8 +151,10 @@ int sim_begin(struct sim_kernel *this, const char *operation, const char *name, 
 	data = this->fault_data;
 	pthread_mutex_unlock(&this->lock);
 	code = fault != NULL ? fault(data, operation, name, error) : 0;
-	if (code == 0)
+	if (code == 0) {
 		pthread_mutex_lock(&this->lock);
+		sim_pauses_look(this);
+	}
 	return code;
 }
 
@@ -276,6 +280,11 @@ static const struct kernel_operations sim_operations = {
 	.block_flush = sim_block_flush,
 	.dm_message = sim_dm_message,
 	.dm_has_target = sim_dm_has_target,
+	.pause_hold = sim_pause_hold,
+	.pause_snap = sim_pause_snap,
+	.pause_release = sim_pause_release,
+	.pause_forget = sim_pause_forget,
+	.thin_delete = sim_thin_delete,
 	.block_zero = sim_block_zero,
 	.block_read = sim_block_read,
 	.block_write = sim_block_write,

@@ -101,6 +101,9 @@ struct kernel_sim_world {
 	/* Thin devices lie on media: whether a pool has one (by the identity of the pool), and that it was made. */
 	bool (*thin_find)(void *data, const char *identity, size_t length);
 	void (*thin_make)(void *data, const char *identity, size_t length);
+	void (*thin_drop)(void *data, const char *identity);
+	/* One was made of what a pool of that kernel holds now. */
+	void (*thin_snap)(void *data, struct kernel *kernel, const char *pool, const char *identity);
 };
 void kernel_sim_world_set(struct kernel *kernel, const struct kernel_sim_world *world);
 
@@ -153,6 +156,14 @@ void kernel_sim_import_show(struct kernel *kernel, uint64_t instance, const stru
 void kernel_sim_superblocks_write(struct kernel *kernel);
 /* The kernel gave it up. */
 void kernel_sim_import_lose(struct kernel *kernel, uint64_t instance);
+
+/* Let go what holds up I/O for longer than it was to: done before each operation, and by whoever sends I/O. Its clock
+ * must be this kernel's. */
+void kernel_sim_pauses_look(struct kernel *kernel);
+/* The process that holds up the I/O of a volume dies. For tests. */
+void kernel_sim_pause_kill(struct kernel *kernel, uint64_t volume);
+/* Whether a pool has a thin device of that number. For tests. */
+bool kernel_sim_thin_exists(struct kernel *kernel, const char *pool, uint64_t number);
 
 /* A fill ends only when it is told to. */
 void kernel_sim_fill_forever(struct kernel *kernel);

@@ -78,6 +78,13 @@ static bool device_find(struct sim_kernel *this, const char *number, struct devi
 	return false;
 }
 
+struct observed_dm *sim_dm_by_number(struct sim_kernel *this, const char *number)
+{
+	struct device device;
+
+	return device_find(this, number, &device) ? device.dm : NULL;
+}
+
 /* The words of params; references become numbers. Each device must exist. */
 struct words {
 	char text[LIMIT_DM_PARAMS + 1], copy[LIMIT_DM_PARAMS + 1];
@@ -129,7 +136,7 @@ size_t sim_identity_length(const char *uuid)
 	return epoch != NULL && epoch[1] == 'e' ? (size_t)(epoch - uuid) : strlen(uuid);
 }
 
-static bool thin_exists(struct sim_kernel *this, const char *identity)
+bool sim_thin_exists(struct sim_kernel *this, const char *identity)
 {
 	size_t length = sim_identity_length(identity);
 
@@ -150,7 +157,19 @@ int sim_thin_add(struct sim_kernel *this, const char *pool_uuid)
 		this->world.thin_make(this->world.data, pool_uuid, sim_identity_length(pool_uuid));
 		return 0;
 	}
-	return thin_exists(this, pool_uuid) ? 0 : list_push_string(&this->arena, &this->state.thins, pool_uuid);
+	return sim_thin_exists(this, pool_uuid) ? 0 : list_push_string(&this->arena, &this->state.thins, pool_uuid);
+}
+
+void sim_thin_remove(struct sim_kernel *this, const char *identity)
+{
+	if (this->world.resolve != NULL) {
+		this->world.thin_drop(this->world.data, identity);
+		return;
+	}
+	for (size_t i = this->state.thins.count; i-- > 0;) {
+		if (strcmp(this->state.thins.items[i], identity) == 0)
+			sim_list_remove(&this->state.thins, i, sizeof(this->state.thins.items[0]));
+	}
 }
 
 void kernel_sim_writethrough_lack(struct kernel *kernel)
@@ -213,7 +232,7 @@ static int line_check(struct sim_kernel *this, const struct observed_target *lin
 			code = error_set(error, ERROR_INVALID_ARGUMENT, "%s is too small for %" PRIu64 " sectors",
 					 words->word[i], line->length);
 		else if (strcmp(line->type, "thin") == 0 && i == 0 &&
-			 (device.dm == NULL || !thin_exists(this, device.identity)))
+			 (device.dm == NULL || !sim_thin_exists(this, device.identity)))
 			code = error_set(error, ERROR_NOT_FOUND, "the pool has no thin device 0");
 	}
 	if (code == 0 && strcmp(line->type, "linear") == 0 && words->count != 2)
@@ -386,6 +405,7 @@ int sim_dm_reload(struct kernel *kernel, const char *name, const struct observed
 		dm->targets = copy;
 		dm->event++;
 		dm->suspended = false;
+		sim_pauses_touch(this, name);
 		table_hold(this, &copy, 1);
 		code = sim_raid_start(this, dm, error);
 	}
@@ -404,6 +424,8 @@ static int suspended_set(struct kernel *kernel, const char *name, bool suspended
 	if (dm == NULL)
 		return sim_end(this, error_set(error, ERROR_NOT_FOUND, "there is no device %s", name), error);
 	dm->suspended = suspended;
+	if (!suspended)
+		sim_pauses_touch(this, name);
 	return sim_end(this, 0, error);
 }
 

@@ -589,6 +589,13 @@ uint64_t sim_watch(struct kernel *kernel)
 		if (dm->event != 0)
 			digest = XXH64(dm->name, strlen(dm->name), digest ^ dm->event);
 	}
+	sim_pauses_look(this);
+	for (size_t i = 0; i < this->observed.pauses.count; i++) {
+		const struct observed_pause *pause = &this->observed.pauses.items[i];
+		const uint64_t words[] = { pause->volume, pause->number, pause->state, pause->made, pause->alive };
+
+		digest = XXH64(words, sizeof(words), digest);
+	}
 	pthread_mutex_unlock(&this->lock);
 	return digest;
 }

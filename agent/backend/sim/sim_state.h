@@ -81,6 +81,16 @@ int sim_import_add(struct sim_kernel *this, const struct kernel_import *import, 
 /* A device with epoch has the same content as it had in another. */
 size_t sim_identity_length(const char *uuid);
 int sim_thin_add(struct sim_kernel *this, const char *pool_uuid);
+bool sim_thin_exists(struct sim_kernel *this, const char *identity);
+void sim_thin_remove(struct sim_kernel *this, const char *identity);
+/* Called with the lock held: what has to let go by now does; somebody resumed a device. */
+void sim_pauses_look(struct sim_kernel *this);
+void sim_pauses_touch(struct sim_kernel *this, const char *name);
+int sim_pause_hold(struct kernel *kernel, const struct kernel_pause *wanted, struct error *error);
+int sim_pause_snap(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+int sim_pause_release(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+int sim_pause_forget(struct kernel *kernel, uint64_t volume, uint64_t number, struct error *error);
+int sim_thin_delete(struct kernel *kernel, const char *name, uint64_t number, struct error *error);
 uint64_t sim_watch(struct kernel *kernel);
 int sim_namespace_resize(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
 int sim_import_rescan(struct kernel *kernel, const struct kernel_import *import, struct error *error);
@@ -94,6 +104,8 @@ int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error
 void sim_list_remove(void *list, size_t index, size_t item_size);
 
 struct observed_dm *sim_dm_find(struct sim_kernel *this, const char *name);
+/* By "major:minor …"; NULL when it is no device-mapper device. */
+struct observed_dm *sim_dm_by_number(struct sim_kernel *this, const char *number);
 int sim_dm_create(struct kernel *kernel, const char *name, const char *uuid, const struct observed_target_list *table,
 		  struct error *error);
 int sim_dm_remove(struct kernel *kernel, const char *name, struct error *error);

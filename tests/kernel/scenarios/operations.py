@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Jobs that somebody asks for while hosts write: volumes that grow."""
+"""Jobs that somebody asks for while hosts write: volumes that grow, and snapshots."""
+import collections
+import os
+import struct
+import time
+
 import witness
 from rig import Failure, Shape
 from scenario import SHAPE, await_moved, busiest, finish, many, must, scenario, serve
@@ -134,4 +139,196 @@ def extend_cancelled(rig):
             left = [line for line in rig.leftovers(other) if ".g1" in line]
             must(not left, f"{other} has {left}")
         witness.progress(witnesses, 20)
+    finish(rig, witnesses)
+
+
+# ---- snapshots ----
+
+WIDE = {"size": "36MiB", "controllers": 3, "legs": 3, "standbys": 1, "provision": "thin",
+        "durability": "strict"}  # 576 chunks, 64 on each leg
+CHUNK = 64 << 10
+MAGIC, HEADER = 0x5353454e5449572d, struct.Struct("<QQQQQQ")
+
+
+def host_now(rig, host):
+    return int(rig.sh(host, "date +%s%N"))
+
+
+def snapshot(rig, volume, name, *words):
+    """Takes one; from when to when by the host's clock, and its record."""
+    begin, made = 0, []
+
+    def look():
+        # What moves is waited for: on a busy machine that is often, and no fault of the snapshot.
+        nonlocal begin
+        begin = host_now(rig, "host1")
+        found = rig.ask_or_none("snapshot", "create", volume, name, "--no-wait", *words)
+        if found is None:
+            return "it is refused"
+        rig.wait(f"job {found['id']} is over", 120, lambda: None if (job(rig, found["id"]) or {}).get("phase") in (
+            "done", "failed") else "not yet", every=0.02)
+        made[:] = [found["id"]]
+        return None if job(rig, found["id"])["phase"] == "done" else job(rig, found["id"])["operation"]["error"]["message"]
+    rig.wait(f"snapshot {name} is taken", 240, look)
+    end = host_now(rig, "host1")
+    tries = job(rig, made[0])["operation"]["snapshot"]
+    rig.say(f"snapshot {name} is taken, given up before: {tries.get('tries', 0)} {tries.get('last_error')}")
+    return begin, end, rig.ask("snapshot", "get", volume, name)["snapshot"]
+
+
+def legs(rig, volume):
+    """(node, pool, bytes) of each leg, in stripe order."""
+    record = rig.status(volume)["volume"]
+    return [(record["slots"][leg.get("slot", 0)]["holder"], f"dnvme-pool-{record['id']}.l{number}", leg["size_bytes"])
+            for number, leg in enumerate(record["legs"])]
+
+
+def image(rig, volume, number):
+    """The same, once more when a slot moved meanwhile: on a busy machine that is no fault of the snapshot, which moves with it."""
+    found = []
+
+    def look():
+        rig.await_healthy(120, [volume])
+        try:
+            found[:] = [image_once(rig, volume, number)]
+        except Failure as failure:
+            return str(failure)
+        return None
+    rig.wait(f"thin device {number} is read", 300, look)
+    return found[0]
+
+
+def image_once(rig, volume, number):
+    """What a snapshot holds: its thin devices are activated by hand, read-only, and put together as the stripe does it."""
+    def read(leg):
+        index, (node, pool, size) = leg
+        path = os.path.join(rig.state, f"{volume}.{number}.l{index}")
+        rig.sh(node, f"set -e; dmsetup create look{index} --readonly --table '0 {size // 512} thin /dev/mapper/{pool} {number}'; "
+                     f"trap 'dmsetup remove --retry look{index}' EXIT; "
+                     f"dd if=/dev/mapper/look{index} of=/run/look{index} bs=64k iflag=direct status=none", timeout=60)
+        rig.rack("get", node, f"/run/look{index}", path)
+        rig.sh(node, f"rm /run/look{index}")
+        with open(path, "rb") as file:
+            return file.read()
+    parts = rig.each(read, enumerate(legs(rig, volume)))
+    columns = [parts[key] for key in sorted(parts, key=lambda key: key[0])]
+    return b"".join(column[at:at + CHUNK] for at in range(0, len(columns[0]), CHUNK) for column in columns)
+
+
+def must_be_of_one_moment(rig, writer, content, begin, end):
+    """Each block has its last write that was acknowledged before some moment, or a later one that had begun by then; and that
+    moment is one for all of them."""
+    issued, done = collections.defaultdict(dict), collections.defaultdict(dict)
+    for kind, count, _, block, sequence, time_ns in writer.records():
+        for i in range(count if kind in (witness.ISSUED, witness.DONE) else 0):
+            (issued if kind == witness.ISSUED else done)[block + i][sequence + i] = time_ns
+    run, latest, earliest, found = int(writer.run(), 16), (0, None), (float("inf"), None), 0
+    for block, writes in issued.items():
+        magic, whose, number, sequence, _, _ = HEADER.unpack_from(content, block * 4096)
+        if magic != MAGIC:
+            must(not any(content[block * 4096:(block + 1) * 4096]), f"block {block} of the snapshot is torn")
+            sequence = 0
+        else:
+            must((whose, number) == (run, block), f"block {block} of the snapshot is block {number} of {whose:x}")
+            must(sequence in writes, f"block {block} of the snapshot has write {sequence}, which nobody sent")
+            latest = max(latest, (writes[sequence], block))
+            found += 1
+        later = [time_ns for other, time_ns in done[block].items() if other > sequence]
+        earliest = min([earliest] + [(time_ns, block) for time_ns in later])
+    must(latest[0] <= earliest[0], f"not of one moment: a write to block {latest[1]} is in it that began at {latest[0]}, and one "
+                                   f"to block {earliest[1]} is not that was acknowledged at {earliest[0]}")
+    must(earliest[0] >= begin, f"a write to block {earliest[1]} is missing that was acknowledged before it was asked for")
+    must(latest[0] <= end, f"a write to block {latest[1]} is in it that began after it was done")
+    rig.say(f"of one moment: {found} of {len(issued)} blocks written by then, the moment is "
+            f"{(latest[0] - begin) / 1e6:.0f} to {(min(earliest[0], end) - begin) / 1e6:.0f} ms after the command began")
+
+
+def longest_wait(writer, begin, end):
+    """Of a write that was under way in that time, in milliseconds."""
+    under_way, longest = {}, 0
+    for kind, _, _, block, sequence, time_ns in writer.records():
+        if kind == witness.ISSUED:
+            under_way[block, sequence] = time_ns
+        elif kind == witness.DONE and begin <= time_ns <= end:
+            longest = max(longest, time_ns - under_way[block, sequence])
+    return round(longest / 1e6)
+
+
+def pauses(rig, node):
+    return rig.sh(node, "grep -h 'pause' /run/dnvme/agent.log | grep after_ms | tail -n 3 || :").strip()
+
+
+def used_blocks(rig, volume):
+    """Of all pools together."""
+    def look(leg):
+        node, pool, _ = leg
+        return int(rig.sh(node, f"dmsetup status {pool}").split()[5].split("/")[0])
+    return sum(rig.each(look, legs(rig, volume)).values())
+
+
+@scenario("snapshot", CAPABLE)
+def snapshot_taken(rig):
+    """A volume with nine legs on three controllers is kept under writes, more than once: what is kept is of one moment, hosts
+    wait half a second, and room comes back when it is deleted."""
+    witnesses = serve(rig, many(1, **WIDE), f"--region 0:{36 * BLOCKS} --threads 4 --read-percent 10")
+    volume, writer = witnesses[0].volume, witnesses[0]
+    for name in ("one", "two"):
+        rig.await_healthy(60, [volume])
+        # A machine that is busy with other things must not make it fail: how long it takes is told.
+        begin, end, record = snapshot(rig, volume, name, "--pause-limit", "5s")
+        witness.progress(witnesses, 50)
+        must_be_of_one_moment(rig, writer, image(rig, volume, record["thin"]), begin, end)
+        rig.goal(f"longest wait of a write while snapshot {name} is taken", longest_wait(writer, begin, end), "ms", 500)
+        for node in {node for node, _, _ in legs(rig, volume)}:
+            rig.say(f"{node}: {pauses(rig, node)}")
+    before = used_blocks(rig, volume)
+    for name in ("one", "two"):
+        rig.cli("snapshot", "delete", volume, name, timeout=60)
+    after = used_blocks(rig, volume)
+    rig.say(f"blocks in use: {before} with two snapshots, {after} without")
+    must(after < before, "no room came back")
+    must(not rig.ask("snapshot", "list", volume).get("dropped_thins"), "something is still to be deleted")
+    finish(rig, witnesses)
+
+
+@scenario("snapshot_agent", CAPABLE)
+def snapshot_agent(rig):
+    """A controller's agent is killed while it holds up its hosts: they go on when the limit is over, without it; the attempt is
+    given up, and another one takes the snapshot."""
+    witnesses = serve(rig, many(1, **dict(WIDE, size="32MiB", controllers=2, legs=2)),
+                      f"--region 0:{32 * BLOCKS} --threads 4 --read-percent 10")
+    volume, writer = witnesses[0].volume, witnesses[0]
+    victim, record = rig.holder(volume), rig.status(volume)["volume"]["id"]
+    for turn in range(5):
+        # Nothing but what the shell has itself, as a process of its own would come too late.
+        rig.sh(victim, "rm -f /run/killed; nohup sh -c '"
+                       "until test -s /run/killed; do sleep 0.01; for file in /run/dnvme/pause.*; do "
+                       "while read -r word rest; do test $word = held || continue; read -r pid </run/dnvme/agent.pid; "
+                       "kill -9 $pid; echo yes >/run/killed; break 2; done <$file; done; done; tail -n 1 $file >/run/killed' "
+                       ">/dev/null 2>&1 </dev/null &")
+        rig.await_healthy(120, [volume])
+        begin = host_now(rig, "host1")
+        name = rig.ask("snapshot", "create", volume, f"kept{turn}", "--pause-limit", "5s", "--no-wait")["id"]
+        rig.wait("the agent is killed while it holds", 60, lambda: None if rig.sh(
+            victim, "cat /run/killed 2>/dev/null || :").strip() else "not yet", every=0.1)
+        rig.no_agent.add(victim)
+        if rig.sh(victim, "cat /run/killed").split()[0] in ("held", "made"):
+            break
+        rig.say("it had let go when its agent was killed: once more")
+        rig.agent_start(victim)
+        await_job(rig, name, "done", 100)
+    rig.wait("what is held goes on without its agent", 10, lambda: None if rig.sh(
+        victim, f"dmsetup info -c --noheadings -o suspended dnvme-volume-{record}").strip() == "Active" else "suspended", every=0.1)
+    rig.say(rig.sh(victim, "cat /run/dnvme/pause.* | tail -n 1"))
+    must("broken the limit is over" in rig.sh(victim, "cat /run/dnvme/pause.*"), "it did not let go at the limit")
+    witness.progress(witnesses, 20)
+    rig.agent_start(victim)
+    await_job(rig, name, "done", 100)
+    end = host_now(rig, "host1")
+    found = rig.ask("snapshot", "get", volume, f"kept{turn}")["snapshot"]
+    must(job(rig, name)["operation"]["snapshot"].get("tries"), "it was not given up once")
+    rig.await_healthy(60, [volume])
+    must_be_of_one_moment(rig, writer, image(rig, volume, found["thin"]), begin, end)
+    for other in rig.ask("snapshot", "list", volume)["snapshots"]:
+        rig.cli("snapshot", "delete", volume, other["name"], timeout=60)
     finish(rig, witnesses)
