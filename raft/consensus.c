@@ -235,7 +235,7 @@ static void close_tick(struct consensus *consensus)
 	guard_tick(consensus);
 	proposals_fail(consensus, &failure);
 	barriers_end(waits, &failure);
-	membership_fail(consensus, &failure);
+	configuration_fail(consensus, &failure);
 	if (consensus->transferring && !consensus->transfer.sent)
 		transfer_end(consensus, &failure);
 	raft_close(&consensus->raft, on_raft_closed);
@@ -284,7 +284,7 @@ static void failure_tick(struct consensus *consensus)
 static void tick(struct consensus *consensus)
 {
 	static void (*const steps[])(struct consensus * consensus) = {
-		failure_tick, leadership_tick, room_tick, proposals_tick, barriers_tick, membership_tick, transfer_tick,
+		failure_tick, leadership_tick, room_tick, proposals_tick, barriers_tick, configuration_tick, transfer_tick,
 	};
 
 	guard_tick(consensus);

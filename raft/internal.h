@@ -122,9 +122,9 @@ void proposals_tick(struct consensus *consensus);
 void proposals_fail(struct consensus *consensus, const struct error *failure);
 bool space_may_come(struct consensus *consensus);
 
-/* membership.c: go on with a change of the group; fail one that libraft was not asked for yet. */
-void membership_tick(struct consensus *consensus);
-void membership_fail(struct consensus *consensus, const struct error *failure);
+/* configuration.c: go on with a change of the group; fail one that libraft was not asked for yet. */
+void configuration_tick(struct consensus *consensus);
+void configuration_fail(struct consensus *consensus, const struct error *failure);
 
 /* receive.c: hand entries of a leader over to libraft. */
 void receive_append(struct consensus *consensus, struct raft_message *message);

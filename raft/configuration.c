@@ -79,7 +79,7 @@ static int change_send(struct consensus *consensus)
 	return RAFT_INVALID;
 }
 
-void membership_tick(struct consensus *consensus)
+void configuration_tick(struct consensus *consensus)
 {
 	struct change_wait *change = &consensus->change;
 	struct error failure = { 0 };
@@ -114,7 +114,7 @@ void membership_tick(struct consensus *consensus)
 	change_end(consensus, &failure);
 }
 
-void membership_fail(struct consensus *consensus, const struct error *failure)
+void configuration_fail(struct consensus *consensus, const struct error *failure)
 {
 	const struct change_wait *change = &consensus->change;
 
