@@ -411,7 +411,7 @@ void request_route(struct request *request)
 			barrier(request);
 		return;
 	}
-	if (dnvmed->leading || leader == dnvmed->options->id)
+	if (dnvmed->leading || leader == dnvmed->id)
 		request_wait_leader(request); /* for leader_ready */
 	else if (request->method->flags & METHOD_AGENT || request->session->kind == SESSION_PEER)
 		request_fail_unavailable(request, "this server does not lead", false);

@@ -113,6 +113,67 @@ int consensus_transfer(struct consensus *consensus, uint64_t target_id, consensu
 	return error_set(error, ERROR_INTERNAL, "not here");
 }
 
+int consensus_add(struct consensus *consensus, uint64_t id, const char *address, consensus_barrier_callback callback,
+		  void *data, struct error *error)
+{
+	(void)consensus;
+	(void)id;
+	(void)address;
+	(void)callback;
+	(void)data;
+	fail_msg("not expected");
+	return error_set(error, ERROR_INTERNAL, "not here");
+}
+
+int consensus_assign(struct consensus *consensus, uint64_t id, enum consensus_role role,
+		     consensus_barrier_callback callback, void *data, struct error *error)
+{
+	(void)consensus;
+	(void)id;
+	(void)role;
+	(void)callback;
+	(void)data;
+	fail_msg("not expected");
+	return error_set(error, ERROR_INTERNAL, "not here");
+}
+
+int consensus_remove(struct consensus *consensus, uint64_t id, consensus_barrier_callback callback, void *data,
+		     struct error *error)
+{
+	(void)consensus;
+	(void)id;
+	(void)callback;
+	(void)data;
+	fail_msg("not expected");
+	return error_set(error, ERROR_INTERNAL, "not here");
+}
+
+size_t consensus_members(const struct consensus *consensus, struct consensus_member *ret_members, size_t max)
+{
+	(void)consensus;
+	(void)ret_members;
+	(void)max;
+	return 0;
+}
+
+bool consensus_is_changing(const struct consensus *consensus)
+{
+	(void)consensus;
+	return false;
+}
+
+uint64_t consensus_last_index(const struct consensus *consensus)
+{
+	(void)consensus;
+	return 0;
+}
+
+uint64_t consensus_applied_index(const struct consensus *consensus)
+{
+	(void)consensus;
+	return 0;
+}
+
 /* --- a leader with one volume that is being taken down, all of whose nodes are offline --------------------------- */
 
 struct leader {
