@@ -127,9 +127,6 @@ static void history_force(struct buffer *input)
 	command_add((struct command){ .slot_force = &force }, input);
 	slot_advances(input);
 	command_add((struct command){ .node_forget = &forget }, input);
-	command_add((struct command){ .server_add = &server }, input);
-	command_add((struct command){ .server_remove = &no_server }, input);
-	command_add((struct command){ .server_remove = &gone }, input);
 	history_end(input);
 }
 
@@ -180,6 +177,9 @@ static void history_nodes(struct buffer *input)
 	command_add((struct command){ .disk_add = &disk }, input);
 	command_add((struct command){ .disk_remove = &remove }, input);
 	command_add((struct command){ .node_forget = &forget }, input);
+	command_add((struct command){ .server_add = &server }, input);
+	command_add((struct command){ .server_remove = &no_server }, input);
+	command_add((struct command){ .server_remove = &gone }, input);
 	history_end(input);
 }
 

@@ -11,13 +11,13 @@
 #include "lib/wire/codec.h"
 #include "src/dnvmed.h"
 #include "src/file.h"
+#include "src/newcomer.h"
 #include "src/request.h"
 
 #define CALL_TIMEOUT_MS 1000u
 #define RETRY_MS 250u
 #define PROBE_MS 10000u /* servers may still be starting */
 #define CLUSTER_FILE_MAX 65536u
-#define NUMBER_SIZE 32
 #define EXTENT_UNIT_BYTES 4096u
 #define EXTENT_BYTES_MIN (UINT64_C(64) << 10)
 
@@ -139,6 +139,8 @@ static int take_part(struct dnvmed *dnvmed, const struct cluster *cluster, struc
 	struct buffer bytes = BUFFER_INIT;
 	int rv = codec_encode(schema_cluster(), cluster, CODEC_TAGGED, &bytes, error);
 
+	if (rv == 0 && !dnvmed->log_empty)
+		rv = newcomer_forget(dnvmed, error);
 	if (rv == 0)
 		rv = file_make(dnvmed, "cluster", buffer_bytes(&bytes), error);
 	if (rv == 0)
@@ -510,63 +512,6 @@ static void init_tick(struct dnvmed *dnvmed, struct request *request)
 
 /* --- server.join ------------------------------------------------------------------------------------------- */
 
-/* A server that joins a group that is there: its number, and that its log may be empty, before anything else. */
-static int newcomer_begin(struct dnvmed *dnvmed, uint64_t id, struct error *error)
-{
-	char text[NUMBER_SIZE];
-
-	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)id);
-	if (file_make(dnvmed, "id", (struct bytes){ (const uint8_t *)text, strlen(text) }, error) != 0 ||
-	    file_make(dnvmed, "empty", (struct bytes){ NULL, 0 }, error) != 0)
-		return error->code;
-	dnvmed->id = id;
-	dnvmed->log_empty = true;
-	return 0;
-}
-
-/* Its log has something: from now on it must not be lost. */
-static void newcomer_tick(struct dnvmed *dnvmed)
-{
-	struct error error;
-
-	if (!dnvmed->log_empty || dnvmed->consensus == NULL || consensus_applied_index(dnvmed->consensus) == 0)
-		return;
-	if (file_remove(dnvmed->options->data, "empty", &error) == 0)
-		dnvmed->log_empty = false;
-	else
-		log_failure(LOG_LEVEL_ERROR, "cannot finish to join the group", &error);
-}
-
-/* The number that this server was given when it joined. */
-static int number_read(struct dnvmed *dnvmed, struct error *error)
-{
-	struct buffer bytes = BUFFER_INIT;
-	char path[FILE_PATH_SIZE], text[NUMBER_SIZE];
-	unsigned long long id;
-	int rv, used = 0;
-
-	path_of(dnvmed, "id", path);
-	if (!file_exists(dnvmed, "id")) {
-		if (dnvmed->id != 0 || !file_exists(dnvmed, "cluster"))
-			return 0;
-		error_set(error, ERROR_FAILED_PRECONDITION, "this server is part of a cluster, and has no number");
-		return error_hint(error, "start it with --id, as before");
-	}
-	rv = file_read(path, sizeof(text) - 1, &bytes, error);
-	snprintf(text, sizeof(text), "%.*s", rv == 0 ? (int)bytes.size : 0, (const char *)bytes.data);
-	buffer_free(&bytes);
-	if (rv != 0)
-		return rv;
-	if (sscanf(text, "%10llu\n%n", &id, &used) != 1 || text[used] != '\0' || id == 0 || id > UINT32_MAX)
-		return error_set(error, ERROR_FAILED_PRECONDITION, "%s is damaged", path);
-	if (dnvmed->id != 0 && dnvmed->id != id)
-		return error_set(error, ERROR_FAILED_PRECONDITION,
-				 "this is server %llu, but was started with --id %llu", id,
-				 (unsigned long long)dnvmed->id);
-	dnvmed->id = id;
-	return 0;
-}
-
 int bootstrap_join_answer(struct request *request, struct error *error)
 {
 	const struct server_join_request *params = request->params;
@@ -620,15 +565,10 @@ int bootstrap_start(struct dnvmed *dnvmed, struct error *error)
 	bool initialized;
 	int rv;
 
-	if (file_exists(dnvmed, "removed")) {
-		error_set(error, ERROR_FAILED_PRECONDITION, "this server was removed from its cluster");
-		return error_hint(error, "empty %s to add it to a cluster anew", dnvmed->options->data);
-	}
-	if (number_read(dnvmed, error) != 0)
+	if (newcomer_start(dnvmed, error) != 0)
 		return error->code;
 	if (!file_exists(dnvmed, "cluster"))
 		return 0;
-	dnvmed->log_empty = file_exists(dnvmed, "empty");
 	path_of(dnvmed, "cluster", path);
 	rv = file_read(path, CLUSTER_FILE_MAX, &bytes, error);
 	if (rv == 0 && cluster_adopt(dnvmed, buffer_bytes(&bytes), error) != 0) {

@@ -58,6 +58,7 @@ void dnvmed_servers_refresh(struct dnvmed *dnvmed)
 	arena_free(&dnvmed->servers_arena);
 	dnvmed->servers_arena = arena;
 	dnvmed->servers = cluster.servers;
+	dnvmed->servers_generation++;
 	dnvmed->next_server = cluster.next_server;
 }
 

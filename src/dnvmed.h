@@ -56,10 +56,11 @@ struct dnvmed {
 	struct arena cluster_arena;
 	struct cluster cluster; /* from DIR/cluster: identity of the group, and the servers that it began with */
 	struct arena servers_arena;
-	struct server_list servers; /* of the replicated state; empty until there is one */
-	uint64_t next_server;	    /* least number that no server had yet; 0: unknown */
-	bool servers_stale;	    /* the state has another list */
-	bool log_empty;		    /* this server joined, and its log has nothing yet */
+	struct server_list servers;  /* of the replicated state; empty until there is one */
+	uint64_t next_server;	     /* least number that no server had yet; 0: unknown */
+	uint64_t servers_generation; /* how often the list was taken over */
+	bool servers_stale;	     /* the state has another list */
+	bool log_empty;		     /* this server joined, and its log has nothing yet */
 	struct membership *membership;
 	struct bootstrap *bootstrap;
 

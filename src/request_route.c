@@ -393,6 +393,11 @@ void request_route(struct request *request)
 		request_fail_unavailable(request, "the server is stopping", false);
 		return;
 	}
+	if (dnvmed->consensus == NULL && is_again(request)) {
+		/* An earlier attempt went to a server that is: this one knows nothing of it. */
+		request_fail_unavailable(request, "this server is not part of a cluster yet", true);
+		return;
+	}
 	if (dnvmed->consensus == NULL) {
 		error_set(&failure, ERROR_FAILED_PRECONDITION, "this server is not part of a cluster yet");
 		error_hint(&failure, "run: dnvme cluster init --name NAME");

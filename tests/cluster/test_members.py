@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 
-from harness import SLOW, ClusterTest, RpcError, Server, main, wait_until
+from harness import SLOW, ClusterTest, RpcError, Server, SimAgent, main, wait_until
 
 
 class Newcomer(Server):
@@ -309,10 +309,32 @@ class Members(ClusterTest):
         self.assertLess(traffic.longest_s, 3.0 * SLOW)
         cluster.check_replicas()
 
+    def test_agents_learn(self):
+        """An agent that was started with one server finds the others when that one is gone."""
+        cluster = self.make(1)
+        SimAgent(cluster, "node1")
+        online = lambda: ask(cluster, "node.get", {"name": "node1"})["health"] == "online"
+        wait_until("it is online", online)
+        for number, name in ((2, "b"), (3, "c")):
+            self.add(cluster, self.newcomer(cluster, number), name)
+            wait_until("it joined", lambda number=number: self.members(cluster).get(number) in ("standby", "voter"))
+        self.settled(cluster, {1: "voter", 2: "voter", 3: "voter"})
+        self.remove(cluster, "s1")
+        first = cluster.servers[0]
+        self.assertEqual(first.process.wait(30 * SLOW), 1)
+        first.process = None
+        self.settled(cluster, {2: "voter", 3: "voter"})
+        wait_until("it is online again", online, 30)
+
     def test_numbers(self):
         """A server started with a number keeps it; one that was given another refuses."""
         cluster = self.make(1)
         new = self.newcomer(cluster, 7, numbered=True)
+        # It knows nothing of what became of an earlier attempt.
+        params = {"name": "n", "request_id": uuid.uuid4().bytes}
+        self.refused("FAILED_PRECONDITION", lambda: new.call("node.cordon", params), "not part of a cluster")
+        params["again"] = True
+        self.refused("UNAVAILABLE", lambda: new.call("node.cordon", params), "not part of a cluster", "outcome=unknown")
         self.add(cluster, new, "wrong")  # the cluster chooses 2
         wait_until("it says why", lambda: "this is server 7, not 2" in self.status(cluster).get("waits_for", ""))
         self.remove(cluster, "wrong")
