@@ -12,6 +12,7 @@
 #include "src/agents.h"
 #include "src/dnvmed.h"
 #include "src/hosts.h"
+#include "src/membership.h"
 #include "src/driver.h"
 #include "src/request_internal.h"
 #include "src/session.h"
@@ -209,6 +210,7 @@ static int leader_make(void **state)
 	dnvmed->agents = agents_make();
 	dnvmed->driver = driver_make();
 	dnvmed->hosts = hosts_make();
+	dnvmed->membership = membership_make();
 	assert_non_null(dnvmed->agents);
 	assert_non_null(dnvmed->driver);
 	assert_non_null(dnvmed->hosts);
@@ -224,6 +226,7 @@ static int leader_end(void **state)
 
 	agents_leader_end(&leader->dnvmed);
 	hosts_free(leader->dnvmed.hosts);
+	membership_free(leader->dnvmed.membership);
 	driver_free(leader->dnvmed.driver);
 	agents_free(leader->dnvmed.agents);
 	rig_close(&leader->rig);
