@@ -46,6 +46,8 @@ struct session {
 	struct state_machine machine;
 	struct link *link;
 	size_t next_server;
+	char learnt[LIMIT_SERVERS][LIMIT_ADDRESS + 1]; /* servers that a leader told of, beside those in the options */
+	size_t learnt_count;
 	char redirect[LIMIT_ADDRESS + 1], server[LIMIT_ADDRESS + 1];
 	char silent[LIMIT_ADDRESS + 1]; /* not to be asked next */
 	unsigned redirects;
@@ -255,6 +257,31 @@ static void take_welcome(struct session *this, struct rpc_message *message, stru
 		this->events.opened(this->events.data);
 }
 
+static bool is_given(const struct session *this, const char *address)
+{
+	const struct string_list *servers = &this->options->servers;
+
+	for (size_t i = 0; i < servers->count; i++) {
+		if (strcmp(servers->items[i], address) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Those that were added since this agent was started are asked as well, when the leader is lost. */
+static void servers_take(struct session *this, const struct server_list *servers)
+{
+	if (servers->count == 0)
+		return;
+	this->learnt_count = 0;
+	for (size_t i = 0; i < servers->count && i < LIMIT_SERVERS; i++) {
+		const char *address = servers->items[i].api_address;
+
+		if (!is_given(this, address))
+			snprintf(this->learnt[this->learnt_count++], sizeof(this->learnt[0]), "%s", address);
+	}
+}
+
 static void take_heartbeat(struct session *this, struct rpc_message *message, struct arena *arena)
 {
 	struct agent_heartbeat_reply reply;
@@ -268,8 +295,11 @@ static void take_heartbeat(struct session *this, struct rpc_message *message, st
 	}
 	if (codec_decode_object(schema_agent_heartbeat_reply(), &message->result, arena, &reply, &error) != 0)
 		leave(this, error.message);
-	else if (term_take(this, reply.term) && this->events.answered != NULL)
-		this->events.answered(this->events.data, reply.sequence, reply.behind);
+	else if (term_take(this, reply.term)) {
+		servers_take(this, &reply.servers);
+		if (this->events.answered != NULL)
+			this->events.answered(this->events.data, reply.sequence, reply.behind);
+	}
 }
 
 static void dump(struct session *this)
@@ -371,6 +401,15 @@ static void on_ended(void *data, const struct error *error)
 
 static const struct link_events link_events = { on_opened, on_frame, on_ended };
 
+/* The number-th to ask, in turn. */
+static const char *server_at(const struct session *this, size_t number)
+{
+	const struct string_list *servers = &this->options->servers;
+
+	number %= servers->count + this->learnt_count;
+	return number < servers->count ? servers->items[number] : this->learnt[number - servers->count];
+}
+
 static void try_next(struct session *this)
 {
 	struct error error = { 0 };
@@ -381,13 +420,10 @@ static void try_next(struct session *this)
 		memcpy(this->server, this->redirect, sizeof(this->server));
 		this->redirect[0] = '\0';
 	} else {
-		const struct string_list *servers = &this->options->servers;
-
-		if (strcmp(servers->items[this->next_server % servers->count], this->silent) == 0)
+		if (strcmp(server_at(this, this->next_server), this->silent) == 0)
 			this->next_server++;
 		this->silent[0] = '\0';
-		snprintf(this->server, sizeof(this->server), "%s",
-			 servers->items[this->next_server++ % servers->count]);
+		snprintf(this->server, sizeof(this->server), "%s", server_at(this, this->next_server++));
 	}
 	state_machine_move(&this->machine, CONNECTING);
 	uv_timer_start(&this->timer, on_timeout, CONNECT_TIMEOUT_MS, 0);

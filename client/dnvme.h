@@ -179,8 +179,10 @@ struct dnvme_server {
 	const char *cluster_id; /* NULL before cluster.init */
 	uint64_t term;
 	uint64_t applied_index;
-	unsigned leader; /* as this server sees it; 0 unknown */
-	int reachable;	 /* in cluster.status: it answered */
+	unsigned leader;	/* as this server sees it; 0 unknown */
+	int reachable;		/* in cluster.status: it answered */
+	const char *name;	/* in cluster.status; NULL elsewhere */
+	const char *membership; /* in cluster.status: "joining", "standby", "voter", "leaving"; NULL elsewhere */
 };
 
 struct dnvme_cluster {
@@ -193,6 +195,7 @@ struct dnvme_cluster {
 	uint64_t volumes;
 	uint64_t bytes_total;
 	uint64_t bytes_free;
+	const char *waits_for; /* what a change of the servers waits for; NULL: none is under way */
 };
 
 struct dnvme_problem {
@@ -430,6 +433,18 @@ int dnvme_cluster_init(struct dnvme *dnvme, const char *name, const struct dnvme
 		       struct dnvme_error *error);
 int dnvme_cluster_status(struct dnvme *dnvme, const struct dnvme_call_options *options,
 			 struct dnvme_result **ret_result, struct dnvme_error *error);
+
+/* Add a server that runs and belongs to no cluster, under a name for people; its id is the number with which it was
+ * started, 0: the cluster chooses one. Remove one, dead or alive, by its name or "s" and its number. Both return when
+ * it is decided; dnvme_cluster_status() says how far it is. */
+int dnvme_cluster_add_server(struct dnvme *dnvme, const char *name, const struct dnvme_server_spec *server,
+			     const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			     struct dnvme_error *error);
+int dnvme_cluster_remove_server(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+				struct dnvme_result **ret_result, struct dnvme_error *error);
+/* Hand leadership over to a server that votes. */
+int dnvme_cluster_transfer(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,
+			   struct dnvme_result **ret_result, struct dnvme_error *error);
 
 struct dnvme_settings {
 	size_t size;		   /* sizeof(struct dnvme_settings) */

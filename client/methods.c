@@ -93,6 +93,22 @@ int dnvme_cluster_status(struct dnvme *dnvme, const struct dnvme_call_options *o
 	return client_run(dnvme, METHOD_ID_CLUSTER_STATUS, &request, options, ret_result, error);
 }
 
+int dnvme_cluster_add_server(struct dnvme *dnvme, const char *name, const struct dnvme_server_spec *server,
+			     const struct dnvme_call_options *options, struct dnvme_result **ret_result,
+			     struct dnvme_error *error)
+{
+	struct server_add_request request = { .name = name };
+
+	if (name == NULL)
+		return refuse(error, "no name is given");
+	if (server == NULL || server->raft_address == NULL || server->api_address == NULL)
+		return refuse(error, "the server has no address");
+	request.id = server->id;
+	request.raft_address = server->raft_address;
+	request.api_address = server->api_address;
+	return client_run(dnvme, METHOD_ID_CLUSTER_ADD_SERVER, &request, options, ret_result, error);
+}
+
 #define NAME_METHOD(function, method)                                                                                  \
 	int function(struct dnvme *dnvme, const char *name, const struct dnvme_call_options *options,                  \
 		     struct dnvme_result **ret_result, struct dnvme_error *error)                                      \
@@ -115,6 +131,8 @@ int dnvme_cluster_status(struct dnvme *dnvme, const struct dnvme_call_options *o
 	}
 
 LIST_METHOD(dnvme_node_list, METHOD_ID_NODE_LIST)
+NAME_METHOD(dnvme_cluster_remove_server, METHOD_ID_CLUSTER_REMOVE_SERVER)
+NAME_METHOD(dnvme_cluster_transfer, METHOD_ID_CLUSTER_TRANSFER)
 NAME_METHOD(dnvme_node_get, METHOD_ID_NODE_GET)
 NAME_METHOD(dnvme_node_cordon, METHOD_ID_NODE_CORDON)
 NAME_METHOD(dnvme_node_uncordon, METHOD_ID_NODE_UNCORDON)

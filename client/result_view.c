@@ -67,6 +67,8 @@ static int servers_view(struct arena *arena, const struct server_info *list, siz
 		items[i].applied_index = list[i].applied_index;
 		items[i].leader = (unsigned)list[i].leader;
 		items[i].reachable = list[i].reachable;
+		items[i].name = list[i].name;
+		items[i].membership = list[i].membership != 0 ? ENUM_NAME(server_membership, list[i].membership) : NULL;
 	}
 	result->servers = (const struct dnvme_server *const *)views;
 	result->server_count = count;
@@ -89,6 +91,7 @@ static int cluster_view(struct arena *arena, const struct cluster_status *status
 	view->volumes = status->volumes;
 	view->bytes_total = status->bytes_total;
 	view->bytes_free = status->bytes_free;
+	view->waits_for = status->waits_for;
 	result->cluster = view;
 	return servers_view(arena, status->servers.items, status->servers.count, result, error);
 }

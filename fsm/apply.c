@@ -157,7 +157,7 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->ld_excuse,	  command->refuse,	    command->volume_extend,  command->job_advance,
 		command->job_cancel,	  command->job_fail,	    command->job_forget,     command->snapshot_create,
 		command->snapshot_retry,  command->snapshot_delete, command->thins_purge,    command->ld_settle,
-		command->disk_cache,
+		command->disk_cache,	  command->server_add,	    command->server_remove,
 	};
 	int present = 0;
 
@@ -203,6 +203,8 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(snapshot_delete);
 	DISPATCH(thins_purge);
 	DISPATCH(disk_cache);
+	DISPATCH(server_add);
+	DISPATCH(server_remove);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

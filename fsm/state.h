@@ -227,6 +227,10 @@ int command_slot_force_apply(struct transition *transition, const struct command
 			     struct error *error);
 int command_cluster_set_apply(struct transition *transition, const struct command_cluster_set *command,
 			      struct error *error);
+int command_server_add_apply(struct transition *transition, const struct command_server_add *command,
+			     struct error *error);
+int command_server_remove_apply(struct transition *transition, const struct command_server_remove *command,
+				struct error *error);
 int command_volume_extend_apply(struct transition *transition, const struct command_volume_extend *command,
 				struct error *error);
 int command_job_advance_apply(struct transition *transition, const struct command_job_advance *command,

@@ -169,6 +169,8 @@ static void history_nodes(struct buffer *input)
 	struct command_disk_cache cache = { 7, { 9 }, false };
 	struct command_disk_remove remove = { 7 };
 	struct command_node_forget forget = { "n5", false };
+	struct command_server_add server = { 0, "b", "10.0.0.2:7401", "10.0.0.2:7400" };
+	struct command_server_remove no_server = { 2, false }, gone = { 2, true };
 
 	command_add((struct command){ .cluster_set = &set }, input);
 	command_add((struct command){ .node_cordon = &cordon }, input);
@@ -177,6 +179,9 @@ static void history_nodes(struct buffer *input)
 	command_add((struct command){ .disk_cache = &cache }, input);
 	command_add((struct command){ .disk_remove = &remove }, input);
 	command_add((struct command){ .node_forget = &forget }, input);
+	command_add((struct command){ .server_add = &server }, input);
+	command_add((struct command){ .server_remove = &no_server }, input);
+	command_add((struct command){ .server_remove = &gone }, input);
 	history_end(input);
 }
 

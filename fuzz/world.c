@@ -129,7 +129,7 @@ static void volume_make(struct world *world, const char *name, uint64_t copies, 
 
 static void beginning_make(struct world *world)
 {
-	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000" } };
+	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000", NULL, false } };
 	struct cluster cluster = { .id = "c0ffee",
 				   .name = "lab",
 				   .extent_bytes = UINT64_C(4) << 20,

@@ -16,8 +16,9 @@
 #define SNAPSHOT_TRAILING_DEFAULT 2048
 #define INSTALL_SNAPSHOT_TIMEOUT_MS 10000
 #define CONNECT_RETRY_MS 100
-#define DISK_RETRY_MS 250     /* to make a segment when the disk was full */
-#define INFLIGHT_ENTRIES 1024 /* to a follower; libraft's 32 stalls a fast log */
+#define CATCH_UP_ROUND_MS 3000 /* of a server that had caught up and is to vote */
+#define DISK_RETRY_MS 250      /* to make a segment when the disk was full */
+#define INFLIGHT_ENTRIES 1024  /* to a follower; libraft's 32 stalls a fast log */
 
 int error_set_room(struct error *error, const char *what)
 {
@@ -234,6 +235,7 @@ static void close_tick(struct consensus *consensus)
 	guard_tick(consensus);
 	proposals_fail(consensus, &failure);
 	barriers_end(waits, &failure);
+	configuration_fail(consensus, &failure);
 	if (consensus->transferring && !consensus->transfer.sent)
 		transfer_end(consensus, &failure);
 	raft_close(&consensus->raft, on_raft_closed);
@@ -282,7 +284,7 @@ static void failure_tick(struct consensus *consensus)
 static void tick(struct consensus *consensus)
 {
 	static void (*const steps[])(struct consensus * consensus) = {
-		failure_tick, leadership_tick, room_tick, proposals_tick, barriers_tick, transfer_tick,
+		failure_tick, leadership_tick, room_tick, proposals_tick, barriers_tick, configuration_tick, transfer_tick,
 	};
 
 	guard_tick(consensus);
@@ -358,6 +360,7 @@ static int raft_open(struct consensus *consensus, const struct consensus_options
 				   options->snapshot_trailing ? options->snapshot_trailing : SNAPSHOT_TRAILING_DEFAULT);
 	raft_set_max_inflight_entries(&consensus->raft, INFLIGHT_ENTRIES);
 	raft_set_pre_vote(&consensus->raft, true);
+	raft_set_max_catch_up_round_duration(&consensus->raft, CATCH_UP_ROUND_MS);
 	return 0;
 }
 

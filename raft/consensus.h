@@ -114,4 +114,40 @@ int consensus_barrier(struct consensus *consensus, consensus_barrier_callback ca
 int consensus_transfer(struct consensus *consensus, uint64_t target_id, consensus_barrier_callback callback, void *data,
 		       struct error *error);
 
+/* ---- who belongs to the group ---- */
+
+enum consensus_role {
+	CONSENSUS_VOTER,
+	CONSENSUS_STANDBY, /* has the log, and no vote */
+	CONSENSUS_SPARE	   /* belongs to the group, and gets nothing yet */
+};
+
+#define CONSENSUS_ADDRESS_SIZE 64u
+
+struct consensus_member {
+	uint64_t id;
+	const char *address; /* borrowed until the loop turns */
+	enum consensus_role role;
+	uint64_t match_index; /* on the leader: its log is known to be the same up to here */
+};
+
+/* The group as this server knows it, a change that is not committed yet included. Returns how many, at most `max`. */
+size_t consensus_members(const struct consensus *consensus, struct consensus_member *ret_members, size_t max);
+
+/* Whether a change is asked for, or not known to be committed. */
+bool consensus_is_changing(const struct consensus *consensus);
+
+uint64_t consensus_last_index(const struct consensus *consensus);
+
+/* Change the group by one server, on the leader, one change at a time (FAILED_PRECONDITION). A new server is a spare.
+ * To make it a voter waits until it has caught up. The leader cannot lose its own vote, nor the last voter
+ * (FAILED_PRECONDITION). After a failure in the callback the change may have happened, or may happen yet:
+ * consensus_members() tells when consensus_is_changing() does not hold any more. */
+int consensus_add(struct consensus *consensus, uint64_t id, const char *address, consensus_barrier_callback callback,
+		  void *data, struct error *error);
+int consensus_assign(struct consensus *consensus, uint64_t id, enum consensus_role role,
+		     consensus_barrier_callback callback, void *data, struct error *error);
+int consensus_remove(struct consensus *consensus, uint64_t id, consensus_barrier_callback callback, void *data,
+		     struct error *error);
+
 #endif

@@ -94,7 +94,10 @@ static void on_receive(struct raft_io *io, struct raft_message *message)
 		raft_free(message->install_snapshot.data.base);
 		return;
 	}
-	consensus->uv_recv(io, message);
+	if (message->type == RAFT_APPEND_ENTRIES)
+		receive_append(consensus, message);
+	else
+		consensus->uv_recv(io, message);
 }
 
 static int guarded_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv)
@@ -130,6 +133,8 @@ static int guarded_send(struct raft_io *io, struct raft_io_send *request, const 
 {
 	struct raft_message corrected;
 
+	if (message->type == RAFT_APPEND_ENTRIES_RESULT && message->append_entries_result.rejected > 0)
+		of_io(io)->append_rejected = true;
 	if (of_io(io)->raft_closing)
 		return RAFT_CANCELED;
 	if (of_io(io)->failed)

@@ -40,6 +40,18 @@ struct transfer_wait {
 	bool sent;
 };
 
+enum change_kind { CHANGE_NONE, CHANGE_ADD, CHANGE_ASSIGN, CHANGE_REMOVE };
+
+struct change_wait {
+	enum change_kind kind;
+	consensus_barrier_callback callback;
+	void *data;
+	uint64_t id;
+	char address[CONSENSUS_ADDRESS_SIZE];
+	enum consensus_role role;
+	bool confirming, confirmed, sent;
+};
+
 struct consensus {
 	struct raft raft;
 	struct raft_io io;
@@ -48,6 +60,7 @@ struct consensus {
 	struct transport transport;
 	struct raft_transfer transfer_request;
 	struct raft_barrier barrier_request;
+	struct raft_change change_request;
 	uv_prepare_t prepare;
 	uv_check_t check;
 	struct consensus_machine machine;
@@ -74,6 +87,8 @@ struct consensus {
 	raft_term loaded_term;
 	struct transfer_wait transfer;
 	bool transferring;
+	struct change_wait change;
+	bool append_rejected; /* receive.c: by what libraft answered last */
 
 	bool leader;
 	uint64_t leader_term;
@@ -108,6 +123,13 @@ void member_fail_raft(struct consensus *consensus, int code, const char *what);
 void proposals_tick(struct consensus *consensus);
 void proposals_fail(struct consensus *consensus, const struct error *failure);
 bool space_may_come(struct consensus *consensus);
+
+/* configuration.c: go on with a change of the group; fail one that libraft was not asked for yet. */
+void configuration_tick(struct consensus *consensus);
+void configuration_fail(struct consensus *consensus, const struct error *failure);
+
+/* receive.c: hand entries of a leader over to libraft. */
+void receive_append(struct consensus *consensus, struct raft_message *message);
 
 /* write.c: fail the member when a write of its log failed. */
 void write_watch(struct consensus *consensus);

@@ -285,6 +285,26 @@ static bool is_behind(const struct session *session)
 	return agent == NULL || agent->session != session || !list_is_empty(&agent->dirty_link);
 }
 
+/* Once in a session, and when there are others. */
+static void servers_tell(struct request *request, struct server_list *ret_servers)
+{
+	const struct dnvmed *dnvmed = request->dnvmed;
+	const struct server_list *servers = dnvmed_servers(dnvmed);
+	struct server *items;
+
+	if (request->session->servers_told == dnvmed->servers_generation)
+		return;
+	items = arena_alloc_array(&request->arena, servers->count, sizeof(*items));
+	if (items == NULL)
+		return; /* with the next heartbeat */
+	request->session->servers_told = dnvmed->servers_generation;
+	*ret_servers = (struct server_list){ 0, items };
+	for (size_t i = 0; i < servers->count; i++) {
+		if (!servers->items[i].leaving)
+			items[ret_servers->count++] = servers->items[i];
+	}
+}
+
 static void beat_answer(struct request *request)
 {
 	const struct agent_heartbeat *heartbeat = request->params;
@@ -292,6 +312,7 @@ static void beat_answer(struct request *request)
 					       .term = consensus_term(request->dnvmed->consensus),
 					       .behind = is_behind(request->session) };
 
+	servers_tell(request, &reply.servers);
 	request_reply(request, &reply);
 }
 

@@ -11,6 +11,7 @@
 #include "lib/wire/codec.h"
 #include "src/dnvmed.h"
 #include "src/file.h"
+#include "src/newcomer.h"
 #include "src/request.h"
 
 #define CALL_TIMEOUT_MS 1000u
@@ -101,14 +102,14 @@ static int cluster_adopt(struct dnvmed *dnvmed, struct bytes encoded, struct err
 }
 
 /* Whether this server is in the list, under the addresses that it was started with. */
-static int self_check(const struct dnvmed *dnvmed, const struct server_list *servers, struct error *error)
+static int self_check(const struct dnvmed *dnvmed, uint64_t id, const struct server_list *servers, struct error *error)
 {
 	const struct options *options = dnvmed->options;
 
 	for (size_t i = 0; i < servers->count; i++) {
 		const struct server *server = &servers->items[i];
 
-		if (server->id != options->id)
+		if (server->id != id)
 			continue;
 		if (strcmp(server->raft_address, options->raft) == 0 &&
 		    strcmp(server->api_address, options->listen) == 0)
@@ -119,13 +120,13 @@ static int self_check(const struct dnvmed *dnvmed, const struct server_list *ser
 				 options->raft, options->listen);
 	}
 	return error_set(error, ERROR_FAILED_PRECONDITION, "servers: server %llu, which is asked, is not in the list",
-			 (unsigned long long)options->id);
+			 (unsigned long long)id);
 }
 
 /* The log's first configuration, and what remembers that there is a log. */
 static int log_begin(struct dnvmed *dnvmed, struct error *error)
 {
-	int rv = dnvmed->consensus == NULL ? dnvmed_join(dnvmed, error) : 0;
+	int rv = dnvmed->consensus == NULL ? dnvmed_join(dnvmed, dnvmed->log_empty, error) : 0;
 
 	if (rv == 0 && !file_exists(dnvmed, "member"))
 		rv = file_make(dnvmed, "member", (struct bytes){ NULL, 0 }, error);
@@ -138,6 +139,8 @@ static int take_part(struct dnvmed *dnvmed, const struct cluster *cluster, struc
 	struct buffer bytes = BUFFER_INIT;
 	int rv = codec_encode(schema_cluster(), cluster, CODEC_TAGGED, &bytes, error);
 
+	if (rv == 0 && !dnvmed->log_empty)
+		rv = newcomer_forget(dnvmed, error);
 	if (rv == 0)
 		rv = file_make(dnvmed, "cluster", buffer_bytes(&bytes), error);
 	if (rv == 0)
@@ -182,7 +185,7 @@ static void joins_begin(struct dnvmed *dnvmed)
 	bootstrap->joining = true;
 	bootstrap->join_count = 0;
 	for (size_t i = 0; i < servers->count; i++) {
-		if (servers->items[i].id == dnvmed->options->id)
+		if (servers->items[i].id == dnvmed->id)
 			continue;
 		bootstrap->joins[bootstrap->join_count++] =
 			(struct remote_call){ .dnvmed = dnvmed, .server = &servers->items[i] };
@@ -294,10 +297,14 @@ static int plan(struct dnvmed *dnvmed, struct request *request, struct cluster *
 
 	if (id == NULL || self == NULL)
 		return error_set_nomem(error);
+	if (dnvmed->id == 0) {
+		error_set(error, ERROR_FAILED_PRECONDITION, "this server has no number");
+		return error_hint(error, "start the servers that form a cluster with --id, each with another number");
+	}
 	random_bytes(random, sizeof(random));
 	for (size_t i = 0; i < sizeof(random); i++)
 		snprintf(id + 2 * i, 3, "%02x", random[i]);
-	*self = (struct server){ .id = dnvmed->options->id,
+	*self = (struct server){ .id = dnvmed->id,
 				 .raft_address = dnvmed->options->raft,
 				 .api_address = dnvmed->options->listen };
 	*cluster = (struct cluster){
@@ -316,7 +323,7 @@ static int plan(struct dnvmed *dnvmed, struct request *request, struct cluster *
 				 (unsigned long long)EXTENT_BYTES_MIN);
 	if (servers_check(&cluster->servers, error) != 0)
 		return error->code;
-	return self_check(dnvmed, &cluster->servers, error);
+	return self_check(dnvmed, dnvmed->id, &cluster->servers, error);
 }
 
 static void init_cancel(struct request *request)
@@ -395,7 +402,7 @@ int bootstrap_init_answer(struct request *request, struct error *error)
 	if (rv != 0)
 		return error_prefix(error, "cluster.init");
 	for (size_t i = 0; !dnvmed->has_group && i < work->cluster.servers.count; i++) {
-		if (work->cluster.servers.items[i].id == dnvmed->options->id)
+		if (work->cluster.servers.items[i].id == dnvmed->id)
 			continue;
 		work->probes[work->probe_count++] = (struct remote_call){ .dnvmed = dnvmed,
 									  .server = &work->cluster.servers.items[i],
@@ -521,11 +528,17 @@ int bootstrap_join_answer(struct request *request, struct error *error)
 	if (dnvmed->has_group && strcmp(dnvmed->cluster.id, params->cluster) != 0)
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "server.join: server %llu is part of cluster %s, not %s",
-				 (unsigned long long)dnvmed->options->id, dnvmed->cluster.id, params->cluster);
+				 (unsigned long long)dnvmed->id, dnvmed->cluster.id, params->cluster);
+	if (params->id != 0 && dnvmed->id != 0 && params->id != dnvmed->id) {
+		error_set(error, ERROR_FAILED_PRECONDITION, "server.join: this is server %llu, not %llu",
+			  (unsigned long long)dnvmed->id, (unsigned long long)params->id);
+		return error_hint(error, "start it without --id");
+	}
 	if (!dnvmed->has_group) {
 		if (cluster.name == NULL)
 			return error_set(error, ERROR_INVALID_ARGUMENT, "server.join: name: is missing");
-		if (self_check(dnvmed, &cluster.servers, error) != 0)
+		if (self_check(dnvmed, params->id != 0 ? params->id : dnvmed->id, &cluster.servers, error) != 0 ||
+		    (params->id != 0 && newcomer_begin(dnvmed, params->id, error) != 0))
 			return error_prefix(error, "server.join");
 		if (take_part(dnvmed, &cluster, error) != 0) {
 			log_failure(LOG_LEVEL_ERROR, "cannot join the group", error);
@@ -552,6 +565,8 @@ int bootstrap_start(struct dnvmed *dnvmed, struct error *error)
 	bool initialized;
 	int rv;
 
+	if (newcomer_start(dnvmed, error) != 0)
+		return error->code;
 	if (!file_exists(dnvmed, "cluster"))
 		return 0;
 	path_of(dnvmed, "cluster", path);
@@ -562,13 +577,13 @@ int bootstrap_start(struct dnvmed *dnvmed, struct error *error)
 	}
 	buffer_free(&bytes);
 	if (rv == 0)
-		rv = self_check(dnvmed, &dnvmed->cluster.servers, error);
+		rv = self_check(dnvmed, dnvmed->id, &dnvmed->cluster.servers, error);
 	if (rv != 0)
 		return rv;
 	/* An empty log in place of one that was lost would forget what this server promised and voted for. */
 	path_of(dnvmed, "raft", path);
 	rv = consensus_directory_check(path, &initialized, error);
-	if (rv == 0 && !initialized && file_exists(dnvmed, "member")) {
+	if (rv == 0 && !initialized && !dnvmed->log_empty && file_exists(dnvmed, "member")) {
 		rv = error_set(error, ERROR_FAILED_PRECONDITION,
 			       "%s is empty, but this server was a member of the group: its log is lost", path);
 		error_hint(error,
@@ -598,6 +613,7 @@ void bootstrap_tick(struct dnvmed *dnvmed)
 	}
 	if (bootstrap->joining)
 		joins_tick(dnvmed);
+	newcomer_tick(dnvmed);
 }
 
 void bootstrap_stop(struct dnvmed *dnvmed)

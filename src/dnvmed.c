@@ -16,6 +16,7 @@
 #include "src/exit_status.h"
 #include "src/file.h"
 #include "src/hosts.h"
+#include "src/membership.h"
 #include "src/request.h"
 #include "src/session.h"
 
@@ -30,11 +31,44 @@ bool dnvmed_is_stopping(const struct dnvmed *dnvmed)
 	return dnvmed->stage > DNVMED_RUNNING;
 }
 
+const struct server_list *dnvmed_servers(const struct dnvmed *dnvmed)
+{
+	static const struct server_list none = { 0 };
+
+	if (dnvmed->servers.count > 0)
+		return &dnvmed->servers;
+	return dnvmed->has_group ? &dnvmed->cluster.servers : &none;
+}
+
+void dnvmed_servers_refresh(struct dnvmed *dnvmed)
+{
+	struct arena arena = ARENA_INIT;
+	struct cluster cluster;
+	struct error error;
+
+	if (!dnvmed->servers_stale)
+		return;
+	if (fsm_cluster_get(dnvmed->fsm, &arena, &cluster, &error) != 0) {
+		/* There is none yet; what else is wrong shows with the next command. */
+		dnvmed->servers_stale = error.code != ERROR_FAILED_PRECONDITION;
+		arena_free(&arena);
+		return;
+	}
+	dnvmed->servers_stale = false;
+	arena_free(&dnvmed->servers_arena);
+	dnvmed->servers_arena = arena;
+	dnvmed->servers = cluster.servers;
+	dnvmed->servers_generation++;
+	dnvmed->next_server = cluster.next_server;
+}
+
 const struct server *dnvmed_member(const struct dnvmed *dnvmed, uint64_t id)
 {
-	for (size_t i = 0; dnvmed->has_group && i < dnvmed->cluster.servers.count; i++) {
-		if (dnvmed->cluster.servers.items[i].id == id)
-			return &dnvmed->cluster.servers.items[i];
+	const struct server_list *servers = dnvmed_servers(dnvmed);
+
+	for (size_t i = 0; i < servers->count; i++) {
+		if (servers->items[i].id == id)
+			return &servers->items[i];
 	}
 	return NULL;
 }
@@ -48,7 +82,7 @@ bool dnvmed_leader_is_known(const struct dnvmed *dnvmed)
 	if (dnvmed->consensus == NULL || dnvmed->leading)
 		return false;
 	leader = consensus_leader_id(dnvmed->consensus);
-	return leader != 0 && leader != dnvmed->options->id;
+	return leader != 0 && leader != dnvmed->id;
 }
 
 const char *dnvmed_leader_address(const struct dnvmed *dnvmed)
@@ -99,6 +133,7 @@ static int machine_load(void *data, uint64_t index, struct bytes dump, struct er
 	struct dnvmed *dnvmed = data;
 
 	change_of_all(dnvmed);
+	dnvmed->servers_stale = true;
 	return fsm_load(dnvmed->fsm, index, dump, error);
 }
 
@@ -109,6 +144,8 @@ static void on_change(void *data, const struct fsm_change *change)
 	change_of_something(dnvmed);
 	if (change->kind == FSM_CHANGE_VOLUME)
 		change_of_volume(dnvmed, change->id);
+	if (change->kind == FSM_CHANGE_CLUSTER)
+		dnvmed->servers_stale = true;
 	if (!dnvmed->leader_ready)
 		return;
 	agents_change(dnvmed, change);
@@ -134,6 +171,7 @@ static void leader_lost(struct dnvmed *dnvmed)
 	driver_leader_end(dnvmed);
 	agents_leader_end(dnvmed);
 	hosts_leader_end(dnvmed);
+	membership_leader_end(dnvmed);
 	request_leadership_changed(dnvmed);
 }
 
@@ -158,6 +196,7 @@ static void on_leader_barrier(void *data, const struct error *failure)
 	dnvmed->leader_ready = true;
 	log_notice("this server leads", "term=%llu", (unsigned long long)dnvmed->leader_term);
 	driver_leader_begin(dnvmed);
+	membership_leader_begin(dnvmed);
 	request_leadership_changed(dnvmed);
 }
 
@@ -230,13 +269,13 @@ static void on_failure(void *data, const struct error *failure)
 	dnvmed->failing = true; /* closed by the tick: not inside a call of consensus */
 }
 
-int dnvmed_join(struct dnvmed *dnvmed, struct error *error)
+int dnvmed_join(struct dnvmed *dnvmed, bool empty, struct error *error)
 {
 	char directory[FILE_PATH_SIZE];
 	struct consensus_server servers[LIMIT_SERVERS];
 	const struct consensus_options options = {
 		.loop = &dnvmed->loop,
-		.id = dnvmed->options->id,
+		.id = dnvmed->id,
 		.address = dnvmed->options->raft,
 		.directory = directory,
 		.machine = { .data = dnvmed,
@@ -258,7 +297,7 @@ int dnvmed_join(struct dnvmed *dnvmed, struct error *error)
 	for (size_t i = 0; i < dnvmed->cluster.servers.count; i++)
 		servers[i] = (struct consensus_server){ .id = dnvmed->cluster.servers.items[i].id,
 							.address = dnvmed->cluster.servers.items[i].raft_address };
-	return consensus_start(&options, servers, dnvmed->cluster.servers.count, &dnvmed->consensus, error);
+	return consensus_start(&options, servers, empty ? 0 : dnvmed->cluster.servers.count, &dnvmed->consensus, error);
 }
 
 static enum server_role role_of(const struct dnvmed *dnvmed)
@@ -276,12 +315,13 @@ static enum server_role role_of(const struct dnvmed *dnvmed)
 int dnvmed_info(struct dnvmed *dnvmed, bool digest, struct arena *arena, struct server_info *ret_info,
 		struct error *error)
 {
-	struct server_info info = { .id = dnvmed->options->id,
+	struct server_info info = { .id = dnvmed->id,
 				    .raft_address = dnvmed->options->raft,
 				    .api_address = dnvmed->options->listen,
 				    .role = role_of(dnvmed),
 				    .applied_index = fsm_applied_index(dnvmed->fsm),
 				    .version = DNVME_VERSION,
+				    .empty = dnvmed->log_empty,
 				    .cluster = dnvmed->has_group ? dnvmed->cluster.id : NULL };
 	struct consensus_statistics statistics;
 	uint8_t value[16];
@@ -319,16 +359,28 @@ static void on_transferred(void *data, const struct error *failure)
 		log_failure(LOG_LEVEL_NOTICE, "could not hand leadership over", failure);
 }
 
+static bool votes(const struct dnvmed *dnvmed, uint64_t id)
+{
+	struct consensus_member members[LIMIT_SERVERS + 1];
+	size_t count = consensus_members(dnvmed->consensus, members, LIMIT_SERVERS + 1);
+
+	for (size_t i = 0; i < count; i++) {
+		if (members[i].id == id)
+			return members[i].role == CONSENSUS_VOTER;
+	}
+	return false;
+}
+
 /* To one server after the other; a dead one only costs its turn. */
 static void transfer_next(struct dnvmed *dnvmed)
 {
-	const struct server_list *servers = &dnvmed->cluster.servers;
+	const struct server_list *servers = dnvmed_servers(dnvmed);
 	struct error error;
 
 	while (dnvmed->transfer_next < servers->count && !dnvmed->transfer_under_way) {
 		uint64_t id = servers->items[dnvmed->transfer_next++].id;
 
-		if (id == dnvmed->options->id)
+		if (id == dnvmed->id || !votes(dnvmed, id))
 			continue;
 		if (consensus_transfer(dnvmed->consensus, id, on_transferred, dnvmed, &error) == 0)
 			dnvmed->transfer_under_way = true;
@@ -384,6 +436,7 @@ static void closing_begin(struct dnvmed *dnvmed)
 	dnvmed->stop_deadline_ms = uv_now(&dnvmed->loop) + FLUSH_MS;
 	session_listen_stop(dnvmed);
 	bootstrap_stop(dnvmed);
+	membership_stop(dnvmed);
 	leader_lost(dnvmed);
 	request_stop(dnvmed);
 	list_for_each(node, next, &dnvmed->sessions) session_finish(list_entry(node, struct session, link), NULL);
@@ -430,6 +483,7 @@ static void on_tick(uv_timer_t *timer)
 	leader_tick(dnvmed);
 	create_tick(dnvmed);
 	bootstrap_tick(dnvmed);
+	membership_tick(dnvmed);
 	peers_tick(dnvmed->peers);
 	request_tick(dnvmed);
 	agents_tick(dnvmed);
@@ -496,8 +550,9 @@ static int parts_make(struct dnvmed *dnvmed, struct error *error)
 	dnvmed->driver = driver_make();
 	dnvmed->hosts = hosts_make();
 	dnvmed->bootstrap = bootstrap_make();
+	dnvmed->membership = membership_make();
 	if (dnvmed->peers == NULL || dnvmed->agents == NULL || dnvmed->driver == NULL || dnvmed->hosts == NULL ||
-	    dnvmed->bootstrap == NULL)
+	    dnvmed->bootstrap == NULL || dnvmed->membership == NULL)
 		return error_set_nomem(error);
 	return 0;
 }
@@ -520,7 +575,9 @@ static int state_open(struct dnvmed *dnvmed, struct error *error)
 
 int dnvmed_start(struct dnvmed *dnvmed, const struct options *options, struct error *error)
 {
-	*dnvmed = (struct dnvmed){ .options = options, .stage = DNVMED_STARTING };
+	*dnvmed = (struct dnvmed){
+		.options = options, .id = options->id, .stage = DNVMED_STARTING, .servers_stale = true
+	};
 	list_init(&dnvmed->sessions);
 	list_init(&dnvmed->touched);
 	list_init(&dnvmed->client_requests);
@@ -535,7 +592,7 @@ int dnvmed_start(struct dnvmed *dnvmed, const struct options *options, struct er
 	    session_listen(dnvmed, error) != 0 || bootstrap_start(dnvmed, error) != 0)
 		return error->code;
 	dnvmed->stage = DNVMED_RUNNING;
-	log_notice("ready", "id=%llu listen=%s raft=%s version=%s", (unsigned long long)options->id, options->listen,
+	log_notice("ready", "id=%llu listen=%s raft=%s version=%s", (unsigned long long)dnvmed->id, options->listen,
 		   options->raft, DNVME_VERSION);
 	return 0;
 }
@@ -544,8 +601,8 @@ int dnvmed_run(struct dnvmed *dnvmed)
 {
 	if (dnvmed->stage == DNVMED_STARTING) {
 		dnvmed->exit_status = EXIT_STATUS_FAILED;
-		if (dnvmed->loop_open && dnvmed->bootstrap != NULL && dnvmed->agents != NULL &&
-		    dnvmed->driver != NULL && dnvmed->peers != NULL)
+		if (dnvmed->loop_open && dnvmed->bootstrap != NULL && dnvmed->membership != NULL &&
+		    dnvmed->agents != NULL && dnvmed->driver != NULL && dnvmed->peers != NULL)
 			closing_begin(dnvmed);
 		else
 			return dnvmed
@@ -556,9 +613,11 @@ int dnvmed_run(struct dnvmed *dnvmed)
 	agents_free(dnvmed->agents);
 	hosts_free(dnvmed->hosts);
 	bootstrap_free(dnvmed->bootstrap);
+	membership_free(dnvmed->membership);
 	fsm_close(dnvmed->fsm);
 	store_close(dnvmed->store);
 	arena_free(&dnvmed->cluster_arena);
+	arena_free(&dnvmed->servers_arena);
 	uv_loop_close(&dnvmed->loop);
 	if (dnvmed->exit_status == EXIT_STATUS_STOPPED)
 		log_notice("stopped", NULL);

@@ -38,9 +38,11 @@ struct agents;
 struct bootstrap;
 struct driver;
 struct hosts;
+struct membership;
 
 struct dnvmed {
 	const struct options *options;
+	uint64_t id; /* of this server; 0 until it was given one */
 	uv_loop_t loop;
 	uint8_t scratch[CONNECTION_SCRATCH_BYTES];
 	enum dnvmed_stage stage;
@@ -52,7 +54,14 @@ struct dnvmed {
 	struct consensus *consensus; /* NULL until the group is formed */
 	bool has_group;		     /* `cluster` is filled in */
 	struct arena cluster_arena;
-	struct cluster cluster; /* from DIR/cluster: identity and addresses of the group */
+	struct cluster cluster; /* from DIR/cluster: identity of the group, and the servers that it began with */
+	struct arena servers_arena;
+	struct server_list servers;  /* of the replicated state; empty until there is one */
+	uint64_t next_server;	     /* least number that no server had yet; 0: unknown */
+	uint64_t servers_generation; /* how often the list was taken over */
+	bool servers_stale;	     /* the state has another list */
+	bool log_empty;		     /* this server joined, and its log has nothing yet */
+	struct membership *membership;
 	struct bootstrap *bootstrap;
 
 	/* Listening. */
@@ -106,7 +115,13 @@ int dnvmed_run(struct dnvmed *dnvmed);
 void dnvmed_stop(struct dnvmed *dnvmed, const char *reason);
 bool dnvmed_is_stopping(const struct dnvmed *dnvmed);
 
-/* The member of the group with this id, borrowed; NULL when there is none. */
+/* The servers of the cluster, borrowed until the loop turns. */
+const struct server_list *dnvmed_servers(const struct dnvmed *dnvmed);
+
+/* Take over the list of the replicated state when it changed. */
+void dnvmed_servers_refresh(struct dnvmed *dnvmed);
+
+/* The server of the cluster with this id, borrowed until the loop turns; NULL when there is none. */
 const struct server *dnvmed_member(const struct dnvmed *dnvmed, uint64_t id);
 
 /* Whether this server leads and is ready to, or knows another one that leads. */
@@ -115,8 +130,9 @@ bool dnvmed_leader_is_known(const struct dnvmed *dnvmed);
 /* The API address of the leader as this server sees it; NULL when it knows none. */
 const char *dnvmed_leader_address(const struct dnvmed *dnvmed);
 
-/* Take part in the group that dnvmed->cluster describes. Blocks on disk. */
-int dnvmed_join(struct dnvmed *dnvmed, struct error *error);
+/* Take part in the group that dnvmed->cluster describes; with `empty` wait to be added to it, else make it if there is
+ * no log yet. Blocks on disk. */
+int dnvmed_join(struct dnvmed *dnvmed, bool empty, struct error *error);
 
 /* Leadership was lost, or may have been: a barrier or a proposal said so. Idempotent. */
 void dnvmed_leadership_check(struct dnvmed *dnvmed);

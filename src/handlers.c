@@ -13,7 +13,9 @@
 #include "src/handlers_mutate.h"
 #include "src/handlers_operation.h"
 #include "src/handlers_read.h"
+#include "src/handlers_server.h"
 #include "src/handlers_snapshot.h"
+#include "src/membership.h"
 #include "src/request.h"
 
 static int server_info_answer(struct request *request, struct error *error)
@@ -22,9 +24,11 @@ static int server_info_answer(struct request *request, struct error *error)
 	struct server_info info;
 	int rv = dnvmed_info(request->dnvmed, params->digest, &request->arena, &info, error);
 
-	if (rv == 0)
-		request_reply(request, &info);
-	return rv;
+	if (rv != 0)
+		return rv;
+	info.removed = membership_is_removed(request->dnvmed, params->asker);
+	request_reply(request, &info);
+	return 0;
 }
 
 static const struct handler handlers[METHOD_ID_COUNT] = {
@@ -32,6 +36,9 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_SERVER_JOIN] = { .answer = bootstrap_join_answer },
 	[METHOD_ID_CLUSTER_INIT] = { .answer = bootstrap_init_answer },
 	[METHOD_ID_CLUSTER_STATUS] = { .answer = cluster_status_answer },
+	[METHOD_ID_CLUSTER_ADD_SERVER] = { .prepare = cluster_add_server_prepare },
+	[METHOD_ID_CLUSTER_REMOVE_SERVER] = { .prepare = cluster_remove_server_prepare },
+	[METHOD_ID_CLUSTER_TRANSFER] = { .answer = cluster_transfer_answer },
 	[METHOD_ID_CLUSTER_SET] = { .prepare = cluster_set_prepare },
 	[METHOD_ID_NODE_LIST] = { .answer = node_list_answer },
 	[METHOD_ID_NODE_GET] = { .answer = node_get_answer },

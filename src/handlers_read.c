@@ -8,6 +8,7 @@
 #include "src/agents.h"
 #include "src/dnvmed.h"
 #include "src/driver.h"
+#include "src/membership.h"
 #include "src/page.h"
 #include "src/request.h"
 
@@ -58,6 +59,19 @@ static int capacity_sum(struct fsm *fsm, uint64_t extent_bytes, struct cluster_s
 	return rv;
 }
 
+/* What the server says of itself, with what the leader says of it. */
+static void info_take(struct server_info *info, const struct server_info *own)
+{
+	const char *name = info->name;
+	enum server_membership membership = info->membership;
+
+	*info = *own;
+	info->name = name;
+	info->membership = membership;
+	info->removed = false;
+	info->reachable = true;
+}
+
 static void on_info(void *data, const struct rpc_message *response, bool sent, const struct error *failure)
 {
 	struct status_call *call = data;
@@ -67,9 +81,9 @@ static void on_info(void *data, const struct rpc_message *response, bool sent, c
 
 	(void)sent;
 	if (failure == NULL && rpc_failure_decode(&response->failure, &error) == 0 &&
-	    codec_decode_object(schema_server_info(), &response->result, &work->request->arena, &info, &error) == 0) {
-		*call->info = info;
-		call->info->reachable = true;
+	    codec_decode_object(schema_server_info(), &response->result, &work->request->arena, &info, &error) == 0 &&
+	    info.id == call->info->id) {
+		info_take(call->info, &info);
 	}
 	if (--work->pending == 0)
 		request_reply(work->request, &work->status);
@@ -83,33 +97,59 @@ static void status_cancel(struct request *request)
 		peer_call_cancel(&work->calls[i].call);
 }
 
+/* The list is taken over anew while servers are asked: the answer has its own texts. */
+static int server_start(struct request *request, const struct server *member, const struct group_server *known,
+			struct server_info *info, struct error *error)
+{
+	char text[MEMBERSHIP_NAME_SIZE];
+
+	*info = (struct server_info){ .id = member->id,
+				      .raft_address = arena_strdup(&request->arena, member->raft_address),
+				      .api_address = arena_strdup(&request->arena, member->api_address),
+				      .role = SERVER_ROLE_FOLLOWER,
+				      .version = "unknown",
+				      .name = arena_strdup(&request->arena, membership_name(member, text)) };
+	if (info->raft_address == NULL || info->api_address == NULL || info->name == NULL)
+		return error_set_nomem(error);
+	if (member->leaving)
+		info->membership = SERVER_MEMBERSHIP_LEAVING;
+	else if (known->role == GROUP_VOTER)
+		info->membership = SERVER_MEMBERSHIP_VOTER;
+	else if (known->role == GROUP_STANDBY && (known->caught_up || !known->alive))
+		info->membership = SERVER_MEMBERSHIP_STANDBY;
+	else
+		info->membership = SERVER_MEMBERSHIP_JOINING;
+	return 0;
+}
+
 static int status_servers(struct status_work *work, bool digest, struct error *error)
 {
 	struct request *request = work->request;
 	struct dnvmed *dnvmed = request->dnvmed;
-	const struct server_list *members = &dnvmed->cluster.servers;
+	const struct server_list *members = dnvmed_servers(dnvmed);
+	struct membership_view view;
 	struct server_info_request params = { .digest = digest };
 
 	work->status.servers.items = arena_alloc_array(&request->arena, members->count, sizeof(struct server_info));
 	if (work->status.servers.items == NULL)
 		return error_set_nomem(error);
 	work->status.servers.count = members->count;
+	membership_view(dnvmed, &view);
 	for (size_t i = 0; i < members->count; i++) {
 		const struct server *member = &members->items[i];
 		struct server_info *info = &work->status.servers.items[i];
 		struct status_call *call = &work->calls[i];
 
-		if (member->id == dnvmed->options->id) {
-			if (dnvmed_info(dnvmed, digest, &request->arena, info, error) != 0)
+		if (server_start(request, member, &view.servers[i], info, error) != 0)
+			return error->code;
+		if (member->id == dnvmed->id) {
+			struct server_info self;
+
+			if (dnvmed_info(dnvmed, digest, &request->arena, &self, error) != 0)
 				return error->code;
-			info->reachable = true;
+			info_take(info, &self);
 			continue;
 		}
-		*info = (struct server_info){ .id = member->id,
-					      .raft_address = member->raft_address,
-					      .api_address = member->api_address,
-					      .role = SERVER_ROLE_FOLLOWER,
-					      .version = "unknown" };
 		call->work = work;
 		call->info = info;
 		if (peer_call(dnvmed->peers, member->id, member->api_address, method_at(METHOD_ID_SERVER_INFO), NULL,
@@ -130,11 +170,13 @@ int cluster_status_answer(struct request *request, struct error *error)
 		return error_set_nomem(error);
 	if (fsm_cluster_get(dnvmed->fsm, &request->arena, &cluster, error) != 0)
 		return error->code;
+	dnvmed_servers_refresh(dnvmed);
 	work->request = request;
 	work->status = (struct cluster_status){ .id = cluster.id,
 						.name = cluster.name,
 						.revision = fsm_revision(dnvmed->fsm),
-						.leader = consensus_leader_id(dnvmed->consensus) };
+						.leader = consensus_leader_id(dnvmed->consensus),
+						.waits_for = membership_waits_for(dnvmed, &request->arena) };
 	if (fsm_counts(dnvmed->fsm, &work->status.nodes, &work->status.disks, &work->status.volumes, error) != 0 ||
 	    capacity_sum(dnvmed->fsm, cluster.extent_bytes, &work->status, error) != 0)
 		return error->code;

@@ -54,8 +54,8 @@ static int path_parse(const struct setting *setting, const char *field, const ch
 #define AT(member) offsetof(struct options, member)
 
 static const struct setting settings[] = {
-	{ "id", 'i', SETTING_NUMBER, AT(id), 1, UINT32_MAX, SETTING_REQUIRED, "NUMBER",
-	  "number of this server in the group (required)", NULL },
+	{ "id", 'i', SETTING_NUMBER, AT(id), 1, UINT32_MAX, 0, "NUMBER",
+	  "number of this server in the group; one that is added later is given its number", NULL },
 	{ "listen", 'l', SETTING_PARSED, AT(listen), 0, 0, SETTING_REQUIRED, "ADDR:PORT",
 	  "numeric IPv4 address for clients, agents and the other servers (required)", address_parse },
 	{ "raft", 'r', SETTING_PARSED, AT(raft), 0, 0, SETTING_REQUIRED, "ADDR:PORT",

@@ -393,6 +393,11 @@ void request_route(struct request *request)
 		request_fail_unavailable(request, "the server is stopping", false);
 		return;
 	}
+	if (dnvmed->consensus == NULL && is_again(request)) {
+		/* An earlier attempt went to a server that is: this one knows nothing of it. */
+		request_fail_unavailable(request, "this server is not part of a cluster yet", true);
+		return;
+	}
 	if (dnvmed->consensus == NULL) {
 		error_set(&failure, ERROR_FAILED_PRECONDITION, "this server is not part of a cluster yet");
 		error_hint(&failure, "run: dnvme cluster init --name NAME");
@@ -411,7 +416,7 @@ void request_route(struct request *request)
 			barrier(request);
 		return;
 	}
-	if (dnvmed->leading || leader == dnvmed->options->id)
+	if (dnvmed->leading || leader == dnvmed->id)
 		request_wait_leader(request); /* for leader_ready */
 	else if (request->method->flags & METHOD_AGENT || request->session->kind == SESSION_PEER)
 		request_fail_unavailable(request, "this server does not lead", false);

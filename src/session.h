@@ -26,7 +26,8 @@ struct session {
 	char name[128];	      /* "tcp:127.0.0.1:4711", "unix": for the log */
 	struct list requests; /* unanswered */
 	size_t request_count;
-	struct agent *agent; /* of an agent's session; borrowed */
+	struct agent *agent;   /* of an agent's session; borrowed */
+	uint64_t servers_told; /* the list that it was told, by its generation */
 	bool ending;
 };
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme cluster init|status|set */
+/* dnvme cluster init|status|set; the other verbs are in cluster_members.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/cluster_members.h"
 #include "client/cli/size.h"
 
 #define INFO_TIMEOUT_MS 5000u
@@ -16,21 +17,25 @@ enum { KEY_NAME = 0x2000, KEY_EXTENT, KEY_REBUILD_AFTER, KEY_REBUILD_RATE };
 
 static int print_servers(const struct cluster_status *status, struct error *error)
 {
-	struct libscols_table *table = table_new("<SERVER,ROLE,CLIENTS,RAFT,<TERM,<APPLIED,VERSION");
+	struct libscols_table *table = table_new("<SERVER,NAME,MEMBER,ROLE,CLIENTS,RAFT,<TERM,<APPLIED,VERSION");
 	bool failed = table == NULL;
 
 	for (size_t i = 0; !failed && i < status->servers.count; i++) {
 		const struct server_info *server = &status->servers.items[i];
 		struct libscols_line *line = table_line(table);
 		const char *role = server->reachable ? ENUM_NAME(server_role, server->role) : "unreachable";
+		/* A server of an earlier version does not say it. */
+		const char *member = server->membership != 0 ? ENUM_NAME(server_membership, server->membership) : "";
 
 		failed = line == NULL || table_cell(line, 0, "%" PRIu64, server->id) != 0 ||
-			 table_cell(line, 1, "%s", role) != 0 || table_cell(line, 2, "%s", server->api_address) != 0 ||
-			 table_cell(line, 3, "%s", server->raft_address) != 0;
+			 table_cell(line, 1, "%s", server->name != NULL ? server->name : "") != 0 ||
+			 table_cell(line, 2, "%s", member) != 0 || table_cell(line, 3, "%s", role) != 0 ||
+			 table_cell(line, 4, "%s", server->api_address) != 0 ||
+			 table_cell(line, 5, "%s", server->raft_address) != 0;
 		if (!failed && server->reachable)
-			failed = table_cell(line, 4, "%" PRIu64, server->term) != 0 ||
-				 table_cell(line, 5, "%" PRIu64, server->applied_index) != 0 ||
-				 table_cell(line, 6, "%s", server->version) != 0;
+			failed = table_cell(line, 6, "%" PRIu64, server->term) != 0 ||
+				 table_cell(line, 7, "%" PRIu64, server->applied_index) != 0 ||
+				 table_cell(line, 8, "%s", server->version) != 0;
 	}
 	if (failed)
 		return error_set_nomem(error);
@@ -51,6 +56,8 @@ static int print_status(const struct cli *cli, const struct cluster_status *stat
 		printf("  leader    server %" PRIu64 "\n", status->leader);
 	else
 		printf("  leader    none\n");
+	if (status->waits_for != NULL)
+		printf("  change    %s\n", status->waits_for);
 	printf("  objects   %" PRIu64 " nodes, %" PRIu64 " disks, %" PRIu64 " volumes\n", status->nodes, status->disks,
 	       status->volumes);
 	printf("  capacity  %s free of %s raw (%.0f %% used)\n", available, total,
@@ -288,6 +295,33 @@ const struct cli_command cluster_commands[] = {
 	  .run = init_run,
 	  .waits = true },
 	{ .noun = "cluster",
+	  .verb = "add-server",
+	  .arguments = "NAME ADDRESS",
+	  .argument_count = 2,
+	  .summary = "add the control-plane server at an address",
+	  .text = "It runs there (dnvmed without --id, with an empty data folder) and belongs to no cluster. Waits "
+		  "until "
+		  "it has caught up: then it votes, or stands by. Up to five vote, always an odd number.",
+	  .run = cluster_add_server_run,
+	  .waits = true },
+	{ .noun = "cluster",
+	  .verb = "remove-server",
+	  .arguments = "NAME",
+	  .argument_count = 1,
+	  .summary = "remove a control-plane server, dead or alive",
+	  .text = "Refused where those that stay and answer would not be the majority. A server that runs ends by "
+		  "itself.",
+	  .run = cluster_remove_server_run,
+	  .waits = true },
+	{ .noun = "cluster",
+	  .verb = "replace-server",
+	  .arguments = "OLD NAME ADDRESS",
+	  .argument_count = 3,
+	  .summary = "add a control-plane server, then remove another one",
+	  .text = "As add-server NAME ADDRESS and remove-server OLD. Safe to repeat.",
+	  .run = cluster_replace_server_run,
+	  .waits = true },
+	{ .noun = "cluster",
 	  .verb = "set",
 	  .arguments = "",
 	  .summary = "change settings of the whole cluster",
@@ -299,5 +333,12 @@ const struct cli_command cluster_commands[] = {
 	  .arguments = "",
 	  .summary = "servers, leader, capacity",
 	  .run = status_run },
+	{ .noun = "cluster",
+	  .verb = "transfer",
+	  .arguments = "[NAME]",
+	  .more = true,
+	  .summary = "hand leadership over to a server",
+	  .text = "Without NAME to the one that has applied most. No request fails meanwhile.",
+	  .run = cluster_transfer_run },
 	{ 0 },
 };

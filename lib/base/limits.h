@@ -100,6 +100,7 @@
 #define LIMIT_LEASE_MARGIN_MS 250u    /* for clocks that do not run alike, and timers that come late */
 #define LIMIT_FENCE_DEADLINE_MS 5000u /* then a Disk Node counts as unreachable */
 #define LIMIT_REBUILD_AFTER_MS 600000u
+#define LIMIT_SERVER_DEAD_MS 30000u /* then one that stands by votes in its place; longer than a restart */
 #define LIMIT_REBUILD_AFTER_MS_MAX (UINT64_C(30) * 24 * 3600 * 1000)
 
 /* Keep-alive of NVMe connections, in seconds. With a timeout of K, a target ends a silent connection within 2 K, and an

@@ -47,6 +47,46 @@ class CommandLine(ClusterTest):
         agents = self.rack(cluster, nodes, **options)
         return cluster, agents
 
+    def test_servers(self):
+        """From one server to three and back to two by the verbs of the command line."""
+        cluster = self.make(1)
+        self.servers = cluster.servers[0].api
+        for number in (2, 3):
+            server = cluster.make_server(cluster, number)
+            server.start()
+            cluster.servers.append(server)
+        second, third = cluster.servers[1:]
+        self.words(self.cli("cluster", "add-server", "b", status=USAGE), "needs NAME ADDRESS")
+        self.words(self.cli("cluster", "add-server", "b", f"{cluster.network}.99:7400", status=UNAVAILABLE),
+                   "cannot add server \"b\"", "hint: the new server must run")
+        self.words(self.cli("cluster", "add-server", "b", second.api), "server b (s2) is added: it stands by")
+        self.words(self.cli("cluster", "add-server", "b", second.api), "server b (s2) is added")
+        self.words(self.cli("cluster", "add-server", "b", third.api, status=REFUSED), "name: server 2 has the name")
+        self.words(self.cli("cluster", "transfer", "b", status=REFUSED), "server b does not vote")
+        self.words(self.cli("cluster", "add-server", "c", third.api), "server c (s3) is added: it votes")
+        table = self.cli("cluster", "status")
+        self.words(table, "MEMBER")
+        self.assertEqual(self.row(table, "1")[1:4], ["s1", "voter", "leader"])
+        self.assertEqual(self.row(table, "2")[1:4], ["b", "voter", "follower"])
+        self.words(self.cli("cluster", "transfer"), "leads")
+        self.words(self.cli("cluster", "transfer", "b"), "server b leads")
+        self.words(self.cli("cluster", "transfer", "b", "c", status=USAGE), "\"c\" is one argument too many")
+        self.servers = f"{second.api},{third.api}"
+        self.words(self.cli("cluster", "remove-server", "nobody", status=REFUSED), "there is no server \"nobody\"")
+        self.words(self.cli("cluster", "remove-server", "s1"), "server s1 is removed")
+        wait_until("it ended", lambda: cluster.servers[0].process.poll() is not None)
+        self.assertEqual(cluster.servers[0].process.returncode, 1)
+        cluster.servers[0].process = None
+        fourth = cluster.make_server(cluster, 4)
+        fourth.start()
+        cluster.servers.append(fourth)
+        self.words(self.cli("cluster", "replace-server", "c", "d", fourth.api, "--no-wait", status=USAGE), "waits")
+        self.words(self.cli("cluster", "replace-server", "c", "d", fourth.api),
+                   "server d has taken the place of server c")
+        third.process.wait(20 * SLOW)
+        third.process = None
+        self.assertEqual([server["name"] for server in self.json("cluster", "status")["servers"]], ["b", "d"])
+
     def test_forming_a_cluster(self):
         cluster = self.make(init=False)
         servers = [server.api for server in cluster.servers]
@@ -62,7 +102,7 @@ class CommandLine(ClusterTest):
         self.words(self.dnvme(everyone, "cluster", "init", "--name", "c", "--no-wait"), "formed of 3 servers")
         text = self.dnvme(everyone, "cluster", "init", "--name", "c")  # again is the same
         self.words(text, "cluster c ", "0 nodes, 0 disks, 0 volumes", "leader    server ")
-        self.assertEqual(self.row(text, "3")[2:4], [cluster.servers[2].api, cluster.servers[2].raft])
+        self.assertEqual(self.row(text, "3")[4:6], [cluster.servers[2].api, cluster.servers[2].raft])
         self.assertIn("revision", json.loads(
             self.dnvme(everyone, "cluster", "init", "--name", "c", "--no-wait", "-o", "json")))
         self.words(self.dnvme(everyone, "cluster", "init", "--name", "other", status=REFUSED), "other")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 dnvme_unit_test(entry dnvme_raft)
 dnvme_unit_test(consensus dnvme_raft)
+dnvme_unit_test(consensus_change dnvme_raft)
 dnvme_unit_test(consensus_full dnvme_raft)
 dnvme_unit_test(raft_mend dnvme_raft)
 dnvme_unit_test(raft_guard dnvme_raft)
 dnvme_unit_test(consensus_failing dnvme_raft)
-foreach(name consensus consensus_failing)
+foreach(name consensus consensus_change consensus_failing)
   target_sources(test_${name} PRIVATE test_consensus_rig.c)
 endforeach()
 dnvme_failing_calls(consensus_failing raft_mend)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 dnvme_unit_test(leader_health dnvme_src)
+dnvme_unit_test(leader_group dnvme_src)
 dnvme_unit_test(leader_volumes dnvme_src)
 dnvme_unit_test(leader_reported dnvme_src)
 dnvme_unit_test(src_file dnvme_src)

@@ -43,8 +43,9 @@ struct fake_server {
 	enum greeting greeting;
 	const char *leader; /* REDIRECT: where it is */
 	uint64_t term;
-	bool mute; /* answers no heartbeat */
-	bool busy; /* it has more to say than it said */
+	bool mute;			 /* answers no heartbeat */
+	bool busy;			 /* it has more to say than it said */
+	const struct fake_server *other; /* of which its heartbeats tell */
 	struct peer peers[PEERS_MAX];
 	size_t peer_count;
 	unsigned hellos, heartbeats, reports, reported_objects;
@@ -128,11 +129,19 @@ static void answer_heartbeat(struct peer *peer, const struct rpc_message *messag
 {
 	struct agent_heartbeat heartbeat;
 	struct agent_heartbeat_reply reply = { .term = peer->server->term, .behind = peer->server->busy };
+	struct server servers[2] = {
+		{ .id = 1, .raft_address = "127.0.0.1:1", .api_address = peer->server->address },
+		{ .id = 2,
+		  .raft_address = "127.0.0.1:2",
+		  .api_address = peer->server->other != NULL ? peer->server->other->address : "" },
+	};
 	struct buffer output = BUFFER_INIT;
 	struct error error = { 0 };
 
 	assert_int_equal(codec_decode_object(schema_agent_heartbeat(), &message->params, arena, &heartbeat, &error), 0);
 	reply.sequence = heartbeat.sequence;
+	if (peer->server->other != NULL)
+		reply.servers = (struct server_list){ 2, servers };
 	assert_int_equal(rpc_response_encode(message->msgid, schema_agent_heartbeat_reply(), &reply, &output, &error),
 			 0);
 	peer_send(peer, &output);
@@ -581,6 +590,22 @@ static void test_silent_server_is_not_asked_next(void **state)
 	assert_int_equal(f->servers[1].hellos, 1);
 }
 
+/* The only server that it was started with is gone; of the other one it heard meanwhile. */
+static void test_servers_that_a_leader_told_of(void **state)
+{
+	struct fixture *f = *state;
+
+	f->options.servers.count = 1;
+	f->servers[0].other = &f->servers[1];
+	start(f);
+	run_until(f, is_open_once);
+	run_until(f, has_answers);
+	f->servers[0].mute = true;
+	f->servers[0].greeting = SILENCE;
+	run_until(f, is_open_twice);
+	assert_int_equal(f->servers[1].hellos, 1);
+}
+
 static void test_silence_ends_it(void **state)
 {
 	struct fixture *f = *state;
@@ -624,6 +649,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_redirect_in_a_circle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_desired_in_parts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lower_term_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_servers_that_a_leader_told_of, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silence_ends_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_silent_server_is_not_asked_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_report_begins_anew, setup, teardown),

@@ -193,6 +193,11 @@ static void test_typed_calls(void **state)
 	dnvme_result_free(result);
 
 	assert_int_equal(dnvme_cluster_init(dnvme, "demo", &server, 1, NULL, NULL, &error), DNVME_OK);
+	assert_int_equal(dnvme_cluster_add_server(dnvme, "b", &server, NULL, NULL, &error), DNVME_OK);
+	assert_int_equal(dnvme_cluster_add_server(dnvme, "b", NULL, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	assert_int_equal(dnvme_cluster_add_server(dnvme, NULL, &server, NULL, NULL, &error), DNVME_INVALID_ARGUMENT);
+	assert_int_equal(dnvme_cluster_remove_server(dnvme, "b", NULL, NULL, &error), DNVME_OK);
+	assert_int_equal(dnvme_cluster_transfer(dnvme, "b", NULL, NULL, &error), DNVME_OK);
 	assert_int_equal(dnvme_node_cordon(dnvme, "dn1", NULL, NULL, &error), DNVME_OK);
 	assert_int_equal(dnvme_node_uncordon(dnvme, "dn1", NULL, NULL, &error), DNVME_OK);
 	assert_int_equal(dnvme_node_drain(dnvme, "dn1", NULL, NULL, &error), DNVME_OK);

@@ -120,7 +120,7 @@ void member_start(struct cluster *cluster, size_t i, unsigned threshold)
 
 	for (size_t k = 0; k < cluster->size; k++)
 		servers[k] = (struct consensus_server){ k + 1, cluster->members[k].address };
-	if (consensus_start(&options, servers, cluster->size, &member->consensus, &error) != 0)
+	if (consensus_start(&options, servers, member->joins ? 0 : cluster->size, &member->consensus, &error) != 0)
 		fail_msg("%s", error.message);
 }
 

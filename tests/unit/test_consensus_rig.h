@@ -31,6 +31,7 @@ struct member {
 	struct machine machine;
 	char directory[96];
 	char address[32];
+	bool joins; /* begins with an empty log, and waits to be added */
 	bool failed;
 	struct error failure;
 	void (*on_failure)(void *data, const struct error *failure);

@@ -99,6 +99,8 @@ static void test_commands(void **state)
 	struct command_disk_remove remove = { 5 };
 	struct settings settings = { .rebuild_rate_bytes = 5 };
 	struct command_cluster_set set = { &settings };
+	struct command_server_add server = { .name = "b", .raft_address = "10.0.0.2:1", .api_address = "10.0.0.2:2" };
+	struct command_server_remove no_server = { .id = 1 }, gone = { .id = 1, .gone = true };
 	struct command_volume_create create;
 	struct rig rig, victim;
 	struct error error;
@@ -124,6 +126,9 @@ static void test_commands(void **state)
 	rig_apply(&rig, (struct command){ .disk_remove = &remove });
 	rig_advance_until(&rig, 2, VOLUME_PHASE_ONLINE);
 	rig_do(&rig, (struct command){ .cluster_set = &set });
+	rig_do(&rig, (struct command){ .server_add = &server });
+	rig_do(&rig, (struct command){ .server_remove = &no_server });
+	rig_do(&rig, (struct command){ .server_remove = &gone });
 	faults_apply(&rig);
 	rig_destroy(&rig, 2);
 

@@ -43,7 +43,7 @@ static struct disk disk_of(struct rig *rig, uint64_t id)
 
 static void test_cluster(void **state)
 {
-	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000" } };
+	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000", NULL, false } };
 	struct cluster cluster = { .id = "c0ffee",
 				   .name = "lab",
 				   .extent_bytes = RIG_EXTENT_BYTES,
@@ -182,7 +182,7 @@ static void test_disks(void **state)
 /* A disk of fewer than two extents has none to give. */
 static void test_small_disk(void **state)
 {
-	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000" } };
+	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000", NULL, false } };
 	struct cluster cluster = {
 		.id = "c0ffee", .name = "lab", .extent_bytes = GIB, .servers = { 1, servers }, .created_ms = 5
 	};

@@ -152,7 +152,7 @@ void rig_refused_at(struct outcome outcome, enum error_code code, const char *wo
 
 void rig_cluster(struct rig *rig)
 {
-	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000" } };
+	struct server servers[] = { { 1, "10.0.0.201:7001", "10.0.0.201:7000", NULL, false } };
 	struct cluster cluster = { .id = "c0ffee",
 				   .name = "lab",
 				   .extent_bytes = RIG_EXTENT_BYTES,

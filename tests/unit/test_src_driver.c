@@ -12,6 +12,7 @@
 #include "src/agents.h"
 #include "src/dnvmed.h"
 #include "src/hosts.h"
+#include "src/membership.h"
 #include "src/driver.h"
 #include "src/request_internal.h"
 #include "src/session.h"
@@ -113,6 +114,67 @@ int consensus_transfer(struct consensus *consensus, uint64_t target_id, consensu
 	return error_set(error, ERROR_INTERNAL, "not here");
 }
 
+int consensus_add(struct consensus *consensus, uint64_t id, const char *address, consensus_barrier_callback callback,
+		  void *data, struct error *error)
+{
+	(void)consensus;
+	(void)id;
+	(void)address;
+	(void)callback;
+	(void)data;
+	fail_msg("not expected");
+	return error_set(error, ERROR_INTERNAL, "not here");
+}
+
+int consensus_assign(struct consensus *consensus, uint64_t id, enum consensus_role role,
+		     consensus_barrier_callback callback, void *data, struct error *error)
+{
+	(void)consensus;
+	(void)id;
+	(void)role;
+	(void)callback;
+	(void)data;
+	fail_msg("not expected");
+	return error_set(error, ERROR_INTERNAL, "not here");
+}
+
+int consensus_remove(struct consensus *consensus, uint64_t id, consensus_barrier_callback callback, void *data,
+		     struct error *error)
+{
+	(void)consensus;
+	(void)id;
+	(void)callback;
+	(void)data;
+	fail_msg("not expected");
+	return error_set(error, ERROR_INTERNAL, "not here");
+}
+
+size_t consensus_members(const struct consensus *consensus, struct consensus_member *ret_members, size_t max)
+{
+	(void)consensus;
+	(void)ret_members;
+	(void)max;
+	return 0;
+}
+
+bool consensus_is_changing(const struct consensus *consensus)
+{
+	(void)consensus;
+	return false;
+}
+
+uint64_t consensus_last_index(const struct consensus *consensus)
+{
+	(void)consensus;
+	return 0;
+}
+
+uint64_t consensus_applied_index(const struct consensus *consensus)
+{
+	(void)consensus;
+	return 0;
+}
+
 /* --- a leader with one volume that is being taken down, all of whose nodes are offline --------------------------- */
 
 struct leader {
@@ -148,6 +210,7 @@ static int leader_make(void **state)
 	dnvmed->agents = agents_make();
 	dnvmed->driver = driver_make();
 	dnvmed->hosts = hosts_make();
+	dnvmed->membership = membership_make();
 	assert_non_null(dnvmed->agents);
 	assert_non_null(dnvmed->driver);
 	assert_non_null(dnvmed->hosts);
@@ -163,6 +226,7 @@ static int leader_end(void **state)
 
 	agents_leader_end(&leader->dnvmed);
 	hosts_free(leader->dnvmed.hosts);
+	membership_free(leader->dnvmed.membership);
 	driver_free(leader->dnvmed.driver);
 	agents_free(leader->dnvmed.agents);
 	rig_close(&leader->rig);

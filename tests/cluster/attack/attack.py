@@ -215,6 +215,7 @@ class Attack:
         for server in self.cluster.servers:
             server.revive()
             self.wrong += server.wrong
+        self.wrong += [sentence for server in self.cluster.spares for sentence in server.wrong]
         self.wrong += [f"at the end: {sentence}" for sentence in self.cluster.stop()]
         self.wrong += [f"agent: {agent.failure}" for agent in self.cluster.agents if agent.failure]
         for disk in self.disks:

@@ -20,6 +20,7 @@ READS = {"look": 80, "status": 20}
 
 DEFAULTS = {
     "servers": 3,
+    "spares": 0,  # servers that faults may add to the group
     "agents": 3,
     "raw": 4,  # clients on MessagePack-RPC
     "library": 3,  # clients on libdnvme
@@ -87,6 +88,13 @@ SCENARIOS = {
         ),
         "at_once": 2,
         "options": SNAPSHOTS,
+    },
+    "membership": {
+        "spares": 2,
+        "faults": ("add-server", "remove-server", "transfer", "add-server", "kill-leader", "kill", "isolate-leader"),
+        "options": SNAPSHOTS,
+        "calm_s": (0.1, 0.6),
+        "hold_s": (0.1, 1.0),
     },
     # A leader that does not know yet that it is none any more, and clients that ask it and others.
     "deposed": {

@@ -20,6 +20,8 @@ class Server(harness.Server):
         self.endpoint = cluster.net.endpoint(f"s{number}", self.host)
         self.control = Control(os.path.join(cluster.directory, f"control{number}"))
         self.wrong = []  # ends that no fault explains
+        self.member = f"s{number}"  # its name as a member of the group
+        self.numbered = True  # it is started with its number, and not given one
 
     def revive(self):
         """If it ended it starts again. It may end by itself when its disk is full or bad, and says so."""
@@ -33,7 +35,7 @@ class Server(harness.Server):
             self.launch()
 
     def arguments(self):
-        words = super().arguments()
+        words = [word for word in super().arguments() if self.numbered or not word.startswith("--id=")]
         program = next(at for at, word in enumerate(words) if word.endswith("/" + self.program))
         return self.endpoint.prefix + words[:program] + self.control.prefix() + words[program:]
 
@@ -54,4 +56,6 @@ class Cluster(harness.Cluster):
     def __init__(self, scenario, program):
         self.program = program
         self.net = Network()
-        super().__init__(scenario["servers"], scenario["options"], network.SERVERS)
+        super().__init__(scenario["servers"] + scenario["spares"], scenario["options"], network.SERVERS)
+        self.spares = self.servers[scenario["servers"] :]  # not part of the group; added and removed by faults
+        del self.servers[scenario["servers"] :]

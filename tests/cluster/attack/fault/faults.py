@@ -3,6 +3,9 @@
 nothing behind, whatever the fault did to its victim."""
 
 import itertools
+import os
+import shutil
+import uuid
 
 import harness
 
@@ -303,6 +306,78 @@ class PauseAgent(AgentFault):
             self.agent.resume()
 
 
+class Membership(Fault):
+    """What an operator asks for. That it is refused is an answer, too."""
+
+    def ask(self, method, params):
+        try:
+            self.cluster.retry(method, dict(params, request_id=uuid.uuid4().bytes))
+        except harness.RpcError as error:
+            if error.code != "FAILED_PRECONDITION":
+                raise
+            return False
+        return True
+
+    def membership(self, name):
+        """None: there is no such server."""
+        for server in self.cluster.retry("cluster.status", {})["servers"]:
+            if server["name"] == name:
+                return server["membership"]
+        return None
+
+    def heal(self):
+        pass
+
+
+class AddServer(Membership):
+    numbers = itertools.count(1)
+
+    def begin(self):
+        if not self.cluster.spares:
+            return []
+        server = self.cluster.spares.pop(0)
+        server.numbered = False
+        server.member = f"m{next(self.numbers)}"
+        server.launch()
+        server.ready()
+        params = {"name": server.member, "raft_address": server.raft, "api_address": server.api}
+        if not self.ask("cluster.add_server", params):
+            server.kill()
+            self.cluster.spares.append(server)
+            return []
+        self.servers.append(server)
+        harness.wait_until(f"{server.member} joined", lambda: self.membership(server.member) in ("voter", "standby"), 60)
+        return [server.member]
+
+
+class RemoveServer(Membership):
+    """Any of more than three; the leader, too. It comes back later as a new one."""
+
+    def begin(self):
+        if len(self.servers) <= 3:
+            return []
+        server = self.pick()
+        if not self.ask("cluster.remove_server", {"name": server.member}):
+            return []
+        harness.wait_until(f"{server.member} left", lambda: self.membership(server.member) is None, 60)
+        harness.wait_until(f"{server.member} ended", lambda: server.process.poll() is not None, 60)
+        if server.process.returncode != 1 or "was removed from its cluster" not in server.log():
+            server.wrong.append(f"server {server.number} was removed, and ended with {server.process.returncode}")
+        server.process = None
+        self.servers.remove(server)
+        self.cluster.spares.append(server)
+        for name in os.listdir(server.directory):
+            path = os.path.join(server.directory, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        return [server.member]
+
+
+class Transfer(Membership):
+    def begin(self):
+        server = self.pick()
+        return [server.member] if self.ask("cluster.transfer", {"name": server.member}) else []
+
+
 FAULTS = {
     "kill": Kill,
     "kill-leader": KillLeader,
@@ -327,4 +402,7 @@ FAULTS = {
     "slow-clocks": SlowClocks,
     "kill-agent": KillAgent,
     "pause-agent": PauseAgent,
+    "add-server": AddServer,
+    "remove-server": RemoveServer,
+    "transfer": Transfer,
 }

@@ -72,6 +72,10 @@ class RawClient:
         try:
             return "ok", self.connection.call(method, params, timeout_s)
         except harness.RpcError as error:
+            if "not part of a cluster" in error.message:
+                # A member once, or to be one: it knows nothing of what the cluster did.
+                self.close()
+                return "fail", f"UNAVAILABLE: {error}"
             if error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
                 self.close()
                 if "outcome=none" in error.details:
