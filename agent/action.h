@@ -76,10 +76,10 @@ struct action {
 	struct survivor_list survivors;
 	const char *message_device; /* then send this message, then create */
 	const char *message;
-	uint64_t start;		/* FILL: from this byte on */
+	uint64_t start;		   /* FILL: from this byte on */
 	struct kernel_pause pause; /* PAUSE_*: volume and number; PAUSE_HOLD: all of it */
 	uint64_t number;	   /* THIN_DELETE: of the thin device in the pool `name` */
-	uint64_t drain;		/* DM_DRAIN: number under which that is asked for */
+	uint64_t drain;		   /* DM_DRAIN: number under which that is asked for */
 	struct ld_label label;	/* LABEL_CHECK: the LD, its volume, the epoch of the export, and whether there must be a
 				   label, which is raised to that epoch; LABEL_MATCH: of a member that has everything,
 				   LABEL_MARK: with filled_bytes; ERRORS_FORGET:

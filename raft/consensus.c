@@ -284,7 +284,8 @@ static void failure_tick(struct consensus *consensus)
 static void tick(struct consensus *consensus)
 {
 	static void (*const steps[])(struct consensus * consensus) = {
-		failure_tick, leadership_tick, room_tick, proposals_tick, barriers_tick, configuration_tick, transfer_tick,
+		failure_tick,  leadership_tick,	   room_tick,	  proposals_tick,
+		barriers_tick, configuration_tick, transfer_tick,
 	};
 
 	guard_tick(consensus);

@@ -4,8 +4,9 @@
  *
  * Every server waits by itself: what it applies tells it of the change, and only then is the leader asked, behind a
  * barrier as for any other read. So a thousand hosts that wait cost the leader nothing, and a follower's connection to
- * it does not fill up with requests that are not to be answered yet. Events are answered by the server itself. A server that knows no leader may miss what
- * changes, so its waiters become requests that wait for a leader, and fail as those do.
+ * it does not fill up with requests that are not to be answered yet. Events are answered by the server itself. A server
+ * that knows no leader may miss what changes, so its waiters become requests that wait for a leader, and fail as those
+ * do.
  */
 #ifndef DNVME_SRC_CHANGE_H
 #define DNVME_SRC_CHANGE_H

@@ -194,8 +194,7 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error)
 	}
 	if (this == NULL || this->devices == NULL || this->ports == NULL || this->subsystems == NULL ||
 	    this->nvme == NULL || this->signatures == NULL || this->drains == NULL || this->thins == NULL ||
-	    this->sizes == NULL || this->gate == NULL || this->trace == NULL ||
-	    this->caches == NULL) {
+	    this->sizes == NULL || this->gate == NULL || this->trace == NULL || this->caches == NULL) {
 		parts_free(this);
 		dm_close();
 		return error_set_nomem(error);
