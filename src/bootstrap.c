@@ -573,7 +573,7 @@ int bootstrap_start(struct dnvmed *dnvmed, struct error *error)
 	rv = file_read(path, CLUSTER_FILE_MAX, &bytes, error);
 	if (rv == 0 && cluster_adopt(dnvmed, buffer_bytes(&bytes), error) != 0) {
 		rv = error_prefix(error, "%s is damaged", path);
-		error_hint(error, "copy the file \"cluster\" from another server of the group: it is the same on all");
+		error_hint(error, "copy the file \"cluster\" from a server that joined with or after this one");
 	}
 	buffer_free(&bytes);
 	if (rv == 0)

@@ -242,6 +242,25 @@ static void without_a_majority_nothing_changes(void **state)
 	assert_int_equal(cluster->refused, 1);
 }
 
+/* libraft applies a change before it notes that it is committed; a snapshot in between would have the group before. */
+static void no_snapshot_before_a_change_is_noted(void **state)
+{
+	struct cluster *cluster = *state;
+	struct consensus *consensus;
+	struct raft_buffer *buffers = NULL;
+	unsigned count = 0;
+
+	cluster->size = 1;
+	member_start(cluster, 0, 0);
+	propose_some(cluster, 5);
+	consensus = leading(cluster);
+	consensus->raft.configuration_uncommitted_index = raft_last_applied(&consensus->raft);
+	assert_int_equal(consensus->fsm.snapshot(&consensus->fsm, &buffers, &count), RAFT_IOERR);
+	consensus->raft.configuration_uncommitted_index = 0;
+	assert_int_equal(consensus->fsm.snapshot(&consensus->fsm, &buffers, &count), 0);
+	assert_int_equal(consensus->fsm.snapshot_finalize(&consensus->fsm, &buffers, &count), 0);
+}
+
 /* ---- what libraft is handed over ---- */
 
 static struct {
@@ -338,6 +357,7 @@ int main(void)
 		GROUP_TEST(what_is_refused),
 		GROUP_TEST(who_does_not_catch_up_gets_no_vote),
 		GROUP_TEST(without_a_majority_nothing_changes),
+		GROUP_TEST(no_snapshot_before_a_change_is_noted),
 		cmocka_unit_test(an_earlier_change_is_committed_before_the_next),
 	};
 
