@@ -104,6 +104,7 @@ static int health_copy(const struct volume_health *health, struct reported *copy
 		return -1;
 	made->volume = health->volume;
 	made->revision = health->revision;
+	made->lapsed = health->lapsed;
 	for (size_t i = 0; i < health->members.count; i++) {
 		struct member_status *member = LIST_PUSH(&copy->arena, &made->members);
 

@@ -31,6 +31,7 @@ foreach(call nvme_identify nvme_get_features_volatile_wc nvme_set_features_volat
 endforeach()
 dnvme_unit_test(agent_lane_failure dnvme_agent)
 dnvme_unit_test(agent_lease dnvme_agent)
+dnvme_unit_test(agent_reported dnvme_agent)
 dnvme_unit_test(agent_gatekeeper dnvme_agent)
 dnvme_unit_test(agent_gate_joins dnvme_agent)
 foreach(name agent_plan agent_plan_given agent_crash agent_grow agent_snapshot agent_fence agent_fence_disk agent_fence_crash agent_members agent_cache
