@@ -233,6 +233,9 @@ static void mutate(struct request *request)
 	rv = handler_of(request->method->id)->prepare(request, command, &failure);
 	if (rv == 0) {
 		request_propose(request, command);
+	} else if (failure.code == ERROR_UNAVAILABLE) {
+		/* Not now: never remembered for the request id, which would refuse each retry. */
+		request_fail_unavailable(request, failure.message, false);
 	} else if (refusal_is_certain(failure.code)) {
 		request_fail(request, &failure);
 	} else if (request->refusal_checked) {

@@ -214,6 +214,21 @@ class Members(ClusterTest):
         self.settled(cluster, {1: "voter"})
         foreign.kill()
 
+    def test_not_now_is_not_remembered(self):
+        """A leader that has just begun does not know who is well: the same request is carried out a little later."""
+        cluster = self.make(3)
+        follower = cluster.followers()[0]
+        follower.kill()
+        cluster.leader().kill()
+        for server in cluster.servers:
+            if server.process is None:
+                server.launch()
+        params = {"name": f"s{follower.number}", "request_id": uuid.uuid4().bytes, "again": True}
+        self.assertEqual(ask(cluster, "cluster.remove_server", params, 20)["id"], f"s{follower.number}")
+        wait_until("it is gone", lambda: follower.number not in self.members(cluster))
+        self.assertEqual(follower.process.wait(20 * SLOW), 1)
+        follower.process = None
+
     def test_replace_a_dead_one(self):
         cluster = self.make(3)
         traffic = self.traffic(cluster)
