@@ -39,6 +39,31 @@ static bool text_differs(const char *a, const char *b)
 /* --- cluster, nodes, disks, jobs ------------------------------------------------------------------------------------
  */
 
+static const struct server *server_find(const struct server_list *servers, uint64_t id)
+{
+	for (size_t i = 0; i < servers->count; i++) {
+		if (servers->items[i].id == id)
+			return &servers->items[i];
+	}
+	return NULL;
+}
+
+static void servers_tell(struct telling *telling, const struct server_list *before, const struct server_list *after)
+{
+	for (size_t i = 0; i < before->count; i++) {
+		if (server_find(after, before->items[i].id) == NULL)
+			tell(telling, EVENT_KIND_SERVER_REMOVED)->server = before->items[i].id;
+	}
+	for (size_t i = 0; i < after->count; i++) {
+		const struct server *b = &after->items[i], *a = server_find(before, b->id);
+
+		if (a == NULL)
+			tell(telling, EVENT_KIND_SERVER_ADDED)->server = b->id;
+		else if (b->leaving && !a->leaving)
+			tell(telling, EVENT_KIND_SERVER_LEAVING)->server = b->id;
+	}
+}
+
 int event_of_cluster(struct arena *arena, const struct cluster *before, const struct cluster *after,
 		     struct event_list *events, struct error *error)
 {
@@ -50,6 +75,7 @@ int event_of_cluster(struct arena *arena, const struct cluster *before, const st
 		tell(&telling, EVENT_KIND_CLUSTER_CREATED);
 		return told(&telling, error);
 	}
+	servers_tell(&telling, &before->servers, &after->servers);
 	a = before->settings != NULL ? before->settings : &defaults;
 	b = after->settings != NULL ? after->settings : &defaults;
 	if (a->rebuild_after_ms != b->rebuild_after_ms)

@@ -18,7 +18,7 @@ static const char *volume_text(const struct event *event, struct arena *arena)
 	return arena_printf(arena, "volume v%" PRIu64, event->volume);
 }
 
-/* Of the cluster, a node or a disk; NULL: of something else. */
+/* Of the cluster, a server, a node or a disk; NULL: of something else. */
 static const char *thing_text(const struct event *event, struct arena *arena)
 {
 	const char *node = or_unknown(event->node);
@@ -30,6 +30,12 @@ static const char *thing_text(const struct event *event, struct arena *arena)
 		return "the cluster was made";
 	case EVENT_KIND_SETTINGS_CHANGED:
 		return arena_printf(arena, "the setting %s of the cluster changed", or_unknown(event->reason));
+	case EVENT_KIND_SERVER_ADDED:
+		return arena_printf(arena, "server %" PRIu64 " is to join", event->server);
+	case EVENT_KIND_SERVER_LEAVING:
+		return arena_printf(arena, "server %" PRIu64 " is to leave", event->server);
+	case EVENT_KIND_SERVER_REMOVED:
+		return arena_printf(arena, "server %" PRIu64 " is no part of the group any more", event->server);
 	case EVENT_KIND_NODE_ADDED:
 		return arena_printf(arena, "node %s is new", node);
 	case EVENT_KIND_NODE_BOOTED:

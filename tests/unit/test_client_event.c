@@ -45,6 +45,9 @@ static const char *const sentences[] = {
 	"volume db1: job j6 is serving: failover",
 	"volume db1: job j6 is serving: failover",
 	"volume db1: job j6 was forgotten while it ran",
+	"server 8 is to join",
+	"server 8 is to leave",
+	"server 8 is no part of the group any more",
 };
 
 static void test_sentences(void **state)
@@ -63,7 +66,8 @@ static void test_sentences(void **state)
 			       .previous = "n1",
 			       .host_nqn = "nqn.x",
 			       .size_bytes = 1 << 30,
-			       .snapshot = "s1" };
+			       .snapshot = "s1",
+			       .server = 8 };
 	struct arena arena = ARENA_INIT;
 
 	(void)state;

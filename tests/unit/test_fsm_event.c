@@ -32,6 +32,7 @@ static void text_of(const struct event_list *events, struct buffer *text)
 		if (condition)                                                                                         \
 			length += snprintf(line + length, sizeof(line) - (size_t)length, __VA_ARGS__);                 \
 	} while (0)
+		ADD(event->server != 0, " %" PRIu64, event->server);
 		ADD(event->volume != 0, " v%" PRIu64, event->volume);
 		ADD(event->volume_name != NULL, " %s", event->volume_name);
 		ADD(event->job != 0, " j%" PRIu64, event->job);
@@ -124,6 +125,46 @@ static void test_nodes_and_disks(void **state)
 	rig_check(&rig);
 	rig_compare_replay(&rig);
 	rig_compare_dump(&rig);
+	rig_close(&rig);
+}
+
+static struct cluster rig_cluster_of(struct rig *rig)
+{
+	struct cluster cluster;
+	struct error error;
+
+	assert_int_equal(fsm_cluster_get(rig->fsm, &rig->arena, &cluster, &error), 0);
+	return cluster;
+}
+
+static void server_remove(struct rig *rig, uint64_t id, bool gone)
+{
+	rig_do(rig, (struct command){ .server_remove = &(struct command_server_remove){ .id = id, .gone = gone } });
+}
+
+static void test_servers(void **state)
+{
+	struct rig rig;
+	uint64_t before, id;
+	char wanted[64];
+
+	(void)state;
+	rig_open(&rig);
+	rig_cluster(&rig);
+	before = now(&rig);
+	id = rig_cluster_of(&rig).next_server;
+	id = id != 0 ? id : rig_cluster_of(&rig).servers.count + 1;
+	rig_do(&rig, (struct command){ .server_add = &(struct command_server_add){ .id = id,
+										   .name = "spare",
+										   .raft_address = "10.9.9.9:4401",
+										   .api_address = "10.9.9.9:4400" } });
+	server_remove(&rig, id, false);
+	server_remove(&rig, id, true);
+	assert_true(id > 0 && id < 10);
+	snprintf(wanted, sizeof(wanted), "server-added %c\nserver-leaving %c\nserver-removed %c\n", (char)('0' + id),
+		 (char)('0' + id), (char)('0' + id));
+	happened(&rig, before, wanted);
+	rig_check(&rig);
 	rig_close(&rig);
 }
 
@@ -343,9 +384,13 @@ static void test_the_oldest_go(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nodes_and_disks), cmocka_unit_test(test_a_volume),
-		cmocka_unit_test(test_a_job),		cmocka_unit_test(test_what_is_refused_is_not_told),
-		cmocka_unit_test(test_pages),		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_nodes_and_disks),
+		cmocka_unit_test(test_servers),
+		cmocka_unit_test(test_a_volume),
+		cmocka_unit_test(test_a_job),
+		cmocka_unit_test(test_what_is_refused_is_not_told),
+		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_the_oldest_go),
 	};
 
