@@ -54,6 +54,8 @@ mount -t devtmpfs dev /dev
 for disk in nvme0n1 vda sda sdb; do
 	until [ -b /dev/$disk ]; do sleep 1; done
 done
+# The firmware's last line on the console has no end.
+echo
 echo "- as they are"
 probe /dev/nvme0n1 /dev/vda /dev/sda /dev/sdb
 echo "- once more"
