@@ -4,6 +4,7 @@
 #include "fsm/policy/placement.h"
 #include "lib/base/clock.h"
 #include "lib/model/names.h"
+#include "src/able.h"
 #include "src/dnvmed.h"
 #include "src/driver.h"
 #include "src/page.h"
@@ -99,56 +100,12 @@ int job_wait_answer(struct request *request, struct error *error)
 
 /* --- to begin one ------------------------------------------------------------------------------------------------- */
 
-/* An older agent would not know what it is told. */
-static int nodes_check(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena, struct error *error)
+static bool knows_growth(const struct node *node)
 {
-	struct node node;
-
-	for (size_t i = 0; i < volume->controllers.count; i++) {
-		const struct controller *controller = &volume->controllers.items[i];
-
-		if (controller->role == CONTROLLER_ROLE_RETIRED)
-			continue;
-		if (fsm_node_get(dnvmed->fsm, controller->node, arena, &node, error) != 0)
-			return error->code;
-		if (node.grows)
-			continue;
-		error_set(error, ERROR_UNSUPPORTED,
-			  "cannot extend volume \"%s\": the agent of node %s, a controller of it, cannot make volumes "
-			  "larger that are in use",
-			  volume->name, node.name);
-		return error_hint(error, "run a version of dnvme-agent there that can");
-	}
-	return 0;
+	return node->grows;
 }
 
-/* What labels say that grew has to survive a fence, which is the work of the Disk Nodes. */
-static int disks_check(struct dnvmed *dnvmed, const struct command_volume_extend *extend, const struct volume *volume,
-		       struct arena *arena, struct error *error)
-{
-	struct disk disk;
-	struct node node;
-
-	for (size_t l = 0; l < extend->legs.count; l++) {
-		for (size_t g = 0; g < extend->legs.items[l].groups.count; g++) {
-			const struct place_ld_list *members = &extend->legs.items[l].groups.items[g].members;
-
-			for (size_t m = 0; m < members->count; m++) {
-				if (fsm_disk_get(dnvmed->fsm, members->items[m].disk, arena, &disk, error) != 0 ||
-				    fsm_node_get(dnvmed->fsm, disk.node, arena, &node, error) != 0)
-					return error->code;
-				if (node.grows)
-					continue;
-				error_set(error, ERROR_UNSUPPORTED,
-					  "cannot extend volume \"%s\": the agent of node %s, a disk of which would be "
-					  "part of it, knows nothing of volumes that grow",
-					  volume->name, node.name);
-				return error_hint(error, "run a version of dnvme-agent there that does");
-			}
-		}
-	}
-	return 0;
-}
+static const struct able extend_able = { "extend", "make volumes larger that are in use", knows_growth };
 
 int volume_extend_prepare(struct request *request, struct command *command, struct error *error)
 {
@@ -157,26 +114,16 @@ int volume_extend_prepare(struct request *request, struct command *command, stru
 	struct placement_view view = { 0 };
 	struct volume volume;
 
-	if (fsm_volume_find(dnvmed->fsm, params->name, &request->arena, &volume, error) != 0)
-		return error->code;
-	if (volume.phase != VOLUME_PHASE_ONLINE)
-		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is in phase %s, not online",
-				 volume.name, ENUM_NAME(volume_phase, volume.phase));
-	/* Placement would complain of what does not matter then. */
-	if (volume.operation != 0) {
-		error_set(error, ERROR_FAILED_PRECONDITION, "job j%llu works on volume \"%s\"",
-			  (unsigned long long)volume.operation, volume.name);
-		return error_hint(error, "run: dnvme job wait j%llu, or: dnvme job cancel j%llu",
-				  (unsigned long long)volume.operation, (unsigned long long)volume.operation);
-	}
-	if (nodes_check(dnvmed, &volume, &request->arena, error) != 0 ||
+	if (fsm_volume_find(dnvmed->fsm, params->name, &request->arena, &volume, error) != 0 ||
+	    able_volume_check(&volume, error) != 0 ||
+	    able_controllers_check(dnvmed, &extend_able, &volume, &request->arena, error) != 0 ||
 	    view_fill(dnvmed, &request->arena, &view, error) != 0)
 		return error->code;
 	command->volume_extend = arena_alloc(&request->arena, sizeof(*command->volume_extend));
 	if (command->volume_extend == NULL)
 		return error_set_nomem(error);
 	if (placement_extend(&view, &volume, params->size_bytes, &request->arena, command->volume_extend, error) != 0 ||
-	    disks_check(dnvmed, command->volume_extend, &volume, &request->arena, error) != 0)
+	    able_disks_check(dnvmed, &extend_able, &volume, &command->volume_extend->legs, &request->arena, error) != 0)
 		return error->code;
 	if (params->deadline_ms > 0)
 		command->volume_extend->deadline_ms = clock_wall_ms() + params->deadline_ms;

@@ -5,6 +5,7 @@
 
 #include "fsm/policy/placement.h"
 #include "lib/base/clock.h"
+#include "src/able.h"
 #include "src/dnvmed.h"
 #include "src/driver.h"
 #include "src/request.h"
@@ -12,72 +13,13 @@
 
 /* --- to begin one ------------------------------------------------------------------------------------------------- */
 
-/* An older agent would not know what it is told; and a standby may be the next holder. */
-static int controllers_check(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
-			     struct error *error)
+static bool knows_snapshots(const struct node *node)
 {
-	struct node node;
-
-	for (size_t i = 0; i < volume->controllers.count; i++) {
-		const struct controller *controller = &volume->controllers.items[i];
-
-		if (controller->role == CONTROLLER_ROLE_RETIRED)
-			continue;
-		if (fsm_node_get(dnvmed->fsm, controller->node, arena, &node, error) != 0)
-			return error->code;
-		if (node.snapshots)
-			continue;
-		error_set(error, ERROR_UNSUPPORTED,
-			  "cannot snapshot volume \"%s\": the agent of node %s, a controller of it, cannot make "
-			  "snapshots",
-			  volume->name, node.name);
-		return error_hint(error, "run a version of dnvme-agent there that can");
-	}
-	return 0;
+	return node->snapshots;
 }
 
-/* Groups that are added are made as when a volume grows. */
-static int disks_check(struct dnvmed *dnvmed, const struct place_growth_list *legs, const struct volume *volume,
-		       struct arena *arena, struct error *error)
-{
-	struct disk disk;
-	struct node node;
-
-	for (size_t l = 0; l < legs->count; l++) {
-		for (size_t g = 0; g < legs->items[l].groups.count; g++) {
-			const struct place_ld_list *members = &legs->items[l].groups.items[g].members;
-
-			for (size_t m = 0; m < members->count; m++) {
-				if (fsm_disk_get(dnvmed->fsm, members->items[m].disk, arena, &disk, error) != 0 ||
-				    fsm_node_get(dnvmed->fsm, disk.node, arena, &node, error) != 0)
-					return error->code;
-				if (node.grows)
-					continue;
-				error_set(error, ERROR_UNSUPPORTED,
-					  "cannot snapshot volume \"%s\": the agent of node %s, a disk of which would "
-					  "have "
-					  "room for it, knows nothing of volumes that grow",
-					  volume->name, node.name);
-				return error_hint(error, "run a version of dnvme-agent there that does");
-			}
-		}
-	}
-	return 0;
-}
-
-static int volume_check(const struct volume *volume, struct error *error)
-{
-	if (volume->phase != VOLUME_PHASE_ONLINE)
-		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is in phase %s, not online",
-				 volume->name, ENUM_NAME(volume_phase, volume->phase));
-	/* Placement would complain of what does not matter then. */
-	if (volume->operation == 0)
-		return 0;
-	error_set(error, ERROR_FAILED_PRECONDITION, "job j%llu works on volume \"%s\"",
-		  (unsigned long long)volume->operation, volume->name);
-	return error_hint(error, "run: dnvme job wait j%llu, or: dnvme job cancel j%llu",
-			  (unsigned long long)volume->operation, (unsigned long long)volume->operation);
-}
+/* Groups that are added for its room are made as when a volume grows. */
+static const struct able snapshot_able = { "snapshot", "make snapshots", knows_snapshots };
 
 /* Whether it has one of that name; the index. */
 static bool snapshot_find(const struct volume *volume, const char *name, size_t *ret_index)
@@ -105,13 +47,13 @@ int snapshot_create_prepare(struct request *request, struct command *command, st
 	if (params->pause_limit_ms > 0 && params->pause_limit_ms < LIMIT_PAUSE_MS_MIN)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "pause_limit_ms: at least %u", LIMIT_PAUSE_MS_MIN);
 	if (fsm_volume_find(dnvmed->fsm, params->volume, &request->arena, &volume, error) != 0 ||
-	    volume_check(&volume, error) != 0)
+	    able_volume_check(&volume, error) != 0)
 		return error->code;
 	/* Before it says that there is no room for it. */
 	if (snapshot_find(&volume, params->name, &index))
 		return error_set(error, ERROR_ALREADY_EXISTS, "volume \"%s\" has a snapshot \"%s\"", volume.name,
 				 params->name);
-	if (controllers_check(dnvmed, &volume, &request->arena, error) != 0 ||
+	if (able_controllers_check(dnvmed, &snapshot_able, &volume, &request->arena, error) != 0 ||
 	    view_fill(dnvmed, &request->arena, &view, error) != 0)
 		return error->code;
 	*create = (struct command_snapshot_create){
@@ -122,7 +64,7 @@ int snapshot_create_prepare(struct request *request, struct command *command, st
 		.accept_flush = params->accept_flush,
 	};
 	if (placement_snapshot(&view, &volume, &request->arena, &create->legs, error) != 0 ||
-	    disks_check(dnvmed, &create->legs, &volume, &request->arena, error) != 0)
+	    able_disks_check(dnvmed, &snapshot_able, &volume, &create->legs, &request->arena, error) != 0)
 		return error->code;
 	command->snapshot_create = create;
 	return 0;

@@ -28,6 +28,22 @@ class Snapshots(Base):
         return [dm["name"] for agent in agents.values() for dm in json.loads(agent.observe()).get("dms", [])
                 if dm.get("suspended")]
 
+    def test_an_old_agent_is_named(self):
+        cluster = self.make()
+        self.rack(cluster)  # of agents that say nothing of what they can do
+        cluster.call("volume.create", {"name": "db", "size_bytes": GIB})
+        self.online(cluster, "db")
+        self.refused(
+            "UNSUPPORTED", lambda: self.snapshot(cluster), 'cannot snapshot volume "db"', "cannot make snapshots", "run a"
+        )
+        self.refused(
+            "UNSUPPORTED",
+            lambda: cluster.call("volume.extend", {"name": "db", "size_bytes": 2 * GIB}),
+            'cannot extend volume "db"',
+            "cannot make volumes larger that are in use",
+            "run a version",
+        )
+
     def test_taken(self):
         cluster, agents = self.lay(provision="thin")
         before = self.free(cluster)
