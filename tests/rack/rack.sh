@@ -34,6 +34,7 @@ usage: ./dev rack [--name RACK] VERB …
   list                              the racks of this machine
   module [--kernel 6.1|6.12] SOURCE OUT
                                     build an out-of-tree kernel module for the uml guests
+  kernel [6.1|6.12]                 build the kernel of the uml guests, if it is not there; print its folder
 E
 }
 
@@ -331,6 +332,13 @@ rack_console() {
 	cat "$RACK/$1/console.log"
 }
 
+# The user-mode kernel, built if it is not in the cache yet: for who wants to have that over before a rack is raised.
+rack_kernel() {
+	[ $# -eq 0 ] || uml_kernel_select "$1"
+	rack_setup
+	uml_kernel
+}
+
 rack() {
 	rack_select "${DNVME_RACK:-demo}"
 	while [ "${1:-}" = --name ]; do
@@ -347,6 +355,7 @@ rack() {
 	case $verb in
 	up | down | list) "rack_$verb" "$@" ;;
 	module) uml_module "$@" ;;
+	kernel) rack_kernel "$@" ;;
 	status | exec | put | get | kill | boot | freeze | thaw | cut | heal | console)
 		rack_load
 		"rack_$verb" "$@"
