@@ -203,6 +203,8 @@ struct kernel_operations {
 	 * they know, as far as this process knows. */
 	int (*namespace_resize)(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
 	/* Disable, which waits for what is in flight, and remove. */
+	/* Disable and remove, once nothing is under way to its device: UNAVAILABLE, and nothing done, when there still
+	 * is after a second, so that a path that froze holds up nothing but this. */
 	int (*namespace_remove)(struct kernel *kernel, const char *nqn, uint32_t nsid, struct error *error);
 	int (*host_allow)(struct kernel *kernel, const char *nqn, const char *host_nqn, struct error *error);
 	/* Also removes the host itself when no subsystem admits it any more. Live connections stay: unlink first. */

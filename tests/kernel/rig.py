@@ -496,12 +496,13 @@ class Rig:
                 out.write(json.dumps(self.ask_or_none("volume", "get", volume["name"]), indent=1))
 
         def one(node):
+            # Before anything that may wait for what hangs: where each blocked task of the kernel is.
             text = self.sh(node, """tail -n 2000 /run/dnvme/*.log; dmesg | tail -n 200
-                dmsetup table; dmsetup status --noflush; ls -l /sys/kernel/config/nvmet/ports/*/subsystems/ 2>/dev/null
+                dmesg --clear; echo w >/proc/sysrq-trigger; dmesg
+                dmsetup table; dmsetup status --noflush
                 for c in /sys/class/nvme/nvme*; do echo $c $(cat $c/state $c/address $c/subsysnqn); done
                 nft list ruleset 2>/dev/null; cat /run/witness/*.err 2>/dev/null
-                for p in /proc/[0-9]*; do grep -q '^State:.*D ' $p/status 2>/dev/null || continue
-                cat $p/comm $p/stack; done""", timeout=15, check=False)
+                ls -l /sys/kernel/config/nvmet/ports/*/subsystems/ 2>/dev/null""", timeout=15, check=False)
             with open(os.path.join(folder, node), "w", encoding="utf-8") as out:
                 out.write(text)
         self.each(one, [node for node in self.nodes + self.hosts if node not in self.off | self.frozen])

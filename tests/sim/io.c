@@ -15,6 +15,7 @@
 #include "tests/sim/mirror_text.h"
 #include "tests/sim/net.h"
 
+#define QUIET_LIMIT_MS 1000u	 /* as agent/backend/linux/nvmet.c has it */
 #define QUEUE_US (20 * WORLD_MS) /* what waits looks again so often */
 #define RETRANSMIT_US (200 * WORLD_MS)
 #define INFLIGHT_MAX 2048
@@ -951,15 +952,27 @@ void io_begin(void)
 	inflight_count = use_count = 0;
 }
 
-void io_operation(struct storage *node, const char *operation, const char *name)
+/* To disable a namespace waits for what is in flight, and with it all of nvmet: so it is not tried before. */
+static int quiet_await(struct storage *node, const char *nqn, struct error *error)
+{
+	uint64_t end_us = world_now + QUIET_LIMIT_MS * WORLD_MS;
+
+	while (inflight_get(node, nqn)->count > 0) {
+		if (world_now >= end_us)
+			return error_set(error, ERROR_UNAVAILABLE, "requests to %s are under way", nqn);
+		world_sleep(WORLD_MS);
+	}
+	return 0;
+}
+
+int io_operation(struct storage *node, const char *operation, const char *name, struct error *error)
 {
 	struct at at = { node, node->machine->boots };
 
 	if (strcmp(operation, "port_unlink") == 0)
 		inflight_get(node, name)->cuts++;
-	/* The kernel waits for what is in flight. */
-	while (strcmp(operation, "namespace_remove") == 0 && inflight_get(node, name)->count > 0)
-		world_sleep(WORLD_MS);
+	if (strcmp(operation, "namespace_remove") == 0 && quiet_await(node, name, error) != 0)
+		return error->code;
 	if (strcmp(operation, "dm_reload") == 0 || strcmp(operation, "dm_suspend") == 0 ||
 	    strcmp(operation, "dm_drain") == 0 || strcmp(operation, "dm_remove") == 0)
 		use_wait(node, name);
@@ -972,4 +985,5 @@ void io_operation(struct storage *node, const char *operation, const char *name)
 		for (size_t i = 0; i < count; i++)
 			media_ld_clear(lds[i]);
 	}
+	return 0;
 }

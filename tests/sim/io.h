@@ -35,7 +35,7 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 			 const uint8_t *uuid, uint64_t sector, struct io *io, bool (*goes_on)(void *data), void *data);
 
 /* A kernel call of the agent: waits for what the real one waits for. */
-void io_operation(struct storage *node, const char *operation, const char *name);
+int io_operation(struct storage *node, const char *operation, const char *name, struct error *error);
 /* Flush what lies below a device; UNAVAILABLE when there was no answer in that time. */
 int io_flush(struct storage *node, const char *name, uint64_t timeout_us, struct error *error);
 /* The LDs that a read from a leg's first group may come from now, by its pool. */

@@ -76,7 +76,8 @@ static int take_time(void *data, const char *operation, const char *name, struct
 		check_extents(data);
 	if (coroutine_self() != NULL) {
 		world_sleep(us);
-		io_operation(data, operation, name);
+		if (io_operation(data, operation, name, error) != 0)
+			return error->code;
 		if (strcmp(operation, "cache_off") == 0)
 			return cache_off(data, name, error);
 		if (strcmp(operation, "block_flush") == 0)

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "agent/backend/linux/quiet.h"
 #include "agent/list.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
@@ -19,6 +21,9 @@
 #define ROOT LINUX_NVMET_ROOT
 /* What the kernel gives a subsystem that nobody restricted (NVME_CNTLID_MAX). */
 #define CNTLID_HIGHEST "65519"
+/* How long to wait for what is under way to a namespace. Then the lane is given up, and tried again soon; what is
+ * frozen by then is seen meanwhile. */
+#define QUIET_LIMIT_MS 1000u
 
 /* --- paths --- */
 
@@ -193,6 +198,21 @@ int nvmet_subsystem_remove(struct kernel *kernel, const char *nqn, struct error 
 	return take(error, ROOT "/subsystems/%s", nqn);
 }
 
+/* Not before nothing is under way to it: quiet.h. */
+static int namespace_disable(const char *path, struct error *error)
+{
+	char device[PATH_MAX];
+	struct stat status;
+	int code = 0;
+
+	if (file_read_number("%s/enable", path) == 0)
+		return 0;
+	if (file_read(device, sizeof(device), "%s/device_path", path) && stat(device, &status) == 0)
+		code = quiet_await("/sys", major(status.st_rdev), minor(status.st_rdev), QUIET_LIMIT_MS, error);
+	return code != 0 ? error_prefix(error, "cannot disable a namespace yet")
+			 : file_write("0", error, "%s/enable", path);
+}
+
 int nvmet_namespace_create(struct kernel *kernel, const char *nqn, const struct kernel_namespace *ns,
 			   struct error *error)
 {
@@ -206,8 +226,8 @@ int nvmet_namespace_create(struct kernel *kernel, const char *nqn, const struct 
 	snprintf(group, sizeof(group), "%" PRIu32, ns->group);
 	uuid_text_format(ns->uuid, uuid);
 	code = make(error, "%s", path);
-	if (code == 0 && file_read_number("%s/enable", path) != 0)
-		code = file_write("0", error, "%s/enable", path);
+	if (code == 0)
+		code = namespace_disable(path, error);
 	if (code == 0)
 		code = file_write(device, error, "%s/device_path", path);
 	/* Pinned: a target that comes back with generated ones is refused by its hosts. */
@@ -239,7 +259,7 @@ int nvmet_namespace_remove(struct kernel *kernel, const char *nqn, uint32_t nsid
 	snprintf(path, sizeof(path), ROOT "/subsystems/%s/namespaces/%" PRIu32, nqn, nsid);
 	if (access(path, F_OK) != 0)
 		return 0;
-	code = file_write("0", error, "%s/enable", path);
+	code = namespace_disable(path, error);
 	return code != 0 ? code : take(error, "%s", path);
 }
 

@@ -70,3 +70,21 @@ def storm(rig, count):
 def random_faults(rig):
     """Random faults in a row: nothing lost, nothing hangs, every volume healthy, copies alike."""
     storm(rig, rig.fault_count)
+
+
+@scenario("cuts", SHAPE)
+def cuts(rig):
+    """Links between controllers are cut, one after the other: nothing is lost, and each time the volume goes on without it."""
+    witnesses = serve(rig, VOLUMES, "--threads 2 --rate 60 --read-percent 30 --blocks 4")
+    chance = random.Random(rig.seed)
+    for number in range(1, rig.fault_count + 1):
+        holders = [slot["holder"] for slot in rig.status("mesh")["volume"]["slots"]]
+        one, other = chance.sample(holders, 2)
+        rig.say(f"{number}: {one} cut from {other}")
+        rig.cut(one, other)
+        witness.progress(witnesses, 30, 60)
+        rig.heal(one)
+        rig.wait("all nodes are online", 40, rig.missing_nodes)
+        witness.progress(witnesses, 5, 60)
+        rig.await_healthy(90)
+    finish(rig, witnesses, stall_limit_ms=30000)
