@@ -46,6 +46,9 @@ struct admit_job {
 	struct arena arena;
 	struct kernel_peer_list peers;
 	struct error error;
+	struct peer_visit *visits; /* of hosts, where there are peers */
+	size_t visit_count;
+	struct error visits_error;
 };
 
 struct gatekeeper {
@@ -65,6 +68,7 @@ struct gatekeeper {
 	bool admit_again; /* what is desired changed while peers were admitted */
 	bool admit_waits; /* a peer would be let in if its export were there */
 	bool admit_none;  /* nobody imports legs from this node, and the gate knows it */
+	bool blind;	  /* the connections of hosts cannot be looked at, as was told */
 	bool waits;	  /* for what is exposed to go, as was told */
 	bool lapsed;	  /* it ran out, and something may wait here for legs of other slots */
 	bool written;	  /* it ran out, and a write from before that is under way */
@@ -304,6 +308,27 @@ static void admit_run(struct worker_job *job)
 	worker_step(job, "admit peers");
 	this->kernel->operations->gate_admit(this->kernel, this->port, &admit->peers, ADMISSION_TIMEOUT_MS,
 					     &admit->error);
+	/* Who has no consumers is none. */
+	if (admit->peers.count == 0)
+		return;
+	worker_step(job, "look at hosts");
+	this->kernel->operations->hosts_look(this->kernel, this->port, &admit->visits, &admit->visit_count,
+					     &admit->visits_error);
+}
+
+/* Without it every consumer begins anew when another slot moves. */
+static void hosts_tell(struct gatekeeper *this)
+{
+	struct admit_job *admit = &this->admit;
+	bool blind = admit->visits_error.code != 0;
+
+	if (!blind && admit->peers.count > 0 && !this->closing)
+		reconciler_hosts(this->reconciler, admit->visits, admit->visit_count);
+	else
+		free(admit->visits);
+	if (blind && !this->blind)
+		log_failure(LOG_LEVEL_ERROR, "cannot look at the connections of hosts", &admit->visits_error);
+	this->blind = blind;
 }
 
 static void on_admitted(struct worker_job *job)
@@ -313,6 +338,7 @@ static void on_admitted(struct worker_job *job)
 	this->admit_busy = false;
 	if (!this->closing && this->admit.error.code == 0)
 		reconciler_joined(this->reconciler, &this->admit.peers);
+	hosts_tell(this);
 	arena_free(&this->admit.arena);
 	if (this->closing) {
 		free_if_closed(this);

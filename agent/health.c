@@ -54,6 +54,7 @@ void health_memory_free(struct health_memory *memory)
 	}
 	joins_free(memory->joins);
 	memory->joins = NULL;
+	hosts_free(&memory->hosts);
 }
 
 static const struct health_join *join_find(const struct health_join *joins, const char *address, uint64_t volume,
@@ -356,6 +357,7 @@ static int peer_report(struct maker *maker, const struct desired_volume *volume,
 		       struct volume_health *health)
 {
 	struct peer_status *peer;
+	uint64_t lost_ms;
 
 	for (size_t i = 0; i < health->peers.count; i++) {
 		if (health->peers.items[i].slot == leg->slot)
@@ -366,9 +368,13 @@ static int peer_report(struct maker *maker, const struct desired_volume *volume,
 		return -1;
 	peer->slot = leg->slot;
 	join_note(maker, volume, leg, peer);
-	return leg->nqn == NULL
-		       ? 0
-		       : path_note(maker, leg->nqn, leg->address, leg->port, &peer->path_lost, &peer->path_lost_ms);
+	if (leg->nqn == NULL)
+		return 0;
+	if (path_note(maker, leg->nqn, leg->address, leg->port, &peer->path_lost, &peer->path_lost_ms) != 0)
+		return -1;
+	lost_ms = maker->now_ms - (peer->path_lost ? peer->path_lost_ms - 1 : 0);
+	peer->host_left = hosts_may_have_left(&maker->memory->hosts, leg->nqn, lost_ms, maker->now_ms);
+	return 0;
 }
 
 /* What is known here of the attempt that the leader tells of. */
@@ -435,6 +441,8 @@ int health_make(const struct desired *desired, const struct target *target, cons
 	struct maker maker = { desired, target, observed, memory, now_ms, arena };
 	struct volume_health_list list = { 0 };
 
+	if (hosts_observe(&memory->hosts, observed, now_ms) != 0)
+		return error_set_nomem(error);
 	for (size_t i = 0; i < desired->volumes.count; i++) {
 		struct volume_health *health = LIST_PUSH(arena, &list);
 
@@ -530,7 +538,8 @@ bool health_is_same(const struct volume_health *a, const struct volume_health *b
 	for (size_t i = 0; i < a->peers.count; i++) {
 		const struct peer_status *x = &a->peers.items[i], *y = &b->peers.items[i];
 
-		if (x->slot != y->slot || x->path_lost != y->path_lost || x->joined != y->joined)
+		if (x->slot != y->slot || x->path_lost != y->path_lost || x->joined != y->joined ||
+		    x->host_left != y->host_left)
 			return false;
 	}
 	return true;

@@ -4,13 +4,15 @@
 #define DNVME_AGENT_HEALTH_H
 
 #include "agent/backend/kernel.h"
+#include "agent/hosts.h"
 #include "agent/target.h"
 
-/* All that is remembered from pass to pass: since when paths are lost, by the subsystem at their other end; and since
- * when consumers are known to have been let in. */
+/* All that is remembered from pass to pass: since when paths are lost, by the subsystem at their other end; since when
+ * consumers are known to have been let in; and of the hosts. */
 struct health_memory {
 	struct health_loss *losses;
 	struct health_join *joins;
+	struct hosts hosts;
 };
 
 void health_memory_free(struct health_memory *memory);

@@ -621,6 +621,12 @@ void reconciler_joined(struct reconciler *this, const struct kernel_peer_list *p
 		observe(this);
 }
 
+void reconciler_hosts(struct reconciler *this, struct peer_visit *visits, size_t count)
+{
+	if (hosts_look(&this->health_memory.hosts, visits, count, clock_boot_ms()))
+		observe(this);
+}
+
 const struct object_status_list *reconciler_statuses(const struct reconciler *this)
 {
 	return &this->statuses;

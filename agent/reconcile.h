@@ -36,6 +36,8 @@ void reconciler_close(struct reconciler *reconciler);
 void reconciler_kick(struct reconciler *reconciler);
 /* What the gate says of consumers: the leader is told. */
 void reconciler_joined(struct reconciler *reconciler, const struct kernel_peer_list *peers);
+/* The connections that hosts have; takes the list. */
+void reconciler_hosts(struct reconciler *reconciler, struct peer_visit *visits, size_t count);
 
 /* Of the last pass; borrowed until the next. NULL observation: there was none yet. */
 const struct object_status_list *reconciler_statuses(const struct reconciler *reconciler);

@@ -20,6 +20,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/error.h"
 #include "lib/model/records.h"
+#include "lib/net/peer.h"
 
 #define KERNEL_ANA_OPTIMIZED 1	  /* nvmet makes group 1 with every port */
 #define KERNEL_ANA_INACCESSIBLE 2 /* never a group in state "change": it arms a timer in every host of the port */
@@ -273,6 +274,10 @@ struct kernel_operations {
 			  struct error *error);
 	/* Milliseconds that are left; 0: shut. FAILED_PRECONDITION when the port is not guarded. */
 	int (*gate_read)(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+
+	/* The connections that hosts have to a port here, as peer_visits() has them. */
+	int (*hosts_look)(struct kernel *kernel, uint64_t port, struct peer_visit **ret_visits, size_t *ret_count,
+			  struct error *error);
 
 	/* The kernel itself records which LDs return I/O errors, whatever becomes of this process, until the machine
 	 * boots; `observe` tells. From now on what an LD returned before does not count: it is rebuilt, in the rebuild

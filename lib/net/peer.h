@@ -6,6 +6,7 @@
 #ifndef DNVME_LIB_NET_PEER_H
 #define DNVME_LIB_NET_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,5 +41,20 @@ struct peer_place {
 
 /* How long nothing was heard from each place, over all connections to it; UINT64_MAX when there is none. */
 int peers_silence(const struct peer_place *places, size_t count, uint64_t *ret_silent_ms, struct error *error);
+
+/* TCP sent again so often, without an answer: for 1.4 s, without much load. */
+#define PEER_UNANSWERED_RETRIES 3
+
+/* A connection that somebody else has to this machine. */
+struct peer_visit {
+	uint64_t connection; /* a number that no other one has until the machine boots */
+	uint8_t address[16]; /* where it comes from: so many bytes as it has, then zeros */
+	uint64_t silent_ms;  /* since something was heard on it */
+	bool unanswered;     /* what is sent on it does not arrive */
+};
+
+/* Those to a port here on which anything was ever heard: a probe is none. *ret_visits is the caller's, who frees it;
+ * NULL when there are none. Costs what a look at all connections of the machine costs. An error has a hint. */
+int peer_visits(uint64_t port, struct peer_visit **ret_visits, size_t *ret_count, struct error *error);
 
 #endif

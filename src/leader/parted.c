@@ -95,22 +95,47 @@ bool parted_is(const struct online_view *view, size_t index, struct online_step 
 	return parted;
 }
 
-bool parted_is_stuck(const struct online_view *view, size_t index)
+/* What has just begun anew is not old; and who does so each time that another one does never ends. */
+static bool is_fresh(const struct online_view *view, size_t index, struct online_step *step)
+{
+	uint64_t age_ms = since_ms(view, index);
+
+	if (view->volume->slots.items[index].phase != SLOT_PHASE_EXPORTING || age_ms >= PARTED_MS)
+		return false;
+	if (step != NULL)
+		online_look(step, PARTED_MS - age_ms);
+	return true;
+}
+
+/* Whether what waits at the holder of `index` for slot `other`, which moves, may be old. */
+static bool is_old(const struct online_view *view, size_t index, size_t other, const struct reported_health *health,
+		   struct online_step *step)
+{
+	const struct peer_status *peer = peer_of(health, other);
+	enum slot_phase phase = view->volume->slots.items[other].phase;
+	uint64_t lost_ms;
+
+	if (peer == NULL || (phase != SLOT_PHASE_ASSEMBLING && phase != SLOT_PHASE_EXPORTING))
+		return false;
+	/* In ASSEMBLING it may not have noticed yet. */
+	if (peer->host_left && (peer->path_lost || phase == SLOT_PHASE_ASSEMBLING) && !is_fresh(view, index, step))
+		return true;
+	lost_ms = peer->path_lost_ms + (view->now_ms - health->received_ms);
+	return phase == SLOT_PHASE_ASSEMBLING && peer->path_lost && lost_ms > since_ms(view, other) + PARTED_STUCK_MS;
+}
+
+bool parted_is_stuck(const struct online_view *view, size_t index, struct online_step *step)
 {
 	const struct slot_list *slots = &view->volume->slots;
 	const struct slot *own = &slots->items[index];
 	const struct reported_health *health = online_health(view, own->holder);
+	bool old = false;
 
 	if (!is_served(own) || !online_is(online_node(view, own->holder), HEALTH_ONLINE))
 		return false;
-	for (size_t i = 0; i < slots->count; i++) {
-		const struct peer_status *peer = peer_of(health, i);
-
-		if (i != index && slots->items[i].phase == SLOT_PHASE_ASSEMBLING && peer != NULL && peer->path_lost &&
-		    peer->path_lost_ms + (view->now_ms - health->received_ms) > since_ms(view, i) + PARTED_STUCK_MS)
-			return true;
-	}
-	return false;
+	for (size_t i = 0; i < slots->count; i++)
+		old = old || (i != index && is_old(view, index, i, health, step));
+	return old;
 }
 
 int parted_await_words(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,

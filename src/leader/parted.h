@@ -23,9 +23,10 @@ bool parted_is(const struct online_view *view, size_t slot, struct online_step *
  * fence the slot of a holder that died, counted from when its consumers notice that. */
 #define PARTED_STUCK_MS 2000u
 
-/* Whether the holder of the slot has to begin anew before it gets a path to the next holder of another one, which
- * assembles: it lost the last one so long before the fence that its hosts may have gone on there. */
-bool parted_is_stuck(const struct online_view *view, size_t slot);
+/* Whether the holder of the slot has to begin anew before it gets a path to the next holder of another one: what waits
+ * there may be old. A host may have left it since, as it says itself; or it lost its path to the last holder so long
+ * before the fence that its hosts may have gone on there. Asks to look again; `step` may be NULL. */
+bool parted_is_stuck(const struct online_view *view, size_t slot, struct online_step *step);
 
 /* Whether that is known of each holder that the next one of `slot` would let in. Otherwise *ret_may is false and the
  * step says what is waited for. */

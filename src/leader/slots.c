@@ -107,7 +107,7 @@ enum move_reason slots_move_reason(const struct online_view *view, size_t index,
 		return MOVE_REASON_RESTART;
 	if (holder->health == HEALTH_ONLINE && has_lapsed(view, slot))
 		return MOVE_REASON_RESTART;
-	if (parted_is_stuck(view, index))
+	if (parted_is_stuck(view, index, step))
 		return MOVE_REASON_RESTART;
 	if (parted_is(view, index, step))
 		return MOVE_REASON_PARTED;

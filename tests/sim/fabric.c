@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent/backend/sim/sim_state.h"
+#include "tests/sim/host.h"
 #include "tests/sim/io.h"
 #include "tests/sim/mirror_text.h"
 #include "tests/sim/snapshots.h"
@@ -143,6 +144,12 @@ static int world_resolve(void *data, struct kernel *kernel, const uint8_t uuid[1
 	return error_set(error, ERROR_UNAVAILABLE, "no path to the namespace answers");
 }
 
+static size_t world_visits(void *data, struct kernel *kernel, struct peer_visit *ret_visits, size_t room)
+{
+	(void)data;
+	return host_visits((size_t)(node_by_kernel(kernel) - nodes), ret_visits, room);
+}
+
 static bool world_thin_find(void *data, const char *identity, size_t length)
 {
 	(void)data;
@@ -189,6 +196,7 @@ void fabric_attach(struct storage *node)
 	const struct kernel_sim_world world = { .resolve = world_resolve,
 						.connect = world_connect,
 						.heard = world_heard,
+						.visits = world_visits,
 						.thin_find = world_thin_find,
 						.thin_make = world_thin_make,
 						.thin_drop = world_thin_drop,

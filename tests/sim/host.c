@@ -303,6 +303,25 @@ static void on_look(struct world_event *event)
 	}
 }
 
+/* What it gives up, the other side hears of later, if at all: by then it has noticed the silence. */
+size_t host_visits(size_t node, struct peer_visit *ret_visits, size_t room)
+{
+	size_t count = 0;
+
+	for (size_t v = 0; v < VOLUMES && count < room; v++) {
+		const struct path *path = &volumes[v].paths[node];
+
+		if (volumes[v].number == 0 || !path->live || path->cuts != io_cuts(&nodes[node], volumes[v].nqn))
+			continue;
+		ret_visits[count++] = (struct peer_visit){
+			.connection = volumes[v].number << 32 | path->generation,
+			.address = { 10, 0, 3, 1 },
+			.silent_ms = path->unheard_since != 0 ? (world_now - path->unheard_since) / WORLD_MS : 0,
+		};
+	}
+	return count;
+}
+
 /* --- the door --------------------------------------------------------------------------------------------------- */
 
 void host_begin(void)

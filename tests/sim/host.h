@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/net/peer.h"
+
 #define HOST_NQN "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-4000-8000-000000000001"
 
 void host_begin(void);
@@ -27,6 +29,8 @@ void host_check_loss(void);
 /* Its operator served the volume from copies that may lack writes: whatever it holds now is right. */
 void host_forgive(const char *name);
 uint64_t host_acknowledged(void);
+/* Its connections to a node, as that one's kernel has them; at most `room`. Returns how many. */
+size_t host_visits(size_t node, struct peer_visit *ret_visits, size_t room);
 /* What a snapshot of a volume holds is of one moment, which lies between these two. */
 void host_check_snapshot(const char *name, uint64_t number, uint64_t asked_at, uint64_t done_at);
 

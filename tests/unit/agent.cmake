@@ -36,6 +36,7 @@ dnvme_unit_test(agent_lease dnvme_agent)
 dnvme_unit_test(agent_reported dnvme_agent)
 dnvme_unit_test(agent_gatekeeper dnvme_agent)
 dnvme_unit_test(agent_gate_joins dnvme_agent)
+dnvme_unit_test(agent_hosts dnvme_agent)
 foreach(name agent_plan agent_plan_given agent_crash agent_grow agent_snapshot agent_fence agent_fence_disk agent_fence_crash agent_members agent_cache
              agent_rebuild agent_resync agent_values agent_reconcile agent_session agent_lease agent_gatekeeper)
   target_sources(test_${name} PRIVATE test_agent_rig.c failing_arena.c)

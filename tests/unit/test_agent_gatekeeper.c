@@ -36,7 +36,8 @@ struct keeper_fixture {
 	uint64_t began_ms;
 	uint64_t sequence;
 	bool beating, behind, reached;
-	atomic_bool cannot_unlink, writing;
+	atomic_bool cannot_unlink, writing, cannot_look;
+	atomic_uint looks; /* at hosts */
 };
 
 static uint64_t gate_left(struct keeper_fixture *f)
@@ -648,6 +649,45 @@ static void test_keeper_admits_peers(void **state)
 	run_until(f, shuts_out_b);
 }
 
+static int on_look_at_hosts(void *data, const char *operation, const char *name, struct error *error)
+{
+	struct keeper_fixture *f = data;
+
+	(void)name;
+	if (strcmp(operation, "hosts_look") != 0)
+		return 0;
+	atomic_fetch_add(&f->looks, 1);
+	return atomic_load(&f->cannot_look) ? error_set(error, ERROR_NOT_FOUND, "refused for the test") : 0;
+}
+
+static bool has_looked(struct keeper_fixture *f)
+{
+	return atomic_load(&f->looks) >= 2;
+}
+
+/* Where others import legs the connections of hosts are looked at, again and again, whether that works or not. */
+static void test_keeper_looks_at_hosts(void **state)
+{
+	struct keeper_fixture *f = *state;
+	struct desired desired = desired_peers(&f->arena), nothing = desired_nothing(&f->arena);
+
+	kernel_sim_fault_set(f->kernel, on_look_at_hosts, f);
+	gatekeeper_opened(f->keeper, 20, 60000);
+	f->beating = true;
+	tell(f, &nothing);
+	run_until(f, is_open);
+	run_until(f, a_while_passed);
+	assert_int_equal(atomic_load(&f->looks), 0);
+	tell(f, &desired);
+	run_until(f, has_looked);
+	atomic_store(&f->cannot_look, true);
+	atomic_store(&f->looks, 0);
+	run_until(f, has_looked);
+	atomic_store(&f->cannot_look, false);
+	atomic_store(&f->looks, 0);
+	run_until(f, has_looked);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -657,6 +697,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keeper_opens_for_what_is_unused, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_waits_for_writes, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_leaves_what_it_finds, keeper_setup, keeper_teardown),
+		cmocka_unit_test_setup_teardown(test_keeper_looks_at_hosts, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_without_a_leader, keeper_setup, keeper_teardown),
 		cmocka_unit_test_setup_teardown(test_keeper_admits_peers, keeper_setup, keeper_teardown),
 		cmocka_unit_test(test_admission),

@@ -262,6 +262,11 @@ static void test_paths(void **state)
 	health = mirror_health(f, &desired);
 	assert_int_equal(health.members.items[1].path_lost_ms, 701);
 	assert_int_equal(health.peers.items[0].path_lost_ms, 701);
+	/* Nobody looked at hosts, so that one may have left. */
+	assert_true(health.peers.items[0].host_left);
+	hosts_look(&f->memory.hosts, NULL, 0, 900);
+	hosts_look(&f->memory.hosts, NULL, 0, 2700);
+	f->memory.hosts.left_ms = 0;
 	/* It stays in sync: nothing was acknowledged without it. */
 	assert_int_equal(health.members.items[1].health, MEMBER_HEALTH_IN_SYNC);
 	assert_int_equal(kernel_sim_import_set(f->agent.kernel, MIRROR_IMPORT_2, "live", "optimized", &error), 0);

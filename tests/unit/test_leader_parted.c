@@ -153,26 +153,85 @@ static void test_stuck(void **state)
 	rig_see(&rig);
 	rig_peer(&rig, C1, 1, 60000);
 	/* The longer the fence takes, the more counts; but until it is over nobody gets anywhere. */
-	assert_false(parted_is_stuck(&rig.view, 0));
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
 	rig.slots[1].phase = SLOT_PHASE_ASSEMBLING;
 	rig_see(&rig);
 	rig_wait(&rig, 500);
 	rig_peer(&rig, C1, 1, 500 + PARTED_STUCK_MS);
-	assert_false(parted_is_stuck(&rig.view, 0));
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
 	rig_peer(&rig, C1, 1, 501 + PARTED_STUCK_MS);
-	assert_true(parted_is_stuck(&rig.view, 0));
+	assert_true(parted_is_stuck(&rig.view, 0, NULL));
 	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
 	/* The time that the next holder takes does not. */
 	rig_wait(&rig, 60000);
 	rig_peer(&rig, C1, 1, 60500 + PARTED_STUCK_MS);
-	assert_false(parted_is_stuck(&rig.view, 0));
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
 	rig_peer(&rig, C1, 1, 0);
-	assert_false(parted_is_stuck(&rig.view, 0));
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
 	rig_peer(&rig, C1, 1, 60501 + PARTED_STUCK_MS);
-	assert_true(parted_is_stuck(&rig.view, 0));
+	assert_true(parted_is_stuck(&rig.view, 0, NULL));
 	/* One that begins anew already has nothing. */
 	rig.slots[0].phase = SLOT_PHASE_ASSEMBLING;
-	assert_false(parted_is_stuck(&rig.view, 0));
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
+	rig_close(&rig);
+}
+
+/* What a holder says: for how long it has had no path to the other slot, and that a host may have left it. */
+static void leave(struct rig *rig, uint64_t lost_ms, bool left)
+{
+	struct peer_status peer = { .slot = 1, .path_lost = lost_ms > 0, .path_lost_ms = lost_ms, .host_left = left };
+	struct volume_health health = { .volume = RIG_VOLUME, .peers = { 1, &peer }, .revision = rig->volume.revision };
+
+	assert_int_equal(reported_health_update(&rig->reported[C1], &health, rig->view.now_ms, NULL), 0);
+}
+
+/* A host may have left a holder since something began to wait there: it begins anew before the next holder lets it in,
+ * and while that one would, as long as it has no path. */
+static void test_stuck_without_host(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_wait(&rig, 60000);
+	leave(&rig, 0, true);
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
+	rig.slots[1].phase = SLOT_PHASE_FENCING;
+	rig_see(&rig);
+	rig_wait(&rig, 60000);
+	leave(&rig, 100, true);
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
+	rig.slots[1].phase = SLOT_PHASE_ASSEMBLING;
+	rig_see(&rig);
+	leave(&rig, 100, false);
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
+	leave(&rig, 100, true);
+	assert_true(parted_is_stuck(&rig.view, 0, NULL));
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	/* Its kernel may not have noticed yet. */
+	leave(&rig, 0, true);
+	assert_true(parted_is_stuck(&rig.view, 0, NULL));
+	rig.slots[1].phase = SLOT_PHASE_EXPORTING;
+	rig_see(&rig);
+	leave(&rig, 100, true);
+	assert_true(parted_is_stuck(&rig.view, 0, NULL));
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	leave(&rig, 0, true);
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
+	/* One that has just begun anew does not do so again. */
+	leave(&rig, 100, true);
+	rig.slots[0].epoch = 2;
+	rig.slots[0].phase = SLOT_PHASE_EXPORTING;
+	rig_see(&rig);
+	rig_wait(&rig, PARTED_MS - 1);
+	rig.step.look_again_ms = UINT64_MAX;
+	assert_false(parted_is_stuck(&rig.view, 0, &rig.step));
+	assert_int_equal(rig.step.look_again_ms, 1);
+	rig_wait(&rig, 1);
+	assert_true(parted_is_stuck(&rig.view, 0, NULL));
+	rig.slots[1].phase = SLOT_PHASE_SERVING;
+	rig_see(&rig);
+	assert_false(parted_is_stuck(&rig.view, 0, NULL));
 	rig_close(&rig);
 }
 
@@ -306,6 +365,7 @@ int main(void)
 		cmocka_unit_test(test_parted_which_moves),
 		cmocka_unit_test(test_parted_not),
 		cmocka_unit_test(test_stuck),
+		cmocka_unit_test(test_stuck_without_host),
 		cmocka_unit_test(test_stuck_unknown),
 		cmocka_unit_test(test_parted_exporting),
 	};

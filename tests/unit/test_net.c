@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -29,7 +31,7 @@ static struct {
 		ssize_t size; /* -1: `problem` */
 		int problem;
 		uint8_t bytes[512];
-	} answers[4];
+	} answers[8];
 	size_t answer_count, answer_next;
 } fake;
 
@@ -289,6 +291,126 @@ static void test_silence_without_memory(void **state)
 	assert_int_equal(rv, 0);
 }
 
+/* Connections that somebody has to a port here: those on which something came. */
+static void test_visits(void **state)
+{
+	struct peer_visit *visits = NULL;
+	int listener, connections[3], accepted[3];
+	struct error error = { 0 };
+	uint16_t port = 0;
+	uint64_t first, second;
+	size_t count = 7;
+
+	(void)state;
+	listener = listener_make(AF_INET, &port);
+	for (size_t i = 0; i < 3; i++) {
+		connections[i] = connection_make("127.0.0.1", AF_INET, port);
+		accepted[i] = accept(listener, NULL, NULL);
+	}
+	assert_int_equal(peer_visits(port, &visits, &count, &error), 0);
+	assert_int_equal(count, 0);
+	assert_null(visits);
+	for (size_t i = 0; i < 2; i++) {
+		char byte = 'x';
+
+		assert_int_equal(write(connections[i], &byte, 1), 1);
+		assert_int_equal(read(accepted[i], &byte, 1), 1);
+	}
+	assert_int_equal(peer_visits(port, &visits, &count, &error), 0);
+	assert_int_equal(count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_memory_equal(visits[i].address, "\x7f\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+		assert_true(visits[i].silent_ms < 60000 && !visits[i].unanswered);
+	}
+	assert_true(visits[0].connection != visits[1].connection);
+	/* Of one that stays the number does. */
+	first = visits[0].connection;
+	second = visits[1].connection;
+	free(visits);
+	close(connections[0]);
+	assert_int_equal(peer_visits(port, &visits, &count, &error), 0);
+	assert_int_equal(count, 1);
+	assert_true(visits[0].connection == first || visits[0].connection == second);
+	free(visits);
+	for (size_t i = 0; i < 3; i++) {
+		close(accepted[i]);
+		if (i > 0)
+			close(connections[i]);
+	}
+	close(listener);
+}
+
+static void fake_visit(uint32_t cookie, uint64_t received, uint8_t retries)
+{
+	struct {
+		struct inet_diag_msg body;
+		struct rtattr attribute;
+		struct tcp_info_long {
+			uint8_t state, ca_state, retransmits;
+			uint8_t rest[197];
+		} info;
+	} said = { .body = { .idiag_family = AF_INET, .id.idiag_cookie = { cookie, 1 } },
+		   .attribute = { .rta_type = INET_DIAG_INFO },
+		   .info.retransmits = retries };
+
+	said.attribute.rta_len = RTA_LENGTH(sizeof(said.info));
+	memcpy((uint8_t *)&said.info + 128, &received, sizeof(received)); /* tcpi_bytes_received */
+	fake_message(SOCK_DIAG_BY_FAMILY, &said, sizeof(said));
+}
+
+static void test_visits_as_told(void **state)
+{
+	struct peer_visit *visits = NULL;
+	struct error error = { 0 };
+	size_t count = 7;
+
+	(void)state;
+	fake_begin();
+	fake_visit(5, 1, PEER_UNANSWERED_RETRIES - 1);
+	fake_visit(6, 0, 0);
+	fake_visit(7, 1, PEER_UNANSWERED_RETRIES);
+	fake_done();
+	fake_done();
+	assert_int_equal(peer_visits(4420, &visits, &count, &error), 0);
+	assert_int_equal(count, 2);
+	assert_true(visits[0].connection == (1ull << 32 | 5) && !visits[0].unanswered);
+	assert_true(visits[1].connection == (1ull << 32 | 7) && visits[1].unanswered);
+	free(visits);
+	/* Half of the truth is none. */
+	fake_begin();
+	fake_visit(5, 1, 0);
+	fake_error(ENOENT);
+	count = 7;
+	assert_int_equal(peer_visits(4420, &visits, &count, &error), ERROR_NOT_FOUND);
+	assert_non_null(strstr(error.hint, "tcp_diag"));
+	assert_int_equal(count, 7);
+}
+
+static void test_visits_without_memory(void **state)
+{
+	struct peer_visit *visits;
+	struct error error = { 0 };
+	size_t count;
+	int rv;
+
+	(void)state;
+	for (unsigned long n = 1;; n++) {
+		fake_begin();
+		fake_visit(5, 1, 0);
+		fake_done();
+		fake_done();
+		visits = NULL;
+		failing_alloc_arm(n);
+		rv = peer_visits(4420, &visits, &count, &error);
+		if (!failing_alloc_disarm())
+			break;
+		assert_int_equal(rv, ERROR_INTERNAL);
+		assert_null(visits);
+	}
+	assert_int_equal(rv, 0);
+	free(visits);
+}
+
 static void disconnect_fails(int code, const char *words)
 {
 	struct error error = { 0 };
@@ -370,6 +492,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_try, teardown),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_visits),
+		cmocka_unit_test_teardown(test_visits_as_told, teardown),
+		cmocka_unit_test_teardown(test_visits_without_memory, teardown),
 		cmocka_unit_test_teardown(test_silence_is_not_told, teardown),
 		cmocka_unit_test(test_silence_without_memory),
 		cmocka_unit_test_teardown(test_disconnect_fails, teardown),

@@ -317,6 +317,7 @@ static const struct kernel_operations sim_operations = {
 	.gate_leave = sim_gate_leave,
 	.gate_admit = sim_gate_admit,
 	.gate_read = sim_gate_read,
+	.hosts_look = sim_hosts_look,
 	.errors_forget = sim_errors_forget,
 	.cache_off = sim_cache_off,
 	.close = sim_close,

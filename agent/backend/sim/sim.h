@@ -102,6 +102,8 @@ struct kernel_sim_world {
 	bool (*thin_find)(void *data, const char *identity, size_t length);
 	void (*thin_make)(void *data, const char *identity, size_t length);
 	void (*thin_drop)(void *data, const char *identity);
+	/* The connections that hosts have to that kernel; at most `room`. Returns how many. */
+	size_t (*visits)(void *data, struct kernel *kernel, struct peer_visit *ret_visits, size_t room);
 	/* One was made of what a pool of that kernel holds now. */
 	void (*thin_snap)(void *data, struct kernel *kernel, const char *pool, const char *identity);
 };

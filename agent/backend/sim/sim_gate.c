@@ -2,6 +2,7 @@
 /* The simulated gate, and what the simulated initiator says of its paths. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/backend/sim/sim_state.h"
@@ -289,6 +290,27 @@ int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_
 	if (gate == NULL)
 		return gate_end(this, not_guarded(port, error));
 	*ret_remaining_ms = gate->until_ms > now ? gate->until_ms - now : 0;
+	return gate_end(this, 0);
+}
+
+/* Without a world there are no hosts. */
+int sim_hosts_look(struct kernel *kernel, uint64_t port, struct peer_visit **ret_visits, size_t *ret_count,
+		   struct error *error)
+{
+	struct sim_kernel *this = (struct sim_kernel *)kernel;
+	int code = sim_begin(this, "hosts_look", "", error);
+
+	(void)port;
+	if (code != 0)
+		return code;
+	*ret_visits = NULL;
+	*ret_count = 0;
+	if (this->world.resolve == NULL)
+		return gate_end(this, 0);
+	*ret_visits = calloc(SIM_VISITS, sizeof(**ret_visits));
+	if (*ret_visits == NULL)
+		return gate_end(this, error_set_nomem(error));
+	*ret_count = this->world.visits(this->world.data, kernel, *ret_visits, SIM_VISITS);
 	return gate_end(this, 0);
 }
 

@@ -13,6 +13,7 @@
 #define SIM_GATES 8
 #define SIM_PEERS 16
 #define SIM_JOINED 64
+#define SIM_VISITS 256
 #define SIM_CACHES LIMIT_DISKS_PER_NODE
 
 struct sim_gate {
@@ -157,6 +158,8 @@ int sim_gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
 int sim_gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 		   struct error *error);
 int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+int sim_hosts_look(struct kernel *kernel, uint64_t port, struct peer_visit **ret_visits, size_t *ret_count,
+		   struct error *error);
 /* As they are after power came (sim_cache.c). Called with the lock held. */
 void sim_caches_on(struct sim_kernel *this);
 int sim_cache_off(struct kernel *kernel, const char *path, struct error *error);
