@@ -17,11 +17,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "tests/sim/memory.h"
+
 #define FIRST 200000 /* descriptors, above those of posix.c */
 #define DESCRIPTORS 512
 #define FILES 256
 #define PATH_BYTES 128
-#define ROOM_BYTES (UINT64_C(1) << 30) /* of addresses, for each file; memory is what is touched */
+#define ROOM_BYTES (UINT64_C(128) << 20) /* of addresses, for each file; memory is what is touched */
 
 struct file {
 	char path[PATH_BYTES]; /* "": removed, or free when nothing has it open */
@@ -75,12 +77,14 @@ static struct file *file_find(const char *path)
 	return NULL;
 }
 
+int __real_madvise(void *address, size_t size, int advice);
+
 static void file_cut(struct file *file, size_t size)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (size + page - 1) / page * page;
 
 	if (size < file->size && file->size > whole)
-		madvise(file->bytes + whole, file->size - whole, MADV_DONTNEED);
+		__real_madvise(file->bytes + whole, file->size - whole, MADV_DONTNEED);
 	if (size < file->size && size < whole)
 		memset(file->bytes + size, 0, (file->size < whole ? file->size : whole) - size);
 	if (size > ROOM_BYTES)
@@ -97,6 +101,13 @@ static void file_drop(struct file *file)
 
 static struct file *file_make(const char *path, bool is_directory)
 {
+	static uint8_t *room;
+
+	if (room == NULL) {
+		room = memory_room(FILES * ROOM_BYTES);
+		for (size_t i = 0; i < FILES; i++)
+			memory_part(room + i * ROOM_BYTES, &files[i].size, true);
+	}
 	for (size_t i = 0; i < FILES; i++) {
 		struct file *file = &files[i];
 
@@ -105,12 +116,8 @@ static struct file *file_make(const char *path, bool is_directory)
 		if ((size_t)snprintf(file->path, sizeof(file->path), "%s", path) >= sizeof(file->path))
 			abort();
 		file->is_directory = is_directory;
-		if (!is_directory && file->bytes == NULL) {
-			file->bytes = mmap(NULL, ROOM_BYTES, PROT_READ | PROT_WRITE,
-					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-			if (file->bytes == MAP_FAILED)
-				abort();
-		}
+		if (!is_directory)
+			file->bytes = room + i * ROOM_BYTES;
 		file->size = 0;
 		return file;
 	}

@@ -12,7 +12,7 @@
 
 #define NIGHTLY_SEEDS 100000
 
-enum { KEY_SHORTEN = 256, KEY_ONLY, KEY_QUIET, KEY_CHANCE, KEY_NIGHTLY, KEY_EXCEPT };
+enum { KEY_SHORTEN = 256, KEY_ONLY, KEY_QUIET, KEY_CHANCE, KEY_NIGHTLY, KEY_EXCEPT, KEY_DIGESTS };
 
 struct arguments {
 	struct seeds seeds;
@@ -29,6 +29,8 @@ static const struct argp_option options[] = {
 	{ "jobs", 'j', "N", 0, "so many at a time (1; --nightly: as there are processors)", 0 },
 	{ "verbose", 'v', NULL, 0, "print what happens", 0 },
 	{ "twice", '2', NULL, 0, "run each twice and compare what happened", 0 },
+	{ "digests", KEY_DIGESTS, NULL, 0,
+	  "print the digest of each seed's trace: who makes something quicker compares them", 0 },
 	{ "keep-going", 'k', NULL, 0, "go on after a seed that fails", 0 },
 	{ "shorten", KEY_SHORTEN, NULL, 0, "find the fewest faults with which the seed still fails", 0 },
 	{ "only", KEY_ONLY, "N,N,…", 0, "only these faults, by their numbers; none", 0 },
@@ -141,6 +143,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 	case '2':
 		seeds->twice = true;
 		break;
+	case KEY_DIGESTS:
+		seeds->digests = true;
+		break;
 	case 'k':
 		seeds->keep_going = true;
 		break;
@@ -184,8 +189,10 @@ int main(int argc, char **argv)
 	};
 	static struct arguments arguments = { .seeds = { .scenario = { .size = SCENARIO_NORMAL } } };
 	struct totals totals;
+	static char output[BUFSIZ]; /* not of the heap, which is put back behind each run */
 	double began = seconds_now(), took;
 
+	setvbuf(stdout, output, _IOFBF, sizeof(output));
 	if (argp_parse(&argp, argc, argv, 0, NULL, &arguments) != 0)
 		return 2;
 	if (arguments.shorten)

@@ -3,13 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "tests/sim/memory.h"
 #include "tests/sim/net.h"
 #include "tests/sim/switch.h"
 #include "tests/sim/world.h"
 
-#define STACK_BYTES (512u << 10)
+#define STACK_BYTES ((size_t)512 << 10)
+#define STACKS_MAX ((size_t)16384)
 
 struct coroutine {
 	struct coroutine *next, **at; /* of the process, or spare */
@@ -49,6 +50,21 @@ __asm__(".text\n"
 	".size context_switch, . - context_switch\n");
 #endif
 
+static void *stack_make(void)
+{
+	static uint8_t *room;
+	static size_t used;
+
+	if (room == NULL) {
+		room = memory_room(STACKS_MAX * STACK_BYTES);
+		memory_part(room, &used, false);
+	}
+	used += STACK_BYTES;
+	if (used > STACKS_MAX * STACK_BYTES)
+		abort();
+	return room + used - STACK_BYTES;
+}
+
 static struct coroutine *coroutine_make(void)
 {
 	struct coroutine *coroutine = spare;
@@ -61,10 +77,7 @@ static struct coroutine *coroutine_make(void)
 	coroutine = calloc(1, sizeof(*coroutine));
 	if (coroutine == NULL)
 		abort();
-	coroutine->stack =
-		mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (coroutine->stack == MAP_FAILED)
-		abort();
+	coroutine->stack = stack_make();
 	return coroutine;
 }
 

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/sim/memory.h"
+
 #define STUCK_S 60 /* of a processor: a run that takes so much goes in a circle */
 
 #define PROGRESS_S 30
@@ -28,7 +30,9 @@ struct job {
 	struct board *board;
 	unsigned number;
 	uint64_t first, end;		   /* the seeds of a family that are wanted */
-	bool again;			   /* for the second time */
+	uint64_t done;			   /* so many of them have run */
+	bool is_running;		   /* the next one, which ends its process when it fails */
+	bool again;			   /* for the second time, from the last to the first */
 	uint64_t digests[SCENARIO_FAMILY]; /* of the first time */
 	bool are_known[SCENARIO_FAMILY];   /* the first time went well */
 	struct outcome outcome;
@@ -81,20 +85,37 @@ void runs_tell(uint64_t seed, const struct outcome *outcome, bool brief)
 		fprintf(stderr, "sim: seed %" PRIu64 " ends with signal %d\n", seed, outcome->signal);
 }
 
+/* What would go on for ever ends. */
+static void time_limit(void)
+{
+	struct rusage usage;
+	rlim_t limit;
+
+	getrusage(RUSAGE_SELF, &usage);
+	limit = (rlim_t)usage.ru_utime.tv_sec + (rlim_t)usage.ru_stime.tv_sec + STUCK_S;
+	setrlimit(RLIMIT_CPU, &(struct rlimit){ limit, RLIM_INFINITY });
+}
+
+static void run(const struct scenario_options *options, uint64_t seed, const bool *only, struct outcome *shared)
+{
+	memset(shared, 0, sizeof(*shared));
+	world_failure = &shared->failure;
+	time_limit();
+	scenario_run(options, seed, only, &shared->faults);
+	shared->digest = world_trace_digest();
+	shared->events = world_events;
+	shared->virtual_us = world_now;
+	shared->done = true;
+}
+
 void runs_one(const struct scenario_options *options, uint64_t seed, const bool *only, struct outcome *shared)
 {
 	pid_t child;
 	int status;
 
-	memset(shared, 0, sizeof(*shared));
 	child = child_make();
 	if (child == 0) {
-		world_failure = &shared->failure;
-		scenario_run(options, seed, only, &shared->faults);
-		shared->digest = world_trace_digest();
-		shared->events = world_events;
-		shared->virtual_us = world_now;
-		shared->done = true;
+		run(options, seed, only, shared);
 		fflush(stdout);
 		_exit(0);
 	}
@@ -102,7 +123,8 @@ void runs_one(const struct scenario_options *options, uint64_t seed, const bool 
 	shared->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-bool runs_family(const struct scenario_options *options, uint64_t seed, void (*then)(void *data), void *data)
+bool runs_family(const struct scenario_options *options, uint64_t seed, void (*then)(void *data), void *data,
+		 int *ret_signal)
 {
 	static struct outcome *shared;
 	pid_t child;
@@ -113,7 +135,7 @@ bool runs_family(const struct scenario_options *options, uint64_t seed, void (*t
 	memset(shared, 0, sizeof(*shared));
 	child = child_make();
 	if (child == 0) {
-		setrlimit(RLIMIT_CPU, &(struct rlimit){ STUCK_S, STUCK_S });
+		time_limit();
 		world_failure = &shared->failure;
 		scenario_set_up(options, seed / SCENARIO_FAMILY);
 		shared->done = true;
@@ -122,9 +144,10 @@ bool runs_family(const struct scenario_options *options, uint64_t seed, void (*t
 		_exit(0);
 	}
 	status = child_wait(child);
+	*ret_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	if (shared->done)
 		return true;
-	shared->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	shared->signal = *ret_signal;
 	runs_tell(seed, shared, false);
 	return false;
 }
@@ -152,14 +175,17 @@ static bool is_excepted(const struct seeds *seeds, uint64_t seed)
 	return found;
 }
 
-static void seed_run(struct job *job, uint64_t seed)
+/* The seed that is next. */
+static uint64_t seed_of(const struct job *job)
 {
-	uint64_t place = seed % SCENARIO_FAMILY;
-	struct outcome *outcome = &job->outcome;
+	return job->again ? job->end - 1 - job->done : job->first + job->done;
+}
 
-	if (is_excepted(job->seeds, seed) || (job->again && !job->are_known[place]))
-		return;
-	runs_one(&job->seeds->scenario, seed, job->seeds->only, outcome);
+static void outcome_take(struct job *job)
+{
+	uint64_t seed = seed_of(job), place = seed % SCENARIO_FAMILY;
+	const struct outcome *outcome = &job->outcome;
+
 	if (!job->again)
 		job->board->ran++;
 	if (!outcome->done) {
@@ -172,6 +198,8 @@ static void seed_run(struct job *job, uint64_t seed)
 		fail(job);
 		return;
 	}
+	if (job->seeds->digests && !job->again)
+		printf("seed %" PRIu64 " trace %016" PRIx64 "\n", seed, outcome->digest);
 	job->are_known[place] = true;
 	job->digests[place] = outcome->digest;
 	job->board->digest = outcome->digest;
@@ -179,15 +207,49 @@ static void seed_run(struct job *job, uint64_t seed)
 	job->board->virtual_us += outcome->virtual_us;
 }
 
+static bool is_left_out(const struct job *job, uint64_t seed)
+{
+	return is_excepted(job->seeds, seed) || (job->again && !job->are_known[seed % SCENARIO_FAMILY]);
+}
+
+/* In the family's process: one after the other, each in memory as it was when the cluster stood. */
 static void family_run(void *data)
 {
 	struct job *job = data;
+	bool is_first = true;
 
-	for (uint64_t seed = job->first; seed < job->end; seed++) {
-		job->board->at[job->number] = seed;
-		if (is_over(job->seeds, job->board))
-			break;
-		seed_run(job, seed);
+	memory_keep();
+	for (; job->done < job->end - job->first && !is_over(job->seeds, job->board); job->done++) {
+		uint64_t seed = seed_of(job);
+
+		if (!job->again)
+			job->board->at[job->number] = seed;
+		if (is_left_out(job, seed))
+			continue;
+		if (!is_first)
+			memory_put_back();
+		is_first = false;
+		job->is_running = true;
+		run(&job->seeds->scenario, seed, job->seeds->only, &job->outcome);
+		job->is_running = false;
+		outcome_take(job);
+	}
+}
+
+/* A seed that fails takes its process along: another one sets the cluster up again and goes on behind it. */
+static void family_work(struct job *job)
+{
+	job->done = 0;
+	while (job->done < job->end - job->first && !is_over(job->seeds, job->board)) {
+		job->is_running = false;
+		if (!runs_family(&job->seeds->scenario, job->first, family_run, job, &job->outcome.signal)) {
+			fail(job);
+			return;
+		}
+		if (!job->is_running)
+			return;
+		outcome_take(job);
+		job->done++;
 	}
 }
 
@@ -246,8 +308,7 @@ static void work(const struct seeds *seeds, struct board *board, unsigned number
 		memset(job->are_known, 0, sizeof(job->are_known));
 		for (unsigned i = 0; i < (seeds->twice ? 2 : 1); i++) {
 			job->again = i > 0;
-			if (!runs_family(&seeds->scenario, job->first, family_run, job))
-				fail(job);
+			family_work(job);
 		}
 	}
 	munmap(job, sizeof(*job));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Runs, each in a process of its own, which is forked from one that has set its family's cluster up. */
+/* Runs. A process sets a family's cluster up, and runs its seeds from there. */
 #ifndef DNVME_TESTS_SIM_RUNS_H
 #define DNVME_TESTS_SIM_RUNS_H
 
@@ -26,6 +26,7 @@ struct seeds {
 	uint64_t first, count;
 	unsigned jobs;
 	bool twice, keep_going;
+	bool digests;			   /* a line for each, with that of its trace */
 	bool progress;			   /* a line now and then, and one for each failure */
 	uint64_t except[SEEDS_EXCEPT_MAX]; /* seeds that are not run */
 	size_t except_count;
@@ -43,9 +44,11 @@ void runs_seeds(const struct seeds *seeds, struct totals *ret_totals);
 
 /* Memory that children share, zeroed, for ever. */
 void *runs_share(size_t size);
-/* A child that has set the family up and calls `then`; false: it did not come so far, and said so. */
-bool runs_family(const struct scenario_options *options, uint64_t seed, void (*then)(void *data), void *data);
-/* In such a child: a run. */
+/* A child that has set the family up and calls `then`; false: it did not come so far, and said so. `ret_signal`: what
+ * ended it; 0: itself. */
+bool runs_family(const struct scenario_options *options, uint64_t seed, void (*then)(void *data), void *data,
+		 int *ret_signal);
+/* In such a child: a run in a child of its own, for one that may fail again and again. */
 void runs_one(const struct scenario_options *options, uint64_t seed, const bool *only, struct outcome *shared);
 /* `brief`: the first line. */
 void runs_tell(uint64_t seed, const struct outcome *outcome, bool brief);

@@ -146,10 +146,11 @@ static void family_run(void *data)
 int shorten(const struct scenario_options *options, uint64_t seed)
 {
 	struct shortening *this = runs_share(sizeof(*this));
+	int signal;
 
 	this->options = *options;
 	this->seed = seed;
 	this->status = 1;
-	runs_family(options, seed, family_run, this);
+	runs_family(options, seed, family_run, this, &signal);
 	return this->status;
 }
