@@ -16,17 +16,25 @@
 #include "fsm/events.h"
 #include "fsm/extents.h"
 
+/* One for which there is no memory is counted all the same. */
 void finding(struct audit *audit, const char *format, ...)
 {
+	struct fsm_findings *findings = audit->findings;
+	const char **item;
 	char text[256];
 	va_list arguments;
 
-	if (audit->findings++ == 0)
-		error_set(&audit->report, ERROR_FAILED_PRECONDITION, "the state contradicts itself");
+	if (findings->total++ >= LIMIT_FINDINGS)
+		return;
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	error_detail(&audit->report, "%s", text);
+	item = list_add(audit->findings_arena, &findings->texts, sizeof(*item));
+	if (item == NULL)
+		return;
+	*item = arena_strdup(audit->findings_arena, text);
+	if (*item == NULL)
+		findings->texts.count--;
 }
 
 bool exists(struct audit *audit, enum store_table table, struct bytes key, int *ret_result)
@@ -415,11 +423,14 @@ static int audit_run(struct audit *audit)
 	return result;
 }
 
-int fsm_check(struct fsm *fsm, struct error *error)
+int fsm_audit(struct fsm *fsm, struct arena *arena, struct fsm_findings *ret_findings, struct error *error)
 {
-	struct arena arena = ARENA_INIT;
+	struct fsm_findings findings = { .revision = fsm->counters.revision, .applied_index = fsm->counters.applied };
+	struct arena records = ARENA_INIT;
 	struct error failure;
-	struct audit audit = { .state = { .arena = &arena }, .error = &failure };
+	struct audit audit = {
+		.state = { .arena = &records }, .error = &failure, .findings = &findings, .findings_arena = arena
+	};
 	int result = store_txn_begin(fsm->store, false, &audit.state.txn, error);
 
 	if (result != 0)
@@ -427,12 +438,27 @@ int fsm_check(struct fsm *fsm, struct error *error)
 	result = audit_run(&audit);
 	store_txn_abort(audit.state.txn);
 	state_close(&audit.state);
-	arena_free(&arena);
-	if (result == 0 && audit.findings > 0) {
-		failure = audit.report;
-		result = ERROR_FAILED_PRECONDITION;
+	arena_free(&records);
+	if (result != 0) {
+		if (error != NULL)
+			*error = failure;
+		return result;
 	}
-	if (result != 0 && error != NULL)
-		*error = failure;
+	*ret_findings = findings;
+	return 0;
+}
+
+int fsm_check(struct fsm *fsm, struct error *error)
+{
+	struct arena arena = ARENA_INIT;
+	struct fsm_findings findings;
+	int result = fsm_audit(fsm, &arena, &findings, error);
+
+	if (result == 0 && findings.total > 0) {
+		result = error_set(error, ERROR_FAILED_PRECONDITION, "the state contradicts itself");
+		for (size_t i = 0; i < findings.texts.count; i++)
+			error_detail(error, "%s", findings.texts.items[i]);
+	}
+	arena_free(&arena);
 	return result;
 }

@@ -19,8 +19,8 @@ struct audit {
 	struct state state;
 	struct counters counters;
 	struct error *error; /* of what fails meanwhile; overwritten all the time */
-	struct error report;
-	size_t findings;
+	struct fsm_findings *findings;
+	struct arena *findings_arena;
 	struct claim_list claims; /* extents: of LDs and of free runs */
 	struct id_list lds;	  /* every LD id */
 	/* What the volumes imply. */

@@ -134,8 +134,19 @@ int fsm_project_node(struct fsm *fsm, const char *node, struct arena *arena, str
 int fsm_project_volume(struct fsm *fsm, const char *node, uint64_t volume, struct arena *arena,
 		       struct desired *ret_desired, struct error *error);
 
-/* Whole-state check: extents of each disk are owned once or free once and add up, every reference resolves, counters
- * match. FAILED_PRECONDITION with one detail line per finding. For tests and `cluster check`. */
+/* What an audit of the state found. */
+struct fsm_findings {
+	uint64_t revision, applied_index; /* of the state that was looked at */
+	size_t total;
+	struct string_list texts; /* the first LIMIT_FINDINGS; each names the object and what is wrong with it */
+};
+
+/* Whole-state audit, in one read transaction: extents of each disk are owned once or free once and add up, every
+ * reference resolves, epochs, phases and counters fit. The findings live in `arena`. An error (INTERNAL) means that it
+ * could not be finished: the store or memory failed, or a record is damaged, which the message then names. */
+int fsm_audit(struct fsm *fsm, struct arena *arena, struct fsm_findings *ret_findings, struct error *error);
+
+/* The same for tests: FAILED_PRECONDITION with one detail line per finding. */
 int fsm_check(struct fsm *fsm, struct error *error);
 
 #endif

@@ -10,6 +10,8 @@
 #include "lib/base/log.h"
 #include "lib/wire/codec.h"
 #include "src/agents.h"
+#include "src/audit.h"
+#include "src/backups.h"
 #include "src/bootstrap.h"
 #include "src/change.h"
 #include "src/driver.h"
@@ -486,6 +488,8 @@ static void on_tick(uv_timer_t *timer)
 	membership_tick(dnvmed);
 	peers_tick(dnvmed->peers);
 	request_tick(dnvmed);
+	audit_tick(dnvmed);
+	backups_tick(dnvmed);
 	agents_tick(dnvmed);
 	driver_tick(dnvmed);
 	hosts_tick(dnvmed);
@@ -551,8 +555,10 @@ static int parts_make(struct dnvmed *dnvmed, struct error *error)
 	dnvmed->hosts = hosts_make();
 	dnvmed->bootstrap = bootstrap_make();
 	dnvmed->membership = membership_make();
+	dnvmed->audit = audit_make(dnvmed);
+	dnvmed->backups = backups_make();
 	if (dnvmed->peers == NULL || dnvmed->agents == NULL || dnvmed->driver == NULL || dnvmed->hosts == NULL ||
-	    dnvmed->bootstrap == NULL || dnvmed->membership == NULL)
+	    dnvmed->bootstrap == NULL || dnvmed->membership == NULL || dnvmed->audit == NULL || dnvmed->backups == NULL)
 		return error_set_nomem(error);
 	return 0;
 }
@@ -614,6 +620,8 @@ int dnvmed_run(struct dnvmed *dnvmed)
 	hosts_free(dnvmed->hosts);
 	bootstrap_free(dnvmed->bootstrap);
 	membership_free(dnvmed->membership);
+	audit_free(dnvmed->audit);
+	backups_free(dnvmed->backups);
 	fsm_close(dnvmed->fsm);
 	store_close(dnvmed->store);
 	arena_free(&dnvmed->cluster_arena);

@@ -35,6 +35,8 @@
 enum dnvmed_stage { DNVMED_STARTING, DNVMED_RUNNING, DNVMED_HANDING_OVER, DNVMED_CLOSING, DNVMED_CLOSED };
 
 struct agents;
+struct audit;
+struct backups;
 struct bootstrap;
 struct driver;
 struct hosts;
@@ -63,6 +65,8 @@ struct dnvmed {
 	bool log_empty;		     /* this server joined, and its log has nothing yet */
 	struct membership *membership;
 	struct bootstrap *bootstrap;
+	struct audit *audit;
+	struct backups *backups;
 
 	/* Listening. */
 	uv_tcp_t tcp;

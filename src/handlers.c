@@ -3,6 +3,8 @@
 #include "src/handlers.h"
 
 #include "src/agents.h"
+#include "src/audit.h"
+#include "src/backups.h"
 #include "src/bootstrap.h"
 #include "src/dnvmed.h"
 #include "src/handlers_event.h"
@@ -75,6 +77,8 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_EVENT_LIST] = { .answer = event_list_answer },
 	[METHOD_ID_AGENT_HELLO] = { .answer = agents_hello, .committed = agents_hello_committed },
 	[METHOD_ID_AGENT_HEARTBEAT] = { .answer = agents_heartbeat },
+	[METHOD_ID_CLUSTER_BACKUP] = { .answer = cluster_backup_answer },
+	[METHOD_ID_CLUSTER_CHECK] = { .answer = cluster_check_answer },
 };
 
 const struct handler *handler_of(enum method_id id)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/base/log.h"
+#include "src/audit.h"
 #include "src/dnvmed.h"
 #include "src/exit_status.h"
 #include "src/options.h"
@@ -29,6 +30,8 @@ int main(int argument_count, char **arguments)
 	}
 	if (options.check_only)
 		return EXIT_STATUS_STOPPED;
+	if (options.check_state)
+		return audit_stopped(options.data);
 	signal(SIGPIPE, SIG_IGN);
 	log_open("dnvmed", LOG_TARGET_AUTO, options.log_level);
 	dnvmed = malloc(sizeof(*dnvmed));

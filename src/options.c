@@ -11,7 +11,17 @@
 #define HEARTBEAT_DEFAULT_MS 50
 #define ELECTION_DEFAULT_MS 400
 
-enum { KEY_UNIX = 256, KEY_THRESHOLD, KEY_TRAILING, KEY_HEARTBEAT, KEY_ELECTION, KEY_STALL, KEY_SESSIONS, KEY_CHECK };
+enum {
+	KEY_UNIX = 256,
+	KEY_THRESHOLD,
+	KEY_TRAILING,
+	KEY_HEARTBEAT,
+	KEY_ELECTION,
+	KEY_STALL,
+	KEY_SESSIONS,
+	KEY_CHECK,
+	KEY_CHECK_STATE
+};
 
 int options_address_check(const char *field, const char *text, struct error *error)
 {
@@ -80,6 +90,8 @@ static const struct setting settings[] = {
 	  "connections at the same time (default 12000)", NULL },
 	{ "check-config", KEY_CHECK, SETTING_FLAG, AT(check_only), 0, 0, SETTING_NOT_IN_FILE, NULL,
 	  "check command line and configuration file, then exit", NULL },
+	{ "check-state", KEY_CHECK_STATE, SETTING_FLAG, AT(check_state), 0, 0, SETTING_NOT_IN_FILE, NULL,
+	  "audit the state in the data directory of a stopped server, print what contradicts itself, then exit", NULL },
 };
 
 static const struct settings_program program = {
@@ -87,7 +99,7 @@ static const struct settings_program program = {
 	.doc = "The control-plane server of dnvme."
 	       "\vThe keys of the configuration file are the long options: \"key = value\", one in a line, "
 	       "'#' begins a comment. The command line wins.\n\n"
-	       "Exit status: 0 stopped as asked; 1 could not start, or could not go on (the log says why); "
+	       "Exit status: 0 stopped as asked, or sound; 1 could not start, or could not go on (the log says why); "
 	       "2 wrong command line or configuration.",
 	.settings = settings,
 	.count = sizeof(settings) / sizeof(settings[0]),

@@ -21,7 +21,7 @@ struct options {
 	uint64_t heartbeat_ms, election_timeout_ms;	/* 0: the defaults of consensus.h */
 	uint64_t stall_timeout_ms;
 	uint64_t sessions_max;
-	bool check_only;
+	bool check_only, check_state;
 };
 
 /* Read the command line and the file that --config names; what the command line says wins over the file. Exits for

@@ -11,6 +11,11 @@
 #define STORE_FORMAT_VERSION 1u
 #define STORE_KEY_MAX 511u /* LMDB's own bound */
 
+/* Files of a store, beside those of state_file.h. */
+#define DATA_NAME "data.mdb"
+#define READERS_NAME DATA_NAME "-lock" /* LMDB chooses the name */
+#define LOCK_NAME "lock"
+
 struct store {
 	MDB_env *env;
 	MDB_dbi tables[STORE_TABLE_COUNT];
@@ -26,6 +31,7 @@ struct store {
 	size_t page_bytes;
 	unsigned open_transactions;
 	struct store_txn *writer; /* the outermost write transaction */
+	bool read_only;		  /* open_read.c: nothing is ever written */
 	bool unmapped;		  /* growing the map failed half-way: nothing works any more */
 };
 
@@ -74,6 +80,15 @@ int store_phase_write(struct store *store, enum store_phase phase, struct error 
 
 /* One that may be half opened. */
 void store_free(struct store *store);
+
+/* For opening. The lock goes with the process: `flags` of open(), `operation` of flock(). */
+int store_lock(struct store *store, int flags, int operation, struct error *error);
+int store_data_path(struct store *store, char **ret_path, struct error *error);
+/* Look at an existing data file without changing it; *ret_map_bytes is the map that it needs. */
+int store_probe(struct store *store, uint64_t *ret_map_bytes, struct error *error);
+/* Whose file is it? */
+int store_identify(struct store *store, struct error *error);
+int store_damaged(struct store *store, struct error *error, const char *why);
 
 /* Bytes of pages that LMDB has freed and may use again. */
 int store_free_list_bytes(struct store *store, uint64_t *ret_bytes, struct error *error);

@@ -14,9 +14,6 @@
 #include "store/state_file.h"
 #include "store/verify.h"
 
-#define DATA_NAME "data.mdb"
-#define READERS_NAME DATA_NAME "-lock" /* LMDB chooses the name */
-#define LOCK_NAME "lock"
 #define MAP_STEP_BYTES (UINT64_C(64) << 20)
 #define MAP_LIMIT_BYTES (UINT64_C(64) << 30)
 #define MAP_MIN_BYTES (UINT64_C(256) << 10) /* room for the empty tables */
@@ -62,13 +59,12 @@ static int make_directory(const char *path, struct error *error)
 	return 0;
 }
 
-/* Only one process may have the store open; the lock goes with the process. */
-static int lock_take(struct store *store, struct error *error)
+int store_lock(struct store *store, int flags, int operation, struct error *error)
 {
-	store->lock_fd = openat(store->directory_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	store->lock_fd = openat(store->directory_fd, LOCK_NAME, flags | O_CLOEXEC, 0600);
 	if (store->lock_fd < 0)
-		return store_errno_set(error, errno, "cannot create \"%s/" LOCK_NAME "\"", store->directory);
-	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return store_errno_set(error, errno, "cannot open \"%s/" LOCK_NAME "\"", store->directory);
+	if (flock(store->lock_fd, operation | LOCK_NB) == 0)
 		return 0;
 	if (errno != EWOULDBLOCK)
 		return error_set_errno(error, errno, "cannot lock \"%s/" LOCK_NAME "\"", store->directory);
@@ -106,14 +102,14 @@ static int foreign(struct store *store, struct error *error)
 	return ERROR_FAILED_PRECONDITION;
 }
 
-static int damaged(struct store *store, struct error *error, const char *why)
+int store_damaged(struct store *store, struct error *error, const char *why)
 {
 	error_set(error, ERROR_FAILED_PRECONDITION, "the store \"%s\" is damaged: %s", store->directory, why);
 	error_hint(error, "remove the directory \"%s\": snapshot and log rebuild the state", store->directory);
 	return ERROR_FAILED_PRECONDITION;
 }
 
-static int data_path(struct store *store, char **ret_path, struct error *error)
+int store_data_path(struct store *store, char **ret_path, struct error *error)
 {
 	size_t size = strlen(store->directory) + sizeof("/" DATA_NAME);
 	char *path = malloc(size);
@@ -139,7 +135,7 @@ static int data_verify(struct store *store, uint64_t file_bytes, struct error *e
 		return error_prefix(error, "cannot look through the store \"%s\"", store->directory), code;
 	switch (verified.verdict) {
 	case STORE_VERDICT_DAMAGED:
-		return damaged(store, error, verified.why);
+		return store_damaged(store, error, verified.why);
 	case STORE_VERDICT_FOREIGN:
 		return foreign(store, error);
 	case STORE_VERDICT_UNKNOWN: /* it tells why when it is asked to open it */
@@ -149,9 +145,8 @@ static int data_verify(struct store *store, uint64_t file_bytes, struct error *e
 	return 0;
 }
 
-/* Look at an existing data file without changing it (opened for writing, LMDB would lengthen one that was cut short).
- * *ret_map_bytes is the map that it needs. */
-static int data_probe(struct store *store, uint64_t *ret_map_bytes, struct error *error)
+/* (Opened for writing, LMDB would lengthen one that was cut short.) */
+int store_probe(struct store *store, uint64_t *ret_map_bytes, struct error *error)
 {
 	MDB_env *env = NULL;
 	char *path = NULL;
@@ -163,15 +158,15 @@ static int data_probe(struct store *store, uint64_t *ret_map_bytes, struct error
 
 	if (fstatat(store->directory_fd, DATA_NAME, &status, 0) != 0) {
 		if (errno == ENOENT)
-			return damaged(store, error, "the data file is missing");
+			return store_damaged(store, error, "the data file is missing");
 		return error_set_errno(error, errno, "cannot look at \"%s/" DATA_NAME "\"", store->directory);
 	}
 	if (status.st_size <= 0)
-		return damaged(store, error, "the data file is empty");
+		return store_damaged(store, error, "the data file is empty");
 	file_bytes = (uint64_t)status.st_size;
 	code = data_verify(store, file_bytes, error);
 	if (code == 0)
-		code = data_path(store, &path, error);
+		code = store_data_path(store, &path, error);
 	if (code != 0)
 		return code;
 	code = mdb_env_create(&env);
@@ -188,7 +183,7 @@ static int data_probe(struct store *store, uint64_t *ret_map_bytes, struct error
 	mdb_env_close(env);
 	if (__builtin_mul_overflow((uint64_t)info.me_last_pgno + 1, (uint64_t)stat.ms_psize, &used_bytes) ||
 	    used_bytes > file_bytes)
-		return damaged(store, error, "the data file is shorter than what it holds");
+		return store_damaged(store, error, "the data file is shorter than what it holds");
 	*ret_map_bytes = file_bytes - file_bytes % stat.ms_psize;
 	return 0;
 }
@@ -204,7 +199,7 @@ static int environment_open(struct store *store, uint64_t map_bytes, struct erro
 
 	code = readers_preallocate(store, error);
 	if (code == 0)
-		code = data_path(store, &path, error);
+		code = store_data_path(store, &path, error);
 	if (code != 0)
 		return code;
 	code = mdb_env_create(&store->env);
@@ -258,8 +253,7 @@ static int tables_open(struct store *store, bool new_file, struct error *error)
 	return code == 0 ? 0 : store_error_set(error, code, "cannot make the tables of \"%s\"", store->directory);
 }
 
-/* Whose file is it? */
-static int identity_check(struct store *store, struct error *error)
+int store_identify(struct store *store, struct error *error)
 {
 	MDB_val key = { .mv_size = 8, .mv_data = "identity" };
 	struct store_identity identity;
@@ -294,7 +288,7 @@ static int identity_check(struct store *store, struct error *error)
 		return ERROR_FAILED_PRECONDITION;
 	}
 	if (memcmp(identity.store_id, store->store_id, sizeof(identity.store_id)) != 0)
-		return damaged(store, error, "the data file belongs to another store");
+		return store_damaged(store, error, "the data file belongs to another store");
 	return 0;
 }
 
@@ -333,11 +327,11 @@ static int open_existing(struct store *store, const struct store_state *state, s
 	int code;
 
 	memcpy(store->store_id, state->store_id, 16);
-	code = data_probe(store, &map_bytes, error);
+	code = store_probe(store, &map_bytes, error);
 	if (code == 0)
 		code = environment_open(store, map_bytes, error);
 	if (code == 0)
-		code = identity_check(store, error);
+		code = store_identify(store, error);
 	/* "Clean" must be gone from the medium before the first change can reach it. */
 	if (code == 0 && state->phase == STORE_PHASE_CLEAN)
 		code = store_phase_write(store, STORE_PHASE_IN_USE, error);
@@ -417,7 +411,7 @@ int store_open(const struct store_options *options, struct store **ret_store, bo
 		code = error_set_errno(error, errno, "cannot open \"%s\"", store->directory);
 		goto cleanup;
 	}
-	code = lock_take(store, error);
+	code = store_lock(store, O_RDWR | O_CREAT, LOCK_EX, error);
 	if (code == 0)
 		code = open_any(store, &rebuilt, error);
 	if (code != 0)

@@ -10,8 +10,6 @@
 
 #include "store/internal.h"
 
-#define STATE_NAME "state"
-#define STATE_NAME_NEW "state.new"
 #define STATE_SIZE 64u
 
 static const uint8_t state_magic[8] = "DNVMEST\n";

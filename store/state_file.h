@@ -16,6 +16,9 @@
 
 #include "lib/base/error.h"
 
+#define STATE_NAME "state"
+#define STATE_NAME_NEW "state.new"
+
 enum store_phase {
 	STORE_PHASE_CREATING,	/* the data file was never finished */
 	STORE_PHASE_IN_USE,	/* trust it as long as this boot of the system lasts */

@@ -64,6 +64,10 @@ void store_close(struct store *store)
 	if (store == NULL)
 		return;
 	STORE_CONTRACT(store->open_transactions == 0);
+	if (store->read_only) {
+		store_free(store);
+		return;
+	}
 	/* If either fails, the next boot of the system starts empty, which is safe. */
 	if (store_sync(store, NULL) == 0)
 		store_phase_write(store, STORE_PHASE_CLEAN, NULL);

@@ -62,6 +62,17 @@ int store_open(const struct store_options *options, struct store **ret_store, bo
 /* Sync, mark clean, close. Accepts NULL. Open transactions must have ended. */
 void store_close(struct store *store);
 
+/* The store of a stopped server, to be read: nothing is written, and no server can open it meanwhile. `boot_id` as in
+ * struct store_options. NOT_FOUND (there is none); FAILED_PRECONDITION (in use, foreign, other version, damaged; or the
+ * system stopped unclean, so that the next start drops it and rebuilds it), PERMISSION_DENIED, INTERNAL. */
+int store_open_read(const char *directory, const uint8_t *boot_id, struct store **ret_store, struct error *error);
+
+/* Close one that is not needed any more, and remove it with its directory; nothing is synced. Accepts NULL. */
+void store_discard(struct store *store);
+
+/* Remove what a store left in a directory that nobody has open, and the directory if it is empty then. */
+void store_remove(const char *directory);
+
 /* Make room for `bytes` of new pages. Call with no transaction open. NO_CAPACITY when the disk or the limit is
  * reached; the store stays usable. */
 int store_reserve(struct store *store, uint64_t bytes, struct error *error);

@@ -39,6 +39,7 @@ struct cli {
 	const char *phase;    /* --phase */
 	const char *host_nqn; /* --host-nqn */
 	const char *io_policy;
+	const char *file; /* --file */
 	uint64_t size_bytes, copies, controllers, standbys, legs, extent_bytes;
 	enum spread spread;
 	enum provision provision;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme cluster init|status|set; the other verbs are in cluster_members.c. */
+/* dnvme cluster init|status|set; the other verbs are in cluster_members.c, cluster_backup.c and cluster_check.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/cluster_backup.h"
+#include "client/cli/cluster_check.h"
 #include "client/cli/cluster_members.h"
 #include "client/cli/size.h"
 
@@ -304,6 +306,30 @@ const struct cli_command cluster_commands[] = {
 		  "it has caught up: then it votes, or stands by. Up to five vote, always an odd number.",
 	  .run = cluster_add_server_run,
 	  .waits = true },
+	{ .noun = "cluster",
+	  .verb = "backup",
+	  .arguments = "FILE",
+	  .argument_count = 1,
+	  .summary = "write the state of the cluster into a file, while it is in use",
+	  .text = "The state is what the servers know: nodes, disks, volumes, where they lie. What is in the volumes "
+		  "is "
+		  "not part of it. FILE holds everything that was committed before, and is read back before it gets "
+		  "its name. cluster check --file FILE looks at it again.",
+	  .options = cluster_backup_options,
+	  .option = cluster_backup_option,
+	  .run = cluster_backup_run,
+	  .endless = true },
+	{ .noun = "cluster",
+	  .verb = "check",
+	  .arguments = "",
+	  .summary = "have each server of --server audit its state",
+	  .text = "Extents, references, epochs, counters. Nothing is changed. Exit status 1 when a state contradicts "
+		  "itself. The state of a server that is stopped: dnvmed --check-state.",
+	  .options = cluster_check_options,
+	  .option = cluster_check_option,
+	  .run = cluster_check_run,
+	  .waits = true,
+	  .local = true },
 	{ .noun = "cluster",
 	  .verb = "remove-server",
 	  .arguments = "NAME",

@@ -56,6 +56,7 @@
 #define LIMIT_FORGET_ITEMS 256u	  /* that a plan to forget a node or a job names */
 #define LIMIT_JOBS_KEPT 1000u	  /* jobs that are over; the oldest go first */
 #define LIMIT_EVENTS_KEPT 32768u  /* the oldest revisions go first */
+#define LIMIT_FINDINGS 256u	  /* that an audit of the state tells; it counts the others */
 #define LIMIT_EXTEND_LDS 256u	  /* that a volume grows by at once */
 #define LIMIT_SNAPSHOTS 64u	  /* of a volume */
 #define LIMIT_SNAPSHOT_TRIES 3u	  /* then the job fails */
@@ -93,6 +94,13 @@
 #define LIMIT_PROPOSALS 65536u	     /* waiting to be committed on the leader */
 #define LIMIT_DEDUPE_ENTRIES 200000u
 
+/* Backups, and how long a server keeps one for a client that reads it. */
+#define LIMIT_BACKUP_PIECE_BYTES (512u << 10)
+#define LIMIT_BACKUP_FILE_BYTES (UINT64_C(4) << 30)
+#define LIMIT_BACKUPS 2u
+#define LIMIT_BACKUP_IDLE_MS 30000u
+#define LIMIT_BACKUP_MS 3600000u
+
 /* Health. */
 #define LIMIT_HEARTBEAT_MS 250u
 #define LIMIT_LEASE_MS 2000u
@@ -126,6 +134,7 @@ _Static_assert(LIMIT_HOST_KEEP_ALIVE_S * 1000 > 2 * LIMIT_PEER_SILENCE_MS + LIMI
 	       "what a node sends again after a silence that was borne arrives before a host gives that node up");
 _Static_assert(LIMIT_ADMIN_TIMEOUT_S > LIMIT_HOST_KEEP_ALIVE_S && LIMIT_ADMIN_TIMEOUT_S > LIMIT_IMPORT_KEEP_ALIVE_S,
 	       "of a target that lives a keep-alive is answered in less");
+_Static_assert(LIMIT_BACKUP_PIECE_BYTES < LIMIT_FRAME_CLIENT_BYTES, "a piece of a backup fits into a frame");
 _Static_assert(LIMIT_COMMAND_BYTES < LIMIT_ENTRY_BYTES, "a command fits into an entry");
 _Static_assert(LIMIT_FRAME_CLIENT_BYTES <= LIMIT_FRAME_PEER_BYTES, "a client's frame can be forwarded");
 _Static_assert(LIMIT_ENTRY_BYTES <= LIMIT_FRAME_PEER_BYTES, "an entry fits into a peer's frame");

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-foreach(name store store_open store_dump store_verify store_failing)
+foreach(name store store_open store_read store_dump store_verify store_failing)
   dnvme_unit_test(${name} dnvme_store PkgConfig::LMDB)
   target_sources(test_${name} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/test_store_rig.c)
 endforeach()

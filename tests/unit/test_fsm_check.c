@@ -729,9 +729,41 @@ static void test_damages(void **state)
 	rig_close(&rig);
 }
 
+/* More than an answer can hold are counted. */
+static void test_many(void **state)
+{
+	struct fsm_findings findings;
+	struct store_txn *txn = NULL;
+	uint8_t key[24] = { 0 };
+	struct error error;
+	struct rig rig;
+
+	(void)state;
+	make(&rig);
+	assert_int_equal(fsm_audit(rig.fsm, &rig.arena, &findings, &error), 0);
+	assert_int_equal(findings.total, 0);
+	assert_int_equal(findings.revision, fsm_revision(rig.fsm));
+	assert_int_equal(findings.applied_index, fsm_applied_index(rig.fsm));
+	assert_int_equal(store_txn_begin(rig.store, true, &txn, &error), 0);
+	for (unsigned i = 0; i < LIMIT_FINDINGS + 44; i++) {
+		key[22] = (uint8_t)(i >> 8);
+		key[23] = (uint8_t)i;
+		assert_int_equal(store_put(txn, STORE_TABLE_REQUEST_AGE, (struct bytes){ key, sizeof(key) },
+					   (struct bytes){ (const uint8_t *)"", 0 }, &error),
+				 0);
+	}
+	assert_int_equal(store_txn_commit(txn, &error), 0);
+	assert_int_equal(fsm_audit(rig.fsm, &rig.arena, &findings, &error), 0);
+	/* And the number of outcomes. */
+	assert_int_equal(findings.total, LIMIT_FINDINGS + 45);
+	assert_int_equal(findings.texts.count, LIMIT_FINDINGS);
+	assert_string_equal(findings.texts.items[LIMIT_FINDINGS - 1], "a request has an age but no outcome");
+	rig_close(&rig);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_damages) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_damages), cmocka_unit_test(test_many) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
