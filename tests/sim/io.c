@@ -20,6 +20,7 @@
 #define RETRANSMIT_US (200 * WORLD_MS)
 #define INFLIGHT_MAX 2048
 #define USES_MAX 2048
+#define LINES_MAX 2048
 
 /* A kernel, as long as it runs. */
 struct at {
@@ -224,6 +225,71 @@ static int path_choose(struct at at, const char *nqn, struct path_chosen *ret_pa
 	return there > 0 ? 0 : -1;
 }
 
+/* Requests that wait for a path to a namespace. As soon as there is one the kernel sends them (nvme_requeue_work()), in
+ * the order in which they came, from one processor and so by one connection. A newer one stands in line behind them:
+ * in the kernel it may overtake them in the moment between the path and that work, which is shorter than the two
+ * requests of a host that it would take to do harm (docs/FAILURES.md, "A stale write", "What remains"). */
+static struct waiter {
+	struct waiter *next;
+	struct at at;
+	uint64_t minor;
+} * waiters;
+
+/* When what was sent behind the line last arrives. */
+static struct line {
+	struct storage *node;
+	uint64_t minor, arrives_at;
+} lines[LINES_MAX];
+static size_t line_count;
+
+static struct line *line_get(struct storage *node, uint64_t minor)
+{
+	struct line *line = lines;
+
+	while (line < lines + line_count && (line->node != node || line->minor != minor))
+		line++;
+	if (line == lines + LINES_MAX)
+		world_fail("more namespaces than the simulation has room for");
+	if (line == lines + line_count) {
+		line_count++;
+		*line = (struct line){ .node = node, .minor = minor };
+	}
+	return line;
+}
+
+static bool is_before(const struct waiter *waiter, struct at at, uint64_t minor)
+{
+	return waiter->at.node == at.node && waiter->at.boots == at.boots && waiter->minor == minor;
+}
+
+/* Whether somebody stands in front; of all, when `self` does not stand in the line. */
+static bool line_is_long(struct at at, uint64_t minor, const struct waiter *self)
+{
+	for (const struct waiter *waiter = waiters; waiter != NULL && waiter != self; waiter = waiter->next) {
+		if (is_before(waiter, at, minor))
+			return true;
+	}
+	return false;
+}
+
+static void line_join(struct waiter *self)
+{
+	struct waiter **last = &waiters;
+
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = self;
+}
+
+static void line_leave(struct waiter *self)
+{
+	struct waiter **place = &waiters;
+
+	while (*place != self)
+		place = &(*place)->next;
+	*place = self->next;
+}
+
 struct connection_of {
 	struct at at;
 	struct path_chosen path;
@@ -238,16 +304,54 @@ static bool path_stands(void *data)
 	       generation == connection->path.generation;
 }
 
-/* A packet on its way; sent again while the network is cut, as long as the connection stands. */
-static bool travel(struct storage *from, struct storage *to, bool (*stands)(void *data), void *data)
+/* A packet on its way; sent again while the network is cut, as long as the connection stands. What stood in line
+ * arrives in that order. */
+static bool travel(struct storage *from, struct storage *to, struct line *line, bool (*stands)(void *data), void *data)
 {
-	world_sleep(net_delay(from->machine, to->machine));
+	uint64_t at = world_now + net_delay(from->machine, to->machine);
+
+	if (line != NULL) {
+		at = at > line->arrives_at ? at : line->arrives_at + 1;
+		line->arrives_at = at;
+	}
+	world_sleep(at - world_now);
 	while (!machine_hears(from->machine, to->machine)) {
 		if (!stands(data))
 			return false;
 		world_sleep(RETRANSMIT_US);
 	}
 	return stands(data);
+}
+
+/* By which path a request goes; it stands in line for it, if need be. IO_DONE: found. */
+static enum io_result path_await(struct at at, uint64_t minor, char ret_nqn[224], uint8_t ret_uuid[16],
+				 struct path_chosen *ret_path, bool *ret_waited)
+{
+	struct waiter self = { .at = at, .minor = minor };
+	enum io_result result = IO_RETRY;
+
+	*ret_waited = false;
+	while (result == IO_RETRY) {
+		int found = -1;
+
+		/* With its last path went what waited; one of that name that came since is another one. */
+		if (namespace_by_number(kernel_of(at), minor, ret_nqn, ret_uuid))
+			found = path_choose(at, ret_nqn, ret_path);
+		if (found < 0) {
+			result = IO_ERROR;
+		} else if (found > 0 && !line_is_long(at, minor, *ret_waited ? &self : NULL)) {
+			result = IO_DONE;
+		} else {
+			if (!*ret_waited)
+				line_join(&self);
+			*ret_waited = true;
+			if (!wait_at(at, found > 0 ? QUEUE_US / 100 : QUEUE_US))
+				result = IO_LOST;
+		}
+	}
+	if (*ret_waited)
+		line_leave(&self);
+	return result;
 }
 
 static enum io_result remote_io(struct at at, uint64_t minor, uint64_t sector, struct io *io)
@@ -258,26 +362,18 @@ static enum io_result remote_io(struct at at, uint64_t minor, uint64_t sector, s
 	for (;;) {
 		struct connection_of connection = { .at = at };
 		struct io there = *io;
-		enum io_result result;
-		int found;
+		bool waited;
+		enum io_result result = path_await(at, minor, nqn, uuid, &connection.path, &waited);
+		struct line *line = waited ? line_get(at.node, minor) : NULL;
 
-		/* With its last path went what waited; one of that name that came since is another one. */
-		if (!namespace_by_number(kernel_of(at), minor, nqn, uuid))
-			return IO_ERROR;
-		found = path_choose(at, nqn, &connection.path);
-		if (found < 0)
-			return IO_ERROR;
-		if (found == 0) {
-			if (!wait_at(at, QUEUE_US))
-				return IO_LOST;
-			continue;
-		}
+		if (result != IO_DONE)
+			return result;
 		there.export = nqn;
 		result = IO_LOST;
-		if (travel(at.node, connection.path.to, path_stands, &connection))
+		if (travel(at.node, connection.path.to, line, path_stands, &connection))
 			result = io_target(connection.path.to, at.node->machine, connection.path.port, nqn, uuid,
 					   sector, &there, path_stands, &connection);
-		if (result != IO_LOST && !travel(connection.path.to, at.node, path_stands, &connection))
+		if (result != IO_LOST && !travel(connection.path.to, at.node, NULL, path_stands, &connection))
 			result = IO_LOST;
 		if (!is_there(at))
 			return IO_LOST;
@@ -949,7 +1045,8 @@ size_t io_copies(struct storage *node, const char *pool, uint64_t lds[], size_t 
 
 void io_begin(void)
 {
-	inflight_count = use_count = 0;
+	inflight_count = use_count = line_count = 0;
+	waiters = NULL;
 }
 
 /* To disable a namespace waits for what is in flight, and with it all of nvmet: so it is not tried before. */
