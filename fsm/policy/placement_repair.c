@@ -117,7 +117,7 @@ struct replacement {
 	const struct leg *leg;
 	const struct group *group;
 	const struct ld *ld;
-	const char *others[LIMIT_COPIES]; /* nodes of the other members */
+	const char *others[LIMIT_MEMBERS]; /* nodes of the other members */
 	size_t other_count;
 };
 
@@ -151,10 +151,11 @@ static void others_find(struct replacement *replacement)
 {
 	const struct disk_list *disks = &replacement->plan.view->disks;
 
-	for (size_t m = 0; m < replacement->group->members.count && m < LIMIT_COPIES; m++) {
+	for (size_t m = 0; m < replacement->group->members.count && m < LIMIT_MEMBERS; m++) {
 		const struct ld *ld = &replacement->group->members.items[m];
 
-		for (size_t i = 0; ld != replacement->ld && i < disks->count; i++) {
+		/* Nor the one that it comes for, which leaves. */
+		for (size_t i = 0; ld != replacement->ld && ld->id != replacement->ld->moves && i < disks->count; i++) {
 			if (disks->items[i].id == ld->disk)
 				replacement->others[replacement->other_count++] = disks->items[i].node;
 		}
