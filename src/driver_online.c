@@ -257,7 +257,7 @@ static int place_move(const struct volume *volume, const struct placement_view *
 	struct command_ld_move *move;
 	struct error reason;
 	uint64_t disk;
-	int rv = placement_replacement(view, volume, step->move_ld, arena, &disk, &reason);
+	int rv = placement_move(view, volume, step->move_ld, arena, &disk, &reason);
 
 	if (rv == ERROR_NO_CAPACITY)
 		return no_place(&reason, "an LD on a disk that is drained finds no other one", arena, step, error);

@@ -63,7 +63,7 @@ static int place(struct planning *this, const struct volume *volume, const struc
 	if (volume->copies < 2)
 		return cannot(this, item,
 			      "its volume has one copy, which has no mirror that another one could come into", error);
-	rv = placement_replacement(&this->view, volume, ld->id, arena, &disk, &reason);
+	rv = placement_move(&this->view, volume, ld->id, arena, &disk, &reason);
 	if (rv == ERROR_NO_CAPACITY)
 		return cannot(this, item,
 			      arena_printf(arena, "%.300s%s%.600s", reason.message,

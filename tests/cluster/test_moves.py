@@ -68,7 +68,7 @@ class Moves(ClusterTest):
                 self.assertEqual(mirror["status"].split()[1:3], ["2", "AA"], mirror)
 
     def test_drain(self):
-        cluster, agents = self.lay(count=3)
+        cluster, agents = self.lay()
         disk = self.most(cluster)
         before = self.lds(cluster, disk)
         plan = cluster.call("disk.drain_plan", {"disks": [disk]})
