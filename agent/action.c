@@ -293,8 +293,9 @@ static int superblock_read(struct kernel *kernel, const char *device, uint8_t bl
 	return code != 0 ? code : superblock_check(block, device, error);
 }
 
-static int superblocks_change(struct kernel *kernel, const struct string_list *devices,
-			      void (*change)(uint8_t block[SUPERBLOCK_BLOCK_BYTES]), struct error *error)
+static int superblocks_change(struct kernel *kernel, const struct string_list *devices, uint64_t places,
+			      void (*change)(uint8_t block[SUPERBLOCK_BLOCK_BYTES], uint64_t places),
+			      struct error *error)
 {
 	uint8_t block[SUPERBLOCK_BLOCK_BYTES];
 	int code = 0;
@@ -303,7 +304,7 @@ static int superblocks_change(struct kernel *kernel, const struct string_list *d
 		code = superblock_read(kernel, devices->items[i], block, error);
 		if (code != 0)
 			break;
-		change(block);
+		change(block, places);
 		code = kernel->operations->block_write(kernel, devices->items[i], 0, block, sizeof(block), error);
 	}
 	return code;
@@ -313,10 +314,11 @@ static int superblocks_change(struct kernel *kernel, const struct string_list *d
 static int prepare(const struct action *action, struct kernel *kernel, struct error *error)
 {
 	const struct kernel_operations *operations = kernel->operations;
-	int code = superblocks_change(kernel, &action->resyncs, superblock_request_resync, error);
+	int code = superblocks_change(kernel, &action->resyncs, action->places, superblock_request_resync, error);
 
 	if (code == 0)
-		code = superblocks_change(kernel, &action->returning, superblock_request_recovery, error);
+		code = superblocks_change(kernel, &action->returning, action->places, superblock_request_recovery,
+					  error);
 	for (size_t i = 0; i < action->zeros.count && code == 0; i++) {
 		const struct target_zero *zero = &action->zeros.items[i];
 
@@ -340,7 +342,7 @@ static int knowledge_check(const struct action *action, struct kernel *kernel, s
 		if (code == 0)
 			code = kernel->operations->block_read(kernel, device, SUPERBLOCK_BITMAP_START, bitmap,
 							      sizeof(bitmap), error);
-		for (size_t j = 0; j < LIMIT_COPIES && code == 0; j++) {
+		for (size_t j = 0; j < LIMIT_MEMBERS && code == 0; j++) {
 			if ((action->returning_mask >> j & 1) != 0)
 				code = superblock_remembers(block, bitmap, j, device, error);
 		}

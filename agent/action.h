@@ -66,6 +66,7 @@ struct action {
 	const char *uuid;
 	struct observed_target_list table;
 	struct string_list resyncs;    /* DM_CREATE: ask for a resync in these raid superblocks first, */
+	uint64_t places;	       /* of an array of so many places, */
 	struct target_zero_list zeros; /* DM_CREATE, DM_RELOAD: clear these, */
 	/* DM_RELOAD: of a mirror. Suspend it first, whose superblocks and bitmap then say what the new table needs, */
 	bool suspend;

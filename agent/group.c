@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/group.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/label.h"
 #include "agent/planner.h"
+#include "lib/model/names.h"
 
 #define WORD_SIZE 48
 
@@ -74,17 +77,20 @@ bool group_table_parse(const struct observed_target_list *list, struct group_tab
 		parameters--;
 		if (strcmp(word, "region_size") == 0)
 			table.region_sectors = number;
-		else if (strcmp(word, "rebuild") == 0 && number < LIMIT_COPIES)
+		else if (strcmp(word, "rebuild") == 0 && number < LIMIT_MEMBERS)
 			table.rebuild[number] = true;
 	}
-	if (!parse_number(next_word(&text, word), &number) || number == 0 || number > LIMIT_COPIES)
+	if (!parse_number(next_word(&text, word), &number) || number == 0 || number > LIMIT_MEMBERS)
 		return false;
 	table.count = number;
 	for (size_t i = 0; i < table.count; i++) {
 		if (!parse_device(next_word(&text, word), &table.metadata[i]) ||
 		    !parse_device(next_word(&text, word), &table.data[i]))
 			return false;
+		table.at[i] = i;
 	}
+	table.running = table.count;
+	table.exact = true;
 	*ret_table = table;
 	return true;
 }
@@ -98,7 +104,7 @@ void group_status_parse(const char *text, struct group_status *ret_status)
 	*ret_status = (struct group_status){ 0 };
 	/* raid1 COUNT HEALTH DONE/TOTAL ACTION … */
 	if (text == NULL || strcmp(next_word(&text, word), "raid1") != 0 ||
-	    !parse_number(next_word(&text, word), &count) || count == 0 || count > LIMIT_COPIES ||
+	    !parse_number(next_word(&text, word), &count) || count == 0 || count > LIMIT_MEMBERS ||
 	    strlen(next_word(&text, word)) != count)
 		return;
 	memcpy(status.health, word, count + 1);
@@ -132,6 +138,83 @@ static const struct observed_dm *dm_find_by_name(const struct observed *observed
 			return &observed->dms.items[i];
 	}
 	return NULL;
+}
+
+/* Whether a place of the table is that of this LD, in whatever epoch. */
+static bool is_of(const struct observed *observed, uint64_t device, uint64_t ld)
+{
+	const struct observed_dm *dm = device != 0 ? dm_find(observed, device) : NULL;
+	char name[sizeof(NAMES_DM_PREFIX) + 48];
+
+	snprintf(name, sizeof(name), NAMES_DM_PREFIX "raiddata-ld%" PRIu64, ld);
+	return dm != NULL && strcmp(dm->name, name) == 0;
+}
+
+/* Fill table->at, for the order of the group; whether each is where it is wanted. */
+static bool places_find(const struct observed *observed, const struct target_group *group, struct group_table *table,
+			bool taken[LIMIT_MEMBERS])
+{
+	bool exact = table->count == group->count;
+
+	for (size_t i = 0; i < group->count; i++) {
+		table->at[i] = SIZE_MAX;
+		for (size_t p = 0; p < table->count; p++) {
+			if (!is_of(observed, table->data[p], group->members[i].ld))
+				continue;
+			table->at[i] = p;
+			taken[p] = true;
+			exact = exact && p == i;
+		}
+	}
+	return exact;
+}
+
+/* One that shall leave stands in the way at a place that is free: there, or anywhere. */
+static bool strangers_place(struct group_table *table, size_t count, bool taken[LIMIT_MEMBERS])
+{
+	for (size_t p = 0; p < table->count; p++) {
+		size_t place = p < count && table->at[p] == SIZE_MAX ? p : 0;
+
+		if (taken[p] || table->data[p] == 0)
+			continue;
+		while (place < count && table->at[place] != SIZE_MAX)
+			place++;
+		if (place == count)
+			return false;
+		table->at[place] = p;
+	}
+	return true;
+}
+
+bool group_align(const struct observed *observed, const struct target_group *group, struct group_table *table,
+		 struct group_status *status)
+{
+	struct group_table aligned = *table;
+	struct group_status letters = *status;
+	bool taken[LIMIT_MEMBERS] = { false };
+
+	if (places_find(observed, group, &aligned, taken))
+		return true; /* table->at says so */
+	if (!strangers_place(&aligned, group->count, taken))
+		return false;
+	aligned.count = group->count;
+	aligned.exact = false;
+	for (size_t i = 0; i < group->count; i++) {
+		size_t p = aligned.at[i];
+		bool there = p != SIZE_MAX;
+
+		aligned.metadata[i] = there ? table->metadata[p] : 0;
+		aligned.data[i] = there ? table->data[p] : 0;
+		aligned.rebuild[i] = there && table->rebuild[p];
+		letters.health[i] = there && p < status->count ? status->health[p] : '-';
+	}
+	if (status->count > 0) {
+		letters.count = group->count;
+		letters.health[group->count] = '\0';
+		*status = letters;
+	}
+	*table = aligned;
+	return true;
 }
 
 static bool is_accessible(const struct observed_import *import)

@@ -9,23 +9,34 @@
 struct group_table {
 	size_t count;
 	uint64_t region_sectors;
-	uint64_t metadata[LIMIT_COPIES], data[LIMIT_COPIES];
-	bool rebuild[LIMIT_COPIES]; /* came into the group by a rebuild */
+	uint64_t metadata[LIMIT_MEMBERS], data[LIMIT_MEMBERS];
+	bool rebuild[LIMIT_MEMBERS]; /* came into the group by a rebuild */
+	size_t at[LIMIT_MEMBERS];    /* the place in the kernel's table; SIZE_MAX: in none */
+	size_t running;		     /* places of the kernel's table */
+	bool exact;		     /* each member has the place that it is wanted at */
 };
 
-/* false when it is no raid1 of at most LIMIT_COPIES members. */
+/* false when it is no raid1 of at most LIMIT_MEMBERS members. The places are the kernel's. */
 bool group_table_parse(const struct observed_target_list *table, struct group_table *ret_table);
 
 /* "raid1 2 Aa 1024/145408 recover 0 0 -" */
 struct group_status {
-	size_t count;		       /* 0: it could not be read */
-	char health[LIMIT_COPIES + 1]; /* A in sync, a not yet, D failed, - empty */
+	size_t count;			/* 0: it could not be read */
+	char health[LIMIT_MEMBERS + 1]; /* A in sync, a not yet, D failed, - empty */
 	uint64_t done_sectors, total_sectors;
 	bool rebuilding; /* single members are being copied */
 	bool idle;	 /* neither resync nor rebuild is going on or about to */
 };
 
 void group_status_parse(const char *text, struct group_status *ret_status);
+
+/*
+ * While a member moves to another disk the table that runs has the members at other places than wanted, and one more or
+ * fewer: see lib/model/moving.h. Put table and status into the order of the wanted group; who is not in the table has
+ * an empty place. false when the table has a member that no place is left for: then both are as they were.
+ */
+bool group_align(const struct observed *observed, const struct target_group *group, struct group_table *table,
+		 struct group_status *status);
 
 /* The path below a device, which may be a slice or an imported namespace. */
 enum group_path {

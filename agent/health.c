@@ -293,7 +293,8 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 	dm = dm_find(maker, uuid);
 	group = group_find(maker, uuid);
 	group_status_parse(dm != NULL ? dm->status : NULL, &status);
-	if (dm == NULL || group == NULL || !group_table_parse(&dm->targets, &table))
+	if (dm == NULL || group == NULL || !group_table_parse(&dm->targets, &table) ||
+	    !group_align(maker->observed, group, &table, &status))
 		table.count = 0;
 	for (size_t i = 0; i < desired->members.count; i++) {
 		const struct desired_member *member = &desired->members.items[i];

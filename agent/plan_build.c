@@ -169,6 +169,7 @@ static int resyncs_add(struct planner *planner, const struct target_group *group
 		    list_push_string(planner->arena, &action->resyncs, group->members[i].raid_metadata) != 0)
 			return -1;
 	}
+	action->places = group->places;
 	return 0;
 }
 

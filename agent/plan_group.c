@@ -18,6 +18,12 @@
  * `rebuild N` in the table and R in the label say together. Only when both labels and kernel say that it is complete
  * is it reported as in sync.
  *
+ * One that moves to another disk: the new member comes in at the place of the old one, which goes to a place of its own
+ * at the end, in one reload. It is then one of more members, until it leaves as any other that is stale; the place that
+ * is left empty goes with a last reload. For those who stay the places are the same throughout, as superblocks have
+ * them, and with the new member the kernel writes all superblocks anew. A table changes its number of places only
+ * while the group copies nothing: otherwise the kernel would take the number of its superblocks.
+ *
  * By bitmap (`resync`): the kernel copies the chunks that were written while the member was away, which the others know
  * as long as they remember that it failed. Whether they do is looked at while the group is suspended; when not, the
  * group goes on as it is, and the leader has the member copied as a whole.
@@ -40,7 +46,7 @@ struct adjust {
 	const struct target_group *group;
 	struct group_table table;   /* that runs */
 	struct group_status status; /* of it; count 0: unknown */
-	enum group_place place[LIMIT_COPIES];
+	enum group_place place[LIMIT_MEMBERS];
 };
 
 static const char *number(char text[32], uint64_t device)
@@ -103,12 +109,43 @@ static struct action *reload(struct adjust *this, const struct observed_target_l
 	return action;
 }
 
+/* Append to the table's words. */
+static void word(char *params, size_t size, size_t *used, const char *text)
+{
+	*used += (size_t)snprintf(params + *used, size - *used, "%s%s", *used > 0 ? " " : "", text);
+}
+
+/* The table that runs, with so many of the places that it has, of those in sync. */
+static int table_remain(struct adjust *this, size_t places, struct observed_target_list *ret_table)
+{
+	char devices[LIMIT_MEMBERS * 64] = "", text[32];
+	size_t used = 0;
+
+	for (size_t p = 0; p < places; p++) {
+		size_t i = 0;
+
+		while (i < this->group->count && (this->table.at[i] != p || this->place[i] != GROUP_PLACE_IN_SYNC))
+			i++;
+		if (i == this->group->count) {
+			word(devices, sizeof(devices), &used, "- -");
+			continue;
+		}
+		word(devices, sizeof(devices), &used, number(text, this->table.metadata[i]));
+		word(devices, sizeof(devices), &used, number(text, this->table.data[i]));
+	}
+	return target_table_add(this->planner->arena, ret_table, this->group->sectors, "raid",
+				"raid1 3 0 region_size %" PRIu64 " %zu %s", this->group->region_sectors, places,
+				devices);
+}
+
 /* The table without those that are to leave, and without rebuilds: they begin again from zero. */
 static int drop(struct adjust *this, const struct observed_target_list *in_sync)
 {
 	struct survivor_list survivors = { 0 };
+	struct observed_target_list remaining = { 0 };
+	/* The number of places is not changed by the way. */
+	bool may, any = true, moves = !this->table.exact || this->group->copies != this->group->count;
 	struct action *action;
-	bool may, any = true;
 
 	if (may_reload(this, &may) != 0)
 		return -1;
@@ -126,7 +163,9 @@ static int drop(struct adjust *this, const struct observed_target_list *in_sync)
 					    " while no other copy is reachable and in sync",
 					    this->wanted->name, this->group->members[i].ld);
 	}
-	action = reload(this, in_sync);
+	if (moves && table_remain(this, this->table.running, &remaining) != 0)
+		return -1;
+	action = reload(this, moves ? &remaining : in_sync);
 	if (action == NULL)
 		return -1;
 	if (!canary("drop_unvetoed"))
@@ -198,20 +237,17 @@ static int may_add(struct adjust *this, const struct target_member *member, bool
 					     "ld%" PRIu64 " cannot be rebuilt: %s", member->ld, reason);
 }
 
-/* Append to the table's words. */
-static void word(char *params, size_t size, size_t *used, const char *text)
-{
-	*used += (size_t)snprintf(params + *used, size - *used, "%s%s", *used > 0 ? " " : "", text);
-}
-
 /* The table with some more members, which are rebuilt. */
 static int table_make(struct adjust *this, const bool *added, struct observed_target_list *ret_table)
 {
-	char options[LIMIT_COPIES * 24 + 96] = "", devices[LIMIT_COPIES * 64] = "", text[32];
+	char options[LIMIT_MEMBERS * 24 + 96] = "", devices[LIMIT_MEMBERS * 64] = "", text[32];
 	size_t words = 3, options_used = 0, devices_used = 0;
 	uint64_t rate = this->group->rebuild_kib;
+	size_t places = this->group->count;
 
-	for (size_t i = 0; i < this->group->count; i++) {
+	while (places > this->group->copies && this->place[places - 1] == GROUP_PLACE_EMPTY && !added[places - 1])
+		places--;
+	for (size_t i = 0; i < places; i++) {
 		const struct target_member *member = &this->group->members[i];
 
 		if (this->place[i] == GROUP_PLACE_EMPTY && !added[i]) {
@@ -238,7 +274,7 @@ static int table_make(struct adjust *this, const bool *added, struct observed_ta
 	}
 	return target_table_add(this->planner->arena, ret_table, this->group->sectors, "raid",
 				"raid1 %zu 0 %s%sregion_size %" PRIu64 " %zu %s", words, options,
-				options_used > 0 ? " " : "", this->group->region_sectors, this->group->count, devices);
+				options_used > 0 ? " " : "", this->group->region_sectors, places, devices);
 }
 
 /* What the reload needs to do for those that come into the group: by bitmap, or from nothing. */
@@ -277,7 +313,7 @@ static int added_prepare(struct adjust *this, const bool *added, struct action *
 static int add(struct adjust *this)
 {
 	struct observed_target_list table = { 0 };
-	bool added[LIMIT_COPIES] = { false }, any = false, resync = false, rebuilt = false, may;
+	bool added[LIMIT_MEMBERS] = { false }, any = false, resync = false, rebuilt = false, may;
 	struct action *action;
 
 	for (size_t i = 0; i < this->group->count; i++) {
@@ -336,19 +372,53 @@ static int complete(struct adjust *this)
 	return 0;
 }
 
+/* Whether the table still has the place of one that left. No other one ever gets it: superblocks say that who was there
+ * failed. */
+static bool has_spare(const struct adjust *this)
+{
+	for (size_t i = 0; i < this->group->count; i++) {
+		if (this->table.at[i] == this->table.running - 1 && this->place[i] != GROUP_PLACE_EMPTY)
+			return false;
+	}
+	return this->table.running > this->group->copies;
+}
+
+/* It goes. */
+static int shorten(struct adjust *this)
+{
+	struct observed_target_list table = { 0 };
+	bool may;
+
+	for (size_t i = 0; i < this->group->count; i++) {
+		/* A new table would begin a rebuild again, also one that is complete and not called so yet. */
+		if (this->place[i] == GROUP_PLACE_REBUILDING)
+			return 0;
+	}
+	if (!this->status.idle)
+		return planner_note(this->planner, PLAN_NOTE_WAITS, &this->wanted->owner, NULL,
+				    "%s keeps a place that is empty until it is in sync", this->wanted->name);
+	if (may_reload(this, &may) != 0)
+		return -1;
+	if (!may)
+		return 0;
+	return table_remain(this, this->table.running - 1, &table) == 0 && reload(this, &table) != NULL ? 0 : -1;
+}
+
 int planner_group_adjust(struct planner *planner, const struct target_dm *wanted, struct planner_dm *dm,
 			 const struct observed_target_list *in_sync)
 {
 	struct adjust this = { .planner = planner, .wanted = wanted, .group = wanted->group };
 	bool leaves = false;
 
-	if (!group_table_parse(&dm->observed->targets, &this.table) || this.table.count != this.group->count ||
-	    this.table.region_sectors != this.group->region_sectors ||
+	bool parsed = group_table_parse(&dm->observed->targets, &this.table);
+
+	group_status_parse(dm->observed->status, &this.status);
+	if (!parsed || !group_align(planner->observed, this.group, &this.table, &this.status) ||
+	    this.table.count != this.group->count || this.table.region_sectors != this.group->region_sectors ||
 	    dm->observed->targets.items[0].length != this.group->sectors)
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "%s has another table than wanted, and it is not changed while it may be in use",
 				    wanted->name);
-	group_status_parse(dm->observed->status, &this.status);
 	for (size_t i = 0; i < this.group->count; i++) {
 		const struct target_member *member = &this.group->members[i];
 
@@ -362,5 +432,7 @@ int planner_group_adjust(struct planner *planner, const struct target_dm *wanted
 	dm->ready = true;
 	if (leaves)
 		return drop(&this, in_sync);
-	return complete(&this) != 0 ? -1 : add(&this);
+	if (complete(&this) != 0)
+		return -1;
+	return has_spare(&this) ? shorten(&this) : add(&this);
 }

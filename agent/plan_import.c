@@ -256,6 +256,7 @@ static int survivors_note(struct planner *planner, const struct planner_dm *slic
 	if (mirror->wanted->group == NULL || !group_table_parse(&mirror->observed->targets, &table))
 		return 0;
 	group_status_parse(mirror->observed->status, &status);
+	group_align(planner->observed, mirror->wanted->group, &table, &status);
 	for (size_t i = 0; i < table.count && i < mirror->wanted->group->count; i++) {
 		if (table.data[i] != dm_device(slice))
 			continue;

@@ -79,13 +79,15 @@ bool superblock_is_complete(const uint8_t block[SUPERBLOCK_BLOCK_BYTES])
 	return get(block + AT_DISK_RECOVERY, 8) == FINISHED;
 }
 
-void superblock_request_resync(uint8_t block[SUPERBLOCK_BLOCK_BYTES])
+void superblock_request_resync(uint8_t block[SUPERBLOCK_BLOCK_BYTES], uint64_t places)
 {
+	put(block + AT_DEVICES, places, 4);
 	put(block + AT_ARRAY_RESYNC, 0, 8);
 }
 
-void superblock_request_recovery(uint8_t block[SUPERBLOCK_BLOCK_BYTES])
+void superblock_request_recovery(uint8_t block[SUPERBLOCK_BLOCK_BYTES], uint64_t places)
 {
+	(void)places;
 	put(block + AT_EVENTS, 0, 8);
 	put(block + AT_DISK_RECOVERY, 0, 8);
 }

@@ -23,13 +23,14 @@ bool superblock_is_complete(const uint8_t block[SUPERBLOCK_BLOCK_BYTES]);
 
 /* Make the kernel look at the write-intent bitmap from the beginning when it assembles the array: it then copies each
  * chunk that was being written when the node died. Otherwise it believes the array clean. Of a block that was checked.
- */
-void superblock_request_resync(uint8_t block[SUPERBLOCK_BLOCK_BYTES]);
+ * An array that is to be made equal is taken to have as many places as the superblock says, whatever the table does, so
+ * that a member behind them would be left out: `places` are those of the table. */
+void superblock_request_resync(uint8_t block[SUPERBLOCK_BLOCK_BYTES], uint64_t places);
 
 /* Make the kernel take the member for one that misses something, whatever it holds: it is never the freshest, and when
  * the others remember that it failed, the kernel copies the chunks of their bitmap to it; else all of it. Of a block
- * that was checked. */
-void superblock_request_recovery(uint8_t block[SUPERBLOCK_BLOCK_BYTES]);
+ * that was checked. `places` are left alone. */
+void superblock_request_recovery(uint8_t block[SUPERBLOCK_BLOCK_BYTES], uint64_t places);
 
 /* Where the write-intent bitmap begins on the metadata device. */
 #define SUPERBLOCK_BITMAP_START 4096

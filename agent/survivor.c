@@ -81,7 +81,8 @@ int survivors_find(const struct observed *observed, const struct target_dm *mirr
 		survivor = LIST_PUSH(arena, list);
 		if (survivor == NULL)
 			return -1;
-		*survivor = (struct survivor){ .mirror = mirror->name, .place = i, .device = member->raid_data };
+		*survivor =
+			(struct survivor){ .mirror = mirror->name, .place = table->at[i], .device = member->raid_data };
 	}
 	*ret_any = any;
 	return 0;

@@ -61,7 +61,9 @@ struct target_member {
 /* A mirror: which members its running table has, and how it comes to have others, is for the plan to find out. */
 struct target_group {
 	size_t count;
-	struct target_member members[LIMIT_COPIES];
+	size_t copies; /* without the one that leaves for another disk */
+	size_t places; /* of a table with those in sync: that one has none any more when it is stale */
+	struct target_member members[LIMIT_MEMBERS];
 	uint64_t sectors, region_sectors;
 	uint64_t rebuild_kib; /* KiB a second, 0: no limit */
 };

@@ -71,9 +71,9 @@ static int zero_add(struct leg_builder *this, struct target_zero_list *zeros, co
 struct group_parts {
 	struct layout_group layout;
 	struct target_group *group;
-	struct target_zero_list zeros;	 /* what a format has to clear */
-	char members[LIMIT_COPIES * 80]; /* the part of the raid table with those in sync */
-	const char *name;		 /* of the device */
+	struct target_zero_list zeros;	  /* what a format has to clear */
+	char members[LIMIT_MEMBERS * 80]; /* the part of the raid table with those in sync */
+	const char *name;		  /* of the device */
 };
 
 /* What a simulated import shows; a real one has it on its disk. */
@@ -114,7 +114,7 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 					.withheld = member->withheld,
 					.resync = member->resync && member->state == LD_STATE_REBUILDING };
 	/* A group is assembled from members in sync; the place of the others stays empty until a rebuild. */
-	if (!in_sync)
+	if (!in_sync && index < parts->group->places)
 		snprintf(parts->members + used, sizeof(parts->members) - used, " - -");
 	if (!in_sync && member->state != LD_STATE_REBUILDING)
 		return 0;
@@ -130,7 +130,7 @@ static int member_add(struct leg_builder *this, size_t group, size_t index, stru
 			   .volume = this->volume->id,
 			   .leg = this->leg->index,
 			   .group = group,
-			   .member = index,
+			   .member = member->place > 0 ? member->place - 1 : index,
 			   .ld = member->ld,
 			   .epoch = this->leg->epoch,
 			   .size_bytes = member->size_bytes,
@@ -182,12 +182,21 @@ static int group_table(struct leg_builder *this, size_t group, const struct grou
 	parts->group->region_sectors = region;
 	dm->group = parts->group;
 	if (target_table_add(arena, &dm->table, sectors, "raid", "raid1 3 0 region_size %" PRIu64 " %zu%s", region,
-			     desired->members.count, parts->members) != 0)
+			     parts->group->places, parts->members) != 0)
 		return -1;
 	/* On a new leg the members need not be equal: the pool clears each block before its first use. */
 	return target_table_add(arena, &dm->format_table, sectors, "raid",
-				"raid1 4 0 nosync region_size %" PRIu64 " %zu%s", region, desired->members.count,
+				"raid1 4 0 nosync region_size %" PRIu64 " %zu%s", region, parts->group->places,
 				parts->members);
+}
+
+static void group_count(const struct desired_group *desired, struct target_group *group)
+{
+	const struct desired_member *last = &desired->members.items[desired->members.count - 1];
+
+	group->count = group->copies = desired->members.count;
+	group->copies -= last->place > 0;
+	group->places = last->state == LD_STATE_IN_SYNC ? group->count : group->copies;
 }
 
 /* The slices of a group's members. */
@@ -212,7 +221,7 @@ static int members_add(struct leg_builder *this, size_t group, struct group_part
 	parts->group = arena_alloc(this->builder->arena, sizeof(*parts->group));
 	if (parts->group == NULL)
 		return -1;
-	parts->group->count = desired->members.count;
+	group_count(desired, parts->group);
 	parts->group->rebuild_kib = (this->leg->rebuild_rate_bytes + 1023) / 1024;
 	for (size_t i = 0; i < desired->members.count; i++) {
 		if (member_add(this, group, i, parts) != 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fsm/check_internal.h"
+#include "lib/model/moving.h"
 
 /* `wanted`: the extents that it should have. */
 static int ld_audit(struct audit *audit, const struct volume *volume, uint64_t wanted, const struct ld *ld)
@@ -110,6 +111,38 @@ static int disk_note(struct audit *audit, struct id_list *disks, const struct ld
 	return 0;
 }
 
+/* As many members as copies; one more while one of them is moved, which the new one names. */
+static void moving_audit(struct audit *audit, const struct volume *volume, size_t leg, size_t index)
+{
+	const struct group *group = &volume->legs.items[leg].groups.items[index];
+	const struct ld *leaving = moving_ld(volume, group);
+	size_t named = 0;
+
+	if (group->members.count != volume->copies && (leaving == NULL || group->members.count != volume->copies + 1))
+		finding(audit, "group %zu of leg %zu of v%" PRIu64 " has %zu members", index, leg, volume->id,
+			group->members.count);
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+
+		if (ld->moves == 0)
+			continue;
+		named++;
+		if (leaving == NULL || ld->moves != leaving->id || ld == leaving)
+			finding(audit,
+				"ld%" PRIu64 " of v%" PRIu64 " takes the place of ld%" PRIu64 ", which does not leave",
+				ld->id, volume->id, ld->moves);
+	}
+	if (named != (leaving != NULL))
+		finding(audit,
+			"group %zu of leg %zu of v%" PRIu64 " has %zu members that take the place of another one",
+			index, leg, volume->id, named);
+	if (leaving != NULL && group->state != 0)
+		finding(audit, "ld%" PRIu64 " of v%" PRIu64 " is moved, and its group is not part of its leg",
+			leaving->id, volume->id);
+	if (leaving != NULL && leaving->state == LD_STATE_REBUILDING)
+		finding(audit, "ld%" PRIu64 " of v%" PRIu64 " is rebuilt, though it leaves", leaving->id, volume->id);
+}
+
 static int groups_audit(struct audit *audit, const struct volume *volume, size_t index, struct id_list *disks)
 {
 	const struct leg *leg = &volume->legs.items[index];
@@ -124,9 +157,7 @@ static int groups_audit(struct audit *audit, const struct volume *volume, size_t
 		if (group->state == 0 && g > 0 && leg->groups.items[g - 1].state != 0)
 			finding(audit, "group %zu of leg %zu of v%" PRIu64 " comes behind one that is not part of it",
 				g, index, volume->id);
-		if (group->members.count != volume->copies)
-			finding(audit, "group %zu of leg %zu of v%" PRIu64 " has %zu members", g, index, volume->id,
-				group->members.count);
+		moving_audit(audit, volume, index, g);
 		group_states_audit(audit, volume, leg, group);
 		for (size_t m = 0; result == 0 && m < group->members.count; m++) {
 			result = ld_audit(audit, volume, group_extents(leg, group), &group->members.items[m]);

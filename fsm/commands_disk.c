@@ -162,7 +162,7 @@ int command_disk_remove_apply(struct transition *transition, const struct comman
 	if (disk.lds > 0) {
 		error_set(error, ERROR_FAILED_PRECONDITION, "disk d%" PRIu64 " holds %" PRIu64 " LDs", disk.id,
 			  disk.lds);
-		error_hint(error, "delete the volumes that lie on it first");
+		error_hint(error, "empty it first: dnvme disk drain d%" PRIu64, disk.id);
 		return ERROR_FAILED_PRECONDITION;
 	}
 	result = disk_drop(transition, &disk, error);

@@ -10,22 +10,17 @@
  *
  * ld_settle takes a member back that was given up, for the others: the holder has not gone on without it.
  * One whose node was forgotten is FREED, and only ld_replace brings its place back.
+ * One that is moved to another disk (commands_move.c) goes the same way to STALE, and never comes back from there.
  * The last member of a group that is in sync stays so, whatever happens to it; but for slot_force (commands_force.c),
  * which puts a stale one in its place.
  */
 #include <inttypes.h>
 #include <string.h>
 
-#include "fsm/volume.h"
+#include "fsm/member.h"
+#include "lib/model/moving.h"
 
-/* The volume, the slot and the member that a command is about. */
-struct subject {
-	struct volume volume;
-	struct slot *slot;
-	struct ld_place place;
-};
-
-static int slot_check(const struct subject *subject, uint64_t slot, struct error *error)
+static int slot_check(const struct member_subject *subject, uint64_t slot, struct error *error)
 {
 	uint64_t owner = subject->place.leg != NULL ? subject->place.leg->slot : subject->place.leaving->slot;
 
@@ -36,10 +31,10 @@ static int slot_check(const struct subject *subject, uint64_t slot, struct error
 			 owner, slot);
 }
 
-static int subject_read(struct transition *transition, uint64_t volume, uint64_t slot, uint64_t epoch, uint64_t ld,
-			struct subject *ret_subject, struct error *error)
+int member_subject_read(struct transition *transition, uint64_t volume, uint64_t slot, uint64_t epoch, uint64_t ld,
+			struct member_subject *ret_subject, struct error *error)
 {
-	struct subject *subject = ret_subject;
+	struct member_subject *subject = ret_subject;
 	int result = volume_slot_read(transition, volume, slot, epoch, &subject->volume, &subject->slot, error);
 
 	if (result == 0)
@@ -51,7 +46,7 @@ static int subject_read(struct transition *transition, uint64_t volume, uint64_t
 
 /* A rebuild begins only while the holder serves: else it would begin again at once. `lost`: one that went with its node
  * will do, too. */
-static int stale_and_serving_check(const struct subject *subject, bool lost, struct error *error)
+static int stale_and_serving_check(const struct member_subject *subject, bool lost, struct error *error)
 {
 	const struct ld *ld = subject->place.ld;
 
@@ -65,16 +60,30 @@ static int stale_and_serving_check(const struct subject *subject, bool lost, str
 	return 0;
 }
 
+/* The last one of a group that has one more: each place has a copy in sync without it. */
+static int moved_check(const struct member_subject *subject, struct error *error)
+{
+	const struct ld *ld = subject->place.ld;
+
+	if (subject->slot->phase == SLOT_PHASE_SERVING && ld == moving_ld(&subject->volume, subject->place.group) &&
+	    ld->state == LD_STATE_IN_SYNC && group_in_sync_count(subject->place.group) > subject->volume.copies)
+		return 0;
+	return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " is not moved, or a copy beside it is not in sync",
+			 ld->id);
+}
+
 static int member_stale(struct transition *transition, const struct command_lds_stale *command,
-			const struct subject *subject, bool *changed, struct error *error)
+			const struct member_subject *subject, bool *changed, struct error *error)
 {
 	struct ld *ld = subject->place.ld;
 	/* A copy that was never complete does not become so by bitmap. Nor does one that was not in the group of this
 	 * epoch: until EXPORTING nobody said that it was. What the last holder had in flight when it died may then
 	 * differ, and the group, assembled without it, forgets these bits. */
 	bool in_group = subject->slot->phase == SLOT_PHASE_EXPORTING || subject->slot->phase == SLOT_PHASE_SERVING;
-	bool resync =
-		command->reason == STALE_REASON_PATH_LOST && in_group && (ld->state == LD_STATE_IN_SYNC || ld->resync);
+	/* While an LD is moved, the table that runs may have the members in another order than the superblocks say. */
+	bool moving = subject->place.group != NULL && moving_ld(&subject->volume, subject->place.group) != NULL;
+	bool resync = command->reason == STALE_REASON_PATH_LOST && in_group && !moving &&
+		      (ld->state == LD_STATE_IN_SYNC || ld->resync);
 
 	if (subject->place.leaving != NULL || ld->state == LD_STATE_STALE || ld->state == LD_STATE_FREED)
 		return 0;
@@ -82,18 +91,21 @@ static int member_stale(struct transition *transition, const struct command_lds_
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "ld%" PRIu64 " of volume v%" PRIu64 " is the last member of its group that is in sync",
 				 ld->id, subject->volume.id);
+	if (command->reason == STALE_REASON_MOVED && moved_check(subject, error) != 0)
+		return error->code;
 	volume_ld_stale(ld, command->reason, transition->time_ms);
 	ld->resync = resync;
 	ld->pending =
-		ld->whole && command->reason == (subject->slot->phase == SLOT_PHASE_FENCING ? STALE_REASON_NOT_FENCED
-											    : STALE_REASON_PATH_LOST);
+		ld->whole && (command->reason == STALE_REASON_MOVED ||
+			      command->reason == (subject->slot->phase == SLOT_PHASE_FENCING ? STALE_REASON_NOT_FENCED
+											     : STALE_REASON_PATH_LOST));
 	*changed = true;
 	return 0;
 }
 
 int command_lds_stale_apply(struct transition *transition, const struct command_lds_stale *command, struct error *error)
 {
-	struct subject subject;
+	struct member_subject subject;
 	bool changed = false;
 	int result = volume_slot_read(transition, command->volume, command->slot, command->epoch, &subject.volume,
 				      &subject.slot, error);
@@ -119,10 +131,10 @@ int command_lds_stale_apply(struct transition *transition, const struct command_
 int command_ld_rebuild_apply(struct transition *transition, const struct command_ld_rebuild *command,
 			     struct error *error)
 {
-	struct subject subject;
+	struct member_subject subject;
 	struct ld *ld;
-	int result =
-		subject_read(transition, command->volume, command->slot, command->epoch, command->ld, &subject, error);
+	int result = member_subject_read(transition, command->volume, command->slot, command->epoch, command->ld,
+					 &subject, error);
 
 	if (result != 0)
 		return result;
@@ -131,6 +143,8 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 		return error_set(error, ERROR_CONFLICT, "another LD took the place of ld%" PRIu64, ld->id);
 	if (ld->state == LD_STATE_REBUILDING && ld->resync == command->resync)
 		return 0;
+	if (ld == moving_ld(&subject.volume, subject.place.group))
+		return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " leaves its group", ld->id);
 	result = stale_and_serving_check(&subject, false, error);
 	if (result != 0)
 		return result;
@@ -149,10 +163,10 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 int command_ld_in_sync_apply(struct transition *transition, const struct command_ld_in_sync *command,
 			     struct error *error)
 {
-	struct subject subject;
+	struct member_subject subject;
 	struct ld *ld;
-	int result =
-		subject_read(transition, command->volume, command->slot, command->epoch, command->ld, &subject, error);
+	int result = member_subject_read(transition, command->volume, command->slot, command->epoch, command->ld,
+					 &subject, error);
 
 	if (result != 0)
 		return result;
@@ -177,7 +191,7 @@ int command_ld_in_sync_apply(struct transition *transition, const struct command
 /* Whether it has everything when its holder says that its group never ran without it, and has it in sync. Then it was
  * in the group of this epoch, and nothing was copied to it since. One whose node lost what a cache held has all that
  * was flushed: better than one whose disk failed a write, but not than one that lost a cache, too. */
-static bool settle_may(const struct subject *subject, bool *ret_withheld)
+static bool settle_may(const struct member_subject *subject, bool *ret_withheld)
 {
 	const struct ld_list *members = &subject->place.group->members;
 	const struct ld *ld = subject->place.ld;
@@ -191,12 +205,12 @@ static bool settle_may(const struct subject *subject, bool *ret_withheld)
 
 int command_ld_settle_apply(struct transition *transition, const struct command_ld_settle *command, struct error *error)
 {
-	struct subject subject;
+	struct member_subject subject;
 	struct ld_list *members;
 	struct ld *ld;
 	bool withheld;
-	int result =
-		subject_read(transition, command->volume, command->slot, command->epoch, command->ld, &subject, error);
+	int result = member_subject_read(transition, command->volume, command->slot, command->epoch, command->ld,
+					 &subject, error);
 
 	if (result != 0)
 		return result;
@@ -244,10 +258,10 @@ int command_ld_settle_apply(struct transition *transition, const struct command_
 /* --- what a member failed to read --------------------------------------------------------------------------------- */
 
 static int serving_member_read(struct transition *transition, uint64_t volume, uint64_t slot, uint64_t epoch,
-			       uint64_t ld, struct subject *ret_subject, struct error *error)
+			       uint64_t ld, struct member_subject *ret_subject, struct error *error)
 {
-	struct subject *subject = ret_subject;
-	int result = subject_read(transition, volume, slot, epoch, ld, subject, error);
+	struct member_subject *subject = ret_subject;
+	int result = member_subject_read(transition, volume, slot, epoch, ld, subject, error);
 
 	if (result != 0)
 		return result;
@@ -265,7 +279,7 @@ static int serving_member_read(struct transition *transition, uint64_t volume, u
 /* The number is a revision, so that whatever was under way when its Disk Node told of the errors began before it. */
 int command_ld_drain_apply(struct transition *transition, const struct command_ld_drain *command, struct error *error)
 {
-	struct subject subject;
+	struct member_subject subject;
 	int result = serving_member_read(transition, command->volume, command->slot, command->epoch, command->ld,
 					 &subject, error);
 
@@ -278,7 +292,7 @@ int command_ld_drain_apply(struct transition *transition, const struct command_l
 
 int command_ld_excuse_apply(struct transition *transition, const struct command_ld_excuse *command, struct error *error)
 {
-	struct subject subject;
+	struct member_subject subject;
 	struct ld *ld;
 	int result = serving_member_read(transition, command->volume, command->slot, command->epoch, command->ld,
 					 &subject, error);
@@ -297,8 +311,8 @@ int command_ld_excuse_apply(struct transition *transition, const struct command_
 
 /* --- replacement ---------------------------------------------------------------------------------------------- */
 
-static int replacement_disk_read(struct transition *transition, const struct subject *subject, uint64_t id,
-				 struct disk *ret_disk, struct error *error)
+int member_disk_read(struct transition *transition, const struct member_subject *subject, uint64_t id,
+		     struct disk *ret_disk, struct error *error)
 {
 	struct state *state = &transition->state;
 	const struct ld_list *members = &subject->place.group->members;
@@ -321,7 +335,8 @@ static int replacement_disk_read(struct transition *transition, const struct sub
 	for (size_t i = 0; i < members->count; i++) {
 		if (&members->items[i] == subject->place.ld)
 			continue;
-		if (members->items[i].state == LD_STATE_FREED)
+		/* Nor is the one that it comes for. */
+		if (members->items[i].state == LD_STATE_FREED || members->items[i].id == subject->place.ld->moves)
 			continue;
 		result = state_disk(state, members->items[i].disk, &other, error);
 		if (result != 0) {
@@ -336,48 +351,59 @@ static int replacement_disk_read(struct transition *transition, const struct sub
 	return 0;
 }
 
+int member_leave(struct transition *transition, struct volume *volume, uint64_t slot, const struct ld *ld,
+		 struct error *error)
+{
+	struct arena *arena = transition->state.arena;
+	struct leaving_ld_list leaving = { .count = volume->leaving.count };
+	struct ld *copy;
+
+	if (leaving.count >= LIMIT_LEGS * LIMIT_COPIES)
+		return error_set(error, ERROR_NO_CAPACITY,
+				 "%zu LDs are leaving volume v%" PRIu64 ", no more can until one is gone",
+				 leaving.count, volume->id);
+	leaving.items = arena_alloc_array(arena, leaving.count + 1, sizeof(*leaving.items));
+	copy = arena_memdup(arena, ld, sizeof(*copy));
+	if (leaving.items == NULL || copy == NULL)
+		return state_nomem(&transition->state, error);
+	for (size_t i = 0; i < leaving.count; i++)
+		leaving.items[i] = volume->leaving.items[i];
+	copy->resync = copy->whole = copy->pending = false;
+	copy->moves = 0;
+	leaving.items[leaving.count++] = (struct leaving_ld){ .slot = slot, .ld = copy };
+	volume->leaving = leaving;
+	return 0;
+}
+
 int command_ld_replace_apply(struct transition *transition, const struct command_ld_replace *command,
 			     struct error *error)
 {
-	struct state *state = &transition->state;
-	struct leaving_ld_list leaving;
-	struct subject subject;
+	struct member_subject subject;
 	struct disk disk;
-	struct ld ld, *old;
-	int result =
-		subject_read(transition, command->volume, command->slot, command->epoch, command->ld, &subject, error);
+	struct ld ld;
+	int result = member_subject_read(transition, command->volume, command->slot, command->epoch, command->ld,
+					 &subject, error);
 
 	if (result != 0)
 		return result;
 	if (subject.place.leaving != NULL)
 		return 0; /* done already */
+	/* Its copy is on another disk, or will be. */
+	if (subject.place.ld == moving_ld(&subject.volume, subject.place.group))
+		return error_set(error, ERROR_CONFLICT, "ld%" PRIu64 " leaves its group", command->ld);
 	result = stale_and_serving_check(&subject, true, error);
 	if (result == 0)
-		result = replacement_disk_read(transition, &subject, command->disk, &disk, error);
-	if (result != 0)
-		return result;
-	leaving.count = subject.volume.leaving.count;
-	if (leaving.count >= LIMIT_LEGS * LIMIT_COPIES)
-		return error_set(error, ERROR_NO_CAPACITY,
-				 "%zu LDs are leaving volume v%" PRIu64 ", no more can until one is gone",
-				 leaving.count, subject.volume.id);
-	leaving.items = arena_alloc_array(state->arena, leaving.count + 1, sizeof(*leaving.items));
-	old = arena_alloc(state->arena, sizeof(*old));
-	if (leaving.items == NULL || old == NULL)
-		return state_nomem(state, error);
-	for (size_t i = 0; i < leaving.count; i++)
-		leaving.items[i] = subject.volume.leaving.items[i];
-	*old = *subject.place.ld;
-	old->resync = old->whole = old->pending = false;
-	result = volume_ld_make(transition, subject.volume.id, &disk,
-				group_extents(subject.place.leg, subject.place.group), &ld, error);
+		result = member_disk_read(transition, &subject, command->disk, &disk, error);
+	if (result == 0 && subject.place.ld->state != LD_STATE_FREED)
+		result = member_leave(transition, &subject.volume, command->slot, subject.place.ld, error);
+	if (result == 0)
+		result = volume_ld_make(transition, subject.volume.id, &disk,
+					group_extents(subject.place.leg, subject.place.group), &ld, error);
 	if (result != 0)
 		return result;
 	ld.state = LD_STATE_REBUILDING;
 	ld.since_ms = transition->time_ms;
+	ld.moves = subject.place.ld->moves;
 	*subject.place.ld = ld;
-	if (old->state != LD_STATE_FREED)
-		leaving.items[leaving.count++] = (struct leaving_ld){ .slot = command->slot, .ld = old };
-	subject.volume.leaving = leaving;
 	return volume_store(transition, &subject.volume, error);
 }

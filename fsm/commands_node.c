@@ -96,6 +96,7 @@ static int node_create(struct transition *transition, const struct command_node_
 		.writethrough = command->writethrough,
 		.grows = command->grows,
 		.snapshots = command->snapshots,
+		.moves = command->moves,
 	};
 	uint64_t count;
 	int result = port_check(command->port, error);
@@ -238,7 +239,7 @@ int command_node_register_apply(struct transition *transition, const struct comm
 	rebooted = memcmp(node.boot_id, command->boot_id, sizeof(node.boot_id)) != 0;
 	if (!moved && !rebooted && labels_equal(&node.labels, &command->labels) &&
 	    node.storage_only == command->storage_only && node.writethrough == command->writethrough &&
-	    node.grows == command->grows && node.snapshots == command->snapshots &&
+	    node.grows == command->grows && node.snapshots == command->snapshots && node.moves == command->moves &&
 	    strcmp(text_or_empty(node.version), text_or_empty(command->version)) == 0)
 		return 0; /* nothing new */
 	if (node.port != command->port) {
@@ -257,6 +258,7 @@ int command_node_register_apply(struct transition *transition, const struct comm
 	node.writethrough = command->writethrough;
 	node.grows = command->grows;
 	node.snapshots = command->snapshots;
+	node.moves = command->moves;
 	node.revision = transition_touch(transition);
 	result = state_node_put(state, &node, error);
 	if (result == 0)

@@ -139,6 +139,8 @@ int event_of_disk(struct arena *arena, const struct disk *before, const struct d
 
 	if (before == NULL || after == NULL)
 		tell(&telling, after != NULL ? EVENT_KIND_DISK_ADDED : EVENT_KIND_DISK_REMOVED);
+	else if (before->draining != after->draining)
+		tell(&telling, after->draining ? EVENT_KIND_DISK_DRAINING : EVENT_KIND_DISK_UNDRAINED);
 	return told(&telling, error);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fsm/project_internal.h"
+#include "lib/model/moving.h"
 #include "lib/model/names.h"
 
 static int member_project(struct projection *projection, const struct volume *volume, const struct leg *leg,
@@ -96,6 +97,8 @@ static int leg_local_project(struct projection *projection, const struct volume 
 						&made->members.items[made->members.count++], error);
 			if (result != 0)
 				return result;
+			if (moving_place(volume, group, m) != m)
+				made->members.items[m].place = moving_place(volume, group, m) + 1;
 		}
 	}
 	return 0;
@@ -344,7 +347,7 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		.hosts = is_unused(volume) ? (struct string_list){ 0 } : volume->hosts,
 		.revision = volume->revision,
 		.leg_port = volume->leg_port,
-		.grown = volume->grown_ms > 0 || legs_are_larger(volume) || legs_gained(volume),
+		.grown = volume->grown_ms > 0 || legs_are_larger(volume) || legs_gained(volume) || moving_any(volume),
 		.unused = is_unused(volume),
 	};
 	memcpy(made->uuid, volume->uuid, sizeof(made->uuid));

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fsm/project_internal.h"
+#include "lib/model/moving.h"
 #include "lib/model/names.h"
 
 /* Where an LD stands in its volume. */
@@ -202,10 +203,11 @@ static int export_ld(struct projection *projection, const struct exported *place
 }
 
 /* Namespace numbers run through the slot group by group, leg by leg, member by member: the first group of every leg
- * before the second of any. Groups that are added to every leg later leave the numbers of the others as they are. */
-static uint64_t nsid_of(const struct volume *volume, size_t leg_in_slot, size_t group, size_t member)
+ * before the second of any. Groups that are added to every leg later leave the numbers of the others as they are. One
+ * that is moved to another disk keeps its number, and the new one has the same, in another subsystem. */
+static uint64_t nsid_of(const struct volume *volume, size_t leg_in_slot, size_t group, size_t place)
 {
-	return 1 + (group * volume->legs_per_controller + leg_in_slot) * volume->copies + member;
+	return 1 + (group * volume->legs_per_controller + leg_in_slot) * volume->copies + place;
 }
 
 /* Which LDs a pass is about: first those that are exported, then the others, which leave nothing where the first pass
@@ -255,7 +257,8 @@ static int pass_project(struct projection *projection, const struct volume *volu
 					.leg = leg,
 					.group = &leg->groups.items[g],
 					.ld = &leg->groups.items[g].members.items[m],
-					.nsid = nsid_of(volume, leg_in_slot, g, m),
+					.nsid = nsid_of(volume, leg_in_slot, g,
+							moving_place(volume, &leg->groups.items[g], m)),
 					.slot = leg->slot,
 				};
 

@@ -187,6 +187,10 @@ int command_node_forget_apply(struct transition *transition, const struct comman
 int command_disk_add_apply(struct transition *transition, const struct command_disk_add *command, struct error *error);
 int command_disk_cache_apply(struct transition *transition, const struct command_disk_cache *command,
 			     struct error *error);
+int command_disk_drain_apply(struct transition *transition, const struct command_disk_drain *command,
+			     struct error *error);
+int command_ld_move_apply(struct transition *transition, const struct command_ld_move *command, struct error *error);
+int command_ld_moved_apply(struct transition *transition, const struct command_ld_moved *command, struct error *error);
 int command_disk_remove_apply(struct transition *transition, const struct command_disk_remove *command,
 			      struct error *error);
 int command_volume_create_apply(struct transition *transition, const struct command_volume_create *command,

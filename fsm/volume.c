@@ -34,7 +34,8 @@ bool volume_is_settled(const struct volume *volume)
 		const struct leg *leg = &volume->legs.items[l];
 
 		for (size_t g = 0; g < leg->groups.count; g++) {
-			if (group_in_sync_count(&leg->groups.items[g]) < leg->groups.items[g].members.count)
+			if (group_in_sync_count(&leg->groups.items[g]) < leg->groups.items[g].members.count ||
+			    leg->groups.items[g].members.count > volume->copies)
 				return false;
 		}
 	}

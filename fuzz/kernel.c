@@ -31,7 +31,7 @@ static void table_take(const char *text)
 
 	if (!group_table_parse(&list, &table))
 		return;
-	FUZZ_REQUIRE(table.count > 0 && table.count <= LIMIT_COPIES, "a group of %zu members", table.count);
+	FUZZ_REQUIRE(table.count > 0 && table.count <= LIMIT_MEMBERS, "a group of %zu members", table.count);
 }
 
 static void status_take(const char *text)
@@ -39,7 +39,7 @@ static void status_take(const char *text)
 	struct group_status status;
 
 	group_status_parse(text, &status);
-	FUZZ_REQUIRE(status.count <= LIMIT_COPIES && strlen(status.health) == status.count,
+	FUZZ_REQUIRE(status.count <= LIMIT_MEMBERS && strlen(status.health) == status.count,
 		     "a status of %zu members, \"%s\"", status.count, status.health);
 	FUZZ_REQUIRE(!status.idle || strchr(status.health, 'a') == NULL, "idle, and not in sync");
 }
@@ -144,12 +144,12 @@ static void superblock_take(const uint8_t *block, const uint8_t *bitmap)
 	if (superblock_check(block, "it", &error) != 0)
 		return;
 	superblock_is_complete(block);
-	for (size_t i = 0; i < LIMIT_COPIES; i++)
+	for (size_t i = 0; i < LIMIT_MEMBERS; i++)
 		superblock_remembers(block, bitmap, i, "it", &error);
 	memcpy(changed, block, sizeof(changed));
-	superblock_request_resync(changed);
+	superblock_request_resync(changed, 2);
 	FUZZ_MUST(superblock_check(changed, "it", &error), &error);
-	superblock_request_recovery(changed);
+	superblock_request_recovery(changed, 2);
 	FUZZ_MUST(superblock_check(changed, "it", &error), &error);
 }
 

@@ -153,7 +153,7 @@ static void on_change(void *data, const struct fsm_change *change)
 	agents_change(dnvmed, change);
 	if (change->kind == FSM_CHANGE_VOLUME)
 		driver_volume_dirty(dnvmed, change->id);
-	else if (change->kind == FSM_CHANGE_NODE && !change->removed)
+	else if ((change->kind == FSM_CHANGE_NODE || change->kind == FSM_CHANGE_DISK) && !change->removed)
 		driver_node_changed(dnvmed, change->node);
 	else if (change->kind == FSM_CHANGE_CLUSTER)
 		driver_settings_changed(dnvmed);

@@ -351,6 +351,14 @@ static void note(struct driver_volume *volume, const struct command *command)
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu disk=d%llu", id,
 				  (unsigned long long)command->ld_replace->ld,
 				  (unsigned long long)command->ld_replace->disk);
+	} else if (command->ld_move != NULL) {
+		volume->note_message = "an LD moves to another disk";
+		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu disk=d%llu", id,
+				  (unsigned long long)command->ld_move->ld, (unsigned long long)command->ld_move->disk);
+	} else if (command->ld_moved != NULL) {
+		volume->note_message = "an LD moved to another disk";
+		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
+				  (unsigned long long)command->ld_moved->ld);
 	} else if (command->controller_add != NULL) {
 		volume->note_message = "standby added";
 		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_add->node);
@@ -484,6 +492,8 @@ static int look_online(struct driver_volume *driver_volume, const struct volume 
 		/* Others that are looked at before it is applied see it, too. */
 		if (step.command->ld_rebuild != NULL)
 			shares_count(driver_volume, volume, step.command->ld_rebuild->slot);
+		else if (step.command->ld_move != NULL)
+			shares_count(driver_volume, volume, step.command->ld_move->slot);
 		propose(driver_volume, step.command);
 		return 0;
 	}

@@ -66,6 +66,7 @@ static int node_add(struct filling *filling, const char *name, const struct onli
 				      .heard_ms = dnvmed->leader_since_ms,
 				      .cordoned = node.cordoned,
 				      .draining = node.draining,
+				      .moves = node.moves,
 				      .unable = filling->strict && !node.writethrough,
 				      .controllers = node.controllers };
 	memcpy(made->boot_id, node.boot_id, sizeof(made->boot_id));
@@ -101,6 +102,7 @@ static int disk_add(struct filling *filling, const struct ld *ld, struct error *
 	filling->disks[filling->disk_count++] =
 		(struct online_disk){ .id = disk.id,
 				      .node = node,
+				      .draining = disk.draining,
 				      .gone = node->health == HEALTH_ONLINE && agent != NULL &&
 					      !path_is_there(agent, &disk) };
 	return 0;
@@ -249,12 +251,38 @@ static int place_replacement(const struct volume *volume, const struct placement
 	return 0;
 }
 
+static int place_move(const struct volume *volume, const struct placement_view *view, struct arena *arena,
+		      struct online_step *step, struct error *error)
+{
+	struct command_ld_move *move;
+	struct error reason;
+	uint64_t disk;
+	int rv = placement_move(view, volume, step->move_ld, arena, &disk, &reason);
+
+	if (rv == ERROR_NO_CAPACITY)
+		return no_place(&reason, "an LD on a disk that is drained finds no other one", arena, step, error);
+	if (rv != 0) {
+		*error = reason;
+		return rv;
+	}
+	step->command = online_command(arena, sizeof(*move), &move, error);
+	if (step->command == NULL)
+		return error->code;
+	*move = (struct command_ld_move){ .volume = volume->id,
+					  .slot = step->move_slot,
+					  .epoch = volume->slots.items[step->move_slot].epoch,
+					  .ld = step->move_ld,
+					  .disk = disk };
+	step->command->ld_move = move;
+	return 0;
+}
+
 int driver_online_place(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
 			struct online_step *step, struct error *error)
 {
 	struct placement_view view = { 0 };
 
-	if (step->command != NULL || (!step->add_standby && step->replace_ld == 0))
+	if (step->command != NULL || (!step->add_standby && step->replace_ld == 0 && step->move_ld == 0))
 		return 0;
 	if (view_fill(dnvmed, arena, &view, error) != 0)
 		return error->code;
@@ -262,5 +290,7 @@ int driver_online_place(struct dnvmed *dnvmed, const struct volume *volume, stru
 		return error->code;
 	if (step->command == NULL && step->replace_ld != 0)
 		return place_replacement(volume, &view, arena, step, error);
+	if (step->command == NULL && step->move_ld != 0)
+		return place_move(volume, &view, arena, step, error);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "src/backups.h"
 #include "src/bootstrap.h"
 #include "src/dnvmed.h"
+#include "src/handlers_drain.h"
 #include "src/handlers_event.h"
 #include "src/handlers_force.h"
 #include "src/handlers_forget.h"
@@ -53,6 +54,9 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_DISK_LIST] = { .answer = disk_list_answer },
 	[METHOD_ID_DISK_GET] = { .answer = disk_get_answer },
 	[METHOD_ID_DISK_REMOVE] = { .prepare = disk_remove_prepare },
+	[METHOD_ID_DISK_DRAIN_PLAN] = { .answer = disk_drain_plan_answer },
+	[METHOD_ID_DISK_DRAIN] = { .prepare = disk_drain_prepare },
+	[METHOD_ID_DISK_UNDRAIN] = { .prepare = disk_undrain_prepare },
 	[METHOD_ID_VOLUME_CREATE] = { .prepare = volume_create_prepare, .plan_again = true },
 	[METHOD_ID_VOLUME_LIST] = { .answer = volume_list_answer },
 	[METHOD_ID_VOLUME_GET] = { .answer = volume_get_answer },

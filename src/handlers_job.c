@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/model/moving.h"
 #include "lib/model/names.h"
 #include "src/agents.h"
 #include "src/dnvmed.h"
@@ -202,7 +203,11 @@ static int lds_add(struct dnvmed *dnvmed, const struct volume *volume, struct ar
 					return error->code;
 				if (ld->state != LD_STATE_STALE && ld->state != LD_STATE_REBUILDING)
 					continue;
-				if (ld_add(dnvmed, volume, ld, JOB_KIND_REBUILD, arena, entries, &job, error) != 0)
+				if (ld_add(dnvmed, volume, ld,
+					   ld->moves != 0 || ld == moving_ld(volume, &leg->groups.items[g])
+						   ? JOB_KIND_MOVE
+						   : JOB_KIND_REBUILD,
+					   arena, entries, &job, error) != 0)
 					return error->code;
 				job->node = volume->slots.items[leg->slot].holder;
 				progress(dnvmed, volume, leg, ld, job);

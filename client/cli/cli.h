@@ -44,6 +44,8 @@ struct cli {
 	enum spread spread;
 	enum provision provision;
 	bool accept_volatile_cache;
+	bool dry_run; /* --dry-run */
+	bool disks;   /* --disks */
 	enum durability durability;
 	unsigned rebuild_after_ms;
 	uint64_t rebuild_rate_bytes;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme disk add|list|get|remove */
+/* dnvme disk add|list|get|remove; disk_drain.c has drain|undrain */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/disk_drain.h"
 #include "client/cli/page.h"
 #include "client/cli/size.h"
 #include "lib/model/names.h"
@@ -25,6 +26,13 @@ static double used_percent(const struct disk *disk)
 	if (disk->extents_total == 0 || disk->extents_free > disk->extents_total)
 		return 0.0;
 	return 100.0 * (double)(disk->extents_total - disk->extents_free) / (double)disk->extents_total;
+}
+
+static const char *placement_text(const struct disk *disk)
+{
+	if (disk->draining)
+		return "draining";
+	return disk->cordoned ? "cordoned" : "open";
 }
 
 static int list_run(struct cli *cli, struct error *error)
@@ -51,7 +59,7 @@ static int list_run(struct cli *cli, struct error *error)
 			 table_cell(line, 3, "%s", size) != 0 ||
 			 table_cell(line, 4, "%.0f %%", used_percent(disk)) != 0 ||
 			 table_cell(line, 5, "%" PRIu64, disk->lds) != 0 ||
-			 table_cell(line, 6, "%s", disk->cordoned ? "cordoned" : "open") != 0 ||
+			 table_cell(line, 6, "%s", placement_text(disk)) != 0 ||
 			 table_cell(line, 7, "%s", disk->serial != NULL ? disk->serial : "") != 0;
 	}
 	return failed ? error_set_nomem(error) : table_print(table, error);
@@ -85,7 +93,7 @@ static int get_run(struct cli *cli, struct error *error)
 	printf("  LDs        %" PRIu64 "\n", disk.lds);
 	printf("  port       %" PRIu64 "\n", disk.port);
 	printf("  cache      %s\n", cache_text(&disk));
-	printf("  placement  %s\n", disk.cordoned ? "cordoned" : "open");
+	printf("  placement  %s\n", placement_text(&disk));
 	printf("  serial     %s\n", disk.serial != NULL ? disk.serial : "unknown");
 	return 0;
 }
@@ -180,5 +188,27 @@ const struct cli_command disk_commands[] = {
 	  .argument_count = 1,
 	  .summary = "drop a disk that holds no LD",
 	  .run = remove_run },
+	{ .noun = "disk",
+	  .verb = "drain",
+	  .arguments = "DISK",
+	  .argument_count = 1,
+	  .more = true,
+	  .summary = "move the LDs of disks to others, while they are in use",
+	  .text = "Waits until no LD is left on them. Each copy is made on the other disk, and is in sync, before the "
+		  "one "
+		  "here goes. Refused, with what is missing, when an LD finds no other disk. dnvme disk undrain ends "
+		  "it; "
+		  "an LD that is on its way then goes on.",
+	  .options = disk_drain_options,
+	  .option = disk_drain_option,
+	  .run = disk_drain_run,
+	  .waits = true },
+	{ .noun = "disk",
+	  .verb = "undrain",
+	  .arguments = "DISK",
+	  .argument_count = 1,
+	  .more = true,
+	  .summary = "place on disks again that were drained",
+	  .run = disk_undrain_run },
 	{ 0 },
 };

@@ -54,6 +54,10 @@ static const char *thing_text(const struct event *event, struct arena *arena)
 		return arena_printf(arena, "disk d%" PRIu64 " of node %s, %s, is new", event->disk, node, size);
 	case EVENT_KIND_DISK_REMOVED:
 		return arena_printf(arena, "disk d%" PRIu64 " of node %s was removed", event->disk, node);
+	case EVENT_KIND_DISK_DRAINING:
+		return arena_printf(arena, "disk d%" PRIu64 " of node %s is drained", event->disk, node);
+	case EVENT_KIND_DISK_UNDRAINED:
+		return arena_printf(arena, "disk d%" PRIu64 " of node %s is open again", event->disk, node);
 	default:
 		return NULL;
 	}

@@ -4,9 +4,11 @@
 #include <stdio.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/disk_drain.h"
 #include "client/cli/node_forget.h"
 #include "client/cli/page.h"
 #include "client/cli/size.h"
+#include "lib/model/names.h"
 
 static const char *node_after(struct arena *arena, const void *item)
 {
@@ -184,23 +186,98 @@ static int drain_wait(struct cli *cli, const char *name, struct error *error)
 				 "a volume waits for");
 }
 
+enum { KEY_DISKS = 0x2000, KEY_DRY_RUN };
+
+static const struct argp_option drain_options[] = {
+	{ "disks", KEY_DISKS, NULL, 0, "empty its disks, too: their LDs move to disks of other nodes", 0 },
+	{ "dry-run", KEY_DRY_RUN, NULL, 0, "with --disks: only say which LDs would move where", 0 },
+	{ 0 },
+};
+
+static int drain_option(struct cli *cli, int key, const char *value, struct error *error)
+{
+	(void)value;
+	if (key == KEY_DISKS)
+		cli->disks = true;
+	else if (key == KEY_DRY_RUN)
+		cli->dry_run = true;
+	else
+		return error_set(error, ERROR_INTERNAL, "unknown option");
+	return 0;
+}
+
+static const char *disk_after(struct arena *arena, const void *item)
+{
+	char id[NAMES_ID_SIZE];
+
+	names_id_format("d", ((const struct disk *)item)->id, id);
+	return arena_strdup(arena, id);
+}
+
+static const struct page_kind disk_pages = { METHOD_ID_DISK_LIST, sizeof(struct disk), disk_after };
+
+/* The disks of the node. */
+static int disks_list(struct cli *cli, const char *node, struct string_list *ret_disks, struct error *error)
+{
+	struct disk_page page = { 0 };
+	int rc = page_fetch_all(cli, &disk_pages, node, &page, error);
+
+	if (rc != 0)
+		return rc;
+	ret_disks->count = page.disks.count;
+	ret_disks->items = arena_alloc_array(&cli->arena, page.disks.count + 1, sizeof(*ret_disks->items));
+	if (ret_disks->items == NULL)
+		return error_set_nomem(error);
+	for (size_t i = 0; i < page.disks.count; i++) {
+		ret_disks->items[i] = disk_after(&cli->arena, &page.disks.items[i]);
+		if (ret_disks->items[i] == NULL)
+			return error_set_nomem(error);
+	}
+	return 0;
+}
+
+/* The disks first: when they are refused, nothing is changed. */
+static int disks_begin(struct cli *cli, const char *node, struct string_list *disks, struct error *error)
+{
+	struct mutation_reply reply = { 0 };
+	int rc = cli->disks ? disks_list(cli, node, disks, error) : 0;
+
+	if (rc != 0 || disks->count == 0 || cli->dry_run)
+		return rc;
+	return disk_drain_begin(cli, disks, &reply, error);
+}
+
 static int drain_run(struct cli *cli, struct error *error)
 {
 	struct name_request request = { .name = cli->arguments[0] };
 	struct mutation_reply reply = { 0 };
-	int rc = cli_call(cli, NULL, METHOD_ID_NODE_DRAIN, &request, &reply, error);
+	struct string_list disks = { 0 };
+	int rc;
 
+	if (cli->dry_run && !cli->disks) {
+		cli->bad_usage = true;
+		return error_set(error, ERROR_INVALID_ARGUMENT, "--dry-run is for --disks");
+	}
+	rc = disks_begin(cli, request.name, &disks, error);
+	if (rc == 0 && cli->dry_run)
+		return disks.count > 0 ? disk_drain_plan(cli, &disks, error) : 0;
+	if (rc == 0)
+		rc = cli_call(cli, NULL, METHOD_ID_NODE_DRAIN, &request, &reply, error);
 	if (rc != 0)
 		return cli_prefix(error, "cannot drain node \"%s\"", request.name);
 	if (!cli->no_wait) {
 		rc = drain_wait(cli, request.name, error);
+		if (rc == 0)
+			rc = disk_drain_wait(cli, &disks, error);
 		if (rc != 0)
 			return cli_prefix(error, "node \"%s\" is being drained", request.name);
 	}
 	if (cli->json)
 		return cli_print_json(schema_mutation_reply(), &reply, error);
 	printf("node %s is %s\n", request.name,
-	       cli->no_wait ? "being drained" : "drained: no controller is left there");
+	       cli->no_wait ? "being drained"
+	       : cli->disks ? "drained: neither a controller nor an LD is left there"
+			    : "drained: no controller is left there");
 	return 0;
 }
 
@@ -229,7 +306,10 @@ const struct cli_command node_commands[] = {
 	  .arguments = "NODE",
 	  .argument_count = 1,
 	  .summary = "cordon a node and move its controllers away",
-	  .text = "Waits until no controller is left there. Its disks stay in use. dnvme node uncordon ends it.",
+	  .text = "Waits until no controller is left there. Its disks stay in use, unless --disks is given. dnvme node "
+		  "uncordon ends it, and dnvme disk undrain that of its disks.",
+	  .options = drain_options,
+	  .option = drain_option,
 	  .run = drain_run,
 	  .waits = true },
 	{ .noun = "node",

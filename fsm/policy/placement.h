@@ -65,6 +65,11 @@ int placement_standby(const struct placement_view *view, const struct volume *vo
 int placement_replacement(const struct placement_view *view, const struct volume *volume, uint64_t ld,
 			  struct arena *arena, uint64_t *ret_disk, struct error *error);
 
+/* The disk that an LD moves to, which is as good as the one that it has: the same, but never in the failure domain of
+ * another member, unless the LD is in one already. */
+int placement_move(const struct placement_view *view, const struct volume *volume, uint64_t ld, struct arena *arena,
+		   uint64_t *ret_disk, struct error *error);
+
 /* Whether copies on these two nodes would share a failure domain. */
 bool placement_domains_equal(const struct node *a, const struct node *b, enum spread spread);
 

@@ -117,8 +117,10 @@ struct replacement {
 	const struct leg *leg;
 	const struct group *group;
 	const struct ld *ld;
-	const char *others[LIMIT_COPIES]; /* nodes of the other members */
+	const char *others[LIMIT_MEMBERS]; /* nodes of the other members */
 	size_t other_count;
+	bool *taken; /* the domains of the other members */
+	bool strict; /* no domain may be another member's, too */
 };
 
 static bool member_find(struct replacement *replacement, uint64_t id)
@@ -151,10 +153,11 @@ static void others_find(struct replacement *replacement)
 {
 	const struct disk_list *disks = &replacement->plan.view->disks;
 
-	for (size_t m = 0; m < replacement->group->members.count && m < LIMIT_COPIES; m++) {
+	for (size_t m = 0; m < replacement->group->members.count && m < LIMIT_MEMBERS; m++) {
 		const struct ld *ld = &replacement->group->members.items[m];
 
-		for (size_t i = 0; ld != replacement->ld && i < disks->count; i++) {
+		/* Nor the one that it comes for, which leaves. */
+		for (size_t i = 0; ld != replacement->ld && ld->id != replacement->ld->moves && i < disks->count; i++) {
 			if (disks->items[i].id == ld->disk)
 				replacement->others[replacement->other_count++] = disks->items[i].node;
 		}
@@ -168,6 +171,8 @@ static void replacement_text(const struct replacement *replacement, const struct
 	if (placement_site_obstacle(site) == NULL &&
 	    names_have(replacement->others, replacement->other_count, site->node->name))
 		snprintf(line, LINE_SIZE, "%s holds another copy", site->node->name);
+	else if (placement_site_obstacle(site) == NULL && replacement->strict && replacement->taken[site->domain])
+		snprintf(line, LINE_SIZE, "%s shares a failure domain with another copy", site->node->name);
 	else if (placement_site_obstacle(site) == NULL && site->disks > site->disks_cordoned && site->free_most == 0)
 		snprintf(line, LINE_SIZE, "%s has no other disk", site->node->name);
 	else
@@ -199,8 +204,24 @@ static int replacement_explain(const struct replacement *replacement, struct err
 	return ERROR_NO_CAPACITY;
 }
 
-int placement_replacement(const struct placement_view *view, const struct volume *volume, uint64_t ld,
-			  struct arena *arena, uint64_t *ret_disk, struct error *error)
+/* Whether no other member is in its failure domain as it is. */
+static bool is_apart(const struct replacement *replacement)
+{
+	for (size_t i = 0; i < replacement->plan.site_count; i++) {
+		const struct site *site = &replacement->plan.sites[i];
+
+		for (size_t d = 0; d < replacement->plan.view->disks.count; d++) {
+			const struct disk *disk = &replacement->plan.view->disks.items[d];
+
+			if (disk->id == replacement->ld->disk && strcmp(disk->node, site->node->name) == 0)
+				return !replacement->taken[site->domain];
+		}
+	}
+	return false;
+}
+
+static int place(const struct placement_view *view, const struct volume *volume, uint64_t ld, bool moves,
+		 struct arena *arena, uint64_t *ret_disk, struct error *error)
 {
 	const struct placement_request request = { .spread = volume->spread };
 	struct replacement replacement = { .plan = { .request = &request, .view = view, .arena = arena },
@@ -220,12 +241,15 @@ int placement_replacement(const struct placement_view *view, const struct volume
 		return error_set_nomem(error);
 	others_find(&replacement);
 	domains_mark(&replacement.plan, replacement.others, replacement.other_count, taken);
+	replacement.taken = taken;
+	replacement.strict = moves && is_apart(&replacement);
 	/* Seats are in order of id, so that equal ones keep that order. */
 	for (size_t i = 0; i < replacement.plan.seat_count; i++) {
 		const struct seat *seat = &replacement.plan.seats[i];
 
 		if (seat->free < wanted_extents(&replacement) || seat->disk->id == replacement.ld->disk ||
-		    names_have(replacement.others, replacement.other_count, seat->site->node->name))
+		    names_have(replacement.others, replacement.other_count, seat->site->node->name) ||
+		    (replacement.strict && taken[seat->site->domain]))
 			continue;
 		if (best == NULL || taken[seat->site->domain] < taken[best->site->domain] ||
 		    (taken[seat->site->domain] == taken[best->site->domain] && placement_seat_is_emptier(seat, best)))
@@ -235,4 +259,16 @@ int placement_replacement(const struct placement_view *view, const struct volume
 		return replacement_explain(&replacement, error);
 	*ret_disk = best->disk->id;
 	return 0;
+}
+
+int placement_replacement(const struct placement_view *view, const struct volume *volume, uint64_t ld,
+			  struct arena *arena, uint64_t *ret_disk, struct error *error)
+{
+	return place(view, volume, ld, false, arena, ret_disk, error);
+}
+
+int placement_move(const struct placement_view *view, const struct volume *volume, uint64_t ld, struct arena *arena,
+		   uint64_t *ret_disk, struct error *error)
+{
+	return place(view, volume, ld, true, arena, ret_disk, error);
 }

@@ -43,7 +43,8 @@
 #define LIMIT_DISKS_PER_NODE 64u
 #define LIMIT_LABELS 16u
 #define LIMIT_COPIES 4u
-#define LIMIT_CONTROLLERS 16u /* active controllers of a volume; one colour each, with standbys */
+#define LIMIT_MEMBERS (LIMIT_COPIES + 1u) /* of a group: one more while one is moved to another disk */
+#define LIMIT_CONTROLLERS 16u		  /* active controllers of a volume; one colour each, with standbys */
 #define LIMIT_STANDBYS 15u
 #define LIMIT_LEGS_PER_CONTROLLER 16u
 #define LIMIT_LEGS 64u /* controllers x legs per controller */
@@ -54,6 +55,7 @@
 #define LIMIT_FORCED_KEPT 8u	  /* decisions to serve by force that a volume remembers */
 #define LIMIT_FORCED_LDS 64u	  /* members that it remembers of each */
 #define LIMIT_FORGET_ITEMS 256u	  /* that a plan to forget a node or a job names */
+#define LIMIT_DRAIN_ITEMS 256u	  /* that a plan to drain disks names */
 #define LIMIT_JOBS_KEPT 1000u	  /* jobs that are over; the oldest go first */
 #define LIMIT_EVENTS_KEPT 32768u  /* the oldest revisions go first */
 #define LIMIT_FINDINGS 256u	  /* that an audit of the state tells; it counts the others */

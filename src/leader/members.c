@@ -2,6 +2,7 @@
 #include "src/leader/members.h"
 
 #include "lib/base/canary.h"
+#include "lib/model/moving.h"
 #include "lib/model/names.h"
 #include "src/leader/excuse.h"
 #include "src/leader/settle.h"
@@ -125,13 +126,16 @@ static enum verdict judge(const struct place *place, const struct group *group, 
 
 /* One whose node fell silent may have lost power, and what its disk's cache held, so that the one that is to be given
  * up is all that is left of some writes. */
+static bool is_survivor(const struct place *place, const struct group *group, const struct ld *ld)
+{
+	return ld->state == LD_STATE_IN_SYNC && !ld->withheld && judge(place, group, ld, NULL) == VERDICT_WELL &&
+	       online_is(node_of(place, ld), HEALTH_ONLINE);
+}
+
 static bool has_survivor(const struct place *place, const struct group *group)
 {
 	for (size_t m = 0; m < group->members.count; m++) {
-		const struct ld *ld = &group->members.items[m];
-
-		if (ld->state == LD_STATE_IN_SYNC && !ld->withheld && judge(place, group, ld, NULL) == VERDICT_WELL &&
-		    online_is(node_of(place, ld), HEALTH_ONLINE))
+		if (is_survivor(place, group, &group->members.items[m]))
 			return true;
 	}
 	return false;
@@ -356,6 +360,9 @@ static int come_back(const struct place *place, struct arena *arena, struct onli
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
 				const struct ld *ld = &leg->groups.items[g].members.items[m];
 
+				/* Of one that leaves, moves.h knows. */
+				if (ld == moving_ld(volume, &leg->groups.items[g]))
+					continue;
 				if (ld->state == LD_STATE_STALE)
 					rv = step_stale(place, &leg->groups.items[g], ld, arena, step, error);
 				else if (ld->state == LD_STATE_FREED)
@@ -401,6 +408,53 @@ static int free_leaving(const struct online_view *view, struct arena *arena, str
 	*free = (struct command_lds_free){ .volume = volume->id, .lds = lds };
 	step->command->lds_free = free;
 	return 0;
+}
+
+/* --- what moves.h asks ----------------------------------------------------------------------------------------------
+ */
+
+static struct place place_of(const struct online_view *view, size_t slot)
+{
+	const struct slot *found = &view->volume->slots.items[slot];
+
+	return (struct place){
+		.view = view, .slot = found, .index = slot, .health = online_health(view, found->holder)
+	};
+}
+
+bool members_any_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *but)
+{
+	struct place place = place_of(view, slot);
+
+	for (size_t m = 0; m < group->members.count; m++) {
+		if (&group->members.items[m] != but && is_survivor(&place, group, &group->members.items[m]))
+			return true;
+	}
+	return false;
+}
+
+bool members_all_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *but)
+{
+	struct place place = place_of(view, slot);
+
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+		const struct member_status *member = status_of(&place, ld);
+
+		if (ld == but)
+			continue;
+		if (!is_survivor(&place, group, ld) || ld->doubtful || member == NULL ||
+		    member->health != MEMBER_HEALTH_IN_SYNC || place.health->revision != view->volume->revision)
+			return false;
+	}
+	return true;
+}
+
+bool members_is_dropped(const struct online_view *view, size_t slot, const struct ld *ld)
+{
+	struct place place = place_of(view, slot);
+
+	return is_dropped(&place, ld);
 }
 
 int members_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)

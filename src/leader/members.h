@@ -25,6 +25,14 @@
  * is being copied: the group cannot tell what it missed. All of it is copied then. */
 #define MEMBERS_RESYNC_MS 20000u
 
+/* Of the group of a slot that serves: whether a copy in sync is well beyond doubt, `but` (NULL: none) aside; whether
+ * all of them are. */
+bool members_any_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *but);
+bool members_all_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *but);
+
+/* Whether the holder, too, knows that the member was given up, and has nothing of it any more. */
+bool members_is_dropped(const struct online_view *view, size_t slot, const struct ld *ld);
+
 int members_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error);
 
 #endif

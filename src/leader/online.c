@@ -7,6 +7,7 @@
 #include "lib/model/names.h"
 #include "src/leader/excuse.h"
 #include "src/leader/members.h"
+#include "src/leader/moves.h"
 #include "src/leader/slots.h"
 #include "src/leader/standbys.h"
 #include "src/leader/volumes.h"
@@ -206,6 +207,8 @@ int online_step(const struct online_view *view, struct arena *arena, struct onli
 		rv = members_step(view, arena, &step, error);
 	if (rv == 0 && step.command == NULL)
 		rv = standbys_step(view, arena, &step, error);
+	if (rv == 0 && step.command == NULL)
+		rv = moves_step(view, arena, &step, error);
 	if (rv == 0)
 		*ret_step = step;
 	return rv;

@@ -5,6 +5,7 @@
  *   slots.h     which slot moves, or takes the next phase of its move
  *   members.h   which LD is given up, rebuilt, in sync again, replaced, freed
  *   standbys.h  which controllers come and go
+ *   moves.h     which LD moves to another disk, as its own is drained
  *   operations.h  what a job that somebody asked for waits for
  *
  * Each step gives at most one command; so commands that depend on one another are never under way at once.
@@ -30,6 +31,7 @@ struct online_node {
 	uint64_t heard_ms;   /* when this leader heard of it last; if it never did: when it began to lead */
 	uint64_t offline_ms; /* how long it has been offline; 0 while it is not */
 	bool cordoned, draining;
+	bool moves;	      /* its agent can move LDs to other disks */
 	bool unable;	      /* its kernel lacks what the volume's durability needs: it came up as another kernel */
 	uint64_t controllers; /* its load */
 	uint8_t boot_id[16];
@@ -39,6 +41,7 @@ struct online_node {
 struct online_disk {
 	uint64_t id;
 	const struct online_node *node; /* NULL: unknown */
+	bool draining;			/* LDs are to be moved away */
 	bool gone;			/* its node is online and has no such block device */
 };
 
@@ -62,6 +65,8 @@ struct online_step {
 	bool add_standby;	 /* or find a node for a standby and propose controller_add */
 	uint64_t replace_ld;	 /* or find a disk that takes this LD's place and propose ld_replace; 0: none */
 	uint64_t replace_slot;
+	uint64_t move_ld; /* or find a disk that this LD moves to and propose ld_move; 0: none */
+	uint64_t move_slot;
 	const char *waits_for;	/* the first thing that is waited for; NULL when nothing is */
 	uint64_t look_again_ms; /* from now on, at the latest; ONLINE_LOOK_NEVER: when something happens */
 };
@@ -71,7 +76,7 @@ struct online_step {
 		.look_again_ms = ONLINE_LOOK_NEVER                                                                     \
 	}
 
-/* All three steps: the first command wins, in the order of the list above. Everything in `ret_step` lives in `arena`.
+/* All four steps: the first command wins, in the order of the list above. Everything in `ret_step` lives in `arena`.
  * INTERNAL when memory is exhausted. */
 int online_step(const struct online_view *view, struct arena *arena, struct online_step *ret_step, struct error *error);
 

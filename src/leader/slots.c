@@ -416,14 +416,14 @@ static int members_are_whole(const struct online_view *view, size_t index, struc
 	for (size_t l = 0; l < view->volume->legs.count; l++) {
 		const struct leg *leg = &view->volume->legs.items[l];
 
-		for (size_t i = 0; leg->slot == index && i < leg->groups.count * LIMIT_COPIES; i++) {
-			const struct ld_list *members = &leg->groups.items[i / LIMIT_COPIES].members;
+		for (size_t i = 0; leg->slot == index && i < leg->groups.count * LIMIT_MEMBERS; i++) {
+			const struct ld_list *members = &leg->groups.items[i / LIMIT_MEMBERS].members;
 			const struct member_status *member;
 			const struct ld *ld;
 
-			if (i % LIMIT_COPIES >= members->count)
+			if (i % LIMIT_MEMBERS >= members->count)
 				continue;
-			ld = &members->items[i % LIMIT_COPIES];
+			ld = &members->items[i % LIMIT_MEMBERS];
 			member = reported_member(health, ld->id, slot->epoch, NULL);
 			if (ld->state != LD_STATE_IN_SYNC ||
 			    (member != NULL && member->health == MEMBER_HEALTH_IN_SYNC &&

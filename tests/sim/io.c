@@ -412,7 +412,7 @@ struct mirror_write {
 		uint64_t device;
 		bool done, failed;
 		enum io_result result;
-	} members[2 * LIMIT_COPIES];
+	} members[2 * LIMIT_MEMBERS];
 	size_t count;
 };
 
@@ -517,7 +517,7 @@ static enum io_result mirror_progress(struct mirror_write *whole, bool *ret_wait
 		}
 		if (member == NULL) {
 			/* It came in meanwhile. */
-			if (whole->count == 2 * LIMIT_COPIES)
+			if (whole->count == 2 * LIMIT_MEMBERS)
 				return IO_LOST;
 			member_start(whole, table.data[i]);
 			*ret_waits = true;
@@ -611,13 +611,13 @@ static uint64_t ld_of(struct at at, uint64_t device, uint64_t *ret_start)
 /* From any member that is in sync at that moment; one that fails is not asked again. */
 static enum io_result mirror_read_io(struct at at, const char *name, uint64_t sector, struct io *io)
 {
-	uint64_t failed[2 * LIMIT_COPIES];
+	uint64_t failed[2 * LIMIT_MEMBERS];
 	size_t failed_count = 0;
 
 	for (;;) {
 		struct group_status status;
 		struct group_table table;
-		uint64_t usable[LIMIT_COPIES], device, start = 0;
+		uint64_t usable[LIMIT_MEMBERS], device, start = 0;
 		size_t count = 0;
 		bool suspended;
 		enum io_result result;
@@ -632,7 +632,7 @@ static enum io_result mirror_read_io(struct at at, const char *name, uint64_t se
 			if (!bad)
 				usable[count++] = table.data[i];
 		}
-		if (count == 0 || failed_count == 2 * LIMIT_COPIES) {
+		if (count == 0 || failed_count == 2 * LIMIT_MEMBERS) {
 			io->failed = io->failed || strchr(status.health, 'D') != NULL;
 			return IO_ERROR;
 		}
@@ -657,7 +657,7 @@ void io_mirror_copied(struct storage *node, const char *name, uint64_t since)
 	struct at at = { node, node->machine->boots };
 	struct group_status status;
 	struct group_table table;
-	uint64_t lds[LIMIT_COPIES] = { 0 }, source = 0;
+	uint64_t lds[LIMIT_MEMBERS] = { 0 }, source = 0;
 	bool suspended;
 
 	if (!mirror_find(at, name, &table, &status, &suspended))

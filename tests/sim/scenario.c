@@ -26,6 +26,7 @@
 #define MEDIA_CHECKS 5	  /* media are looked at in each so-manieth check */
 #define STREAM_OPERATIONS (UINT64_C(1) << 32)
 #define STREAM_SNAPSHOTS (UINT64_C(1) << 33)
+#define STREAM_DRAINS (UINT64_C(1) << 34)
 #define SNAPSHOTS_MAX 8
 #define SNAPSHOT_TURNS 120 /* in peace: of a quarter of a second each */
 
@@ -58,7 +59,8 @@ static struct scenario_options options;
 static const struct measure *measure;
 static char servers_text[512];
 static unsigned volumes_wanted;
-static bool set_up, snapshots_wanted, faults_wanted, busy_wanted, peace_wanted, at_peace, delete_wanted, client_done;
+static bool set_up, snapshots_wanted, drains_wanted, faults_wanted, busy_wanted, peace_wanted, at_peace, delete_wanted,
+	client_done;
 
 static void spec_choose(struct dnvme_volume_spec *spec, const char *name)
 {
@@ -308,6 +310,8 @@ struct client_operation {
 	uint64_t pause_us, kind, volume, node;
 	bool deletes, drains;
 	struct dnvme_volume_spec spec;
+	bool empties, drain; /* where disks are emptied: that instead, or the end of it */
+	uint64_t disk;
 };
 
 static struct client_operation operation_choose(uint64_t number)
@@ -322,8 +326,42 @@ static struct client_operation operation_choose(uint64_t number)
 					       .deletes = world_chance(500),
 					       .drains = world_chance(300) };
 	spec_choose(&operation.spec, NULL);
+	operation.empties = world_chance(700);
+	operation.drain = world_chance(600);
+	operation.disk = world_random();
+	/* They take their time. */
+	if (drains_wanted && operation.empties && operation.pause_us > 1500 * WORLD_MS)
+		operation.pause_us = 1500 * WORLD_MS;
 	world_stream_end();
 	return operation;
+}
+
+static unsigned disk_count(void)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < node_count; i++)
+		count += nodes[i].disks;
+	return count;
+}
+
+/* The disks have the ids d1, d2 and so on. */
+static int disk_drain(struct dnvme *dnvme, unsigned disk, bool drain, struct dnvme_error *error)
+{
+	char params[64];
+
+	snprintf(params, sizeof(params), "{\"disks\":[\"d%u\"]}", disk);
+	return dnvme_call(dnvme, drain ? "disk.drain" : "disk.undrain", params, NULL, NULL, error);
+}
+
+static int call_undrain(struct dnvme *dnvme, void *data, struct dnvme_error *error)
+{
+	int rc = 0;
+
+	(void)data;
+	for (unsigned d = 1; rc == 0 && d <= disk_count(); d++)
+		rc = disk_drain(dnvme, d, false, error);
+	return rc;
 }
 
 static void operate(struct dnvme *dnvme, struct client_operation *operation)
@@ -333,6 +371,14 @@ static void operate(struct dnvme *dnvme, struct client_operation *operation)
 	struct dnvme_error error;
 	int rc;
 
+	if (drains_wanted && operation->empties) {
+		unsigned disk = 1 + (unsigned)(operation->disk % disk_count());
+
+		rc = disk_drain(dnvme, disk, operation->drain, &error);
+		world_trace("%s d%u: %s", operation->drain ? "drain" : "undrain", disk,
+			    rc != 0 ? error.message : "done");
+		return;
+	}
 	switch (operation->kind) {
 	case 0:
 		volume = volume_new();
@@ -444,6 +490,8 @@ static void client_main(struct process *process)
 	}
 	for (size_t i = 0; i < node_count; i++)
 		until_done("uncordon", call_uncordon, dnvme, &nodes[i]);
+	if (drains_wanted)
+		until_done("undrain", call_undrain, dnvme, NULL);
 	for (size_t i = 0; i < volume_count; i++)
 		volume_look(dnvme, &volumes[i]);
 	for (unsigned turn = 1; !delete_wanted; turn++) {
@@ -582,6 +630,9 @@ void scenario_run(const struct scenario_options *chosen, uint64_t seed, const bo
 	busy_wanted = world_chance(700) && !options.quiet;
 	world_stream_begin(STREAM_SNAPSHOTS);
 	snapshots_wanted = world_chance(400) && busy_wanted;
+	world_stream_end();
+	world_stream_begin(STREAM_DRAINS);
+	drains_wanted = world_chance(300) && busy_wanted;
 	world_stream_end();
 	faults_wanted = true;
 	fault_begin(&(struct fault_options){ .us = seconds * WORLD_SECOND,

@@ -48,6 +48,8 @@ static const char *const sentences[] = {
 	"server 8 is to join",
 	"server 8 is to leave",
 	"server 8 is no part of the group any more",
+	"disk d4 of node n2 is drained",
+	"disk d4 of node n2 is open again",
 };
 
 static void test_sentences(void **state)

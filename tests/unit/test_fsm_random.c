@@ -29,6 +29,8 @@ enum act {
 	ACT_EXCUSE,
 	ACT_REPLACE,
 	ACT_FORCE,
+	ACT_LD_MOVE,
+	ACT_LD_MOVED,
 	ACT_FREE,
 	ACT_ADD,
 	ACT_RETIRE,
@@ -102,10 +104,14 @@ static void step_disk(struct rig *rig, struct dice *dice)
 		.volatile_cache = roll(dice, 2),
 		.cache_accepted = roll(dice, 2),
 	};
+	char name[NAMES_ID_SIZE];
 	struct command_disk_cache cache = { .id = removal.id, .volatile_cache = roll(dice, 2) };
 
 	memset(cache.boot_id, (int)roll(dice, 4), sizeof(cache.boot_id));
-	if (roll(dice, 3) == 0)
+	names_id_format("d", removal.id, name);
+	if (roll(dice, 4) == 0)
+		rig_disk_drain(rig, name, roll(dice, 4) == 0);
+	else if (roll(dice, 3) == 0)
 		rig_apply(rig, (struct command){ .disk_cache = &cache });
 	else if (roll(dice, 2))
 		rig_apply(rig, (struct command){ .disk_remove = &removal });
@@ -260,6 +266,51 @@ static void step_member(struct rig *rig, struct dice *dice, const struct volume 
 	}
 }
 
+/* The group of which an LD is moved, or any. */
+static const struct ld_list *moving_pick(struct dice *dice, const struct volume *volume, uint64_t *ret_slot)
+{
+	const struct leg *leg = &volume->legs.items[roll(dice, volume->legs.count)];
+	const struct ld_list *members = &leg->groups.items[roll(dice, leg->groups.count)].members;
+
+	for (size_t l = 0; l < volume->legs.count && members->count <= volume->copies; l++) {
+		for (size_t g = 0; g < volume->legs.items[l].groups.count; g++) {
+			if (volume->legs.items[l].groups.items[g].members.count <= volume->copies)
+				continue;
+			leg = &volume->legs.items[l];
+			members = &leg->groups.items[g].members;
+		}
+	}
+	*ret_slot = leg->slot;
+	return members;
+}
+
+/* One step after the other, as the leader would, or out of turn. */
+static void step_move(struct rig *rig, struct dice *dice, const struct volume *volume)
+{
+	uint64_t slot;
+	const struct ld_list *members = moving_pick(dice, volume, &slot);
+	const struct ld *ld = &members->items[roll(dice, members->count)];
+	char name[NAMES_ID_SIZE];
+
+	if (members->count <= volume->copies) {
+		act_count(ACT_LD_MOVE, rig_move(rig, volume->id, slot, ld->id, 1 + roll(dice, 16)));
+		return;
+	}
+	for (size_t i = 0; i < members->count && ld->state == LD_STATE_IN_SYNC; i++)
+		ld = &members->items[i];
+	names_id_format("ld", ld->id, name);
+	if (ld->state == LD_STATE_REBUILDING)
+		act_count(ACT_IN_SYNC, rig_in_sync(rig, volume->id, slot, ld->id));
+	else if (ld->state == LD_STATE_IN_SYNC)
+		act_count(ACT_STALE, rig_stale(rig, volume->id, slot, name, STALE_REASON_MOVED));
+	else if (ld->pending)
+		rig_settle(rig, volume->id, slot, ld->id, roll(dice, 6) != 0);
+	else if (ld != &members->items[volume->copies])
+		act_count(ACT_REBUILD, rig_rebuild(rig, volume->id, slot, ld->id, false));
+	else
+		act_count(ACT_LD_MOVED, rig_moved(rig, volume->id, slot, ld->id));
+}
+
 static void step_controller(struct rig *rig, struct dice *dice, const struct volume *volume)
 {
 	const struct controller *controller = &volume->controllers.items[roll(dice, volume->controllers.count)];
@@ -305,7 +356,12 @@ static void step_fault(struct rig *rig, struct dice *dice)
 		if (volume.phase == VOLUME_PHASE_ONLINE && (tries > 6 || rig_in_transition(rig, volume.id)))
 			break;
 	}
-	switch (roll(dice, 12)) {
+	switch (roll(dice, 15)) {
+	case 12:
+	case 13:
+	case 14:
+		step_move(rig, dice, &volume);
+		break;
 	case 0:
 		rig_do(rig, (struct command){ .cluster_set = &set });
 		break;

@@ -527,6 +527,28 @@ struct outcome rig_replace(struct rig *rig, uint64_t id, uint64_t slot, uint64_t
 	return rig_apply(rig, (struct command){ .ld_replace = &replace });
 }
 
+struct outcome rig_move(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, uint64_t disk)
+{
+	struct command_ld_move move = { volume, slot, epoch_of(rig, volume, slot), ld, disk };
+
+	return rig_apply(rig, (struct command){ .ld_move = &move });
+}
+
+struct outcome rig_moved(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld)
+{
+	struct command_ld_moved moved = { volume, slot, epoch_of(rig, volume, slot), ld,
+					  rig_volume(rig, volume).revision };
+
+	return rig_apply(rig, (struct command){ .ld_moved = &moved });
+}
+
+struct outcome rig_disk_drain(struct rig *rig, const char *disk, bool draining)
+{
+	struct command_disk_drain drain = { { 1, &disk }, draining };
+
+	return rig_apply(rig, (struct command){ .disk_drain = &drain });
+}
+
 struct outcome rig_force(struct rig *rig, uint64_t id, uint64_t slot, const char *ld)
 {
 	static const char *off[] = { "n2" };

@@ -94,6 +94,9 @@ struct outcome rig_excuse(struct rig *rig, uint64_t volume, uint64_t slot, uint6
 struct outcome rig_settle(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, bool left);
 struct outcome rig_in_sync(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld);
 struct outcome rig_replace(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, uint64_t disk);
+struct outcome rig_move(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld, uint64_t disk);
+struct outcome rig_moved(struct rig *rig, uint64_t volume, uint64_t slot, uint64_t ld);
+struct outcome rig_disk_drain(struct rig *rig, const char *disk, bool draining);
 struct outcome rig_force(struct rig *rig, uint64_t volume, uint64_t slot, const char *ld);
 struct outcome rig_controller_add(struct rig *rig, uint64_t volume, const char *node);
 struct outcome rig_controller_retire(struct rig *rig, uint64_t volume, const char *node);

@@ -98,6 +98,7 @@ void rig_open(struct rig *rig)
 				       .name = "vol",
 				       .phase = VOLUME_PHASE_ONLINE,
 				       .standbys = 1,
+				       .copies = 2,
 				       .revision = RIG_REVISION,
 				       .slots = { 2, rig->slots },
 				       .controllers = { 3, rig->controllers },
@@ -108,6 +109,7 @@ void rig_open(struct rig *rig)
 						      .health = HEALTH_ONLINE,
 						      .heard_ms = RIG_NOW,
 						      .boot_id = { 1 },
+						      .moves = true,
 						      .reported = &rig->reported[i] };
 	for (size_t i = 0; i < 3; i++)
 		rig->disks[i] = (struct online_disk){ .id = i + 1, .node = &rig->nodes[N1 + i] };
@@ -219,15 +221,15 @@ const struct command *rig_expect_command(struct rig *rig, rig_step step)
 	command = rig->step.command;
 	if (command == NULL)
 		fail_msg("no command; it waits for \"%s\"", rig->step.waits_for != NULL ? rig->step.waits_for : "");
-	assert_int_equal((command->slot_move != NULL) + (command->slot_advance != NULL) + (command->lds_stale != NULL) +
-				 (command->ld_rebuild != NULL) + (command->ld_in_sync != NULL) +
-				 (command->lds_free != NULL) + (command->controller_add != NULL) +
-				 (command->controller_retire != NULL) + (command->controller_drop != NULL) +
-				 (command->ld_drain != NULL) + (command->ld_excuse != NULL) +
-				 (command->job_advance != NULL) + (command->job_fail != NULL) +
-				 (command->ld_settle != NULL) + (command->snapshot_retry != NULL) +
-				 (command->thins_purge != NULL),
-			 1);
+	assert_int_equal(
+		(command->slot_move != NULL) + (command->slot_advance != NULL) + (command->lds_stale != NULL) +
+			(command->ld_rebuild != NULL) + (command->ld_in_sync != NULL) + (command->lds_free != NULL) +
+			(command->controller_add != NULL) + (command->controller_retire != NULL) +
+			(command->controller_drop != NULL) + (command->ld_drain != NULL) +
+			(command->ld_excuse != NULL) + (command->job_advance != NULL) + (command->job_fail != NULL) +
+			(command->ld_settle != NULL) + (command->snapshot_retry != NULL) +
+			(command->thins_purge != NULL) + (command->ld_move != NULL) + (command->ld_moved != NULL),
+		1);
 	return command;
 }
 

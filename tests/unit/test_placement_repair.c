@@ -185,6 +185,68 @@ static void test_replacement(void **state)
 	arena_free(&rack.arena);
 }
 
+static void move_is(struct rack *rack, uint64_t wanted)
+{
+	struct error error;
+	uint64_t disk = 0;
+
+	if (placement_move(&rack->view, &rack->volume, 2, &rack->arena, &disk, &error) != 0)
+		fail_msg("%s\n%s", error.message, error.details);
+	assert_int_equal(disk, wanted);
+}
+
+/* No move makes the copies share a failure domain that did not. */
+static void test_move(void **state)
+{
+	struct error error;
+	struct rack rack;
+	uint64_t disk = 77;
+
+	(void)state;
+	rack_make(&rack);
+	/* ld2 shares the rack of ld1: another one is better, but not asked for. */
+	move_is(&rack, 3);
+	for (size_t i = 2; i < NODES; i++)
+		rack.disks[i].cordoned = true;
+	rack.disks[2].cordoned = false;
+	rack.disks[2].node = "n2";
+	move_is(&rack, 3);
+	/* ld2 is in a rack of its own, and would not be any more. */
+	rack_make(&rack);
+	rack.lds[1].disk = 3;
+	for (size_t i = 2; i < NODES; i++)
+		rack.disks[i].cordoned = i != 3;
+	move_is(&rack, 4);
+	rack.disks[3].cordoned = true;
+	error_clear(&error);
+	assert_int_equal(placement_move(&rack.view, &rack.volume, 2, &rack.arena, &disk, &error), ERROR_NO_CAPACITY);
+	assert_non_null(strstr(error.details, "n1 holds another copy\n"
+					      "n2 shares a failure domain with another copy\n"));
+	assert_int_equal(placement_replacement(&rack.view, &rack.volume, 2, &rack.arena, &disk, &error), 0);
+	assert_int_equal(disk, 2);
+	arena_free(&rack.arena);
+}
+
+/* Of one that is moved the node of the old copy is free: that one leaves. */
+static void test_replacement_of_moving(void **state)
+{
+	struct rack rack;
+	struct ld lds[3];
+
+	(void)state;
+	rack_make(&rack);
+	lds[0] = rack.lds[0];
+	lds[1] = (struct ld){ .id = 2, .disk = 7, .state = LD_STATE_STALE, .moves = 9 };
+	lds[2] = (struct ld){ .id = 9, .disk = 3, .state = LD_STATE_IN_SYNC };
+	rack.group.members = (struct ld_list){ 3, lds };
+	for (size_t i = 0; i < NODES; i++)
+		rack.disks[i].cordoned = true;
+	rack.disks[5].cordoned = false;
+	rack.disks[5].node = "n3";
+	replacement_is(&rack, 6);
+	arena_free(&rack.arena);
+}
+
 static void test_replacement_refused(void **state)
 {
 	struct error error;
@@ -252,6 +314,8 @@ int main(void)
 		cmocka_unit_test(test_standby_refused),
 		cmocka_unit_test(test_replacement),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_move),
+		cmocka_unit_test(test_replacement_of_moving),
 		cmocka_unit_test(test_replacement_refused),
 	};
 

@@ -99,7 +99,7 @@ static bool is_behind(struct sim_kernel *this, const struct group_table *table, 
 int sim_raid_start(struct sim_kernel *this, struct observed_dm *dm, struct error *error)
 {
 	struct group_table table;
-	char health[LIMIT_COPIES + 1] = "";
+	char health[LIMIT_MEMBERS + 1] = "";
 	bool rebuilding = false;
 
 	if (!group_table_parse(&dm->targets, &table))

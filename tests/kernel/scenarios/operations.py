@@ -142,6 +142,55 @@ def extend_cancelled(rig):
     finish(rig, witnesses)
 
 
+# ---- disks that are emptied ----
+
+def await_empty(rig, disk):
+    def look():
+        found = rig.ask_or_none("disk", "get", disk)
+        if found is None:
+            return "no answer"
+        return f"{found['lds']} LDs are left: {rig.ask_or_none('job', 'list')}" if found.get("lds") else None
+    rig.wait(f"disk {disk} is empty", 180, look, every=0.5)
+
+
+@scenario("disk_drain")
+def disk_drain(rig):
+    """Disks of a volume with two controllers are emptied under writes; the first one is removed, and a holder loses power in the
+    middle of the second: nothing is lost, and never are there fewer copies than two."""
+    witnesses = begin(rig, STRIPED)
+    volume = witnesses[0].volume
+    members = rig.members(volume)
+    first = members[0][2]["disk"]
+    plan = rig.ask("disk", "drain", first, "--dry-run")
+    must(plan["count"] == sum(ld["disk"] == first for _, _, ld, _, _ in members), f"the plan names {plan}")
+    rig.cli("disk", "drain", first, "--timeout", "180s", timeout=200)
+    rig.say(f"disk {first} is empty")
+    witness.progress(witnesses, 50)
+    rig.await_healthy(60, [volume])
+    rig.cli("disk", "remove", first)
+    second = next(ld["disk"] for _, _, ld, _, _ in rig.members(volume) if ld["disk"] != first)
+    # One disk less: what is emptied now goes where there is room.
+    plan = rig.ask("disk", "drain", second, "--dry-run")
+    if plan.get("blocking", 0):
+        rig.say(f"no place is left for what is on disk {second}")
+    else:
+        rig.cli("disk", "drain", second, "--no-wait")
+
+        def look():
+            counts = {}
+            for leg, group, _, state, _ in rig.members(volume):
+                counts[leg, group] = counts.get((leg, group), 0) + 1
+            return None if 3 in counts.values() else f"none is on its way: {counts}"
+        rig.wait("an LD is on its way", 60, look, every=0.05)
+        victim, keys = busiest(rig, [volume])
+        rig.kill(victim)
+        await_moved(rig, keys, victim)
+        rig.boot(victim)
+        await_empty(rig, second)
+    witness.progress(witnesses, 50)
+    finish(rig, witnesses)
+
+
 # ---- snapshots ----
 
 WIDE = {"size": "36MiB", "controllers": 3, "legs": 3, "standbys": 1, "provision": "thin",
