@@ -9,7 +9,8 @@
 #include "lib/base/arena.h"
 #include "lib/base/buffer.h"
 
-static unsigned long limit, calls;
+/* Of the thread that armed it: others may be at work. */
+static _Thread_local unsigned long limit, calls;
 
 void failing_arena_arm(unsigned long n)
 {

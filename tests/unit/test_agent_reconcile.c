@@ -2,6 +2,7 @@
 /* The reconciler with its threads, over the simulated kernel: convergence, failures, calls that do not return. */
 #include <limits.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -58,6 +59,36 @@ void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, 
 	if (tsearch_fails_at > 0 && --tsearch_fails_at == 0)
 		return NULL;
 	return __real_tsearch(key, root, compare);
+}
+
+/* So that what depends on the age of a look does not depend on how busy this machine is. 0: time goes on. */
+static uint64_t stands_at_ms;
+
+uint64_t __real_uv_now(const uv_loop_t *loop);
+uint64_t __wrap_uv_now(const uv_loop_t *loop);
+
+uint64_t __wrap_uv_now(const uv_loop_t *loop)
+{
+	return stands_at_ms != 0 ? stands_at_ms : __real_uv_now(loop);
+}
+
+/* The only timer that repeats is that of the watch. */
+static uv_timer_t *watch_timer;
+static uv_timer_cb watch_callback;
+static bool watch_is_held;
+
+int __real_uv_timer_start(uv_timer_t *timer, uv_timer_cb callback, uint64_t timeout, uint64_t repeat);
+int __wrap_uv_timer_start(uv_timer_t *timer, uv_timer_cb callback, uint64_t timeout, uint64_t repeat);
+
+int __wrap_uv_timer_start(uv_timer_t *timer, uv_timer_cb callback, uint64_t timeout, uint64_t repeat)
+{
+	if (repeat != 0) {
+		watch_timer = timer;
+		watch_callback = callback;
+		if (watch_is_held)
+			return 0;
+	}
+	return __real_uv_timer_start(timer, callback, timeout, repeat);
 }
 
 static void stop_if_reached(struct fixture *fixture)
@@ -330,6 +361,20 @@ static void test_nothing_after_half_a_change(void **state)
 	assert_int_equal(kernel_sim_changes(f->kernel), changes);
 }
 
+/* All is as desired, and nobody is about to look again. */
+static void settle(struct fixture *f)
+{
+	run_until(f, is_converged);
+	while (!pool_is_idle(f))
+		uv_run(&f->loop, UV_RUN_ONCE);
+}
+
+static void watch_hold(void)
+{
+	uv_timer_stop(watch_timer);
+	watch_is_held = true;
+}
+
 static unsigned looks_before_work(struct fixture *f, const struct desired *desired)
 {
 	pthread_mutex_lock(&f->lock);
@@ -338,7 +383,7 @@ static unsigned looks_before_work(struct fixture *f, const struct desired *desir
 	pthread_mutex_unlock(&f->lock);
 	f->passes = 0;
 	want(f, desired);
-	run_until(f, is_converged);
+	settle(f);
 	assert_true(f->looks > 0);
 	return f->looks_before_work;
 }
@@ -351,35 +396,74 @@ static void test_work_begins_at_once(void **state)
 	struct desired desired = rig_desired_disk(&f->arena, &f->volume, 1), fewer = desired;
 
 	fewer.exports.count = 1;
+	stands_at_ms = 1000000;
+	watch_hold();
 	want(f, &desired);
-	run_until(f, is_converged);
+	settle(f);
 	assert_int_equal(looks_before_work(f, &fewer), 0);
 	assert_int_equal(looks_before_work(f, &desired), 0);
 	/* There is nothing to do: it is looked at, to say so. */
 	assert_int_equal(looks_before_work(f, &desired), NOT_YET);
 	/* Too long ago. */
-	usleep(600000);
-	uv_update_time(&f->loop);
+	stands_at_ms += 600;
 	assert_int_equal(looks_before_work(f, &fewer), 1);
+	stands_at_ms = 0;
+	watch_is_held = false;
 }
 
-/* The watch sees what was done, and what was looked at behind it needs no other look. */
+static struct kernel_operations counting;
+static uint64_t (*watch_really)(struct kernel *kernel);
+static atomic_uint watches;
+
+static uint64_t watch_counted(struct kernel *kernel)
+{
+	uint64_t digest = watch_really(kernel);
+
+	watches++;
+	return digest;
+}
+
+static bool has_watched(struct fixture *f)
+{
+	(void)f;
+	return watches >= 3;
+}
+
+static void on_poll(uv_timer_t *timer)
+{
+	stop_if_reached(timer->data);
+}
+
+/* The watch sees what was done, and what was looked at behind it needs no other look. It is held up until all is done:
+ * what it sees in the middle of the work is news, of course. */
 static void test_own_work_is_not_looked_at_twice(void **state)
 {
 	struct fixture *f = *state;
 	struct desired desired;
+	static uv_timer_t poll; /* until the loop ends */
 	unsigned looks;
 
+	watch_hold();
 	f->volume.controllers = f->volume.legs = 1;
 	f->volume.format = true;
 	desired = rig_desired_controller(&f->arena, &f->volume, 1);
 	want(f, &desired);
-	run_until(f, is_converged);
+	settle(f);
 	pthread_mutex_lock(&f->lock);
 	looks = f->looks;
 	pthread_mutex_unlock(&f->lock);
-	uv_timer_start(&f->deadline, on_deadline, 700, 0);
-	uv_run(&f->loop, UV_RUN_DEFAULT);
+	counting = *f->kernel->operations;
+	watch_really = counting.watch;
+	counting.watch = watch_counted;
+	f->kernel->operations = &counting;
+	watches = 0;
+	watch_is_held = false;
+	uv_timer_start(watch_timer, watch_callback, 0, 50);
+	uv_timer_init(&f->loop, &poll);
+	poll.data = f;
+	__real_uv_timer_start(&poll, on_poll, 10, 10);
+	run_until(f, has_watched);
+	uv_close((uv_handle_t *)&poll, NULL);
 	pthread_mutex_lock(&f->lock);
 	assert_int_equal(f->looks, looks);
 	pthread_mutex_unlock(&f->lock);
