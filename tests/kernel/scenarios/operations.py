@@ -132,6 +132,8 @@ def extend_cancelled(rig):
         name = extend(rig, volume, NEW, *words)
         if state == "cancelled":
             rig.cli("job", "cancel", name, "--no-wait")
+        else:  # not earlier: the job might be done before its deadline
+            await_job(rig, name, "failing")
         rig.agent_start(node)
         await_job(rig, name, state)
         must(free(rig) == before, f"extents are missing: {before} and {free(rig)}")
