@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -70,6 +71,34 @@ static void a_record_is_that_of_its_bytes(void **state)
 	arena_free(&arena);
 }
 
+/* More of them than there are places, and of one length: each is told apart from what was in its place. */
+static void many_take_each_others_places(void **state)
+{
+	static struct record_cache cache;
+	struct buffer bytes = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+
+	(void)state;
+	for (unsigned i = 0; i < 4 * RECORD_CACHE_PLACES; i++) {
+		struct node node, found;
+		struct error error;
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%03u", i);
+		node = node_make(name);
+		encode(&node, &bytes);
+		for (int turn = 0; turn < 2; turn++) {
+			assert_int_equal(record_cache_decode(&cache, schema_node(), buffer_bytes(&bytes), &arena,
+							     &found, &error),
+					 0);
+			assert_string_equal(found.name, name);
+		}
+	}
+	record_cache_clear(&cache);
+	buffer_free(&bytes);
+	arena_free(&arena);
+}
+
 /* Without memory to keep it a record is decoded all the same. */
 static void what_cannot_be_kept_is_decoded(void **state)
 {
@@ -105,6 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_record_is_that_of_its_bytes),
+		cmocka_unit_test(many_take_each_others_places),
 		cmocka_unit_test(what_cannot_be_kept_is_decoded),
 	};
 
