@@ -8,6 +8,7 @@
 
 #include "agent/label.h"
 #include "agent/planner.h"
+#include "agent/word.h"
 #include "lib/model/names.h"
 
 #define WORD_SIZE 48
@@ -15,39 +16,29 @@
 /* The next word, "" at the end. */
 static const char *next_word(const char **text, char word[WORD_SIZE])
 {
-	size_t length;
+	const char *begin;
+	size_t length = word_next(text, &begin);
 
-	*text += strspn(*text, " ");
-	length = strcspn(*text, " ");
-	memcpy(word, *text, length < WORD_SIZE ? length : WORD_SIZE - 1);
-	word[length < WORD_SIZE ? length : WORD_SIZE - 1] = '\0';
-	*text += length;
+	if (length >= WORD_SIZE)
+		length = WORD_SIZE - 1;
+	memcpy(word, begin, length);
+	word[length] = '\0';
 	return word;
 }
 
 static bool parse_number(const char *word, uint64_t *ret_number)
 {
-	char *end;
-
-	if (word[0] < '0' || word[0] > '9')
-		return false;
-	*ret_number = strtoull(word, &end, 10);
-	return *end == '\0';
+	return word_number(word, strlen(word), ret_number);
 }
 
 static bool parse_device(const char *word, uint64_t *ret_device)
 {
-	unsigned long major;
-	uint64_t minor;
-	char *end;
+	uint64_t major, minor;
 
 	*ret_device = 0;
 	if (strcmp(word, "-") == 0)
 		return true;
-	if (word[0] < '0' || word[0] > '9')
-		return false;
-	major = strtoul(word, &end, 10);
-	if (*end != ':' || !parse_number(end + 1, &minor))
+	if (!word_device(word, strlen(word), &major, &minor))
 		return false;
 	*ret_device = PLANNER_DEVICE(major, minor);
 	return true;
@@ -126,15 +117,6 @@ static const struct observed_dm *dm_find(const struct observed *observed, uint64
 {
 	for (size_t i = 0; i < observed->dms.count; i++) {
 		if (PLANNER_DEVICE(observed->dms.items[i].major, observed->dms.items[i].minor) == device)
-			return &observed->dms.items[i];
-	}
-	return NULL;
-}
-
-static const struct observed_dm *dm_find_by_name(const struct observed *observed, const char *name)
-{
-	for (size_t i = 0; i < observed->dms.count; i++) {
-		if (strcmp(observed->dms.items[i].name, name) == 0)
 			return &observed->dms.items[i];
 	}
 	return NULL;
@@ -275,9 +257,9 @@ enum group_path group_path_find(const struct observed *observed, uint64_t device
 
 static bool is_device(const struct observed *observed, const char *name, uint64_t device)
 {
-	const struct observed_dm *dm = name != NULL ? dm_find_by_name(observed, name) : NULL;
+	const struct observed_dm *dm = name != NULL ? dm_find(observed, device) : NULL;
 
-	return dm != NULL && PLANNER_DEVICE(dm->major, dm->minor) == device;
+	return dm != NULL && strcmp(dm->name, name) == 0;
 }
 
 enum group_place group_place_find(const struct observed *observed, const struct group_table *table, size_t index,

@@ -149,11 +149,12 @@ struct link *link_open(uv_loop_t *loop, const char *address, const struct link_e
 		error_set(error, ERROR_INVALID_ARGUMENT, "\"%s\": %s", address, uv_strerror(code));
 		return NULL;
 	}
-	link = calloc(1, sizeof(*link));
+	link = malloc(sizeof(*link));
 	if (link == NULL) {
 		error_set_nomem(error);
 		return NULL;
 	}
+	memset(link, 0, offsetof(struct link, scratch));
 	link->events = events;
 	link->data = data;
 	link->heard_ms = uv_now(loop);

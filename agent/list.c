@@ -14,9 +14,12 @@ void *list_push(struct arena *arena, void *list, size_t item_size)
 
 	/* The capacity is the next power of two: it is exhausted exactly when the count is one. */
 	if (count == 0 || (count >= LIST_FIRST_CAPACITY && (count & (count - 1)) == 0)) {
-		size_t capacity = count == 0 ? LIST_FIRST_CAPACITY : count * 2;
-		void *items = arena_alloc_array(arena, capacity, item_size);
+		size_t capacity = count == 0 ? LIST_FIRST_CAPACITY : count * 2, size;
+		void *items;
 
+		if (__builtin_mul_overflow(capacity, item_size, &size))
+			return NULL;
+		items = arena_room(arena, size);
 		if (items == NULL)
 			return NULL;
 		if (count > 0)
@@ -24,7 +27,6 @@ void *list_push(struct arena *arena, void *list, size_t item_size)
 		any->items = items;
 	}
 	any->count = count + 1;
-	/* The room may have held an element that was removed. */
 	return memset((char *)any->items + count * item_size, 0, item_size);
 }
 

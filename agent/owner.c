@@ -8,6 +8,8 @@
 #include "agent/backend/kernel.h"
 #include "lib/model/names.h"
 
+#define IMPORT_LANE "import "
+
 /* The first `parts` dot-separated parts of the text, which ends at `end`; false when there are fewer, or no room. */
 static bool head(const char *text, const char *end, int parts, char *ret_head, size_t size)
 {
@@ -109,7 +111,7 @@ static bool nqn_parse(const char *cluster, const char *nqn, bool import, struct 
 {
 	struct owner owner = { 0 };
 	const char *kind, *id, *end;
-	char lane[OWNER_LANE_SIZE - 8], export[OWNER_ID_SIZE];
+	char lane[OWNER_LANE_SIZE - sizeof(IMPORT_LANE)], export[OWNER_ID_SIZE];
 	bool ok = false;
 
 	if (!names_nqn_is_ours(cluster, nqn))
@@ -140,7 +142,8 @@ static bool nqn_parse(const char *cluster, const char *nqn, bool import, struct 
 	}
 	if (!ok)
 		return false;
-	snprintf(owner.lane, sizeof(owner.lane), "%s%s", import ? "import " : "", lane);
+	memcpy(owner.lane, IMPORT_LANE, import ? strlen(IMPORT_LANE) : 0);
+	strcpy(owner.lane + (import ? strlen(IMPORT_LANE) : 0), lane);
 	*ret_owner = owner;
 	return true;
 }

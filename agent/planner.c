@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "agent/planner.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <string.h>
 
 #include "agent/list.h"
+#include "agent/word.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
 
@@ -49,13 +49,6 @@ static int compare_dm_names(const void *a, const void *b, void *dms)
 	const struct planner_dm *list = dms;
 
 	return strcmp(list[*(const size_t *)a].observed->name, list[*(const size_t *)b].observed->name);
-}
-
-static int compare_wanted_names(const void *a, const void *b, void *wanted)
-{
-	const struct target_dm *list = wanted;
-
-	return strcmp(list[*(const size_t *)a].name, list[*(const size_t *)b].name);
 }
 
 static int compare_edges(const void *a, const void *b)
@@ -99,7 +92,7 @@ const struct target_dm *planner_wanted_find(const struct planner *planner, const
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		const struct target_dm *dm = &planner->target->dms.items[planner->wanted_by_name[middle]];
+		const struct target_dm *dm = &planner->target->dms.items[planner->target->dms_by_name[middle]];
 		int order = strcmp(name, dm->name);
 
 		if (order == 0)
@@ -123,15 +116,13 @@ const struct observed_subsystem *planner_subsystem_find(const struct planner *pl
 
 const struct observed_import *planner_import_find(const struct planner *planner, const struct kernel_import *import)
 {
-	char port[24];
-
-	snprintf(port, sizeof(port), "%" PRIu64, import->port);
 	for (size_t i = 0; i < planner->observed->imports.count; i++) {
 		const struct observed_import *there = &planner->observed->imports.items[i];
+		uint64_t port;
 
 		if (strcmp(there->nqn, import->nqn) == 0 && strcmp(there->address, import->address) == 0 &&
-		    strcmp(there->trsvcid, port) == 0 && there->host_nqn != NULL &&
-		    strcmp(there->host_nqn, import->host_nqn) == 0)
+		    word_number(there->trsvcid, strlen(there->trsvcid), &port) && port == import->port &&
+		    there->host_nqn != NULL && strcmp(there->host_nqn, import->host_nqn) == 0)
 			return there;
 	}
 	return NULL;
@@ -216,7 +207,7 @@ static enum planner_state reference_resolve(struct planner *planner, const struc
 
 			if (strcmp(disk->path, name) != 0)
 				continue;
-			snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, disk->major, disk->minor);
+			word_device_format(disk->major, disk->minor, ret_text);
 			return PLANNER_READY;
 		}
 		result = planner_note(planner, PLAN_NOTE_FAILS, owner, NULL, "%s needs %s, which is not there", what,
@@ -231,7 +222,7 @@ static enum planner_state reference_resolve(struct planner *planner, const struc
 
 			if (memcmp(ns->uuid, uuid, sizeof(uuid)) != 0)
 				continue;
-			snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, ns->major, ns->minor);
+			word_device_format(ns->major, ns->minor, ret_text);
 			return PLANNER_READY;
 		}
 		if (lane_waits_already(planner, owner))
@@ -243,11 +234,11 @@ static enum planner_state reference_resolve(struct planner *planner, const struc
 	dm = planner_dm_find(planner, name);
 	wanted = planner_wanted_find(planner, name);
 	if (dm != NULL && dm->ready) {
-		snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, dm->observed->major, dm->observed->minor);
+		word_device_format(dm->observed->major, dm->observed->minor, ret_text);
 		return PLANNER_READY;
 	}
 	if (dm != NULL && dm->grows && wanted != NULL && strcmp(wanted->owner.lane, owner->lane) == 0) {
-		snprintf(ret_text, size, "%" PRIu64 ":%" PRIu64, dm->observed->major, dm->observed->minor);
+		word_device_format(dm->observed->major, dm->observed->minor, ret_text);
 		return PLANNER_PLANNED;
 	}
 	if (wanted != NULL && planner->created[wanted - planner->target->dms.items] &&
@@ -271,34 +262,38 @@ enum planner_state planner_table_resolve(struct planner *planner, const struct o
 
 	for (size_t i = 0; i < wanted->count; i++) {
 		struct observed_target *line = LIST_PUSH(planner->arena, &table);
-		char params[LIMIT_DM_PARAMS + 1], *rest = NULL, *copy, *token;
+		const char *rest = wanted->items[i].params, *word;
+		char params[LIMIT_DM_PARAMS + 1];
 		size_t used = 0, length;
 
-		copy = arena_strdup(planner->arena, wanted->items[i].params);
-		if (line == NULL || copy == NULL)
+		if (line == NULL)
 			return PLANNER_NOMEM;
-		params[0] = '\0';
-		for (token = strtok_r(copy, " ", &rest); token != NULL; token = strtok_r(NULL, " ", &rest)) {
-			char text[LIMIT_PATH + 2];
+		while ((length = word_next(&rest, &word)) > 0) {
+			char reference[LIMIT_PATH + 2], text[LIMIT_PATH + 2];
 			enum planner_state state;
 
-			if (strchr("@%=", token[0]) != NULL) {
-				state = reference_resolve(planner, owner, what, token, text, sizeof(text));
+			if (length >= sizeof(reference))
+				return PLANNER_NOMEM;
+			if (word[0] == '@' || word[0] == '%' || word[0] == '=') {
+				memcpy(reference, word, length);
+				reference[length] = '\0';
+				state = reference_resolve(planner, owner, what, reference, text, sizeof(text));
 				if (state == PLANNER_WAITS || state == PLANNER_NOMEM)
 					return state;
 				if (state == PLANNER_PLANNED)
 					result = PLANNER_PLANNED;
-				token = text;
+				word = text;
+				length = strlen(text);
 			}
 			/* Resolved text is never longer than the bound of the schema: LIMIT_LEGS names at most. */
-			length = strlen(token);
 			if (used + (used > 0) + length >= sizeof(params))
 				return PLANNER_NOMEM;
 			if (used > 0)
 				params[used++] = ' ';
-			memcpy(params + used, token, length + 1);
+			memcpy(params + used, word, length);
 			used += length;
 		}
+		params[used] = '\0';
 		*line = wanted->items[i];
 		line->params = arena_strdup(planner->arena, params);
 		if (line->params == NULL)
@@ -308,26 +303,14 @@ enum planner_state planner_table_resolve(struct planner *planner, const struct o
 	return result;
 }
 
-/* The next word that counts in a comparison, "" at the end. */
-static size_t next_word(const char **text, const char **ret_word)
-{
-	size_t length;
-
-	*text += strspn(*text, " ");
-	length = strcspn(*text, " ");
-	*ret_word = *text;
-	*text += length;
-	return length;
-}
-
 static bool params_are_same(const char *a, const char *b)
 {
 	const char *word_a, *word_b;
 	size_t length;
 
 	do {
-		length = next_word(&a, &word_a);
-		if (next_word(&b, &word_b) != length || strncmp(word_a, word_b, length) != 0)
+		length = word_next(&a, &word_a);
+		if (word_next(&b, &word_b) != length || memcmp(word_a, word_b, length) != 0)
 			return false;
 	} while (length > 0);
 	return true;
@@ -353,18 +336,11 @@ static int edges_add(struct planner *planner, size_t holder, const char *params,
 	const char *word;
 	size_t length;
 
-	while ((length = next_word(&params, &word)) > 0) {
+	while ((length = word_next(&params, &word)) > 0) {
 		struct planner_edge *edge;
-		unsigned long major, minor;
-		char *end;
+		uint64_t major, minor;
 
-		if (!isdigit((unsigned char)word[0]))
-			continue;
-		major = strtoul(word, &end, 10);
-		if (*end != ':' || !isdigit((unsigned char)end[1]))
-			continue;
-		minor = strtoul(end + 1, &end, 10);
-		if (end != word + length)
+		if (!word_device(word, length, &major, &minor))
 			continue;
 		edge = list_push(planner->arena, edges, sizeof(*edge));
 		if (edge == NULL)
@@ -383,15 +359,13 @@ static int prepare(struct planner *planner)
 	size_t *by_name = indexes_make(planner->arena, dms->count);
 
 	planner->dms = arena_alloc_array(planner->arena, dms->count, sizeof(*planner->dms));
-	planner->wanted_by_name = indexes_make(planner->arena, wanted->count);
 	planner->created = arena_alloc_array(planner->arena, wanted->count, sizeof(*planner->created));
 	planner->held = arena_alloc_array(planner->arena, wanted->count, sizeof(*planner->held));
 	planner->unlinked =
 		arena_alloc_array(planner->arena, planner->observed->subsystems.count, sizeof(*planner->unlinked));
-	if (by_name == NULL || planner->dms == NULL || planner->unlinked == NULL || planner->wanted_by_name == NULL ||
-	    planner->created == NULL || planner->held == NULL)
+	if (by_name == NULL || planner->dms == NULL || planner->unlinked == NULL || planner->created == NULL ||
+	    planner->held == NULL)
 		return -1;
-	qsort_r(planner->wanted_by_name, wanted->count, sizeof(size_t), compare_wanted_names, wanted->items);
 	for (size_t i = 0; i < dms->count; i++) {
 		const struct observed_dm *dm = &dms->items[i];
 		const struct target_dm *same = planner_wanted_find(planner, dm->name);

@@ -29,7 +29,6 @@ struct planner {
 	struct plan *plan;
 	struct planner_dm *dms;	   /* as observed->dms */
 	const size_t *dms_by_name; /* sorted indexes */
-	size_t *wanted_by_name;	   /* sorted indexes into target->dms */
 	bool *created;	/* as target->dms: made, or changed to be as wanted, earlier in this wave and its lane */
 	bool *held;	/* as target->dms: its label forbids to export it, or is not known */
 	bool *unlinked; /* as observed->subsystems: planned in this wave */

@@ -81,7 +81,8 @@ struct reconciler {
 	struct object_status_list statuses;
 	struct volume_health_list health;
 	struct health_memory health_memory;
-	struct buffer plan_text;
+	struct plan_box *planned; /* in the last pass; NULL: none was */
+	struct buffer plan_text;  /* of it, when somebody asked */
 };
 
 static void observe(struct reconciler *this);
@@ -268,11 +269,12 @@ static bool is_planned(void *data, const char *lane)
 	return found;
 }
 
-static void text_keep(struct reconciler *this, const struct plan *plan)
+/* Hardly anybody asks for its text, which takes as long as a part of the plan. */
+static void plan_keep(struct reconciler *this, struct plan_box *box)
 {
-	buffer_clear(&this->plan_text);
-	if (plan_print(plan, &this->plan_text) != 0 || buffer_append(&this->plan_text, "", 1) != 0)
-		buffer_clear(&this->plan_text);
+	box->references++;
+	plan_box_release(this->planned);
+	this->planned = box;
 }
 
 /* A lane of an earlier desired state may still make an export that the plan does not know. */
@@ -393,7 +395,7 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 		retry_ms = REBUILD_INTERVAL_MS;
 	if (busy && retry_ms > BUSY_INTERVAL_MS)
 		retry_ms = BUSY_INTERVAL_MS;
-	text_keep(this, &box->plan);
+	plan_keep(this, box);
 	this->converged = box->plan.actions.count == 0 && box->plan.notes.count == 0 && !busy;
 	if (this->converged || started > 0) {
 		this->wait_ms = WAIT_FIRST_MS;
@@ -418,6 +420,7 @@ static void free_if_closed(struct reconciler *this)
 	target_box_release(this->wanted);
 	health_memory_free(&this->health_memory);
 	arena_free(&this->status_arena);
+	plan_box_release(this->planned);
 	buffer_free(&this->plan_text);
 	free(this);
 }
@@ -653,8 +656,12 @@ void reconciler_lapsed(struct reconciler *this, bool lapsed)
 	observe(this);
 }
 
-const char *reconciler_plan_text(const struct reconciler *this)
+const char *reconciler_plan_text(struct reconciler *this)
 {
+	buffer_clear(&this->plan_text);
+	if (this->planned != NULL &&
+	    (plan_print(&this->planned->plan, &this->plan_text) != 0 || buffer_append(&this->plan_text, "", 1) != 0))
+		buffer_clear(&this->plan_text);
 	return this->plan_text.size > 0 ? (const char *)this->plan_text.data : "";
 }
 

@@ -55,8 +55,8 @@ const char *reconciler_exposed(const struct reconciler *reconciler);
  * told with the health of each volume of which some are. */
 void reconciler_lapsed(struct reconciler *reconciler, bool lapsed);
 
-/* What the last plan said, for people; "" before the first. Borrowed until the next pass. */
-const char *reconciler_plan_text(const struct reconciler *reconciler);
+/* What the last plan said, for people; "" before the first. Borrowed until it is asked for again. */
+const char *reconciler_plan_text(struct reconciler *reconciler);
 
 /* The error of the last observation; code 0 when it went well. */
 const struct error *reconciler_failure(const struct reconciler *reconciler);

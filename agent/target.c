@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/list.h"
@@ -482,6 +483,26 @@ static int volume_add(struct target_builder *builder, const struct desired_volum
 	return target_snapshots_add(builder, volume);
 }
 
+static int compare_names(const void *a, const void *b, void *dms)
+{
+	const struct target_dm *list = dms;
+
+	return strcmp(list[*(const size_t *)a].name, list[*(const size_t *)b].name);
+}
+
+static int dms_sort(struct target *target, struct arena *arena)
+{
+	size_t *indexes = arena_alloc_array(arena, target->dms.count, sizeof(*indexes));
+
+	if (indexes == NULL)
+		return -1;
+	for (size_t i = 0; i < target->dms.count; i++)
+		indexes[i] = i;
+	qsort_r(indexes, target->dms.count, sizeof(*indexes), compare_names, target->dms.items);
+	target->dms_by_name = indexes;
+	return 0;
+}
+
 int target_build(const struct desired *desired, struct arena *arena, struct target *ret_target, struct error *error)
 {
 	struct target target = { 0 };
@@ -510,6 +531,8 @@ int target_build(const struct desired *desired, struct arena *arena, struct targ
 	/* A node without exports to consumers and hosts has no port for them. */
 	owner_port_make(0, desired->port, &owner);
 	if (exports && port_add(&builder, &owner, desired->port, desired->address, 0) != 0)
+		return error_set_nomem(error);
+	if (dms_sort(&target, arena) != 0)
 		return error_set_nomem(error);
 	*ret_target = target;
 	return 0;

@@ -202,6 +202,7 @@ struct target {
 	struct target_port_list ports;
 	struct target_import_list imports;
 	struct target_dm_list dms; /* each behind those that it lies on */
+	const size_t *dms_by_name; /* their indexes, sorted */
 	struct target_subsystem_list subsystems;
 	struct target_pause_list pauses;
 	struct target_drop_list drops;

@@ -342,7 +342,7 @@ static int command_apply(struct entry *entry, struct bytes bytes, struct buffer 
 	struct arena arena = ARENA_INIT;
 	struct journal journal = { 0 };
 	struct transition transition = {
-		.state = { .txn = entry->txn, .arena = &arena, .journal = &journal },
+		.state = { .txn = entry->txn, .arena = &arena, .records = &entry->fsm->records, .journal = &journal },
 		.counters = entry->counters,
 		.revision = entry->counters.revision, /* of a command that finds its work done */
 		.changes_wanted = entry->fsm->callback != NULL,
@@ -507,6 +507,8 @@ int fsm_open(struct store *store, fsm_change_callback callback, void *data, stru
 
 void fsm_close(struct fsm *fsm)
 {
+	if (fsm != NULL)
+		record_cache_clear(&fsm->records);
 	free(fsm);
 }
 

@@ -124,6 +124,7 @@ static int projection_open(struct fsm *fsm, const char *node, struct arena *aren
 	if (projection == NULL)
 		return error_set_nomem(error);
 	projection->state.arena = arena;
+	projection->state.records = &fsm->records;
 	result = store_txn_begin(fsm->store, false, &projection->state.txn, error);
 	if (result != 0)
 		return result;

@@ -13,7 +13,7 @@ int query_open(struct fsm *fsm, struct arena *arena, struct state *ret_state, st
 	int result = store_txn_begin(fsm->store, false, &txn, error);
 
 	if (result == 0)
-		*ret_state = (struct state){ .txn = txn, .arena = arena };
+		*ret_state = (struct state){ .txn = txn, .arena = arena, .records = &fsm->records };
 	return result;
 }
 
@@ -140,8 +140,13 @@ struct page {
 static int page_open(struct fsm *fsm, struct arena *arena, size_t limit, void *list, struct page *ret_page,
 		     struct error *error)
 {
+	int result;
+
 	*ret_page = (struct page){ .limit = limit > 0 ? limit : LIMIT_LIST_PAGE, .list = list };
-	return query_open(fsm, arena, &ret_page->state, error);
+	result = query_open(fsm, arena, &ret_page->state, error);
+	/* Hundreds of records would drive out those that are read again. */
+	ret_page->state.records = NULL;
+	return result;
 }
 
 /* Whether the pair belongs to the page; `ret_stop` that the page is full. */

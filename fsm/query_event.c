@@ -81,6 +81,8 @@ int fsm_event_list(struct fsm *fsm, const struct fsm_event_query *query, struct 
 
 	if (result != 0)
 		return result;
+	/* None is read twice soon. */
+	state.records = NULL;
 	walk.state = &state;
 	if (asked.limit == 0 || asked.limit > LIMIT_LIST_PAGE)
 		asked.limit = LIMIT_LIST_PAGE;

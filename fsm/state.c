@@ -111,7 +111,7 @@ static int store_result(struct state *state, int result)
 int state_decode(struct state *state, enum store_table table, struct bytes value, const struct schema *schema,
 		 void *ret_record, struct error *error)
 {
-	if (codec_decode(schema, value, state->arena, ret_record, error) == 0)
+	if (record_cache_decode(state->records, schema, value, state->arena, ret_record, error) == 0)
 		return 0;
 	state->broken = true;
 	error_prefix(error, "cannot read a record of table %s", store_table_name(table));
@@ -131,6 +131,13 @@ int state_get(struct state *state, enum store_table table, struct bytes key, con
 	return state_decode(state, table, value, schema, ret_record, error);
 }
 
+/* What there are events of. */
+static bool is_object(enum store_table table)
+{
+	return table == STORE_TABLE_META || table == STORE_TABLE_NODE || table == STORE_TABLE_DISK ||
+	       table == STORE_TABLE_VOLUME || table == STORE_TABLE_JOB;
+}
+
 int state_put(struct state *state, enum store_table table, struct bytes key, const struct schema *schema,
 	      const void *record, struct error *error)
 {
@@ -143,6 +150,9 @@ int state_put(struct state *state, enum store_table table, struct bytes key, con
 		state->broken |= result == ERROR_INTERNAL;
 		return result;
 	}
+	/* Events are made of it, and whoever leads looks at it next. */
+	if (is_object(table))
+		record_cache_put(state->records, schema, buffer_bytes(&state->scratch), record);
 	return state_put_bytes(state, table, key, buffer_bytes(&state->scratch), error);
 }
 
@@ -153,9 +163,7 @@ static int journal_note(struct state *state, enum store_table table, struct byte
 	struct journal_item *item;
 	int result;
 
-	if (state->journal == NULL ||
-	    !(table == STORE_TABLE_META || table == STORE_TABLE_NODE || table == STORE_TABLE_DISK ||
-	      table == STORE_TABLE_VOLUME || table == STORE_TABLE_JOB))
+	if (state->journal == NULL || !is_object(table))
 		return 0;
 	result = store_result(state, store_get(state->txn, table, key, &before, error));
 	if (result != 0 && result != ERROR_NOT_FOUND)

@@ -12,6 +12,7 @@
 #define DNVME_FSM_STATE_H
 
 #include "fsm/fsm.h"
+#include "fsm/record_cache.h"
 
 /* One record of the table META; its numbers are written once per entry. */
 struct counters {
@@ -25,6 +26,7 @@ struct fsm {
 	fsm_change_callback callback;
 	void *data;
 	struct counters counters; /* as committed */
+	struct record_cache records;
 };
 
 /* A record that a command wrote or deleted, as it was before. */
@@ -42,7 +44,8 @@ struct journal {
 /* Access to the tables in one transaction. */
 struct state {
 	struct store_txn *txn;
-	struct arena *arena; /* of the records that are read */
+	struct arena *arena;	      /* of the records that are read */
+	struct record_cache *records; /* borrowed; NULL: each is decoded anew */
 	struct buffer scratch;
 	struct journal *journal; /* of what events are made of (fsm/events.h); NULL: nobody makes any */
 	bool broken;

@@ -79,14 +79,12 @@ static int change_send(struct consensus *consensus)
 	return RAFT_INVALID;
 }
 
-void configuration_tick(struct consensus *consensus)
+static void change_go_on(struct consensus *consensus)
 {
 	struct change_wait *change = &consensus->change;
 	struct error failure = { 0 };
 	int rv;
 
-	if (change->kind == CHANGE_NONE || change->sent || consensus->transferring)
-		return;
 	if (!change->confirming) {
 		change->confirming = true;
 		if (consensus_barrier(consensus, on_confirmed, consensus, &failure) != 0)
@@ -112,6 +110,15 @@ void configuration_tick(struct consensus *consensus)
 	if (rv == RAFT_NOMEM)
 		member_fail_raft(consensus, rv, what);
 	change_end(consensus, &failure);
+}
+
+/* In each turn of the loop, mostly with nothing to do. */
+void configuration_tick(struct consensus *consensus)
+{
+	const struct change_wait *change = &consensus->change;
+
+	if (change->kind != CHANGE_NONE && !change->sent && !consensus->transferring)
+		change_go_on(consensus);
 }
 
 void configuration_fail(struct consensus *consensus, const struct error *failure)

@@ -350,6 +350,9 @@ static int raft_open(struct consensus *consensus, const struct consensus_options
 		return error != NULL ? (int)error->code : ERROR_INTERNAL;
 	}
 	consensus->raft.data = consensus;
+	/* Unless somebody reads it: a good part of what libraft does is to write sentences. */
+	if (getenv("LIBRAFT_TRACE") == NULL)
+		consensus->raft.tracer = NULL;
 	raft_set_heartbeat_timeout(&consensus->raft,
 				   options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS_DEFAULT);
 	raft_set_election_timeout(&consensus->raft, options->election_timeout_ms ? options->election_timeout_ms

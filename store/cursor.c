@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A cursor keeps the key where it stands, so that the table may change under it, also at that key. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,9 +33,10 @@ int store_cursor_open(struct store_txn *txn, enum store_table table, struct byte
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 				 "a key of table \"%s\" has %zu bytes; at most %u are possible",
 				 store_table_name(table), from.size, STORE_KEY_MAX);
-	cursor = calloc(1, sizeof(*cursor));
+	cursor = malloc(sizeof(*cursor));
 	if (cursor == NULL)
 		return error_set_nomem(error);
+	memset(cursor, 0, offsetof(struct store_cursor, key));
 	code = mdb_cursor_open(txn->mdb, txn->store->tables[table], &cursor->mdb);
 	if (code != 0) {
 		free(cursor);

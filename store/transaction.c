@@ -1,8 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/internal.h"
+
+/* All zeros but the texts of the failure, which are most of it. */
+static struct store_txn *txn_make(struct store *store)
+{
+	struct store_txn *txn = malloc(sizeof(*txn));
+
+	if (txn == NULL)
+		return NULL;
+	memset(txn, 0, offsetof(struct store_txn, failure));
+	error_clear(&txn->failure);
+	txn->store = store;
+	return txn;
+}
 
 int store_txn_begin(struct store *store, bool write, struct store_txn **ret_txn, struct error *error)
 {
@@ -13,7 +27,7 @@ int store_txn_begin(struct store *store, bool write, struct store_txn **ret_txn,
 	STORE_CONTRACT(!write || store->writer == NULL);
 	if (store->unmapped)
 		return error_set(error, ERROR_INTERNAL, "the store \"%s\" lost its map", store->directory);
-	txn = calloc(1, sizeof(*txn));
+	txn = txn_make(store);
 	if (txn == NULL)
 		return error_set_nomem(error);
 	code = mdb_txn_begin(store->env, NULL, write ? 0 : MDB_RDONLY, &txn->mdb);
@@ -21,7 +35,6 @@ int store_txn_begin(struct store *store, bool write, struct store_txn **ret_txn,
 		free(txn);
 		return store_error_set(error, code, "cannot begin a transaction");
 	}
-	txn->store = store;
 	txn->root = txn;
 	txn->write = write;
 	if (write)
@@ -36,10 +49,9 @@ int store_txn_begin_nested(struct store_txn *parent, struct store_txn **ret_txn,
 	struct store_txn *txn;
 
 	STORE_CONTRACT(parent->write && parent->child == NULL);
-	txn = calloc(1, sizeof(*txn));
+	txn = txn_make(parent->store);
 	if (txn == NULL)
 		return error_set_nomem(error);
-	txn->store = parent->store;
 	txn->parent = parent;
 	txn->root = parent->root;
 	txn->mdb = parent->mdb;

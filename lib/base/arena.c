@@ -16,7 +16,7 @@ struct arena_block {
 	_Alignas(max_align_t) char data[];
 };
 
-void *arena_alloc(struct arena *arena, size_t size)
+void *arena_room(struct arena *arena, size_t size)
 {
 	struct arena_block *block = arena->blocks;
 	size_t rounded, block_size;
@@ -37,7 +37,14 @@ void *arena_alloc(struct arena *arena, size_t size)
 	}
 	memory = block->data + arena->used;
 	arena->used += rounded;
-	return memset(memory, 0, rounded);
+	return memory;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	void *memory = arena_room(arena, size);
+
+	return memory != NULL ? memset(memory, 0, size) : NULL;
 }
 
 void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
@@ -51,7 +58,7 @@ void *arena_alloc_array(struct arena *arena, size_t count, size_t size)
 
 void *arena_memdup(struct arena *arena, const void *data, size_t size)
 {
-	void *copy = arena_alloc(arena, size);
+	void *copy = arena_room(arena, size);
 
 	if (copy != NULL && size > 0)
 		memcpy(copy, data, size);
@@ -64,9 +71,12 @@ char *arena_strndup(struct arena *arena, const char *text, size_t length)
 
 	if (length == SIZE_MAX)
 		return NULL;
-	copy = arena_alloc(arena, length + 1);
-	if (copy != NULL && length > 0)
+	copy = arena_room(arena, length + 1);
+	if (copy == NULL)
+		return NULL;
+	if (length > 0)
 		memcpy(copy, text, length);
+	copy[length] = '\0';
 	return copy;
 }
 

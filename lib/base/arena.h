@@ -27,6 +27,9 @@ struct arena {
 void *arena_alloc(struct arena *arena, size_t size);
 void *arena_alloc_array(struct arena *arena, size_t count, size_t size);
 
+/* The same, not zeroed: for who fills it at once. */
+void *arena_room(struct arena *arena, size_t size);
+
 /* A copy with a terminating NUL; NULL when memory is exhausted. */
 char *arena_strndup(struct arena *arena, const char *text, size_t length);
 char *arena_strdup(struct arena *arena, const char *text);

@@ -13,11 +13,32 @@ void uuid_text_format(const uint8_t uuid[16], char ret_text[UUID_TEXT_SIZE])
 	uuid_unparse_lower(uuid, ret_text);
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* uuid_parse() looks at each character several times, and agents parse one for each LD in each pass. */
 int uuid_text_parse(const char *text, uint8_t ret_uuid[16])
 {
-	uuid_t parsed;
+	uint8_t parsed[16];
 
-	if (strlen(text) != UUID_TEXT_SIZE - 1 || uuid_parse(text, parsed) != 0)
+	for (size_t i = 0; i < sizeof(parsed); i++) {
+		int high, low;
+
+		if ((i == 4 || i == 6 || i == 8 || i == 10) && *text++ != '-')
+			return -1;
+		high = hex_digit(text[0]);
+		low = high >= 0 ? hex_digit(text[1]) : -1;
+		if (low < 0)
+			return -1;
+		parsed[i] = (uint8_t)(high << 4 | low);
+		text += 2;
+	}
+	if (*text != '\0')
 		return -1;
 	memcpy(ret_uuid, parsed, sizeof(parsed));
 	return 0;

@@ -39,6 +39,21 @@ int codec_decode_object(const struct schema *schema, const msgpack_object *objec
 int codec_copy(const struct schema *schema, const void *record, struct arena *arena, void *ret_record,
 	       struct error *error);
 
+/* A copy of a record in one piece, for who copies the same one again and again. */
+struct codec_packed {
+	const struct schema *schema;
+	char *block; /* begins with the record */
+	size_t size;
+	const size_t *pointers; /* where in the block there is one, to another place in it */
+	size_t pointer_count;
+};
+
+/* All of it lives in `arena`. INTERNAL (memory). */
+int codec_pack(const struct schema *schema, const void *record, struct arena *arena, struct codec_packed *ret_packed,
+	       struct error *error);
+/* The same as codec_copy() of the record that was packed. */
+int codec_unpack(const struct codec_packed *packed, struct arena *arena, void *ret_record, struct error *error);
+
 /* Check a record that a program built: the bounds of the schema. INVALID_ARGUMENT naming the field. */
 int codec_validate(const struct schema *schema, const void *record, struct error *error);
 

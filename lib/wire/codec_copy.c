@@ -1,28 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stddef.h>
 #include <string.h>
 
 #include "lib/wire/codec.h"
 #include "lib/wire/codec_field.h"
 
 static int copy_record(const struct schema *schema, const void *record, struct arena *arena, void *ret_record);
-
-/* What has no parts of its own. */
-static size_t plain_size(enum field_type type)
-{
-	switch (type) {
-	case FIELD_U64:
-	case FIELD_ID:
-		return sizeof(uint64_t);
-	case FIELD_FLAG:
-		return sizeof(bool);
-	case FIELD_UUID:
-		return 16;
-	case FIELD_ENUM:
-		return sizeof(int);
-	default:
-		return 0;
-	}
-}
 
 static int copy_text(const char *text, struct arena *arena, const char **ret_text)
 {
@@ -61,16 +44,12 @@ static int copy_strings(const struct string_list *list, struct arena *arena, str
 	return 0;
 }
 
-static int copy_field(const struct schema_field *field, const void *record, struct arena *arena, void *at)
+/* Of a field with parts of its own: they are copied, and `at` gets them in place of the record's. */
+static int parts_copy(const struct schema_field *field, const void *record, struct arena *arena, void *at)
 {
 	const void *one;
 	struct bytes *bytes;
-	size_t plain = plain_size(field->type);
 
-	if (plain > 0) {
-		memcpy(at, codec_field_at(field, record), plain);
-		return 0;
-	}
 	switch (field->type) {
 	case FIELD_NAME:
 	case FIELD_STRING:
@@ -78,7 +57,6 @@ static int copy_field(const struct schema_field *field, const void *record, stru
 		return copy_text(codec_field_string(field, record), arena, at);
 	case FIELD_BINARY:
 		bytes = at;
-		*bytes = *(const struct bytes *)codec_field_at(field, record);
 		bytes->data = arena_memdup(arena, bytes->data, bytes->size);
 		return bytes->data != NULL ? 0 : -1;
 	case FIELD_ONE:
@@ -96,15 +74,37 @@ static int copy_field(const struct schema_field *field, const void *record, stru
 	}
 }
 
-/* Into a record of zeros. */
+static size_t parts_size(enum field_type type)
+{
+	switch (type) {
+	case FIELD_NAME:
+	case FIELD_STRING:
+	case FIELD_TEXT:
+	case FIELD_ONE:
+		return sizeof(void *);
+	case FIELD_BINARY:
+		return sizeof(struct bytes);
+	case FIELD_LIST:
+	case FIELD_STRINGS:
+		return sizeof(struct any_list);
+	default:
+		return 0;
+	}
+}
+
 static int copy_record(const struct schema *schema, const void *record, struct arena *arena, void *ret_record)
 {
+	memcpy(ret_record, record, schema->size);
 	for (size_t i = 0; i < schema->field_count; i++) {
 		const struct schema_field *field = &schema->fields[i];
+		void *at = (char *)ret_record + field->offset;
+		size_t size = parts_size(field->type);
 
-		if (!field->required && codec_field_is_zero(field, record))
+		if (size == 0)
 			continue;
-		if (copy_field(field, record, arena, (char *)ret_record + field->offset) != 0)
+		if (!field->required && codec_field_is_zero(field, record))
+			memset(at, 0, size);
+		else if (parts_copy(field, record, arena, at) != 0)
 			return -1;
 	}
 	return 0;
@@ -118,5 +118,158 @@ int codec_copy(const struct schema *schema, const void *record, struct arena *ar
 	if (copy == NULL || copy_record(schema, record, arena, copy) != 0)
 		return error_set_nomem(error);
 	memcpy(ret_record, copy, schema->size);
+	return 0;
+}
+
+/* --- packed ------------------------------------------------------------------------------------------------------ */
+
+/* The first time it only measures: there is no block yet. */
+struct packer {
+	char *block;
+	size_t used;
+	size_t *pointers; /* where there is one in the block */
+	size_t pointer_count;
+};
+
+static size_t pack(struct packer *packer, const void *data, size_t size)
+{
+	size_t at = (packer->used + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
+
+	packer->used = at + size;
+	if (packer->block != NULL && size > 0)
+		memcpy(packer->block + at, data, size);
+	return at;
+}
+
+static void point(struct packer *packer, size_t slot, size_t at)
+{
+	if (packer->block != NULL) {
+		*(char **)(packer->block + slot) = packer->block + at;
+		packer->pointers[packer->pointer_count] = slot;
+	}
+	packer->pointer_count++;
+}
+
+static void clear(struct packer *packer, size_t slot, size_t size)
+{
+	if (packer->block != NULL)
+		memset(packer->block + slot, 0, size);
+}
+
+static void pack_text(struct packer *packer, const char *text, size_t slot)
+{
+	if (text != NULL)
+		point(packer, slot, pack(packer, text, strlen(text) + 1));
+}
+
+static void pack_parts(struct packer *packer, const struct schema *schema, const void *record, size_t at);
+
+static void pack_list(struct packer *packer, const struct schema *schema, const struct any_list *list, size_t slot)
+{
+	size_t at = pack(packer, list->items, list->count * schema->size);
+
+	point(packer, slot + offsetof(struct any_list, items), at);
+	for (size_t i = 0; i < list->count; i++)
+		pack_parts(packer, schema, (const char *)list->items + i * schema->size, at + i * schema->size);
+}
+
+static void pack_strings(struct packer *packer, const struct string_list *list, size_t slot)
+{
+	size_t at = pack(packer, list->items, list->count * sizeof(*list->items));
+
+	point(packer, slot + offsetof(struct any_list, items), at);
+	for (size_t i = 0; i < list->count; i++)
+		pack_text(packer, list->items[i], at + i * sizeof(*list->items));
+}
+
+static void pack_field(struct packer *packer, const struct schema_field *field, const void *record, size_t slot)
+{
+	const struct bytes *bytes;
+	const void *one;
+	size_t at;
+
+	switch (field->type) {
+	case FIELD_NAME:
+	case FIELD_STRING:
+	case FIELD_TEXT:
+		pack_text(packer, codec_field_string(field, record), slot);
+		break;
+	case FIELD_BINARY:
+		bytes = codec_field_at(field, record);
+		point(packer, slot + offsetof(struct bytes, data), pack(packer, bytes->data, bytes->size));
+		break;
+	case FIELD_ONE:
+		one = *(void *const *)codec_field_at(field, record);
+		if (one == NULL)
+			break;
+		at = pack(packer, one, field->record()->size);
+		point(packer, slot, at);
+		pack_parts(packer, field->record(), one, at);
+		break;
+	case FIELD_LIST:
+		pack_list(packer, field->record(), codec_field_list(field, record), slot);
+		break;
+	case FIELD_STRINGS:
+		pack_strings(packer, codec_field_at(field, record), slot);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Of a record that is packed at `at`: its parts, behind everything else. */
+static void pack_parts(struct packer *packer, const struct schema *schema, const void *record, size_t at)
+{
+	for (size_t i = 0; i < schema->field_count; i++) {
+		const struct schema_field *field = &schema->fields[i];
+		size_t size = parts_size(field->type);
+
+		if (size == 0)
+			continue;
+		if (!field->required && codec_field_is_zero(field, record))
+			clear(packer, at + field->offset, size);
+		else
+			pack_field(packer, field, record, at + field->offset);
+	}
+}
+
+static void pack_all(struct packer *packer, const struct schema *schema, const void *record)
+{
+	packer->used = packer->pointer_count = 0;
+	pack_parts(packer, schema, record, pack(packer, record, schema->size));
+}
+
+int codec_pack(const struct schema *schema, const void *record, struct arena *arena, struct codec_packed *ret_packed,
+	       struct error *error)
+{
+	struct packer packer = { 0 };
+
+	pack_all(&packer, schema, record);
+	packer.pointers = arena_alloc_array(arena, packer.pointer_count, sizeof(*packer.pointers));
+	packer.block = arena_room(arena, packer.used);
+	if (packer.pointers == NULL || packer.block == NULL)
+		return error_set_nomem(error);
+	pack_all(&packer, schema, record);
+	*ret_packed = (struct codec_packed){ .schema = schema,
+					     .block = packer.block,
+					     .size = packer.used,
+					     .pointers = packer.pointers,
+					     .pointer_count = packer.pointer_count };
+	return 0;
+}
+
+int codec_unpack(const struct codec_packed *packed, struct arena *arena, void *ret_record, struct error *error)
+{
+	char *block = arena_room(arena, packed->size);
+
+	if (block == NULL)
+		return error_set_nomem(error);
+	memcpy(block, packed->block, packed->size);
+	for (size_t i = 0; i < packed->pointer_count; i++) {
+		char **pointer = (char **)(block + packed->pointers[i]);
+
+		*pointer = block + (*pointer - packed->block);
+	}
+	memcpy(ret_record, block, packed->schema->size);
 	return 0;
 }

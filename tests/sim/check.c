@@ -8,12 +8,12 @@
 #include <string.h>
 
 #include "agent/backend/sim/sim_state.h"
-#include "agent/label.h"
 #include "agent/plan.h"
 #include "agent/target.h"
 #include "fsm/fsm.h"
 #include "src/agents.h"
 #include "tests/sim/fabric.h"
+#include "tests/sim/label_look.h"
 #include "tests/sim/node.h"
 #include "tests/sim/server.h"
 #include "tests/sim/snapshots.h"
@@ -21,6 +21,7 @@
 /* --- always ----------------------------------------------------------------------------------------------------- */
 
 #define LABELS_MAX 512
+#define VOLUMES_LOOKED 64
 #define STATE_LOOKS 5 /* at replicas and what they hold, in each so-manieth look */
 
 /* The highest epoch that was seen in a label, by its place. */
@@ -31,7 +32,7 @@ static struct label_seen {
 } labels_seen[LABELS_MAX];
 static size_t label_count;
 
-static void label_note(const struct storage *node, const struct sim_block *block, const struct ld_label *label)
+static void label_note(const struct storage *node, const struct sim_block *block, const struct label_said *label)
 {
 	struct label_seen *seen = NULL;
 
@@ -60,12 +61,13 @@ static void exports_check(const struct storage *node)
 
 	for (size_t i = 0; i < kernel->state.blocks.count; i++) {
 		const struct sim_block *block = &kernel->state.blocks.items[i];
-		struct arena arena = ARENA_INIT;
-		struct ld_label label;
+		struct label_said label;
 
-		if (block->device[0] == '/' && label_decode(block->data.data, &arena, &label, NULL) == 0)
+		if (block->device[0] != '/')
+			continue;
+		label = label_look(&block->data);
+		if (label.is_label)
 			label_note(node, block, &label);
-		arena_free(&arena);
 	}
 	for (size_t i = 0; i < kernel->observed.subsystems.count; i++) {
 		const struct observed_subsystem *a = &kernel->observed.subsystems.items[i];
@@ -107,26 +109,73 @@ static bool volume_has(const struct volume *volume, uint64_t ld)
 	return false;
 }
 
-/* Extents are free only when no Disk Node has an LD on them any more. */
-static void releases_check(const struct dnvmed *dnvmed, const struct storage *node)
+/* "…-ld-d1.v2.s0.ld3…": sscanf() would take most of the time of this check. */
+static bool ld_parse(const char *uuid, uint64_t *ret_volume, uint64_t *ret_ld)
 {
-	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+	const char *at = strstr(uuid, "-ld-d"), *volume, *ld;
+	char *end;
 
-	for (size_t i = 0; i < kernel->observed.dms.count; i++) {
-		const char *at = strstr(kernel->observed.dms.items[i].uuid, "-ld-d");
-		struct arena arena = ARENA_INIT;
-		struct error error = { 0 };
+	if (at == NULL || (volume = strstr(at, ".v")) == NULL || (ld = strstr(volume, ".ld")) == NULL)
+		return false;
+	*ret_volume = strtoull(volume + 2, &end, 10);
+	if (end == volume + 2 || *end != '.')
+		return false;
+	*ret_ld = strtoull(ld + 3, &end, 10);
+	return end != ld + 3;
+}
+
+/* A look at a state: each volume is read once. */
+struct volumes_look {
+	struct fsm *fsm;
+	struct arena arena;
+	size_t count;
+	struct volume_looked {
+		uint64_t id;
+		bool is_there;
 		struct volume volume;
+	} volumes[VOLUMES_LOOKED];
+};
+
+static const struct volume_looked *volume_look(struct volumes_look *look, uint64_t id)
+{
+	struct volume_looked *volume = look->volumes;
+	struct error error;
+
+	while (volume < look->volumes + look->count && volume->id != id)
+		volume++;
+	if (volume < look->volumes + look->count)
+		return volume;
+	if (look->count == VOLUMES_LOOKED)
+		world_fail("more volumes than the check has room for");
+	look->count++;
+	volume->id = id;
+	volume->is_there = fsm_volume_get(look->fsm, id, &look->arena, &volume->volume, &error) == 0;
+	return volume;
+}
+
+/* Extents are free only when no Disk Node has an LD on them any more. */
+static void releases_check(struct fsm *fsm)
+{
+	static struct volumes_look look;
+
+	look.fsm = fsm;
+	look.count = 0;
+	for (size_t n = 0; n < node_count; n++) {
+		const struct observed_dm_list *dms = &((const struct sim_kernel *)nodes[n].kernel)->observed.dms;
+		const struct volume_looked *found;
 		uint64_t id, ld;
 
-		if (at == NULL || sscanf(at, "-ld-d%*u.v%" SCNu64 ".s%*u.ld%" SCNu64, &id, &ld) != 2)
-			continue;
-		if (fsm_volume_get(dnvmed->fsm, id, &arena, &volume, &error) != 0 || !volume_has(&volume, ld))
-			world_fail("extents are free before they were released: %s still has ld%" PRIu64
-				   " of v%" PRIu64,
-				   node->name, ld, id);
-		arena_free(&arena);
+		for (size_t i = 0; i < dms->count; i++) {
+			if (!ld_parse(dms->items[i].uuid, &id, &ld))
+				continue;
+			found = volume_look(&look, id);
+			if (!found->is_there || !volume_has(&found->volume, ld))
+				world_fail("extents are free before they were released: %s still has ld%" PRIu64
+					   " of v%" PRIu64,
+					   nodes[n].name, ld, id);
+		}
 	}
+	arena_free(&look.arena);
 }
 
 static bool lie_on_the_same(const struct observed_dm *a, const struct observed_dm *b)
@@ -210,12 +259,12 @@ static void replicas_check(void)
 	uint8_t digests[SERVERS_MAX][16];
 
 	for (size_t i = 0; i < server_count; i++) {
-		const struct server_machine *server = &server_machines[i];
-		struct error error = { 0 };
+		struct server_machine *server = &server_machines[i];
+		struct error error;
 
 		if (server->process == NULL || server->process->ended || server->dnvmed == NULL ||
 		    server->dnvmed->fsm == NULL || server->dnvmed->stage != DNVMED_RUNNING ||
-		    fsm_digest(server->dnvmed->fsm, digests[i], &error) != 0)
+		    server_digest(server, digests[i], &error) != 0)
 			continue;
 		for (size_t j = 0; j < i; j++) {
 			first = &server_machines[j];
@@ -241,8 +290,8 @@ void check_always(void)
 	if (++turns % STATE_LOOKS == 0) {
 		replicas_check();
 		newest = server_newest();
-		for (size_t i = 0; i < node_count && newest != NULL; i++)
-			releases_check(newest, &nodes[i]);
+		if (newest != NULL)
+			releases_check(newest->fsm);
 	}
 	for (size_t i = 0; i < node_count; i++)
 		changes += kernel_sim_changes(nodes[i].kernel);
@@ -306,7 +355,8 @@ static bool servers_agree(const struct server_machine *leader, char *ret_why, si
 		struct fsm *fsm = server_machines[i].dnvmed->fsm;
 		uint8_t *ret_digest = i == 0 ? first : digest;
 
-		if (fsm_digest(fsm, ret_digest, &error) != 0 || state_check(fsm, ret_digest, &error) != 0)
+		if (server_digest(&server_machines[i], ret_digest, &error) != 0 ||
+		    state_check(fsm, ret_digest, &error) != 0)
 			world_fail("the state of %s: %s\n%s", server_machines[i].machine->name, error.message,
 				   error.details);
 		if (i == 0 || memcmp(first, digest, sizeof(first)) == 0)

@@ -32,9 +32,11 @@ struct path {
 	uint64_t try_at;	/* connecting */
 	struct storage *target; /* live */
 	char nqn[224];
-	unsigned cuts;		/* live: what it has seen */
+	const unsigned *cuts_now;
+	unsigned cuts;		/* live: what it has seen of them */
 	uint64_t target_boots;	/* live */
 	uint64_t unheard_since; /* live; 0: heard */
+	uint64_t shown_stamp;	/* live: changes of both kernels when it was shown last */
 	bool seen;
 };
 
@@ -55,6 +57,12 @@ static unsigned turns;
 static bool gives_up;
 static uint64_t silent_since[WORLD_MACHINES][WORLD_MACHINES];
 static uint64_t unheard_since[NODES_MAX][NODES_MAX]; /* of the first by the second */
+
+/* As kernel_sim_changes(), without the lock that nobody else takes. */
+static uint64_t changes_of(const struct storage *node)
+{
+	return ((const struct sim_kernel *)node->kernel)->changes;
+}
 
 void fabric_gives_up(bool up)
 {
@@ -232,8 +240,7 @@ bool fabric_path_generation(const struct storage *node, uint64_t instance, uint6
 
 	while (path != NULL && (path->node != node || path->instance != instance))
 		path = path->next;
-	if (path == NULL || !path->live || io_cuts(path->target, path->nqn) != path->cuts ||
-	    !lets_out(path->node, path->nqn))
+	if (path == NULL || !path->live || *path->cuts_now != path->cuts || !lets_out(path->node, path->nqn))
 		return false;
 	*ret_generation = path->generation;
 	return true;
@@ -254,6 +261,7 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 	static struct kernel_sim_namespaces namespaces;
 	bool hears = other != NULL && both_hear(path->node, other), goes_on;
 	enum kernel_sim_answer answer;
+	uint64_t stamp;
 
 	if (!path->live) {
 		if (world_now < path->try_at)
@@ -268,10 +276,12 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 		if (answer == KERNEL_SIM_TAKEN) {
 			world_trace("%s has a path to %s at %s", path->node->name, import->nqn, import->address);
 			path->live = true;
+			path->shown_stamp = 0;
 			path->generation++;
 			path->target = other;
 			snprintf(path->nqn, sizeof(path->nqn), "%s", import->nqn);
-			path->cuts = io_cuts(other, import->nqn);
+			path->cuts_now = io_cuts(other, import->nqn);
+			path->cuts = *path->cuts_now;
 			path->target_boots = other->machine->boots;
 			kernel_sim_import_show(path->node->kernel, path->instance, &namespaces);
 		} else if (answer != KERNEL_SIM_RESET && gives_up) {
@@ -296,17 +306,23 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 		return;
 	}
 	path->unheard_since = 0;
-	if (io_cuts(other, import->nqn) != path->cuts) {
+	if (*path->cuts_now != path->cuts) {
 		path_lost(path, import, "unlinked");
 		return;
 	}
+	/* What is exported and what is seen of it is as it was when nothing changed; a gate shuts by itself. */
+	stamp = changes_of(path->node) + changes_of(other);
 	node_enter(other);
-	goes_on = kernel_sim_goes_on(other->kernel, import->port, import->nqn, &namespaces);
+	goes_on = stamp == path->shown_stamp
+			  ? kernel_sim_is_open(other->kernel, import->port)
+			  : kernel_sim_goes_on(other->kernel, import->port, import->nqn, &namespaces);
 	node_leave();
-	if (!goes_on)
+	if (!goes_on) {
 		path_lost(path, import, "reset");
-	else
+	} else if (stamp != path->shown_stamp) {
+		path->shown_stamp = stamp;
 		kernel_sim_import_show(path->node->kernel, path->instance, &namespaces);
+	}
 }
 
 /* --- mirrors ---------------------------------------------------------------------------------------------------- */
@@ -373,9 +389,31 @@ static void consumer_shut_out(struct storage *consumer, struct storage *holder)
 	}
 }
 
+/* Whether every node hears every other one. */
+static bool all_hear(void)
+{
+	for (size_t a = 0; a < node_count; a++) {
+		const struct machine *machine = nodes[a].machine;
+
+		if (!machine_runs(machine))
+			return false;
+		for (size_t b = 0; b < node_count; b++) {
+			if (a != b && machine->cut_to[nodes[b].machine->index] > world_now)
+				return false;
+		}
+	}
+	return true;
+}
+
 static void silence_note(void)
 {
 	static bool hears[NODES_MAX][NODES_MAX]; /* the second the first */
+	static bool all_heard;			 /* and what is noted says so */
+	bool all = all_hear();
+
+	if (all && all_heard)
+		return;
+	all_heard = all;
 
 	for (size_t a = 0; a < node_count; a++) {
 		for (size_t b = 0; b < node_count; b++)
@@ -437,7 +475,7 @@ static void on_look(struct world_event *event)
 
 	event_at(event, world_now + LOOK_US);
 	for (size_t n = 0; n < node_count; n++)
-		stamp += kernel_sim_changes(nodes[n].kernel);
+		stamp += changes_of(&nodes[n]);
 	silence_note();
 	if (stamp == looked_stamp && ++turns % LOOK_ALWAYS != 0)
 		return;

@@ -27,6 +27,7 @@
 struct path {
 	bool live, optimized;
 	uint64_t generation; /* of connections; 0: there was none yet */
+	const unsigned *cuts_now;
 	unsigned cuts;
 	uint64_t boots, try_at, unheard_since, patience_us;
 };
@@ -82,7 +83,7 @@ static bool attempt_stands(void *data)
 	const struct path *path = &volume->paths[attempt->node];
 
 	return volume->number == attempt->number && path->live && path->generation == attempt->generation &&
-	       path->cuts == io_cuts(&nodes[attempt->node], volume->nqn);
+	       path->cuts == *path->cuts_now;
 }
 
 static bool travel(const struct machine *from, const struct machine *to, struct attempt *attempt)
@@ -252,7 +253,8 @@ static void path_look(struct volume_used *volume, size_t index)
 		path->live = true;
 		path->generation++;
 		path->boots = node->machine->boots;
-		path->cuts = io_cuts(node, volume->nqn);
+		path->cuts_now = io_cuts(node, volume->nqn);
+		path->cuts = *path->cuts_now;
 	} else {
 		if (!hears) {
 			uint64_t least = volume->slots > 1 ? KEEP_ALIVE_MANY_US : KEEP_ALIVE_ONE_US;
@@ -271,7 +273,7 @@ static void path_look(struct volume_used *volume, size_t index)
 			path_lost(volume, index, "it was booted anew");
 			return;
 		}
-		if (path->cuts != io_cuts(node, volume->nqn)) {
+		if (path->cuts != *path->cuts_now) {
 			path_lost(volume, index, "unlinked");
 			return;
 		}

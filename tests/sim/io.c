@@ -8,10 +8,10 @@
 
 #include "agent/backend/sim/sim_state.h"
 #include "agent/group.h"
-#include "agent/label.h"
 #include "agent/planner.h"
 #include "tests/sim/fabric.h"
 #include "tests/sim/fault_disk.h"
+#include "tests/sim/label_look.h"
 #include "tests/sim/mirror_text.h"
 #include "tests/sim/net.h"
 
@@ -60,9 +60,9 @@ static struct inflight *inflight_get(struct storage *node, const char *nqn)
 	return &inflights[inflight_count++];
 }
 
-unsigned io_cuts(struct storage *node, const char *nqn)
+const unsigned *io_cuts(struct storage *node, const char *nqn)
 {
-	return inflight_get(node, nqn)->cuts;
+	return &inflight_get(node, nqn)->cuts;
 }
 
 void io_cut(struct storage *node, const char *nqn)
@@ -122,27 +122,6 @@ static bool namespace_by_number(struct sim_kernel *kernel, uint64_t minor, char 
 
 /* --- media ------------------------------------------------------------------------------------------------------ */
 
-/* What a label's block says; 0: it is none. Writes to one LD meet the same block again and again. */
-static uint64_t label_epoch(const struct bytes *block)
-{
-	static struct {
-		uint8_t block[LABEL_BLOCK_BYTES];
-		uint64_t epoch;
-		bool is_known;
-	} kept[16], *known;
-	struct arena arena = ARENA_INIT;
-	struct ld_label label;
-
-	known = &kept[(uintptr_t)block->data / LABEL_BLOCK_BYTES % 16];
-	if (!known->is_known || memcmp(known->block, block->data, LABEL_BLOCK_BYTES) != 0) {
-		known->epoch = label_decode(block->data, &arena, &label, NULL) == 0 ? label.epoch : 0;
-		memcpy(known->block, block->data, LABEL_BLOCK_BYTES);
-		known->is_known = true;
-		arena_free(&arena);
-	}
-	return known->epoch;
-}
-
 /* No write of an older epoch reaches a medium that a newer epoch reads: from the moment on when the label says so. */
 static void epoch_check(struct at at, const char *name, const struct io *io)
 {
@@ -154,7 +133,7 @@ static void epoch_check(struct at at, const char *name, const struct io *io)
 	if (epoch == 0 || sim_block_place(kernel_of(at), name, 0, &place, NULL) != 0)
 		return;
 	block = sim_block_find(&place, 0);
-	label = block != NULL ? label_epoch(&block->data) : 0;
+	label = block != NULL ? label_look(&block->data).epoch : 0;
 	if (label > epoch)
 		world_fail("two writers: a write of epoch %" PRIu64 " reaches %s on %s, which is in epoch %" PRIu64,
 			   epoch, name, at.node->name, label);

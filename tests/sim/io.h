@@ -44,8 +44,9 @@ size_t io_copies(struct storage *node, const char *pool, uint64_t lds[], size_t 
 void io_mirror_copied(struct storage *node, const char *name, uint64_t since);
 /* Whether writes to a device of a node, the argument, are under way. */
 bool io_is_writing(void *data, const char *name);
-/* How often the connections to an export were cut by its target; one that has seen another number does not stand. */
-unsigned io_cuts(struct storage *node, const char *nqn);
+/* How often the connections to an export were cut by its target, to look at as long as the program runs; a connection
+ * that has seen another number does not stand. */
+const unsigned *io_cuts(struct storage *node, const char *nqn);
 void io_cut(struct storage *node, const char *nqn);
 
 #endif

@@ -30,7 +30,7 @@ void loop_poke(struct loop *loop)
 /* Handles of a kind, oldest first, are few: prepare and check. */
 static void run_handles(struct loop *loop, uv_handle_type type)
 {
-	uv_handle_t *handle = loop->handles, *next;
+	uv_handle_t *handle = loop->turned, *next;
 
 	for (; handle != NULL; handle = next) {
 		next = handle->handle_queue[0];
@@ -111,7 +111,7 @@ int uv_loop_close(uv_loop_t *uv)
 {
 	struct loop *loop = loop_of(uv);
 
-	if (loop->handles != NULL || loop->closing != NULL)
+	if (loop->handles != NULL || loop->turned != NULL || loop->closing != NULL)
 		return UV_EBUSY;
 	event_cancel(&loop->poke);
 	free(loop);
@@ -132,19 +132,25 @@ uint64_t uv_hrtime(void)
 
 /* --- handles ---------------------------------------------------------------------------------------------------- */
 
+static uv_handle_t **list_of(struct loop *loop, uv_handle_type type)
+{
+	return type == UV_PREPARE || type == UV_CHECK ? &loop->turned : &loop->handles;
+}
+
 void loop_handle_init(uv_loop_t *uv, uv_handle_t *handle, uv_handle_type type)
 {
 	struct loop *loop = loop_of(uv);
+	uv_handle_t **list = list_of(loop, type);
 
 	handle->loop = uv;
 	handle->type = type;
 	handle->flags = 0;
 	handle->close_cb = NULL;
-	handle->handle_queue[0] = loop->handles;
+	handle->handle_queue[0] = *list;
 	handle->handle_queue[1] = NULL;
-	if (loop->handles != NULL)
-		loop->handles->handle_queue[1] = handle;
-	loop->handles = handle;
+	if (*list != NULL)
+		(*list)->handle_queue[1] = handle;
+	*list = handle;
 	loop->open++;
 }
 
@@ -155,7 +161,7 @@ static void handle_unlink(struct loop *loop, uv_handle_t *handle)
 	if (before != NULL)
 		before->handle_queue[0] = next;
 	else
-		loop->handles = next;
+		*list_of(loop, handle->type) = next;
 	if (next != NULL)
 		next->handle_queue[1] = before;
 }

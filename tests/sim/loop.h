@@ -16,7 +16,8 @@ struct loop {
 	uv_loop_t *uv;
 	struct process *process;
 	struct coroutine *runner; /* waits in uv_run() */
-	uv_handle_t *handles;	  /* open ones, by handle_queue */
+	uv_handle_t *handles;	  /* open ones, by handle_queue, but for */
+	uv_handle_t *turned;	  /* prepare and check, which each turn has */
 	uv_handle_t *closing;	  /* by handle_queue[0] */
 	unsigned open;		  /* those that keep uv_run() */
 	unsigned turning;

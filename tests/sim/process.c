@@ -19,6 +19,7 @@ struct coroutine {
 	void (*run)(void *data);
 	void *data;
 	void *stack;
+	struct world_event awake;
 	bool done;
 };
 
@@ -83,6 +84,7 @@ static struct coroutine *coroutine_make(void)
 
 static void coroutine_free(struct coroutine *coroutine)
 {
+	event_cancel(&coroutine->awake);
 	coroutine->next = spare;
 	spare = coroutine;
 }
@@ -138,6 +140,11 @@ static void on_begin(struct world_event *event)
 	coroutine_resume(event->data);
 }
 
+static void on_awake(struct world_event *event)
+{
+	coroutine_resume(event->data);
+}
+
 void coroutine_start(struct process *process, void (*run)(void *data), void *data)
 {
 	struct coroutine *coroutine = coroutine_make();
@@ -145,6 +152,7 @@ void coroutine_start(struct process *process, void (*run)(void *data), void *dat
 	coroutine->process = process;
 	coroutine->run = run;
 	coroutine->data = data;
+	event_init(&coroutine->awake, process, on_awake, coroutine);
 	context_make(&coroutine->context, coroutine->stack, STACK_BYTES, entry);
 	coroutine->next = process->coroutines;
 	coroutine->at = &process->coroutines;
@@ -154,14 +162,9 @@ void coroutine_start(struct process *process, void (*run)(void *data), void *dat
 	world_after(0, process, on_begin, coroutine);
 }
 
-static void on_awake(struct world_event *event)
-{
-	coroutine_resume(event->data);
-}
-
 void world_sleep(uint64_t us)
 {
-	world_after(us, running->process, on_awake, running);
+	event_at(&running->awake, world_now + us);
 	coroutine_yield();
 }
 

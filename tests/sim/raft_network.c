@@ -144,15 +144,17 @@ static void on_arrived(struct world_event *event)
 
 static struct machine *machine_of_address(const char *address)
 {
-	uint32_t ip = 0;
+	uint32_t ip = 0, part = 0;
 
-	for (int i = 0; i < 4; i++, address++) {
-		char *end;
-
-		ip = ip << 8 | (uint32_t)strtoul(address, &end, 10);
-		address = end;
+	for (; *address != '\0' && *address != ':'; address++) {
+		if (*address != '.') {
+			part = part * 10 + (uint32_t)(*address - '0');
+			continue;
+		}
+		ip = ip << 8 | part;
+		part = 0;
 	}
-	return machine_by_ip(ip);
+	return machine_by_ip(ip << 8 | part);
 }
 
 int raft_member_send(struct raft_io *io, struct raft_io_send *request, const struct raft_message *message,

@@ -2,7 +2,8 @@
 /*
  * A run: a cluster and volumes as a seed chooses them, faults, then peace, in which all must come right.
  *
- * Seeds come in families: all of one begin with the same cluster, which is set up once and then forked.
+ * Seeds come in families: all of one begin with the same cluster, which is set up once; memory.c puts it back behind
+ * each.
  */
 #ifndef DNVME_TESTS_SIM_SCENARIO_H
 #define DNVME_TESTS_SIM_SCENARIO_H

@@ -56,8 +56,26 @@ void server_start(struct server_machine *server)
 {
 	char name[24];
 
+	server->starts++;
 	snprintf(name, sizeof(name), "%s", server->machine->name);
 	server->process = process_start(server->machine, name, server_main, server_killed, server);
+}
+
+int server_digest(struct server_machine *server, uint8_t ret_digest[16], struct error *error)
+{
+	MDB_envinfo info;
+	int code;
+
+	mdb_env_info(server->dnvmed->store->env, &info);
+	if (server->digested.start != server->starts || server->digested.transaction != info.me_last_txnid) {
+		code = fsm_digest(server->dnvmed->fsm, server->digested.digest, error);
+		if (code != 0)
+			return code;
+		server->digested.start = server->starts;
+		server->digested.transaction = info.me_last_txnid;
+	}
+	memcpy(ret_digest, server->digested.digest, sizeof(server->digested.digest));
+	return 0;
 }
 
 void server_kill(struct server_machine *server)

@@ -13,6 +13,11 @@ struct server_machine {
 	struct process *process; /* NULL: does not run */
 	struct options options;
 	struct dnvmed *dnvmed; /* of the process */
+	uint64_t starts;
+	struct {
+		uint64_t start, transaction;
+		uint8_t digest[16];
+	} digested; /* by server_digest(); start 0: nothing */
 };
 
 extern struct server_machine server_machines[SERVERS_MAX];
@@ -25,6 +30,8 @@ void server_start(struct server_machine *server);
 /* kill -9. */
 void server_kill(struct server_machine *server);
 void server_power_cut(struct server_machine *server);
+/* fsm_digest() of one that runs. The store is not read again when nothing was committed to it since. */
+int server_digest(struct server_machine *server, uint8_t ret_digest[16], struct error *error);
 /* Those that run and lead, by their own belief; NULL. */
 struct server_machine *server_leader(void);
 /* One whose state is the last one as far as anybody ever knew: a server that has just started may be far behind. NULL.

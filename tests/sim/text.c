@@ -49,12 +49,23 @@ static bool print(struct output *output, const char *format, va_list arguments)
 	for (;;) {
 		const char *percent = strchrnul(format, '%'), *text;
 		bool is_long = false;
+		size_t most = SIZE_MAX;
 		int64_t number;
 
 		put(output, format, (size_t)(percent - format));
 		if (*percent == '\0')
 			return true;
-		for (format = percent + 1; *format == 'l' || *format == 'z' || *format == 'j'; format++)
+		format = percent + 1;
+		if (*format == '.') {
+			char *end = (char *)format + 2;
+			long wanted = format[1] == '*' ? va_arg(arguments, int) : strtol(format + 1, &end, 10);
+
+			if (wanted < 0 || *end != 's')
+				return false;
+			most = (size_t)wanted;
+			format = end;
+		}
+		for (; *format == 'l' || *format == 'z' || *format == 'j'; format++)
 			is_long = true;
 		switch (*format++) {
 		case '%':
@@ -64,7 +75,7 @@ static bool print(struct output *output, const char *format, va_list arguments)
 			text = va_arg(arguments, const char *);
 			if (text == NULL)
 				return false;
-			put(output, text, strlen(text));
+			put(output, text, strnlen(text, most));
 			break;
 		case 'u':
 			put_number(output, is_long ? va_arg(arguments, uint64_t) : va_arg(arguments, unsigned), false);

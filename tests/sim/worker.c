@@ -139,7 +139,10 @@ int worker_start(struct worker_pool *pool, struct worker_job *job, struct error 
 
 void worker_step(struct worker_job *job, const char *text)
 {
-	snprintf(job->step, sizeof(job->step), "%s", text);
+	size_t length = strnlen(text, sizeof(job->step) - 1);
+
+	memcpy(job->step, text, length);
+	job->step[length] = '\0';
 	job->step_ms = clock_boot_ms();
 }
 

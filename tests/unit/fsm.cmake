@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+dnvme_unit_test(fsm_records dnvme_fsm)
 dnvme_unit_test(placement dnvme_fsm)
 dnvme_unit_test(placement_repair dnvme_fsm)
 foreach(name fsm fsm_event fsm_job fsm_snapshot fsm_node fsm_server fsm_list fsm_volume fsm_volume_create fsm_slot fsm_force fsm_forget fsm_member fsm_move fsm_check

@@ -213,6 +213,12 @@ static void uuid_text_is_strict(void **state)
 	assert_int_equal(uuid_text_parse("12345678-1234-1234-1234-12345678901", again), -1);
 	assert_int_equal(uuid_text_parse("12345678-1234-1234-1234-1234567890123", again), -1);
 	assert_int_equal(uuid_text_parse("12345678-1234-1234-1234-12345678901g", again), -1);
+	assert_int_equal(uuid_text_parse("123456781234-1234-1234-1234-12345678901", again), -1);
+	assert_int_equal(uuid_text_parse("12345678-1234-1234-1234+123456789012", again), -1);
+	assert_int_equal(uuid_text_parse("", again), -1);
+	assert_int_equal(uuid_text_parse("12345678-1234-1234-1234-AbCdEf789012", again), 0);
+	assert_int_equal(again[10], 0xab);
+	assert_int_equal(again[12], 0xef);
 }
 
 int main(void)

@@ -286,6 +286,39 @@ static void a_copy_shares_nothing(void **state)
 	arena_free(&arena);
 }
 
+static void what_is_packed_is_a_copy_in_one_piece(void **state)
+{
+	struct buffer first = BUFFER_INIT, second = BUFFER_INIT;
+	struct arena arena = ARENA_INIT, kept = ARENA_INIT;
+	struct codec_packed packed;
+	struct volume copies[2], empty = sample;
+
+	(void)state;
+	assert_int_equal(codec_encode(schema_volume(), &sample, CODEC_TAGGED, &first, NULL), 0);
+	assert_int_equal(codec_pack(schema_volume(), &sample, &kept, &packed, NULL), 0);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(codec_unpack(&packed, &arena, &copies[i], NULL), 0);
+	arena_free(&kept);
+	assert_ptr_not_equal(copies[0].name, copies[1].name);
+	for (size_t i = 0; i < 2; i++) {
+		buffer_clear(&second);
+		assert_int_equal(codec_encode(schema_volume(), &copies[i], CODEC_TAGGED, &second, NULL), 0);
+		assert_int_equal(first.size, second.size);
+		assert_memory_equal(first.data, second.data, first.size);
+		/* To write to one changes no other. */
+		memset(copies[i].legs.items, 0xff, copies[i].legs.count * sizeof(*copies[i].legs.items));
+	}
+	/* What is optional and empty is absent, as behind a decoder. */
+	empty.hosts.count = 0;
+	assert_int_equal(codec_pack(schema_volume(), &empty, &kept, &packed, NULL), 0);
+	assert_int_equal(codec_unpack(&packed, &arena, &copies[0], NULL), 0);
+	assert_null(copies[0].hosts.items);
+	buffer_free(&first);
+	buffer_free(&second);
+	arena_free(&kept);
+	arena_free(&arena);
+}
+
 static void codec_survives_failing_allocations(void **state)
 {
 	struct buffer whole = BUFFER_INIT;
@@ -297,6 +330,7 @@ static void codec_survives_failing_allocations(void **state)
 		struct buffer output = BUFFER_INIT;
 		struct arena arena = ARENA_INIT;
 		struct error error = { 0 };
+		struct codec_packed packed;
 		struct volume volume;
 		int rv;
 
@@ -306,6 +340,10 @@ static void codec_survives_failing_allocations(void **state)
 			rv = codec_decode(schema_volume(), buffer_bytes(&whole), &arena, &volume, &error);
 		if (rv == 0)
 			rv = codec_copy(schema_volume(), &sample, &arena, &volume, &error);
+		if (rv == 0)
+			rv = codec_pack(schema_volume(), &sample, &arena, &packed, &error);
+		if (rv == 0)
+			rv = codec_unpack(&packed, &arena, &volume, &error);
 		failed = failing_alloc_disarm();
 		assert_int_equal(rv, failed ? ERROR_INTERNAL : 0);
 		buffer_free(&output);
@@ -525,6 +563,7 @@ int main(void)
 		cmocka_unit_test(strings_are_bounded_at_the_limit),
 		cmocka_unit_test(unknown_fields_are_skipped_and_nil_is_absent),
 		cmocka_unit_test(a_copy_shares_nothing),
+		cmocka_unit_test(what_is_packed_is_a_copy_in_one_piece),
 		cmocka_unit_test(codec_survives_failing_allocations),
 		cmocka_unit_test(frames_end_at_the_same_byte_for_any_pieces),
 		cmocka_unit_test(frames_end_where_the_library_says),

@@ -139,6 +139,8 @@ enum kernel_sim_answer kernel_sim_ask(struct kernel *kernel, uint64_t port, cons
 				      const char *from_address, bool probe,
 				      struct kernel_sim_namespaces *ret_namespaces);
 /* The same for a connection that stands: whether it goes on. A host that is denied keeps it, as in nvmet. */
+/* Whether the gate of a port lets anybody in. */
+bool kernel_sim_is_open(struct kernel *kernel, uint64_t port);
 bool kernel_sim_goes_on(struct kernel *kernel, uint64_t port, const char *nqn,
 			struct kernel_sim_namespaces *ret_namespaces);
 

@@ -11,6 +11,7 @@
 
 #include "agent/label.h"
 #include "agent/list.h"
+#include "agent/word.h"
 
 #define SECTOR_BYTES LIMIT_SECTOR_BYTES
 #define BLOCK_BYTES 4096
@@ -21,11 +22,23 @@ struct device {
 	const char *identity;	/* what stays the same when it is made again */
 };
 
+/* Each request of the simulation comes here a few times: where a name was found last is looked at first. */
 struct observed_dm *sim_dm_find(struct sim_kernel *this, const char *name)
 {
-	for (size_t i = 0; i < this->observed.dms.count; i++) {
-		if (strcmp(this->observed.dms.items[i].name, name) == 0)
-			return &this->observed.dms.items[i];
+	const struct observed_dm_list *dms = &this->observed.dms;
+	uint32_t hash = 0;
+	size_t *hint;
+
+	for (const char *at = name; *at != '\0'; at++)
+		hash = hash * 31 + (uint8_t)*at;
+	hint = &this->dm_hints[hash % SIM_DM_HINTS];
+	if (*hint < dms->count && strcmp(dms->items[*hint].name, name) == 0)
+		return &dms->items[*hint];
+	for (size_t i = 0; i < dms->count; i++) {
+		if (strcmp(dms->items[i].name, name) != 0)
+			continue;
+		*hint = i;
+		return &dms->items[i];
 	}
 	return NULL;
 }
@@ -269,26 +282,29 @@ static int table_copy(struct sim_kernel *this, const struct observed_target_list
 	return 0;
 }
 
+static bool table_has(const struct observed_target_list *table, uint64_t major, uint64_t minor)
+{
+	for (size_t i = 0; i < table->count; i++) {
+		const char *text = table->items[i].params, *word;
+		uint64_t a, b;
+		size_t length;
+
+		while ((length = word_next(&text, &word)) > 0) {
+			if (word_device(word, length, &a, &b) && a == major && b == minor)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Count a table's devices as opened (+1) or closed (-1), each once. */
 static void table_hold(struct sim_kernel *this, const struct observed_target_list *table, int change)
 {
-	for (size_t d = 0; d < this->observed.dms.count; d++) {
-		struct observed_dm *dm = &this->observed.dms.items[d];
-		char number[48];
-		size_t length;
-		bool used = false;
+	struct observed_dm_list *dms = &this->observed.dms;
 
-		length = (size_t)snprintf(number, sizeof(number), "%" PRIu64 ":%" PRIu64, dm->major, dm->minor);
-		for (size_t i = 0; i < table->count && !used; i++) {
-			const char *params = table->items[i].params, *at = params;
-
-			while (!used && (at = strstr(at, number)) != NULL) {
-				used = (at == params || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0');
-				at += length;
-			}
-		}
-		if (used)
-			dm->open_count += (uint64_t)(int64_t)change;
+	for (size_t i = 0; i < dms->count; i++) {
+		if (table_has(table, dms->items[i].major, dms->items[i].minor))
+			dms->items[i].open_count += (uint64_t)(int64_t)change;
 	}
 }
 

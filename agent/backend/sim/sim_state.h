@@ -10,6 +10,7 @@
 #define SIM_DM_MAJOR 253
 #define SIM_NVME_MAJOR 259
 #define SIM_DISK_MAJOR 8
+#define SIM_DM_HINTS 64
 #define SIM_GATES 8
 #define SIM_PEERS 16
 #define SIM_JOINED 64
@@ -34,6 +35,7 @@ struct sim_kernel {
 	struct arena arena; /* holds `state`; made new from time to time, see sim_changed() */
 	struct sim_state state;
 	struct observed observed;
+	size_t dm_hints[SIM_DM_HINTS]; /* places of devices, by their names' hashes; they may be out of date */
 	char *path;
 	uint64_t changes, compacted;
 	bool assume_labels, lacks_writethrough, fills_forever;

@@ -94,6 +94,7 @@ static enum kernel_sim_answer ask_port(struct sim_kernel *this, const struct obs
 		const struct observed_namespace *ns = &subsystem->namespaces.items[i];
 		const struct observed_dm *dm = sim_dm_find(this, ns->path + strlen(MAPPER));
 		struct kernel_sim_namespace *item = &ret_namespaces->items[ret_namespaces->count];
+		size_t length;
 
 		if (!ns->enabled || dm == NULL || ret_namespaces->count == 64)
 			continue;
@@ -104,7 +105,9 @@ static enum kernel_sim_answer ask_port(struct sim_kernel *this, const struct obs
 		item->size_bytes = 0;
 		for (size_t t = 0; t < dm->targets.count; t++)
 			item->size_bytes += dm->targets.items[t].length * LIMIT_SECTOR_BYTES;
-		snprintf(item->device, sizeof(item->device), "%s", dm->name);
+		length = strnlen(dm->name, sizeof(item->device) - 1);
+		memcpy(item->device, dm->name, length);
+		item->device[length] = '\0';
 	}
 	return KERNEL_SIM_TAKEN;
 }
@@ -122,6 +125,11 @@ enum kernel_sim_answer kernel_sim_ask(struct kernel *kernel, uint64_t id, const 
 	return ask_port(this, port, nqn, host_nqn, ret_namespaces);
 }
 
+bool kernel_sim_is_open(struct kernel *kernel, uint64_t port)
+{
+	return gate_is_open((struct sim_kernel *)kernel, port);
+}
+
 bool kernel_sim_goes_on(struct kernel *kernel, uint64_t id, const char *nqn,
 			struct kernel_sim_namespaces *ret_namespaces)
 {
@@ -134,6 +142,16 @@ bool kernel_sim_goes_on(struct kernel *kernel, uint64_t id, const char *nqn,
 
 /* --- what it sees ----------------------------------------------------------------------------------------------- */
 
+/* Asked for each path, again and again: strtoull() would be most of it. */
+static uint64_t number_of(const char *digits)
+{
+	uint64_t number = 0;
+
+	for (; *digits >= '0' && *digits <= '9'; digits++)
+		number = number * 10 + (uint64_t)(*digits - '0');
+	return number;
+}
+
 bool kernel_sim_import_at(struct kernel *kernel, size_t index, struct kernel_sim_import *ret_import)
 {
 	const struct sim_kernel *this = (const struct sim_kernel *)kernel;
@@ -143,7 +161,7 @@ bool kernel_sim_import_at(struct kernel *kernel, size_t index, struct kernel_sim
 		return false;
 	import = &this->observed.imports.items[index];
 	*ret_import = (struct kernel_sim_import){ .instance = import->instance,
-						  .port = strtoull(import->trsvcid, NULL, 10),
+						  .port = number_of(import->trsvcid),
 						  .nqn = import->nqn,
 						  .address = import->address,
 						  .host_nqn = import->host_nqn,
