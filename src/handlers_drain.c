@@ -109,6 +109,10 @@ static int volume_plan(struct planning *this, uint64_t id, struct error *error)
 		return error_set_nomem(error);
 	if (fsm_volume_get(this->request->dnvmed->fsm, id, &this->request->arena, volume, error) != 0)
 		return error->code;
+	/* What is being deleted leaves by itself. */
+	if (volume->phase == VOLUME_PHASE_UNEXPORTING || volume->phase == VOLUME_PHASE_DISMANTLING ||
+	    volume->phase == VOLUME_PHASE_RELEASING)
+		return 0;
 	for (size_t l = 0; l < volume->legs.count; l++) {
 		const struct leg *leg = &volume->legs.items[l];
 
