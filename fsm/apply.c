@@ -157,7 +157,8 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->ld_excuse,	  command->refuse,	    command->volume_extend,  command->job_advance,
 		command->job_cancel,	  command->job_fail,	    command->job_forget,     command->snapshot_create,
 		command->snapshot_retry,  command->snapshot_delete, command->thins_purge,    command->ld_settle,
-		command->disk_cache,	  command->server_add,	    command->server_remove,
+		command->disk_cache,	  command->server_add,	    command->server_remove,  command->cluster_recover,
+		command->volume_release,
 	};
 	int present = 0;
 
@@ -205,6 +206,8 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(disk_cache);
 	DISPATCH(server_add);
 	DISPATCH(server_remove);
+	DISPATCH(cluster_recover);
+	DISPATCH(volume_release);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

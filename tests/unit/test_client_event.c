@@ -48,6 +48,8 @@ static const char *const sentences[] = {
 	"server 8 is to join",
 	"server 8 is to leave",
 	"server 8 is no part of the group any more",
+	"the group lost its majority for good, and goes on with what one server had; every volume is held",
+	"volume db1 is released",
 };
 
 static void test_sentences(void **state)
