@@ -148,17 +148,28 @@ static int refuse_apply(const struct command *command, struct error *error)
 static int dispatch(struct transition *transition, const struct command *command, struct error *error)
 {
 	const void *const commands[] = {
-		command->cluster_create,  command->node_register,   command->node_cordon,    command->node_forget,
-		command->disk_add,	  command->disk_remove,	    command->volume_create,  command->volume_advance,
-		command->volume_delete,	  command->lds_free,	    command->host_attach,    command->host_detach,
-		command->slot_move,	  command->slot_advance,    command->lds_stale,	     command->ld_rebuild,
-		command->ld_in_sync,	  command->ld_replace,	    command->controller_add, command->controller_retire,
-		command->controller_drop, command->cluster_set,	    command->slot_force,     command->ld_drain,
-		command->ld_excuse,	  command->refuse,	    command->volume_extend,  command->job_advance,
-		command->job_cancel,	  command->job_fail,	    command->job_forget,     command->snapshot_create,
-		command->snapshot_retry,  command->snapshot_delete, command->thins_purge,    command->ld_settle,
-		command->disk_cache,	  command->server_add,	    command->server_remove,  command->disk_drain,
+		command->cluster_create,  command->node_register,
+		command->node_cordon,	  command->node_forget,
+		command->disk_add,	  command->disk_remove,
+		command->volume_create,	  command->volume_advance,
+		command->volume_delete,	  command->lds_free,
+		command->host_attach,	  command->host_detach,
+		command->slot_move,	  command->slot_advance,
+		command->lds_stale,	  command->ld_rebuild,
+		command->ld_in_sync,	  command->ld_replace,
+		command->controller_add,  command->controller_retire,
+		command->controller_drop, command->cluster_set,
+		command->slot_force,	  command->ld_drain,
+		command->ld_excuse,	  command->refuse,
+		command->volume_extend,	  command->job_advance,
+		command->job_cancel,	  command->job_fail,
+		command->job_forget,	  command->snapshot_create,
+		command->snapshot_retry,  command->snapshot_delete,
+		command->thins_purge,	  command->ld_settle,
+		command->disk_cache,	  command->server_add,
+		command->server_remove,	  command->disk_drain,
 		command->ld_move,	  command->ld_moved,
+		command->cluster_recover, command->volume_release,
 	};
 	int present = 0;
 
@@ -209,6 +220,8 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(disk_drain);
 	DISPATCH(ld_move);
 	DISPATCH(ld_moved);
+	DISPATCH(cluster_recover);
+	DISPATCH(volume_release);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

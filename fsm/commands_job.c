@@ -85,9 +85,12 @@ static int job_read(struct transition *transition, uint64_t id, struct operation
 	if (operation_is_over(ret_operation))
 		return 0;
 	result = state_volume(&transition->state, ret_operation->volume, ret_volume, error);
-	if (result != 0)
+	if (result != 0) {
 		transition->state.broken = true; /* a job that runs has its volume */
-	return result;
+		return result;
+	}
+	/* To undo what was in use after all would be worse than to wait. */
+	return fsm_volume_hold_check(ret_volume, error);
 }
 
 static int both_store(struct transition *transition, struct operation *operation, struct volume *volume,

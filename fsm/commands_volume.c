@@ -51,6 +51,8 @@ int command_volume_advance_apply(struct transition *transition, const struct com
 		return error_set(error, ERROR_CONFLICT,
 				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64 " was confirmed",
 				 volume.id, volume.revision, command->revision);
+	if (fsm_volume_hold_check(&volume, error) != 0)
+		return ERROR_FAILED_PRECONDITION;
 	volume.phase = command->to;
 	/* They are formatted; from now on nobody is ever told to format them. */
 	for (size_t i = 0; command->to == VOLUME_PHASE_EXPORTING && i < volume.legs.count; i++)
@@ -109,6 +111,7 @@ int command_volume_delete_apply(struct transition *transition, const struct comm
 	if (result != 0)
 		return result;
 	volume.phase = VOLUME_PHASE_UNEXPORTING;
+	volume.hold = NULL;
 	result = operation_abandon(transition, &volume, error);
 	/* The pools go with all that is in them. */
 	volume.dropped_thins.count = 0;

@@ -75,6 +75,9 @@ int event_of_cluster(struct arena *arena, const struct cluster *before, const st
 		tell(&telling, EVENT_KIND_CLUSTER_CREATED);
 		return told(&telling, error);
 	}
+	if (after->recovered != NULL &&
+	    (before->recovered == NULL || before->recovered->revision != after->recovered->revision))
+		tell(&telling, EVENT_KIND_CLUSTER_RECOVERED)->reason = after->recovered->by;
 	servers_tell(&telling, &before->servers, &after->servers);
 	a = before->settings != NULL ? before->settings : &defaults;
 	b = after->settings != NULL ? after->settings : &defaults;
@@ -337,6 +340,8 @@ int event_of_volume(struct arena *arena, const struct volume *before, const stru
 		tell(&telling, EVENT_KIND_VOLUME_PHASE)->state = ENUM_NAME(volume_phase, after->phase);
 	if (before->size_bytes != after->size_bytes)
 		tell(&telling, EVENT_KIND_VOLUME_GREW)->size_bytes = after->size_bytes;
+	if (before->hold != NULL && after->hold == NULL && !volume_is_leaving(after->phase))
+		tell(&telling, EVENT_KIND_VOLUME_RELEASED);
 	hosts_tell(&telling, before, after);
 	forced_tell(&telling, before, after);
 	slots_tell(&telling, before, after);

@@ -76,6 +76,8 @@ int fsm_volume_get(struct fsm *fsm, uint64_t id, struct arena *arena, struct vol
 /* `name` is a name or an id ("v12"). */
 int fsm_volume_find(struct fsm *fsm, const char *name, struct arena *arena, struct volume *ret_volume,
 		    struct error *error);
+/* FAILED_PRECONDITION while it is held: no job begins on it, and none goes on. */
+int fsm_volume_hold_check(const struct volume *volume, struct error *error);
 /* Pages in key order behind `after` (NULL, 0: from the start; it need not exist); `limit` 0 stands for LIMIT_LIST_PAGE;
  * *ret_more tells that there are more. fsm_volume_list goes by name: volumes in phase releasing have none any more (see
  * fsm_transition_list). A host's record names at most LIMIT_LIST_PAGE volumes. */

@@ -29,6 +29,8 @@ int operation_begin(struct transition *transition, uint64_t id, struct operation
 	if (volume->phase != VOLUME_PHASE_ONLINE)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is in phase %s, not online",
 				 volume->name, ENUM_NAME(volume_phase, volume->phase));
+	if (fsm_volume_hold_check(volume, error) != 0)
+		return ERROR_FAILED_PRECONDITION;
 	if (volume->operation != 0) {
 		error_set(error, ERROR_FAILED_PRECONDITION, "job j%" PRIu64 " works on volume \"%s\"",
 			  volume->operation, volume->name);

@@ -236,6 +236,10 @@ int command_cluster_set_apply(struct transition *transition, const struct comman
 			      struct error *error);
 int command_server_add_apply(struct transition *transition, const struct command_server_add *command,
 			     struct error *error);
+int command_cluster_recover_apply(struct transition *transition, const struct command_cluster_recover *command,
+				  struct error *error);
+int command_volume_release_apply(struct transition *transition, const struct command_volume_release *command,
+				 struct error *error);
 int command_server_remove_apply(struct transition *transition, const struct command_server_remove *command,
 				struct error *error);
 int command_volume_extend_apply(struct transition *transition, const struct command_volume_extend *command,

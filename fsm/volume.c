@@ -14,6 +14,15 @@ bool volume_is_leaving(enum volume_phase phase)
 	       phase == VOLUME_PHASE_RELEASING;
 }
 
+int fsm_volume_hold_check(const struct volume *volume, struct error *error)
+{
+	if (volume->hold == NULL)
+		return 0;
+	error_set(error, ERROR_FAILED_PRECONDITION,
+		  "volume \"%s\" is held: the state may lack what was committed last about it", volume->name);
+	return error_hint(error, "run: dnvme volume release %s", volume->name);
+}
+
 bool volume_is_settled(const struct volume *volume)
 {
 	uint64_t standbys = 0;
@@ -87,6 +96,8 @@ int volume_slot_read(struct transition *transition, uint64_t id, uint64_t slot, 
 	if (volume.phase != VOLUME_PHASE_ONLINE)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "volume v%" PRIu64 " is in phase %s, not online", id,
 				 ENUM_NAME(volume_phase, volume.phase));
+	if (fsm_volume_hold_check(&volume, error) != 0)
+		return ERROR_FAILED_PRECONDITION;
 	if (volume.slots.items[slot].epoch != epoch)
 		return error_set(error, ERROR_CONFLICT,
 				 "slot %" PRIu64 " of volume v%" PRIu64 " is in epoch %" PRIu64 ", not %" PRIu64, slot,

@@ -12,9 +12,9 @@
 /* Whether a volume is on its way out. */
 bool volume_is_leaving(enum volume_phase phase);
 
-/* Whether nobody has work to do on it: online, each slot is served, each LD in sync, nothing leaves, nobody is retired,
- * no job works on it, nothing is to be deleted from pools, and there are as many standbys as wanted. All other volumes
- * are listed in STORE_TABLE_TRANSITION.
+/* Whether nobody has work to do on it: online, each slot is served, each LD in sync, nothing leaves, nobody
+ * is retired, no job works on it, nothing is to be deleted from pools, and there are as many standbys as wanted. All
+ * other volumes are listed in STORE_TABLE_TRANSITION.
  */
 bool volume_is_settled(const struct volume *volume);
 

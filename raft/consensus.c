@@ -368,23 +368,11 @@ static int raft_open(struct consensus *consensus, const struct consensus_options
 	return 0;
 }
 
-int consensus_start(const struct consensus_options *options, const struct consensus_server *bootstrap,
-		    size_t bootstrap_count, struct consensus **ret_consensus, struct error *error)
+int consensus_make(const struct consensus_options *options, struct consensus **ret_consensus, struct error *error)
 {
-	struct consensus *consensus;
-	bool initialized;
+	struct consensus *consensus = calloc(1, sizeof(*consensus));
 	int rv;
 
-	rv = directory_make(options->directory, error);
-	if (rv == 0)
-		rv = consensus_directory_check(options->directory, &initialized, error);
-	if (rv == 0 && !initialized && bootstrap_count > 0)
-		rv = directory_reset(options->directory, error);
-	if (rv == 0)
-		rv = directory_mend(options->directory, error);
-	if (rv != 0)
-		return rv;
-	consensus = calloc(1, sizeof(*consensus));
 	if (consensus == NULL)
 		return error_set_nomem(error);
 	consensus->directory = strdup(options->directory);
@@ -409,6 +397,28 @@ int consensus_start(const struct consensus_options *options, const struct consen
 	uv_check_init(options->loop, &consensus->check);
 	consensus->prepare.data = consensus->check.data = consensus;
 	consensus->handles_open = 2;
+	*ret_consensus = consensus;
+	return 0;
+}
+
+int consensus_start(const struct consensus_options *options, const struct consensus_server *bootstrap,
+		    size_t bootstrap_count, struct consensus **ret_consensus, struct error *error)
+{
+	struct consensus *consensus;
+	bool initialized;
+	int rv;
+
+	rv = directory_make(options->directory, error);
+	if (rv == 0)
+		rv = consensus_directory_check(options->directory, &initialized, error);
+	if (rv == 0 && !initialized && bootstrap_count > 0)
+		rv = directory_reset(options->directory, error);
+	if (rv == 0)
+		rv = directory_mend(options->directory, error);
+	if (rv == 0)
+		rv = consensus_make(options, &consensus, error);
+	if (rv != 0)
+		return rv;
 	if (!initialized && bootstrap_count > 0)
 		rv = bootstrap_write(consensus, bootstrap, bootstrap_count, error);
 	if (rv == 0 && (rv = raft_start(&consensus->raft)) != 0) {

@@ -69,6 +69,16 @@ struct consensus_options {
 /* Whether `directory` holds a bootstrapped or joined member. Blocks on disk. */
 int consensus_directory_check(const char *directory, bool *ret_initialized, struct error *error);
 
+/* Of a recovery. No group comes so far otherwise, and a member takes nothing from one that is half as far behind: that
+ * one was given up, and runs after all. */
+#define CONSENSUS_TERM_STEP UINT64_C(1000000)
+
+/* The group lost its majority for good: make the member in `directory`, which does not run, the only voter, in `term`,
+ * CONSENSUS_TERM_STEP above the one that it was in. Its log stays, to the last entry; what is in it is committed when
+ * it starts next. Durable before this returns; safe to repeat when it was interrupted. FAILED_PRECONDITION (damaged
+ * log), NO_CAPACITY, INTERNAL. Blocks on disk. */
+int consensus_recover(const char *directory, uint64_t id, const char *address, uint64_t term, struct error *error);
+
 /* Open log and snapshot and take part. With `bootstrap_count` > 0 and an empty directory, first writes that
  * configuration (durable before this returns); with a directory that is not empty, `bootstrap` is ignored.
  * The machine may be called before this returns: it loads the snapshot and, alone in its group, applies the log.

@@ -88,6 +88,8 @@ static void on_receive(struct raft_io *io, struct raft_message *message)
 {
 	struct consensus *consensus = of_io(io);
 
+	if (receive_is_stray(consensus, message))
+		return;
 	if (message->type == RAFT_INSTALL_SNAPSHOT &&
 	    (consensus->snapshot_open || consensus->raft.snapshot.installing)) {
 		raft_configuration_close(&message->install_snapshot.conf);

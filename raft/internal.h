@@ -112,6 +112,9 @@ int error_set_raft(struct error *error, int code, const char *what, const char *
 /* RAFT_NOSPACE of a proposal: libraft counts what the servers say of their logs, and most have no room. */
 int error_set_room(struct error *error, const char *what);
 
+/* consensus.c: one whose log is open and that was not started. After a failure there is none. */
+int consensus_make(const struct consensus_options *options, struct consensus **ret_consensus, struct error *error);
+
 /* guard.c: what stands in front of libraft's I/O, and the end of a member that cannot go on (the first reason counts;
  * the program is told in the next turn of the loop). */
 void guard_init(struct consensus *consensus);
@@ -128,7 +131,9 @@ bool space_may_come(struct consensus *consensus);
 void configuration_tick(struct consensus *consensus);
 void configuration_fail(struct consensus *consensus, const struct error *failure);
 
-/* receive.c: hand entries of a leader over to libraft. */
+/* receive.c: whether it comes from a member that was given up when the group was recovered; it is freed then. */
+bool receive_is_stray(const struct consensus *consensus, struct raft_message *message);
+/* Hand entries of a leader over to libraft. */
 void receive_append(struct consensus *consensus, struct raft_message *message);
 
 /* write.c: fail the member when a write of its log failed. */

@@ -138,3 +138,40 @@ void receive_append(struct consensus *consensus, struct raft_message *message)
 		piece_deliver(consensus, message, from, append->n_entries);
 	message_drop(append);
 }
+
+static raft_term term_of(const struct raft_message *message)
+{
+	switch (message->type) {
+	case RAFT_REQUEST_VOTE:
+		return message->request_vote.term;
+	case RAFT_REQUEST_VOTE_RESULT:
+		return message->request_vote_result.term;
+	case RAFT_APPEND_ENTRIES:
+		return message->append_entries.term;
+	case RAFT_APPEND_ENTRIES_RESULT:
+		return message->append_entries_result.term;
+	case RAFT_INSTALL_SNAPSHOT:
+		return message->install_snapshot.term;
+	case RAFT_TIMEOUT_NOW:
+		return message->timeout_now.term;
+	default:
+		return UINT64_MAX;
+	}
+}
+
+bool receive_is_stray(const struct consensus *consensus, struct raft_message *message)
+{
+	raft_term term = term_of(message);
+
+	/* Not even a refusal: it would tell the term, and a leader of the next one would have this log cut. */
+	if (consensus->raft.current_term < CONSENSUS_TERM_STEP / 2 ||
+	    term >= consensus->raft.current_term - CONSENSUS_TERM_STEP / 2)
+		return false;
+	if (message->type == RAFT_APPEND_ENTRIES)
+		message_drop(&message->append_entries);
+	if (message->type == RAFT_INSTALL_SNAPSHOT) {
+		raft_configuration_close(&message->install_snapshot.conf);
+		raft_free(message->install_snapshot.data.base);
+	}
+	return true;
+}

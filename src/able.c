@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/able.h"
 
+#include "fsm/fsm.h"
 #include "src/dnvmed.h"
 
 int able_volume_check(const struct volume *volume, struct error *error)
@@ -8,6 +9,8 @@ int able_volume_check(const struct volume *volume, struct error *error)
 	if (volume->phase != VOLUME_PHASE_ONLINE)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is in phase %s, not online",
 				 volume->name, ENUM_NAME(volume_phase, volume->phase));
+	if (fsm_volume_hold_check(volume, error) != 0)
+		return ERROR_FAILED_PRECONDITION;
 	if (volume->operation == 0)
 		return 0;
 	error_set(error, ERROR_FAILED_PRECONDITION, "job j%llu works on volume \"%s\"",

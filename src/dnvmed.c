@@ -19,6 +19,7 @@
 #include "src/file.h"
 #include "src/hosts.h"
 #include "src/membership.h"
+#include "src/recovery.h"
 #include "src/request.h"
 #include "src/session.h"
 
@@ -191,6 +192,8 @@ static void on_leader_barrier(void *data, const struct error *failure)
 	dnvmed->barrier_under_way = false;
 	if (failure != NULL || !dnvmed->leading || dnvmed->leader_ready || dnvmed_is_stopping(dnvmed))
 		return; /* the tick asks again if this server still leads */
+	if (recovery_is_pending(dnvmed))
+		return;
 	if (agents_leader_begin(dnvmed, &error) != 0) {
 		log_failure(LOG_LEVEL_ERROR, "cannot begin to lead", &error);
 		return;
@@ -597,6 +600,7 @@ int dnvmed_start(struct dnvmed *dnvmed, const struct options *options, struct er
 	if (loop_make(dnvmed, error) != 0 || parts_make(dnvmed, error) != 0 || state_open(dnvmed, error) != 0 ||
 	    session_listen(dnvmed, error) != 0 || bootstrap_start(dnvmed, error) != 0)
 		return error->code;
+	recovery_start(dnvmed);
 	dnvmed->stage = DNVMED_RUNNING;
 	log_notice("ready", "id=%llu listen=%s raft=%s version=%s", (unsigned long long)dnvmed->id, options->listen,
 		   options->raft, DNVME_VERSION);

@@ -91,6 +91,8 @@ struct dnvmed {
 	bool leader_ready;	/* and holds everything that was committed before it led */
 	bool barrier_under_way; /* towards leader_ready */
 	bool create_under_way;	/* the command that makes the cluster */
+	bool recovering;	/* recovery.h: DIR/recovering is there */
+	bool recover_under_way; /* the command that it stands for */
 	uint64_t leader_term;
 	uint64_t leader_since_ms; /* boot clock */
 	struct agents *agents;

@@ -537,6 +537,8 @@ static void look(struct driver_volume *driver_volume)
 		agents_volume_forget(dnvmed, driver_volume->id);
 		volume_settle(driver_volume);
 		rv = 0;
+	} else if (rv == 0 && volume.hold != NULL) {
+		volume_settle(driver_volume);
 	} else if (rv == 0 && !driver_volume->under_way) {
 		rv = volume.phase == VOLUME_PHASE_ONLINE ? look_online(driver_volume, &volume, &arena, &error)
 							 : look_phase(driver_volume, &volume, &arena, &error);
@@ -560,12 +562,21 @@ static const struct moments *moments_of(struct dnvmed *dnvmed, uint64_t id)
 	return driver_volume != NULL ? &driver_volume->moments : &none;
 }
 
+/* The state says so, and refuses what a leader might propose all the same. */
+static const char held[] =
+	"an operator, who says that what the state says of it is right, or deletes it: the servers lost "
+	"their majority for good";
+
 int driver_operation_waits_for(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
 			       const char **ret_waits_for, struct error *error)
 {
 	struct online_step step = ONLINE_STEP_INIT;
 	struct online_view view;
 
+	if (volume->hold != NULL) {
+		*ret_waits_for = held;
+		return 0;
+	}
 	if (driver_online_view(dnvmed, volume, moments_of(dnvmed, volume->id), arena, &view, error) != 0 ||
 	    driver_online_operation(dnvmed, &view, arena, &step, error) != 0)
 		return error->code;
@@ -580,6 +591,10 @@ int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const s
 	struct online_view view;
 	struct volumes_step phase_step;
 
+	if (volume->hold != NULL) {
+		*ret_waits_for = held;
+		return 0;
+	}
 	if (volume->phase != VOLUME_PHASE_ONLINE) {
 		if (volumes_step(volume, parts, arena, &phase_step, error) != 0)
 			return error->code;

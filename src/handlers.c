@@ -16,6 +16,7 @@
 #include "src/handlers_mutate.h"
 #include "src/handlers_operation.h"
 #include "src/handlers_read.h"
+#include "src/handlers_release.h"
 #include "src/handlers_server.h"
 #include "src/handlers_snapshot.h"
 #include "src/membership.h"
@@ -81,6 +82,7 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_EVENT_LIST] = { .answer = event_list_answer },
 	[METHOD_ID_AGENT_HELLO] = { .answer = agents_hello, .committed = agents_hello_committed },
 	[METHOD_ID_AGENT_HEARTBEAT] = { .answer = agents_heartbeat },
+	[METHOD_ID_VOLUME_RELEASE] = { .prepare = volume_release_prepare, .committed = volume_release_committed },
 	[METHOD_ID_CLUSTER_BACKUP] = { .answer = cluster_backup_answer },
 	[METHOD_ID_CLUSTER_CHECK] = { .answer = cluster_check_answer },
 };

@@ -8,6 +8,7 @@
 #include "src/dnvmed.h"
 #include "src/exit_status.h"
 #include "src/options.h"
+#include "src/recovery.h"
 
 static void complain(const struct error *error)
 {
@@ -39,6 +40,11 @@ int main(int argument_count, char **arguments)
 		error_set_nomem(&error);
 		complain(&error);
 		return EXIT_STATUS_FAILED;
+	}
+	if (options.recover) {
+		status = recovery_run(dnvmed, &options);
+		free(dnvmed);
+		return status;
 	}
 	if (dnvmed_start(dnvmed, &options, &error) != 0)
 		log_failure(LOG_LEVEL_ERROR, "cannot start", &error);

@@ -20,7 +20,10 @@ enum {
 	KEY_STALL,
 	KEY_SESSIONS,
 	KEY_CHECK,
-	KEY_CHECK_STATE
+	KEY_CHECK_STATE,
+	KEY_RECOVER,
+	KEY_LOST,
+	KEY_YES
 };
 
 int options_address_check(const char *field, const char *text, struct error *error)
@@ -92,6 +95,12 @@ static const struct setting settings[] = {
 	  "check command line and configuration file, then exit", NULL },
 	{ "check-state", KEY_CHECK_STATE, SETTING_FLAG, AT(check_state), 0, 0, SETTING_NOT_IN_FILE, NULL,
 	  "audit the state in the data directory of a stopped server, print what contradicts itself, then exit", NULL },
+	{ "recover", KEY_RECOVER, SETTING_FLAG, AT(recover), 0, 0, SETTING_NOT_IN_FILE, NULL,
+	  "most servers are lost for good: make this one, which is stopped, the only one of its group, then exit",
+	  NULL },
+	{ "lost", KEY_LOST, SETTING_PARSED, AT(lost), 0, sizeof(((struct options *)0)->lost) - 1, SETTING_NOT_IN_FILE,
+	  "NAME[,NAME…]", "with --recover: each other server, by its name or as s and its number", path_parse },
+	{ "yes", KEY_YES, SETTING_FLAG, AT(yes), 0, 0, SETTING_NOT_IN_FILE, NULL, "with --recover: do it", NULL },
 };
 
 static const struct settings_program program = {
@@ -114,6 +123,8 @@ static int check(const struct options *options, struct error *error)
 	if (strcmp(options->listen, options->raft) == 0)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "--listen and --raft are both %s; they must differ",
 				 options->raft);
+	if (!options->recover && (options->yes || options->lost[0] != '\0'))
+		return error_set(error, ERROR_INVALID_ARGUMENT, "--lost and --yes are of use with --recover only");
 	if (election_ms < 2 * heartbeat_ms)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 				 "--election-timeout-ms must be at least twice --heartbeat-ms");

@@ -22,6 +22,8 @@ struct options {
 	uint64_t stall_timeout_ms;
 	uint64_t sessions_max;
 	bool check_only, check_state;
+	bool recover, yes;
+	char lost[LIMIT_SERVERS * (LIMIT_NAME + 1)]; /* names, with commas between them */
 };
 
 /* Read the command line and the file that --config names; what the command line says wins over the file. Exits for

@@ -28,6 +28,9 @@ static const char *thing_text(const struct event *event, struct arena *arena)
 	switch (event->kind) {
 	case EVENT_KIND_CLUSTER_CREATED:
 		return "the cluster was made";
+	case EVENT_KIND_CLUSTER_RECOVERED:
+		return "the group lost its majority for good, and goes on with what one server had; every volume is "
+		       "held";
 	case EVENT_KIND_SETTINGS_CHANGED:
 		return arena_printf(arena, "the setting %s of the cluster changed", or_unknown(event->reason));
 	case EVENT_KIND_SERVER_ADDED:
@@ -140,6 +143,8 @@ const char *event_text(const struct event *event, struct arena *arena)
 	case EVENT_KIND_VOLUME_FORCED:
 		return arena_printf(arena, "%s: slot %" PRIu64 " is served by force, by %s", volume, event->slot,
 				    event->reason != NULL ? event->reason : "somebody");
+	case EVENT_KIND_VOLUME_RELEASED:
+		return arena_printf(arena, "%s is released", volume);
 	case EVENT_KIND_SNAPSHOT_TAKEN:
 		return arena_printf(arena, "%s: snapshot %s is taken", volume, or_unknown(event->snapshot));
 	case EVENT_KIND_SNAPSHOT_DELETED:

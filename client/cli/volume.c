@@ -11,6 +11,7 @@
 #include "client/cli/size.h"
 #include "client/cli/volume_extend.h"
 #include "client/cli/volume_force.h"
+#include "client/cli/volume_release.h"
 
 enum {
 	KEY_SIZE = 0x2000,
@@ -415,6 +416,15 @@ const struct cli_command volume_commands[] = {
 	  .text = "Returns when every controller dropped the host's connections.",
 	  .run = detach_run,
 	  .waits = true },
+	{ .noun = "volume",
+	  .verb = "release",
+	  .arguments = "VOLUME",
+	  .argument_count = 1,
+	  .summary = "go on with a volume that is held since the servers lost their majority for good",
+	  .text = "Without --yes it says what that means, and changes nothing.",
+	  .options = volume_release_options,
+	  .option = volume_release_option,
+	  .run = volume_release_run },
 	{ .noun = "volume",
 	  .verb = "force",
 	  .arguments = "VOLUME",

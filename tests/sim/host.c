@@ -313,7 +313,7 @@ size_t host_visits(size_t node, struct peer_visit *ret_visits, size_t room)
 	for (size_t v = 0; v < VOLUMES && count < room; v++) {
 		const struct path *path = &volumes[v].paths[node];
 
-		if (volumes[v].number == 0 || !path->live || path->cuts != io_cuts(&nodes[node], volumes[v].nqn))
+		if (volumes[v].number == 0 || !path->live || path->cuts != *path->cuts_now)
 			continue;
 		ret_visits[count++] = (struct peer_visit){
 			.connection = volumes[v].number << 32 | path->generation,

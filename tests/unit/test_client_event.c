@@ -50,6 +50,8 @@ static const char *const sentences[] = {
 	"server 8 is no part of the group any more",
 	"disk d4 of node n2 is drained",
 	"disk d4 of node n2 is open again",
+	"the group lost its majority for good, and goes on with what one server had; every volume is held",
+	"volume db1 is released",
 };
 
 static void test_sentences(void **state)
