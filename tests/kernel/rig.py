@@ -257,6 +257,17 @@ class Rig:
         self.no_agent.add(node)
         self.say(f"the agent of {node} is killed")
 
+    def agent_stop(self, node):
+        """It stands still: its session goes on, so that it is wanted as before."""
+        self.sh(node, "kill -STOP $(cat /run/dnvme/agent.pid)")
+        self.no_agent.add(node)
+        self.say(f"the agent of {node} stands still")
+
+    def agent_continue(self, node):
+        self.sh(node, "kill -CONT $(cat /run/dnvme/agent.pid)")
+        self.no_agent.discard(node)
+        self.say(f"the agent of {node} goes on")
+
     def kill(self, *nodes):
         for node in nodes:
             self.rack("kill", node)

@@ -126,15 +126,16 @@ def extend_cancelled(rig):
     witnesses = begin(rig, STRIPED)
     volume, before = witnesses[0].volume, free(rig)
     for words, state in (((), "cancelled"), (("--deadline", "2s"), "failed")):
-        # The disk with the most room takes part: its agent goes before it made anything.
+        # The disk with the most room takes part: its agent stands still before it made anything. One that is gone would not
+        # be asked.
         node = rig.disk_nodes()[max(before, key=before.get)]
-        rig.agent_kill(node)
+        rig.agent_stop(node)
         name = extend(rig, volume, NEW, *words)
         if state == "cancelled":
             rig.cli("job", "cancel", name, "--no-wait")
         else:  # not earlier: the job might be done before its deadline
             await_job(rig, name, "failing")
-        rig.agent_start(node)
+        rig.agent_continue(node)
         await_job(rig, name, state)
         must(free(rig) == before, f"extents are missing: {before} and {free(rig)}")
         for other in rig.nodes:
