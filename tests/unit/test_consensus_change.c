@@ -24,6 +24,13 @@ static struct consensus *leading(struct cluster *cluster)
 	return leader_of(cluster)->consensus;
 }
 
+/* On a machine that is busy nobody may lead for a moment. */
+static const struct member *leader_await(struct cluster *cluster)
+{
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL);
+	return leader_of(cluster);
+}
+
 /* -1: it does not belong to the group, as `member` sees it. */
 static int role_at(const struct member *member, uint64_t id)
 {
@@ -44,7 +51,7 @@ static void add(struct cluster *cluster, uint64_t id, const char *address)
 	assert_int_equal(consensus_add(leading(cluster), id, address, on_changed, cluster, NULL), 0);
 	assert_int_equal(cluster->barriers, before); /* no callback inside the call */
 	RUN_UNTIL(cluster, cluster->barriers > before);
-	assert_int_equal(role_at(leader_of(cluster), id), CONSENSUS_SPARE);
+	assert_int_equal(role_at(leader_await(cluster), id), CONSENSUS_SPARE);
 }
 
 static void assign(struct cluster *cluster, uint64_t id, enum consensus_role role)
@@ -53,7 +60,7 @@ static void assign(struct cluster *cluster, uint64_t id, enum consensus_role rol
 
 	assert_int_equal(consensus_assign(leading(cluster), id, role, on_changed, cluster, NULL), 0);
 	RUN_UNTIL(cluster, cluster->barriers > before);
-	assert_int_equal(role_at(leader_of(cluster), id), role);
+	assert_int_equal(role_at(leader_await(cluster), id), role);
 }
 
 static void propose_some(struct cluster *cluster, size_t count)
@@ -210,7 +217,7 @@ static void who_does_not_catch_up_gets_no_vote(void **state)
 	add(cluster, ABSENT, "127.0.0.1:9");
 	assert_int_equal(consensus_assign(leading(cluster), ABSENT, CONSENSUS_VOTER, on_failed, cluster, NULL), 0);
 	RUN_UNTIL(cluster, cluster->refused == 1);
-	assert_int_equal(role_at(leader_of(cluster), ABSENT), CONSENSUS_SPARE);
+	assert_int_equal(role_at(leader_await(cluster), ABSENT), CONSENSUS_SPARE);
 	assign(cluster, ABSENT, CONSENSUS_STANDBY);
 }
 
