@@ -182,6 +182,13 @@ void owner_snapshots_make(uint64_t volume, struct owner *ret_owner)
 	snprintf(ret_owner->lane, sizeof(ret_owner->lane), "%.*s.snapshots", NAMES_ID_SIZE, ret_owner->id);
 }
 
+void owner_out_make(const struct owner *export, struct owner *ret_owner)
+{
+	*ret_owner = *export;
+	/* An export's is its id. */
+	snprintf(ret_owner->lane, sizeof(ret_owner->lane), "out %.*s", OWNER_ID_SIZE, export->lane);
+}
+
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE])
 {
 	const char *id = owner->kind == OBJECT_KIND_DISK ? owner->id : owner->kind == OBJECT_KIND_VOLUME ? "leg" : "cn";

@@ -17,6 +17,8 @@
  *   nvmet …:leg:v2.s0.nodeb                           v2.s0.nodeb    v2.s0.nodeb
  *   import of …:leg:v2.s1.nodea                       volume v2      import v2.s1.nodea
  *   dm volume, nvmet …:volume:v2                      volume v2      v2
+ *   that export, when it is taken out of reach
+ *      over a path that is frozen (legs, too)         volume v2      out v2
  *   what is done for snapshots of v2                  volume v2      v2.snapshots
  *   nvmet port marked dnvme-<cluster>-d1              disk d1        port 4421
  *   nvmet port marked dnvme-<cluster>-cn              the node       port 4420
@@ -50,6 +52,9 @@ void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner);
 void owner_leg_port_make(uint64_t volume, uint64_t port, struct owner *ret_owner);
 /* One lane for what makes the thin devices of a volume's snapshots, and what deletes them. */
 void owner_snapshots_make(uint64_t volume, struct owner *ret_owner);
+/* The same owner, in the lane in which its export is taken out of reach while its own lane may wait for what is frozen
+ * below, which goes only when the export is out of reach. */
+void owner_out_make(const struct owner *export, struct owner *ret_owner);
 bool owner_mark_is_leg(const char *mark);
 void owner_port_mark(const char *cluster, const struct owner *owner, char ret_mark[OWNER_ID_SIZE]);
 

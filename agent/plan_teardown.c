@@ -45,7 +45,7 @@ static bool host_is_wanted(const struct target_subsystem *wanted, const char *ho
 /* Its hosts are to find it again in its new form, not to be told meanwhile that it is gone: those with a kernel
  * from 6.10 on would give their path up. */
 static int reject(struct planner *planner, const struct observed_subsystem *subsystem,
-		  const struct target_subsystem *wanted)
+		  const struct target_subsystem *wanted, const struct owner *owner)
 {
 	struct action *action;
 
@@ -53,7 +53,7 @@ static int reject(struct planner *planner, const struct observed_subsystem *subs
 		if (planner->observed->ports.items[i].id != wanted->port ||
 		    !planner_is_linked(&planner->observed->ports.items[i], subsystem->nqn))
 			continue;
-		action = planner_action(planner, ACTION_REJECT, &wanted->owner);
+		action = planner_action(planner, ACTION_REJECT, owner);
 		if (action == NULL)
 			return -1;
 		action->port = wanted->port;
@@ -96,6 +96,22 @@ static int close_hosts(struct planner *planner, const struct observed_subsystem 
 	return 0;
 }
 
+/* In a lane of its own: that of the export may be in the midst of a reload or a drain, which ends only when the import
+ * is dropped that froze, and that waits for this. */
+static int take_out(struct planner *planner, const struct observed_subsystem *subsystem,
+		    const struct target_subsystem *wanted, const struct owner *owner)
+{
+	struct owner out;
+
+	owner_out_make(owner, &out);
+	if (wanted != NULL && reject(planner, subsystem, wanted, &out) != 0)
+		return -1;
+	if (unlink_everywhere(planner, subsystem, &out) != 0)
+		return -1;
+	return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL,
+			    "%s waits until the imports below it that do not answer are dropped", subsystem->nqn);
+}
+
 /* `wanted` NULL: all of it goes. Otherwise only namespaces and hosts that are no longer wanted. Unlinking comes first
  * in either case: it is what drops live connections, and should the agent die behind it, the next one sees the
  * missing link and goes on. */
@@ -114,14 +130,12 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 		return wanted->closed ? close_hosts(planner, subsystem, owner) : 0;
 	if (frozen && wanted != NULL && wanted->parked)
 		return close_frozen(planner, subsystem, owner);
-	if (wanted != NULL && reject(planner, subsystem, wanted) != 0)
+	if (frozen)
+		return take_out(planner, subsystem, wanted, owner);
+	if (wanted != NULL && reject(planner, subsystem, wanted, &wanted->owner) != 0)
 		return -1;
 	if (unlink_everywhere(planner, subsystem, owner) != 0)
 		return -1;
-	if (frozen)
-		return planner_note(planner, PLAN_NOTE_WAITS, owner, NULL,
-				    "%s waits until the imports below it that do not answer are dropped",
-				    subsystem->nqn);
 	for (size_t i = 0; i < subsystem->namespaces.count; i++) {
 		if (wanted != NULL && planner_namespace_is_wanted(planner, wanted, &subsystem->namespaces.items[i]))
 			continue;

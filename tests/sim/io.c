@@ -798,18 +798,17 @@ static void pause_wait(struct storage *node, const char *name)
 	use->held_by = NULL;
 }
 
-/* As a kernel switches tables: new requests wait, those under way end; unless a path below does not answer, which is an
- * error here. */
+/* As a kernel switches tables: new requests wait, until those under way ended, however long that takes. Where none is,
+ * but a path below does not answer, the call itself is an error here. */
 static void use_wait(struct storage *node, const char *name)
 {
 	struct use *use = use_get(node, name);
-	struct observed_dm *dm;
+	const struct observed_dm *dm;
 
 	if (use == NULL)
 		return;
 	use->held_by = world_current;
-	while (use->count > 0 && (dm = sim_dm_find((struct sim_kernel *)node->kernel, name)) != NULL &&
-	       !dm->suspended && sim_dm_waits((struct sim_kernel *)node->kernel, dm, NULL) == 0)
+	while (use->count > 0 && (dm = sim_dm_find((struct sim_kernel *)node->kernel, name)) != NULL && !dm->suspended)
 		world_sleep(WORLD_MS);
 	use->held_by = NULL;
 }

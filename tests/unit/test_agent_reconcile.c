@@ -156,6 +156,14 @@ static bool is_hanging(struct fixture *fixture)
 	return hanging;
 }
 
+static void release(struct fixture *fixture)
+{
+	pthread_mutex_lock(&fixture->lock);
+	fixture->released = true;
+	pthread_cond_broadcast(&fixture->release);
+	pthread_mutex_unlock(&fixture->lock);
+}
+
 static int setup(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
@@ -189,6 +197,7 @@ static int teardown(void **state)
 	struct fixture *fixture = *state;
 
 	fixture->closing = true;
+	release(fixture); /* of a test that failed */
 	worker_pool_stop(&fixture->pool);
 	reconciler_close(fixture->reconciler);
 	while (!pool_is_idle(fixture))
@@ -493,12 +502,69 @@ static void test_stuck_call_blocks_only_its_own(void **state)
 	run_until(f, one_is_stuck_and_the_other_done);
 	assert_non_null(strstr(status_of(f, "d1.v1.s0")->message, "does not return: nvmet   subsystem"));
 	assert_true(is_hanging(f));
-	pthread_mutex_lock(&f->lock);
-	f->released = true;
-	pthread_cond_broadcast(&f->release);
-	pthread_mutex_unlock(&f->lock);
+	release(f);
 	run_until(f, is_converged);
 	assert_int_equal(status_of(f, "d1.v1.s0")->state, OBJECT_STATE_CONVERGED);
+}
+
+static bool hangs(struct fixture *fixture)
+{
+	return is_hanging(fixture);
+}
+
+static bool parked_imports_are_gone(struct fixture *fixture)
+{
+	const struct observed *observed = reconciler_observed(fixture->reconciler);
+
+	for (size_t i = 0; observed != NULL && i < observed->imports.count; i++) {
+		if (strstr(observed->imports.items[i].nqn, ".s0:e1") != NULL)
+			return false;
+	}
+	return observed != NULL;
+}
+
+static bool volume_is_linked(struct fixture *fixture)
+{
+	const struct observed_port_list *ports = &reconciler_observed(fixture->reconciler)->ports;
+
+	for (size_t i = 0; i < ports->count; i++) {
+		for (size_t j = 0; j < ports->items[i].subsystems.count; j++) {
+			if (strstr(ports->items[i].subsystems.items[j], ":volume:v1") != NULL)
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The slot begins anew where it is. What is below froze behind the look from which the reload was planned, and the
+ * reload waits for it: until the import is dropped, which waits for the export to be out of reach. */
+static void test_reload_over_what_froze_meanwhile_ends(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+
+	f->volume.format = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	want(f, &desired);
+	run_until(f, is_converged);
+	assert_true(volume_is_linked(f));
+	fault_set(f, NULL, "dm_reload", "dnvme-volume-v1");
+	f->volume.moved_to = 1;
+	f->volume.may_not_serve = true;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	want(f, &desired);
+	run_until(f, hangs);
+	for (unsigned i = 1; i <= 2; i++) {
+		const char *nqn = arena_printf(&f->arena, "nqn.2026-11.io.dnvme:" RIG_CLUSTER ":slot:d%u.v1.s0:e1", i);
+
+		kernel_sim_path_set(f->kernel, nqn, arena_printf(&f->arena, "10.0.1.%u", i), "live", "inaccessible");
+	}
+	run_until(f, parked_imports_are_gone);
+	assert_false(volume_is_linked(f));
+	fault_set(f, NULL, NULL, NULL);
+	release(f);
+	run_until(f, is_converged);
+	assert_true(volume_is_linked(f));
 }
 
 static bool path_is_lost(struct fixture *fixture)
@@ -547,11 +613,6 @@ static bool hangs_and_has_passed(struct fixture *fixture)
 	return is_hanging(fixture) && fixture->passes >= 2;
 }
 
-static bool hangs(struct fixture *fixture)
-{
-	return is_hanging(fixture);
-}
-
 /* What a lane makes is seen before it ends: an old label must not bear witness for it. */
 static void test_label_is_void_while_it_is_written(void **state)
 {
@@ -583,10 +644,7 @@ static void test_label_is_void_while_it_is_written(void **state)
 	run_until(f, hangs_and_has_passed);
 	other = label_is_known(f, "dnvme-label-ld1");
 	written = label_is_known(f, "dnvme-label-ld2");
-	pthread_mutex_lock(&f->lock);
-	f->released = true;
-	pthread_cond_broadcast(&f->release);
-	pthread_mutex_unlock(&f->lock);
+	release(f);
 	run_until(f, is_converged);
 	assert_true(other);
 	assert_false(written);
@@ -622,10 +680,7 @@ static void test_mapping_tells_how_far_it_came(void **state)
 	/* Nothing of it is used before it is done. */
 	for (size_t i = 0; i < reconciler_observed(f->reconciler)->dms.count; i++)
 		assert_string_not_equal(reconciler_observed(f->reconciler)->dms.items[i].name, "dnvme-volume-v1");
-	pthread_mutex_lock(&f->lock);
-	f->released = true;
-	pthread_cond_broadcast(&f->release);
-	pthread_mutex_unlock(&f->lock);
+	release(f);
 	run_until(f, is_converged);
 }
 
@@ -716,6 +771,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_own_work_is_not_looked_at_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_is_told_and_retried, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stuck_call_blocks_only_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload_over_what_froze_meanwhile_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_label_is_void_while_it_is_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lost_path_is_seen_soon, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mapping_tells_how_far_it_came, setup, teardown),

@@ -143,7 +143,7 @@ static void test_owner_of_nqn(void **state)
 {
 	const char *slot = NAMES_NQN_PREFIX "c1:slot:d1.v2.s0:e7", *leg = NAMES_NQN_PREFIX "c1:leg:v2.s1.node-b";
 	const char *volume = NAMES_NQN_PREFIX "c1:volume:v2";
-	struct owner owner;
+	struct owner owner, out;
 	char mark[OWNER_ID_SIZE];
 
 	(void)state;
@@ -161,6 +161,9 @@ static void test_owner_of_nqn(void **state)
 	assert_true(owner_is(&owner, OBJECT_KIND_VOLUME, "v2"));
 	assert_true(owner_of_subsystem("c1", volume, &owner));
 	assert_string_equal(owner.lane, "v2");
+	owner_out_make(&owner, &out);
+	assert_true(owner_is(&out, OBJECT_KIND_VOLUME, "v2"));
+	assert_string_equal(out.lane, "out v2");
 	assert_false(owner_of_import("c1", volume, &owner));
 	assert_false(owner_of_subsystem("c2", volume, &owner));
 	assert_false(owner_of_subsystem("c1", NAMES_NQN_PREFIX "c1:slot:d1.v2.s0", &owner));
