@@ -115,6 +115,13 @@ bool media_power_lost(const struct storage *node)
 	bool lost = false;
 
 	lds_look(node);
+	/* Whether it was in luck nobody can know. */
+	for (size_t n = 0; n < LDS_MAX; n++) {
+		if (!lds[n].known || lds[n].place.node != node ||
+		    !kernel_sim_disk_is_volatile(node->kernel, lds[n].place.disk))
+			continue;
+		lds[n].spoilt = lost = true;
+	}
 	for (size_t i = 0; i < BLOCKS_MAX; i++) {
 		if (slots[i].node != node || !slots[i].in_cache)
 			continue;
@@ -128,9 +135,6 @@ bool media_power_lost(const struct storage *node)
 		default:
 			slots[i].block = slots[i].kept;
 		}
-		for (size_t n = 0; n < LDS_MAX; n++)
-			lds[n].spoilt = lds[n].spoilt || (lds[n].known && is_in(&slots[i], &lds[n]));
-		lost = true;
 	}
 	return lost;
 }

@@ -31,7 +31,7 @@ void media_write(const struct storage *node, uint64_t disk, uint64_t sector, str
  * order in which they arrive. */
 uint64_t media_write_turn(const struct storage *node, uint64_t disk, uint64_t sector, uint64_t takes_us);
 /* What the caches of a node's disks held is there or not, of each block for itself, or half of it. Before its kernel
- * begins anew. Returns whether anything is lost. */
+ * begins anew. Returns whether anything may be lost. */
 bool media_power_lost(const struct storage *node);
 /* What the cache of a disk held is on its medium. */
 void media_flush(const struct storage *node, uint64_t disk);

@@ -30,6 +30,8 @@
 #define SNAPSHOTS_MAX 8
 #define SNAPSHOT_TURNS 120 /* in peace: of a quarter of a second each */
 
+#define LATE_US (5 * WORLD_SECOND)
+
 enum known { ABSENT, PRESENT, UNKNOWN };
 
 /* What the client was told; it must stay true. */
@@ -465,6 +467,17 @@ static void set_up_run(struct dnvme *dnvme)
 		volume_attach(dnvme, &volumes[i]);
 }
 
+/* A request that was not answered may be carried out yet: what met a cut is sent again for a while after that. */
+static void late_await(void)
+{
+	bool unknown = false;
+
+	for (size_t i = 0; i < volume_count; i++)
+		unknown = unknown || volumes[i].known == UNKNOWN;
+	if (unknown)
+		world_sleep(LATE_US);
+}
+
 static void client_main(struct process *process)
 {
 	struct dnvme_error error;
@@ -500,6 +513,7 @@ static void client_main(struct process *process)
 		for (size_t i = 0; turn % OPERATOR_TURNS == 0 && i < volume_count && !delete_wanted; i++)
 			operator_look(dnvme, volumes[i].name);
 	}
+	late_await();
 	for (size_t i = 0; i < volume_count; i++) {
 		if (volumes[i].known != ABSENT)
 			until_done("volume delete", call_delete, dnvme, &volumes[i]);
