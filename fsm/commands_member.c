@@ -335,7 +335,12 @@ int member_disk_read(struct transition *transition, const struct member_subject 
 	for (size_t i = 0; i < members->count; i++) {
 		if (&members->items[i] == subject->place.ld)
 			continue;
-		/* Nor is the one that it comes for. */
+		/* They would have the same number in one export. */
+		if (members->items[i].id == subject->place.ld->moves && members->items[i].disk == id)
+			return error_set(error, ERROR_CONFLICT,
+					 "stale placement: ld%" PRIu64 " is to leave disk d%" PRIu64 " for it",
+					 members->items[i].id, id);
+		/* On the node of the one that it comes for it may lie. */
 		if (members->items[i].state == LD_STATE_FREED || members->items[i].id == subject->place.ld->moves)
 			continue;
 		result = state_disk(state, members->items[i].disk, &other, error);

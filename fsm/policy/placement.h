@@ -58,7 +58,8 @@ uint64_t placement_snapshot_bytes(const struct volume *volume);
 int placement_standby(const struct placement_view *view, const struct volume *volume, struct arena *arena,
 		      const char **ret_node, struct error *error);
 
-/* The disk of the LD that takes the place of this one: not cordoned, not the LD's own, on a node that is online and not
+/* The disk of the LD that takes the place of this one: not cordoned, not the LD's own, nor that of one that is to leave
+ * for it, on a node that is online and not
  * cordoned and holds no other member of the group; in another failure domain than the other members if there is such a
  * disk; with enough free extents, most free (relative) first, ties by id. NO_CAPACITY, with a line per node;
  * NOT_FOUND when the LD is no member; INTERNAL when memory is exhausted. */

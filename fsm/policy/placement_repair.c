@@ -117,6 +117,7 @@ struct replacement {
 	const struct leg *leg;
 	const struct group *group;
 	const struct ld *ld;
+	uint64_t left;			   /* the disk that one is to leave for it; 0: none */
 	const char *others[LIMIT_MEMBERS]; /* nodes of the other members */
 	size_t other_count;
 	bool *taken; /* the domains of the other members */
@@ -156,12 +157,20 @@ static void others_find(struct replacement *replacement)
 	for (size_t m = 0; m < replacement->group->members.count && m < LIMIT_MEMBERS; m++) {
 		const struct ld *ld = &replacement->group->members.items[m];
 
+		if (replacement->ld->moves != 0 && ld->id == replacement->ld->moves)
+			replacement->left = ld->disk;
 		/* Nor the one that it comes for, which leaves. */
 		for (size_t i = 0; ld != replacement->ld && ld->id != replacement->ld->moves && i < disks->count; i++) {
 			if (disks->items[i].id == ld->disk)
 				replacement->others[replacement->other_count++] = disks->items[i].node;
 		}
 	}
+}
+
+/* Not the disk that it has; nor that of the one that it comes for, which has the same number in the same export. */
+static bool is_left(const struct replacement *replacement, const struct disk *disk)
+{
+	return disk->id == replacement->ld->disk || disk->id == replacement->left;
 }
 
 static void replacement_text(const struct replacement *replacement, const struct site *site, char line[LINE_SIZE])
@@ -193,7 +202,7 @@ static int replacement_explain(const struct replacement *replacement, struct err
 	for (size_t i = 0; i < plan->seat_count; i++) {
 		struct site *site = (struct site *)plan->seats[i].site;
 
-		if (plan->seats[i].disk->id != replacement->ld->disk && plan->seats[i].free > site->free_most)
+		if (!is_left(replacement, plan->seats[i].disk) && plan->seats[i].free > site->free_most)
 			site->free_most = plan->seats[i].free;
 	}
 	for (size_t i = 0; i < plan->site_count; i++) {
@@ -247,7 +256,7 @@ static int place(const struct placement_view *view, const struct volume *volume,
 	for (size_t i = 0; i < replacement.plan.seat_count; i++) {
 		const struct seat *seat = &replacement.plan.seats[i];
 
-		if (seat->free < wanted_extents(&replacement) || seat->disk->id == replacement.ld->disk ||
+		if (seat->free < wanted_extents(&replacement) || is_left(&replacement, seat->disk) ||
 		    names_have(replacement.others, replacement.other_count, seat->site->node->name) ||
 		    (replacement.strict && taken[seat->site->domain]))
 			continue;

@@ -249,6 +249,8 @@ static void test_new_one_is_lost(void **state)
 	assert_false(rig_member(&rig, id, 0, 0, 1).resync);
 	members_are(&rig, id, "ld1@d1:in-sync ld5@d5:stale ld2@d2:in-sync");
 	rig_refused(rig_replace(&rig, id, 0, 5, 1), ERROR_CONFLICT, "node \"n1\" holds another member");
+	/* Both would have the same number in the export of that disk. */
+	rig_refused(rig_replace(&rig, id, 0, 5, 2), ERROR_CONFLICT, "ld2 is to leave disk d2 for it");
 	assert_int_equal(rig_replace(&rig, id, 0, 5, 3).code, 0);
 	members_are(&rig, id, "ld1@d1:in-sync ld6@d3:rebuilding ld2@d2:in-sync");
 	assert_int_equal(rig_member(&rig, id, 0, 0, 1).moves, 2);

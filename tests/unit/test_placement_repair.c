@@ -227,7 +227,7 @@ static void test_move(void **state)
 	arena_free(&rack.arena);
 }
 
-/* Of one that is moved the node of the old copy is free: that one leaves. */
+/* Of one that is moved the node of the old copy is free: that one leaves. But not its disk, be it open again. */
 static void test_replacement_of_moving(void **state)
 {
 	struct rack rack;
@@ -241,7 +241,8 @@ static void test_replacement_of_moving(void **state)
 	rack.group.members = (struct ld_list){ 3, lds };
 	for (size_t i = 0; i < NODES; i++)
 		rack.disks[i].cordoned = true;
-	rack.disks[5].cordoned = false;
+	rack.disks[5].cordoned = rack.disks[2].cordoned = false;
+	rack.disks[2].extents_free = 900;
 	rack.disks[5].node = "n3";
 	replacement_is(&rack, 6);
 	arena_free(&rack.arena);
