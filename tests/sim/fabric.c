@@ -216,18 +216,21 @@ void fabric_attach(struct storage *node)
 
 /* --- paths ------------------------------------------------------------------------------------------------------ */
 
-static struct path *path_get(struct storage *node, uint64_t instance)
+static struct path *path_get(struct storage *node, const struct kernel_sim_import *import)
 {
 	struct path *path = paths;
 
-	while (path != NULL && (path->node != node || path->instance != instance))
+	while (path != NULL && (path->node != node || path->instance != import->instance))
 		path = path->next;
 	if (path != NULL)
 		return path;
+	/* Only a path makes it live; without its path its requests would wait for ever. */
+	if (strcmp(import->state, "live") == 0)
+		world_fail("the simulation has forgotten the path of %s to %s", node->name, import->nqn);
 	path = calloc(1, sizeof(*path));
 	if (path == NULL)
 		abort();
-	*path = (struct path){ .next = paths, .node = node, .instance = instance };
+	*path = (struct path){ .next = paths, .node = node, .instance = import->instance };
 	/* The connection that was asked for is made. */
 	path->try_at = world_now + world_between(300, 4000);
 	paths = path;
@@ -255,7 +258,8 @@ static void path_lost(struct path *path, const struct kernel_sim_import *import,
 	kernel_sim_import_show(path->node->kernel, path->instance, NULL);
 }
 
-static void path_look(struct path *path, const struct kernel_sim_import *import)
+/* false: the kernel gave the import up. */
+static bool path_look(struct path *path, const struct kernel_sim_import *import)
 {
 	struct storage *other = node_by_address(import->address);
 	static struct kernel_sim_namespaces namespaces;
@@ -265,10 +269,10 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 
 	if (!path->live) {
 		if (world_now < path->try_at)
-			return;
+			return true;
 		path->try_at = world_now + RECONNECT_US;
 		if (!hears || !lets_out(path->node, import->nqn))
-			return;
+			return true;
 		node_enter(other);
 		answer = kernel_sim_ask(other->kernel, import->port, import->nqn, import->host_nqn, path->node->address,
 					false, &namespaces);
@@ -287,28 +291,29 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 		} else if (answer != KERNEL_SIM_RESET && gives_up) {
 			world_trace("%s gives up %s at %s: %d", path->node->name, import->nqn, import->address, answer);
 			kernel_sim_import_lose(path->node->kernel, path->instance);
+			return false;
 		}
-		return;
+		return true;
 	}
 	if (!lets_out(path->node, import->nqn)) {
 		path_lost(path, import, "its own gate is shut");
-		return;
+		return true;
 	}
 	if (other->machine->up && other->machine->boots != path->target_boots && hears) {
 		path_lost(path, import, "it was booted anew");
-		return;
+		return true;
 	}
 	if (!hears) {
 		if (path->unheard_since == 0)
 			path->unheard_since = world_now;
 		if (world_now - path->unheard_since > KEEP_ALIVE_US)
 			path_lost(path, import, "it is silent");
-		return;
+		return true;
 	}
 	path->unheard_since = 0;
 	if (*path->cuts_now != path->cuts) {
 		path_lost(path, import, "unlinked");
-		return;
+		return true;
 	}
 	/* What is exported and what is seen of it is as it was when nothing changed; a gate shuts by itself. */
 	stamp = changes_of(path->node) + changes_of(other);
@@ -323,6 +328,7 @@ static void path_look(struct path *path, const struct kernel_sim_import *import)
 		path->shown_stamp = stamp;
 		kernel_sim_import_show(path->node->kernel, path->instance, &namespaces);
 	}
+	return true;
 }
 
 /* --- mirrors ---------------------------------------------------------------------------------------------------- */
@@ -448,11 +454,13 @@ static void paths_look(void)
 
 		if (!machine_runs(nodes[n].machine))
 			continue;
-		for (size_t i = 0; kernel_sim_import_at(nodes[n].kernel, i, &import); i++) {
-			struct path *path = path_get(&nodes[n], import.instance);
+		/* One that is given up leaves the list, and the next one takes its place. */
+		for (size_t i = 0; kernel_sim_import_at(nodes[n].kernel, i, &import);) {
+			struct path *path = path_get(&nodes[n], &import);
 
 			path->seen = true;
-			path_look(path, &import);
+			if (path_look(path, &import))
+				i++;
 		}
 		kernel_sim_superblocks_write(nodes[n].kernel);
 		mirrors_look(&nodes[n]);
