@@ -31,6 +31,7 @@
 #define SNAPSHOT_TURNS 120 /* in peace: of a quarter of a second each */
 
 #define LATE_US (5 * WORLD_SECOND)
+#define LATE_TURNS 20 /* the same */
 
 enum known { ABSENT, PRESENT, UNKNOWN };
 
@@ -62,7 +63,7 @@ static const struct measure *measure;
 static char servers_text[512];
 static unsigned volumes_wanted;
 static bool set_up, snapshots_wanted, drains_wanted, faults_wanted, busy_wanted, peace_wanted, at_peace, delete_wanted,
-	client_done;
+	client_done, drain_unknown;
 
 static void spec_choose(struct dnvme_volume_spec *spec, const char *name)
 {
@@ -87,6 +88,13 @@ static struct volume_known *volume_new(void)
 	return volume;
 }
 
+/* Whether what was asked for may be carried out yet. */
+static bool is_unknown(int rc, const struct dnvme_error *error)
+{
+	return rc == DNVME_UNAVAILABLE || rc == DNVME_DEADLINE_EXCEEDED ||
+	       (rc != 0 && strstr(error->details, "outcome=unknown") != NULL);
+}
+
 static int volume_create(struct dnvme *dnvme, struct volume_known *volume, const struct dnvme_volume_spec *spec)
 {
 	struct dnvme_error error;
@@ -95,8 +103,7 @@ static int volume_create(struct dnvme *dnvme, struct volume_known *volume, const
 	world_trace("create %s: %s", volume->name, rc != 0 ? error.message : "done");
 	if (rc == 0)
 		volume->known = PRESENT;
-	else if (rc == DNVME_UNAVAILABLE || rc == DNVME_DEADLINE_EXCEEDED ||
-		 strstr(error.details, "outcome=unknown") != NULL)
+	else if (is_unknown(rc, &error))
 		volume->known = UNKNOWN;
 	return rc;
 }
@@ -366,6 +373,15 @@ static int call_undrain(struct dnvme *dnvme, void *data, struct dnvme_error *err
 	return rc;
 }
 
+/* Nodes and disks may be used again. */
+static void drains_end(struct dnvme *dnvme)
+{
+	for (size_t i = 0; i < node_count; i++)
+		until_done("uncordon", call_uncordon, dnvme, &nodes[i]);
+	if (drains_wanted)
+		until_done("undrain", call_undrain, dnvme, NULL);
+}
+
 static void operate(struct dnvme *dnvme, struct client_operation *operation)
 {
 	struct volume_known *volume = volume_count > 0 ? &volumes[operation->volume % volume_count] : NULL;
@@ -377,6 +393,7 @@ static void operate(struct dnvme *dnvme, struct client_operation *operation)
 		unsigned disk = 1 + (unsigned)(operation->disk % disk_count());
 
 		rc = disk_drain(dnvme, disk, operation->drain, &error);
+		drain_unknown = drain_unknown || (operation->drain && is_unknown(rc, &error));
 		world_trace("%s d%u: %s", operation->drain ? "drain" : "undrain", disk,
 			    rc != 0 ? error.message : "done");
 		return;
@@ -397,6 +414,7 @@ static void operate(struct dnvme *dnvme, struct client_operation *operation)
 		if (node->storage_only || !operation->drains)
 			break;
 		rc = dnvme_node_drain(dnvme, node->name, NULL, NULL, &error);
+		drain_unknown = drain_unknown || is_unknown(rc, &error);
 		world_trace("drain %s: %s", node->name, rc != 0 ? error.message : "done");
 		break;
 	case 3:
@@ -501,14 +519,14 @@ static void client_main(struct process *process)
 			operate(dnvme, &operation);
 		snapshot_look(dnvme);
 	}
-	for (size_t i = 0; i < node_count; i++)
-		until_done("uncordon", call_uncordon, dnvme, &nodes[i]);
-	if (drains_wanted)
-		until_done("undrain", call_undrain, dnvme, NULL);
+	drains_end(dnvme);
 	for (size_t i = 0; i < volume_count; i++)
 		volume_look(dnvme, &volumes[i]);
 	for (unsigned turn = 1; !delete_wanted; turn++) {
 		world_sleep(WORLD_SECOND / 4);
+		/* One that was not answered may have come after its end. */
+		if (drain_unknown && turn % LATE_TURNS == 0)
+			drains_end(dnvme);
 		at_peace = at_peace || snapshots_turn(dnvme);
 		for (size_t i = 0; turn % OPERATOR_TURNS == 0 && i < volume_count && !delete_wanted; i++)
 			operator_look(dnvme, volumes[i].name);
