@@ -220,9 +220,7 @@ int command_volume_release_apply(struct transition *transition, const struct com
 		return 0; /* asked again */
 	if (volume.phase != VOLUME_PHASE_ONLINE) {
 		error_set(error, ERROR_FAILED_PRECONDITION,
-			  "volume \"%s\" was not online yet in the state that is left: what is on its disks by now is "
-			  "not "
-			  "known",
+			  "volume \"%s\" was not online yet in the state that is left: nobody knows what it holds now",
 			  volume.name);
 		return error_hint(error, "delete it");
 	}
