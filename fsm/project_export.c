@@ -72,13 +72,13 @@ static bool held_before(const struct controller *controller, const struct volume
 		return false;
 	*ret_first = slot->earliest;
 	*ret_last = slot->epoch - 1;
-	/* Only behind a recovery there are more, which never were. */
-	if (*ret_last - *ret_first >= LIMIT_EPOCHS_PARKED)
-		*ret_last = *ret_first + LIMIT_EPOCHS_PARKED - 1;
 	if (controller->role == CONTROLLER_ROLE_RETIRED) {
 		*ret_first = controller->earliest > 0 ? controller->earliest : controller->epoch;
 		*ret_last = controller->epoch;
 	}
+	/* Only behind a recovery there are more, which never were. */
+	if (*ret_last - *ret_first >= LIMIT_EPOCHS_PARKED)
+		*ret_last = *ret_first + LIMIT_EPOCHS_PARKED - 1;
 	return *ret_first > 0;
 }
 

@@ -369,6 +369,34 @@ int state_disk(struct state *state, uint64_t id, struct disk *ret_disk, struct e
 	return result;
 }
 
+/* What a record says of its own slots is relied on wherever it is used. The audit reads such a record none the less, and
+ * says more of it. */
+static bool slots_fit(const struct volume *volume)
+{
+	const struct controller_list *controllers = &volume->controllers;
+
+	for (size_t i = 0; i < volume->legs.count; i++) {
+		if (volume->legs.items[i].slot >= volume->slots.count)
+			return false;
+	}
+	for (size_t i = 0; i < volume->leaving.count; i++) {
+		if (volume->leaving.items[i].slot >= volume->slots.count)
+			return false;
+	}
+	for (size_t i = 0; i < controllers->count; i++) {
+		if (controllers->items[i].role != CONTROLLER_ROLE_STANDBY &&
+		    controllers->items[i].slot >= volume->slots.count)
+			return false;
+	}
+	for (size_t i = 0; i < volume->slots.count; i++) {
+		if (i >= controllers->count || controllers->items[i].role != CONTROLLER_ROLE_ACTIVE ||
+		    controllers->items[i].slot != i ||
+		    strcmp(controllers->items[i].node, volume->slots.items[i].holder) != 0)
+			return false;
+	}
+	return true;
+}
+
 int state_volume(struct state *state, uint64_t id, struct volume *ret_volume, struct error *error)
 {
 	struct key key;
@@ -376,6 +404,11 @@ int state_volume(struct state *state, uint64_t id, struct volume *ret_volume, st
 
 	if (result == ERROR_NOT_FOUND && !state->broken)
 		return error_set(error, ERROR_NOT_FOUND, "there is no volume v%" PRIu64, id);
+	if (result == 0 && !slots_fit(ret_volume)) {
+		state->broken = true;
+		return error_set(error, ERROR_INTERNAL,
+				 "the record of v%" PRIu64 " is damaged: its slots and what they hold do not fit", id);
+	}
 	return result;
 }
 
