@@ -226,6 +226,9 @@ def moments_wanted(events, options):
         return set(range(len(events)))
     source = random.Random(f"{options.seed}/moments")
     wanted = set(source.sample(range(len(events)), min(options.moments, len(events))))
+    # What is told must be there from that moment on; later it mostly is.
+    told_at = [number for number, event in enumerate(events) if event.kind == "send_begin"]
+    wanted.update(source.sample(told_at, min(options.moments, len(told_at))))
     # Names are few and matter most.
     for number, event in enumerate(events):
         if event.kind in ("unlink", "rename", "link", "end"):
