@@ -166,7 +166,7 @@ int unreached_wait(const struct online_view *view, size_t index, struct arena *a
 	static const char *const sentences[] = {
 		[OBSTACLE_OTHER_HOST] = "another host has one",
 		[OBSTACLE_EARLY] = "it may be a blink",
-		[OBSTACLE_LATELY] = "the slot moved for that reason less than a minute ago",
+		[OBSTACLE_LATELY] = "the slot moved for that reason less than 15 s ago",
 		[OBSTACLE_BUSY] = "the slots and their paths have to be well before one is moved",
 		[OBSTACLE_NO_STANDBY] = "no standby that it reaches is ready",
 	};

@@ -161,7 +161,7 @@ class Failover(ClusterTest):
         # Not back at once, whatever hosts say.
         said = {hosts[0]: (["cn1", "cn3"], ["cn2"])}
         epoch = volume["slots"][0]["epoch"]
-        self.reports(cluster, said, lambda: wait_until("it stays", lambda: waits_for("less than a minute ago", epoch)))
+        self.reports(cluster, said, lambda: wait_until("it stays", lambda: waits_for("less than 15 s ago", epoch)))
         cluster.check_replicas()
 
     def test_every_phase_outlives_its_leader(self):

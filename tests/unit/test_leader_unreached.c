@@ -333,7 +333,7 @@ static void test_standby(void **state)
 	close_scene(&scene);
 }
 
-/* Once a minute, by the record, as the next leader has to know. */
+/* Once in 15 s, by the record, as the next leader has to know. */
 static void test_again(void **state)
 {
 	struct scene scene;
@@ -345,7 +345,7 @@ static void test_again(void **state)
 	slot->since_ms = scene.rig.view.wall_ms - UNREACHED_AGAIN_MS + 1;
 	moments_clear(&scene.rig.moments);
 	rig_see(&scene.rig);
-	expect_stay(&scene, "less than a minute ago");
+	expect_stay(&scene, "less than 15 s ago");
 	assert_int_equal(scene.rig.step.look_again_ms, 1);
 	rig_wait(&scene.rig, 1);
 	expect_move(&scene, 0, "c3");
@@ -356,7 +356,7 @@ static void test_again(void **state)
 	/* A wall clock that was put back: what this leader saw itself counts. */
 	slot->reason = MOVE_REASON_UNREACHED;
 	slot->since_ms = scene.rig.view.wall_ms + 1000000;
-	expect_stay(&scene, "less than a minute ago");
+	expect_stay(&scene, "less than 15 s ago");
 	last(&scene, UNREACHED_AGAIN_MS / 1000, H1, "c3", "c1");
 	expect_move(&scene, 0, "c3");
 	close_scene(&scene);

@@ -56,8 +56,8 @@ def storm(rig, count):
         name, act, undo = chance.fault()
         rig.say(f"fault {number} of {count}: {name}")
         act()
-        # With the fault there, or at the latest without it, every volume goes on.
-        witness.progress(witnesses, chance.random.choice([1, 10, 60]), 60)
+        # With the fault there every volume goes on; one whose host lost two controllers soon after each other waits 20 s.
+        witness.progress(witnesses, chance.random.choice([1, 10, 60]), 40)
         undo()
         rig.wait("all nodes are online", 40, rig.missing_nodes)
         witness.progress(witnesses, 5, 60)
