@@ -17,6 +17,7 @@ enum {
 	AT_MAGIC = 0,
 	AT_COMPATIBLE = 4,
 	AT_DEVICES = 8,
+	AT_PLACE = 12,
 	AT_EVENTS = 16,
 	AT_FAILED = 24,
 	AT_DISK_RECOVERY = 32,
@@ -79,6 +80,11 @@ bool superblock_is_complete(const uint8_t block[SUPERBLOCK_BLOCK_BYTES])
 	return get(block + AT_DISK_RECOVERY, 8) == FINISHED;
 }
 
+uint64_t superblock_place(const uint8_t block[SUPERBLOCK_BLOCK_BYTES])
+{
+	return get(block + AT_PLACE, 4);
+}
+
 void superblock_request_resync(uint8_t block[SUPERBLOCK_BLOCK_BYTES], uint64_t places)
 {
 	put(block + AT_DEVICES, places, 4);
@@ -116,12 +122,13 @@ int superblock_remembers(const uint8_t block[SUPERBLOCK_BLOCK_BYTES], const uint
 			 reason);
 }
 
-void superblock_make(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], bool complete)
+void superblock_make(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], uint64_t place, bool complete)
 {
 	memset(ret_block, 0, SUPERBLOCK_BLOCK_BYTES);
 	put(ret_block + AT_MAGIC, MAGIC, 4);
 	put(ret_block + AT_COMPATIBLE, COMPATIBLE_V190, 4);
 	put(ret_block + AT_DEVICES, 2, 4);
+	put(ret_block + AT_PLACE, place, 4);
 	put(ret_block + AT_DISK_RECOVERY, complete ? FINISHED : 0, 8);
 	put(ret_block + AT_ARRAY_RESYNC, FINISHED, 8);
 	put(ret_block + AT_LEVEL, LEVEL_RAID1, 4);
@@ -130,9 +137,9 @@ void superblock_make(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], bool complete)
 }
 
 void superblock_make_degraded(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], uint8_t ret_bitmap[SUPERBLOCK_BLOCK_BYTES],
-			      uint64_t failed)
+			      uint64_t place, uint64_t failed)
 {
-	superblock_make(ret_block, true);
+	superblock_make(ret_block, place, true);
 	put(ret_block + AT_EVENTS, 8, 8);
 	put(ret_block + AT_FAILED, failed, 8);
 	memset(ret_bitmap, 0, SUPERBLOCK_BLOCK_BYTES);

@@ -21,6 +21,10 @@ int superblock_check(const uint8_t block[SUPERBLOCK_BLOCK_BYTES], const char *de
 /* Whether the kernel recorded that all of the member was rebuilt. Of a block that was checked. */
 bool superblock_is_complete(const uint8_t block[SUPERBLOCK_BLOCK_BYTES]);
 
+/* The place in the group that the kernel last wrote it for. By this one the superblocks of the others say whether the
+ * member failed, whatever place a later table gives it. Of a block that was checked. */
+uint64_t superblock_place(const uint8_t block[SUPERBLOCK_BLOCK_BYTES]);
+
 /* Make the kernel look at the write-intent bitmap from the beginning when it assembles the array: it then copies each
  * chunk that was being written when the node died. Otherwise it believes the array clean. Of a block that was checked.
  * An array that is to be made equal is taken to have as many places as the superblock says, whatever the table does, so
@@ -42,10 +46,11 @@ void superblock_request_recovery(uint8_t block[SUPERBLOCK_BLOCK_BYTES], uint64_t
 int superblock_remembers(const uint8_t block[SUPERBLOCK_BLOCK_BYTES], const uint8_t bitmap[SUPERBLOCK_BLOCK_BYTES],
 			 size_t index, const char *device, struct error *error);
 
-/* As the kernel would write it for an array that is in sync; for the simulated kernel and for tests. */
-void superblock_make(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], bool complete);
+/* As the kernel would write it for the member in that place of an array that is in sync; for the simulated kernel and
+ * for tests. */
+void superblock_make(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], uint64_t place, bool complete);
 /* The same when the members of a bit mask failed, with the first block of a bitmap that knows what they missed. */
 void superblock_make_degraded(uint8_t ret_block[SUPERBLOCK_BLOCK_BYTES], uint8_t ret_bitmap[SUPERBLOCK_BLOCK_BYTES],
-			      uint64_t failed);
+			      uint64_t place, uint64_t failed);
 
 #endif

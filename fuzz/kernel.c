@@ -144,6 +144,7 @@ static void superblock_take(const uint8_t *block, const uint8_t *bitmap)
 	if (superblock_check(block, "it", &error) != 0)
 		return;
 	superblock_is_complete(block);
+	superblock_place(block);
 	for (size_t i = 0; i < LIMIT_MEMBERS; i++)
 		superblock_remembers(block, bitmap, i, "it", &error);
 	memcpy(changed, block, sizeof(changed));

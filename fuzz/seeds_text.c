@@ -28,10 +28,10 @@ static void kernel_blocks(void)
 
 	label_encode(&label, input + 1);
 	seed_write("kernel", (struct bytes){ input, 1 + LABEL_BLOCK_BYTES });
-	superblock_make(input + 1, true);
+	superblock_make(input + 1, 0, true);
 	seed_write("kernel", (struct bytes){ input, 1 + LABEL_BLOCK_BYTES });
 	memset(input + 1, 0, sizeof(input) - 1);
-	superblock_make_degraded(input + 1, input + 1 + LABEL_BLOCK_BYTES, 2);
+	superblock_make_degraded(input + 1, input + 1 + LABEL_BLOCK_BYTES, 0, 2);
 	seed_write("kernel", (struct bytes){ input, sizeof(input) });
 	memset(input, 1, 81);
 	input[0] = 5;

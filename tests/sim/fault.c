@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/sim/fault_disk.h"
 #include "tests/sim/net.h"
@@ -276,12 +277,27 @@ static void disk_bad(void)
 	fault_disk_bad(how_long());
 }
 
-static void (*const faults[])(void) = {
-	server_dies,   server_loses_power, agent_dies,	node_loses_power, link_cut,	    partition, machine_cut,
-	process_stops, machine_freezes,	   clock_steps, server_disk_slow, server_disk_full, disk_slow, disk_bad,
+static const struct kind {
+	const char *name;
+	void (*happens)(void);
+} kinds[] = {
+	{ "server_dies", server_dies },
+	{ "server_loses_power", server_loses_power },
+	{ "agent_dies", agent_dies },
+	{ "node_loses_power", node_loses_power },
+	{ "link_cut", link_cut },
+	{ "partition", partition },
+	{ "machine_cut", machine_cut },
+	{ "process_stops", process_stops },
+	{ "machine_freezes", machine_freezes },
+	{ "clock_steps", clock_steps },
+	{ "server_disk_slow", server_disk_slow },
+	{ "server_disk_full", server_disk_full },
+	{ "disk_slow", disk_slow },
+	{ "disk_bad", disk_bad },
 };
 
-#define FAULTS (sizeof(faults) / sizeof(faults[0]))
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 static void on_fault(struct world_event *event)
 {
@@ -292,7 +308,7 @@ static void on_fault(struct world_event *event)
 	*options.turns = list_next;
 	if (options.only == NULL || options.only[number]) {
 		world_stream_begin(STREAM_FAULTS + number);
-		faults[list[number].kind]();
+		kinds[list[number].kind].happens();
 		world_stream_end();
 	}
 	if (list_next < list_count)
@@ -309,19 +325,48 @@ static size_t kind_choose(const unsigned *weights, unsigned total)
 	return kind;
 }
 
+static bool is_named(const char *names, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *at = names; (at = strstr(at, name)) != NULL; at += length) {
+		if ((at == names || at[-1] == ',') && (at[length] == ',' || at[length] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+/* Those that somebody asked for, in place of what the seed says; a run of none would show nothing. */
+static void kinds_wanted(const char *names, unsigned weights[KINDS])
+{
+	size_t wanted = 0;
+
+	for (size_t i = 0; i < KINDS; i++) {
+		weights[i] = is_named(names, kinds[i].name) ? (unsigned)world_between(1, 10) : 0;
+		wanted += weights[i] > 0;
+	}
+	if (wanted == 0)
+		world_fail("DNVME_SIM_FAULTS has no kind of fault that there is: %s", names);
+}
+
 /* A run has some kinds often and others never: so they meet in ways that a mean mixture would not show. */
 static void list_make(void)
 {
+	const char *names = getenv("DNVME_SIM_FAULTS");
 	uint64_t at = world_now, least, most;
-	unsigned weights[FAULTS], total = 0;
+	unsigned weights[KINDS], total = 0;
 
-	for (size_t i = 0; i < FAULTS; i++)
+	for (size_t i = 0; i < KINDS; i++)
 		weights[i] = world_chance(300) ? 0 : (unsigned)world_between(1, 10);
-	weights[world_below(FAULTS - 1)] += 5;
+	weights[world_below(KINDS - 1)] += 5;
 	splits = world_chance(200);
-	for (size_t i = 0; i < FAULTS && splits; i++)
-		weights[i] = faults[i] == partition;
-	for (size_t i = 0; i < FAULTS; i++)
+	for (size_t i = 0; i < KINDS && splits; i++)
+		weights[i] = kinds[i].happens == partition;
+	if (names != NULL) {
+		splits = false;
+		kinds_wanted(names, weights);
+	}
+	for (size_t i = 0; i < KINDS; i++)
 		total += weights[i];
 	least = world_between(50 * WORLD_MS, 3 * WORLD_SECOND) * options.pace / 100;
 	most = least + world_between(100 * WORLD_MS, 8 * WORLD_SECOND) * options.pace / 100;

@@ -87,8 +87,10 @@ static void test_superblock(void **state)
 	struct error error;
 
 	(void)state;
-	superblock_make(good, true);
+	superblock_make(good, 1, true);
 	assert_memory_equal(good, "DmRd", 4);
+	assert_int_equal(good[12], 1);
+	assert_int_equal(superblock_place(good), 1);
 	assert_int_equal(superblock_check(good, "dnvme-raidmeta-ld1", &error), 0);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		memcpy(block, good, sizeof(block));
@@ -127,7 +129,7 @@ static void test_superblock_remembers(void **state)
 	struct error error;
 
 	(void)state;
-	superblock_make_degraded(good[0], good[1], 1 << 1);
+	superblock_make_degraded(good[0], good[1], 0, 1 << 1);
 	assert_int_equal(superblock_check(good[0], "one", &error), 0);
 	assert_int_equal(superblock_remembers(good[0], good[1], 1, "one", &error), 0);
 	assert_int_equal(superblock_remembers(good[0], good[1], 2, "one", &error), ERROR_FAILED_PRECONDITION);

@@ -169,6 +169,26 @@ static void test_not_yet(void **state)
 	assert_true(mirror_member_status(f, &desired, 0).left);
 }
 
+/* A write to ld2 fails just before ld3 takes its place: the others say so of that place, and ld2 has another one now.
+ * It is one that misses something all the same. */
+static void test_fails_as_it_moves(void **state)
+{
+	static const enum member_health copied[] = { MEMBER_HEALTH_IN_SYNC, MEMBER_HEALTH_REBUILDING,
+						     MEMBER_HEALTH_REBUILDING };
+	struct mirror *f = *state;
+	struct desired desired = desired_moving(f, LD_STATE_REBUILDING, 5, LD_STATE_IN_SYNC);
+	struct error error;
+
+	mirror_format(f);
+	kernel_sim_rebuild_hold(f->agent.kernel, true);
+	mirror_log(f);
+	while (strstr(mirror_plan(f, &desired), "rebuild 1") == NULL)
+		assert_int_not_equal(rig_wave(&f->agent, &desired), 0);
+	assert_int_equal(kernel_sim_member_fail(f->agent.kernel, MIRROR, 1, &error), 0);
+	rig_converge(&f->agent, &desired);
+	health_is(f, &desired, copied, 3);
+}
+
 /* The old one leaves while the new one is copied, as its disk failed: the copy begins again. */
 static void test_old_one_fails(void **state)
 {
@@ -266,6 +286,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_moves, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_assembled_meanwhile, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_not_yet, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_fails_as_it_moves, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_old_one_fails, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_not_while_it_is_made_equal, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_one_after_the_other, mirror_setup, mirror_teardown),

@@ -81,7 +81,7 @@ static void test_incomplete_superblock(void **state)
 	kernel_sim_rebuild_hold(f->agent.kernel, true);
 	rig_converge(&f->agent, &desired);
 	assert_int_equal(kernel_sim_rebuild_set(f->agent.kernel, MIRROR, 145408, &error), 0);
-	superblock_make(block, false);
+	superblock_make(block, 1, false);
 	assert_int_equal(f->agent.kernel->operations->block_write(f->agent.kernel, "dnvme-raidmeta-ld2", 0, block,
 								  sizeof(block), &error),
 			 0);

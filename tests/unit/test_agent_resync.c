@@ -157,7 +157,7 @@ static void test_forgotten(void **state)
 
 	(void)state;
 	rig_converge(&f->agent, &desired);
-	superblock_make(block, true);
+	superblock_make(block, 0, true);
 	superblock_set(f, "dnvme-raidmeta-ld1", block);
 	desired = desired_make(f, LD_STATE_REBUILDING, 5, true);
 	for (f->agent.error.code = 0; f->agent.error.code == 0;)

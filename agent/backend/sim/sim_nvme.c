@@ -392,7 +392,7 @@ static int content_add(struct sim_kernel *this, const struct kernel_expected *ex
 	}
 	label_encode(wanted, block);
 	result = sim_block_put(&place, 0, block);
-	superblock_make(block, true);
+	superblock_make(block, wanted->member, true);
 	if (result == 0 && sim_block_find(&place, LAYOUT_LABEL_BYTES) == NULL)
 		result = sim_block_put(&place, LAYOUT_LABEL_BYTES, block);
 	snprintf(id, sizeof(id), "v%" PRIu64 ".l%" PRIu64, wanted->volume, wanted->leg);

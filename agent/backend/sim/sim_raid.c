@@ -54,16 +54,29 @@ static int superblock_put(struct sim_kernel *this, const struct group_table *tab
 	for (size_t i = 0; i < table->count; i++)
 		away |= (uint64_t)(table->data[i] == 0) << i;
 	if (complete && away != 0) {
-		superblock_make_degraded(block, bitmap, away);
+		superblock_make_degraded(block, bitmap, index, away);
 		if (sim_block_put(&place, SUPERBLOCK_BITMAP_START, bitmap) != 0)
 			return -1;
 	} else {
-		superblock_make(block, complete);
+		superblock_make(block, index, complete);
 	}
 	return sim_block_put(&place, 0, block);
 }
 
-/* Whether the superblock of one member knows that another one failed. */
+/* The place that a member had when its superblock was written, which a table may have changed since. */
+static uint64_t place_before(struct sim_kernel *this, const struct group_table *table, size_t index)
+{
+	const struct sim_block *block = NULL;
+	struct sim_place place;
+
+	if (table->data[index] != 0 && metadata_place(this, table, index, &place))
+		block = sim_block_find(&place, 0);
+	return block != NULL && superblock_check(block->data.data, place.key, NULL) == 0
+		       ? superblock_place(block->data.data)
+		       : index;
+}
+
+/* Whether the superblock of one member knows that the one that had that place failed. */
 static bool knows_failure(struct sim_kernel *this, const struct group_table *table, size_t index, size_t failed)
 {
 	const struct sim_block *block, *bitmap;
@@ -82,11 +95,12 @@ static bool is_behind(struct sim_kernel *this, const struct group_table *table, 
 {
 	const struct sim_block *block;
 	struct sim_place place;
+	uint64_t before = place_before(this, table, index);
 
 	if (table->rebuild[index])
 		return true;
 	for (size_t i = 0; i < table->count; i++) {
-		if (i != index && knows_failure(this, table, i, index))
+		if (i != index && knows_failure(this, table, i, before))
 			return true;
 	}
 	if (!metadata_place(this, table, index, &place))
