@@ -59,6 +59,7 @@ class Rig:
         self.servers = {}  # name → process
         self.silent = set()  # servers that cannot answer: no use in asking them
         self.off, self.frozen, self.no_agent, self.is_cut = set(), set(), set(), set()
+        self.stopped = set()  # of those without an agent: it stands still
         self.witnesses, self.watchers, self.figures = [], {}, []
         self.begin = time.time()
         self.module, self.seed, self.fault_count = None, 0, 0
@@ -244,6 +245,7 @@ class Rig:
         self.sh(node, f"{before} mkdir -p /run/dnvme; setsid dnvme-agent --node {node} --address {address(node)} --server {servers} "
                 f"--label rack={rack} {only} </dev/null >>/run/dnvme/agent.log 2>&1 & echo $! >/run/dnvme/agent.pid")
         self.no_agent.discard(node)
+        self.stopped.discard(node)
         if not quiet:
             self.say(f"the agent of {node} is started")
 
@@ -261,11 +263,13 @@ class Rig:
         """It stands still: its session goes on, so that it is wanted as before."""
         self.sh(node, "kill -STOP $(cat /run/dnvme/agent.pid)")
         self.no_agent.add(node)
+        self.stopped.add(node)
         self.say(f"the agent of {node} stands still")
 
     def agent_continue(self, node):
         self.sh(node, "kill -CONT $(cat /run/dnvme/agent.pid)")
         self.no_agent.discard(node)
+        self.stopped.discard(node)
         self.say(f"the agent of {node} goes on")
 
     def kill(self, *nodes):
@@ -273,6 +277,7 @@ class Rig:
             self.rack("kill", node)
             self.off.add(node)
             self.no_agent.add(node)
+            self.stopped.discard(node)
             self.frozen.discard(node)
         self.say(f"power cut: {' '.join(nodes)}")
 
@@ -323,7 +328,9 @@ class Rig:
         if self.off:
             self.boot(*sorted(self.off))
         for node in list(self.no_agent):
-            if not node.startswith("host"):
+            if node in self.stopped:
+                self.agent_continue(node)
+            elif not node.startswith("host"):
                 self.agent_start(node)
         self.wait("all nodes are online again", 60, self.missing_nodes)
 
