@@ -138,11 +138,11 @@ static void attempt_run(void *data)
 	struct block *block = attempt->block;
 	struct storage *node = &nodes[attempt->node];
 	enum io_result result = IO_LOST;
+	struct io_way way = { .from = machine, .stands = attempt_stands, .data = attempt };
 	bool heard;
 
 	if (travel(machine, node->machine, attempt))
-		result = io_target(node, machine, NODE_PORT, attempt->nqn, NULL, block->sector, &attempt->io,
-				   attempt_stands, attempt);
+		result = io_target(node, &way, NODE_PORT, attempt->nqn, NULL, block->sector, &attempt->io);
 	heard = result != IO_LOST && travel(node->machine, machine, attempt) && attempt_stands(attempt) &&
 		block->attempt == attempt->attempt;
 	if (heard && result == IO_DONE) {

@@ -145,6 +145,7 @@ void io_begin(void)
 	io_device_begin();
 	io_path_begin();
 	io_target_begin();
+	io_wire_begin();
 }
 
 int io_operation(struct storage *node, const char *operation, const char *name, struct error *error)

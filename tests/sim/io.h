@@ -29,10 +29,17 @@ void io_begin(void);
 /* Run in a coroutine that no machine's death ends. */
 void io_start(void (*run)(void *data), void *data);
 
-/* What a target does with a request for a namespace: takes it if it is accessible, then carries it out. `goes_on` says
- * whether the connection that it came by still stands. */
-enum io_result io_target(struct storage *node, const struct machine *from, uint64_t port, const char *nqn,
-			 const uint8_t *uuid, uint64_t sector, struct io *io, bool (*goes_on)(void *data), void *data);
+/* How a request came. */
+struct io_way {
+	const struct machine *from;
+	bool (*stands)(void *data); /* whether the connection does */
+	void *data;
+	struct io_wire *wire; /* that of an import; NULL: a host's, whose requests keep no order */
+};
+
+/* What a target does with a request for a namespace: takes it if it is accessible, then carries it out. */
+enum io_result io_target(struct storage *node, const struct io_way *way, uint64_t port, const char *nqn,
+			 const uint8_t *uuid, uint64_t sector, struct io *io);
 
 /* A kernel call of the agent: waits for what the real one waits for. */
 int io_operation(struct storage *node, const char *operation, const char *name, struct error *error);

@@ -48,6 +48,19 @@ uint64_t io_ld_of(struct io_at at, uint64_t device, uint64_t *ret_start);
 /* An imported namespace, by its number (io_path.c). */
 enum io_result io_remote(struct io_at at, uint64_t minor, uint64_t sector, struct io *io);
 
+/*
+ * The connection of an import (io_wire.c). It has one I/O queue (agent/backend/linux/fabrics.c), so that what is sent by
+ * it arrives in that order, however slow one packet is.
+ */
+struct io_wire;
+/* To be put when the request is done. */
+struct io_wire *io_wire_get(struct storage *from, struct storage *to, uint64_t instance, uint64_t generation);
+void io_wire_put(struct io_wire *wire);
+/* Whether it is there; for io_way, whose data it is. */
+bool io_wire_stands(void *wire);
+/* Sleeps until what was sent is there; what is lost while the network is cut is sent again. False: the connection went. */
+bool io_wire_send(struct io_wire *wire, uint64_t delay_us);
+
 /* A disk (io_medium.c), by its number; `name` is that of the device above it. */
 enum io_result io_medium(struct io_at at, const char *name, uint64_t minor, uint64_t sector, struct io *io);
 
@@ -58,5 +71,6 @@ int io_target_drain(struct storage *node, const char *nqn, struct error *error);
 void io_device_begin(void);
 void io_path_begin(void);
 void io_target_begin(void);
+void io_wire_begin(void);
 
 #endif

@@ -8,8 +8,6 @@
 #include "tests/sim/fabric.h"
 #include "tests/sim/net.h"
 
-#define LINES_MAX 2048
-
 /* The namespace's subsystem and uuid. */
 static bool namespace_by_number(struct sim_kernel *kernel, uint64_t minor, char ret_nqn[224], uint8_t ret_uuid[16])
 {
@@ -54,7 +52,7 @@ static int path_choose(struct io_at at, const char *nqn, struct path_chosen *ret
 }
 
 /* Requests that wait for a path to a namespace. As soon as there is one the kernel sends them (nvme_requeue_work()), in
- * the order in which they came, from one processor and so by one connection. A newer one stands in line behind them:
+ * the order in which they came, and by one connection. A newer one stands in line behind them:
  * in the kernel it may overtake them in the moment between the path and that work, which is shorter than the two
  * requests of a host that it would take to do harm (docs/FAILURES.md, "A stale write", "What remains"). */
 static struct waiter {
@@ -62,28 +60,6 @@ static struct waiter {
 	struct io_at at;
 	uint64_t minor;
 } * waiters;
-
-/* When what was sent behind the line last arrives. */
-static struct line {
-	struct storage *node;
-	uint64_t minor, arrives_at;
-} lines[LINES_MAX];
-static size_t line_count;
-
-static struct line *line_get(struct storage *node, uint64_t minor)
-{
-	struct line *line = lines;
-
-	while (line < lines + line_count && (line->node != node || line->minor != minor))
-		line++;
-	if (line == lines + LINES_MAX)
-		world_fail("more namespaces than the simulation has room for");
-	if (line == lines + line_count) {
-		line_count++;
-		*line = (struct line){ .node = node, .minor = minor };
-	}
-	return line;
-}
 
 static bool is_before(const struct waiter *waiter, struct io_at at, uint64_t minor)
 {
@@ -118,47 +94,26 @@ static void line_leave(struct waiter *self)
 	*place = self->next;
 }
 
-struct connection_of {
-	struct io_at at;
-	struct path_chosen path;
-};
-
-static bool path_stands(void *data)
+/* An answer on its way; sent again while the network is cut, as long as the connection stands. */
+static bool answer_arrives(struct storage *from, struct storage *to, struct io_wire *wire)
 {
-	const struct connection_of *connection = data;
-	uint64_t generation;
-
-	return fabric_path_generation(connection->at.node, connection->path.instance, &generation) &&
-	       generation == connection->path.generation;
-}
-
-/* A packet on its way; sent again while the network is cut, as long as the connection stands. What stood in line
- * arrives in that order. */
-static bool travel(struct storage *from, struct storage *to, struct line *line, bool (*stands)(void *data), void *data)
-{
-	uint64_t at = world_now + net_delay(from->machine, to->machine);
-
-	if (line != NULL) {
-		at = at > line->arrives_at ? at : line->arrives_at + 1;
-		line->arrives_at = at;
-	}
-	world_sleep(at - world_now);
+	world_sleep(net_delay(from->machine, to->machine));
 	while (!machine_hears(from->machine, to->machine)) {
-		if (!stands(data))
+		if (!io_wire_stands(wire))
 			return false;
 		world_sleep(IO_RETRANSMIT_US);
 	}
-	return stands(data);
+	return io_wire_stands(wire);
 }
 
 /* By which path a request goes; it stands in line for it, if need be. IO_DONE: found. */
 static enum io_result path_await(struct io_at at, uint64_t minor, char ret_nqn[224], uint8_t ret_uuid[16],
-				 struct path_chosen *ret_path, bool *ret_waited)
+				 struct path_chosen *ret_path)
 {
 	struct waiter self = { .at = at, .minor = minor };
 	enum io_result result = IO_RETRY;
+	bool waited = false;
 
-	*ret_waited = false;
 	while (result == IO_RETRY) {
 		int found = -1;
 
@@ -167,68 +122,80 @@ static enum io_result path_await(struct io_at at, uint64_t minor, char ret_nqn[2
 			found = path_choose(at, ret_nqn, ret_path);
 		if (found < 0) {
 			result = IO_ERROR;
-		} else if (found > 0 && !line_is_long(at, minor, *ret_waited ? &self : NULL)) {
+		} else if (found > 0 && !line_is_long(at, minor, waited ? &self : NULL)) {
 			result = IO_DONE;
 		} else {
-			if (!*ret_waited)
+			if (!waited)
 				line_join(&self);
-			*ret_waited = true;
+			waited = true;
 			if (!io_wait(at, found > 0 ? IO_QUEUE_US / 100 : IO_QUEUE_US))
 				result = IO_LOST;
 		}
 	}
-	if (*ret_waited)
+	if (waited)
 		line_leave(&self);
 	return result;
 }
 
+/* IO_LOST: there was no answer. */
+static enum io_result send(struct io_at at, const struct path_chosen *path, struct io_wire *wire, const char *nqn,
+			   const uint8_t *uuid, uint64_t sector, struct io *io)
+{
+	struct io_way way = { .from = at.node->machine, .stands = io_wire_stands, .data = wire, .wire = wire };
+	struct io there = *io;
+	enum io_result result;
+
+	there.export = nqn;
+	if (!io_wire_send(wire, net_delay(at.node->machine, path->to->machine)))
+		return IO_LOST;
+	result = io_target(path->to, &way, path->port, nqn, uuid, sector, &there);
+	/* An answer comes by the connection that the request went by, or not at all. */
+	if (result == IO_LOST || !answer_arrives(path->to, at.node, wire))
+		return IO_LOST;
+	if (result == IO_DONE)
+		io->block = there.block;
+	if (result == IO_ERROR)
+		io->failed = io->failed || there.failed;
+	return result;
+}
+
+/* An unanswered one waits until the path is lost, then goes to another one. */
+static bool wire_await_end(struct io_at at, struct io_wire *wire)
+{
+	while (io_wire_stands(wire)) {
+		if (!io_wait(at, IO_QUEUE_US))
+			return false;
+	}
+	return true;
+}
+
 enum io_result io_remote(struct io_at at, uint64_t minor, uint64_t sector, struct io *io)
 {
+	struct path_chosen path;
 	char nqn[224];
 	uint8_t uuid[16];
 
 	for (;;) {
-		struct connection_of connection = { .at = at };
-		struct io there = *io;
-		bool waited;
-		enum io_result result = path_await(at, minor, nqn, uuid, &connection.path, &waited);
-		struct line *line = waited ? line_get(at.node, minor) : NULL;
+		enum io_result result = path_await(at, minor, nqn, uuid, &path);
+		struct io_wire *wire;
+		bool again;
 
 		if (result != IO_DONE)
 			return result;
-		there.export = nqn;
-		result = IO_LOST;
-		if (travel(at.node, connection.path.to, line, path_stands, &connection))
-			result = io_target(connection.path.to, at.node->machine, connection.path.port, nqn, uuid,
-					   sector, &there, path_stands, &connection);
-		if (result != IO_LOST && !travel(connection.path.to, at.node, NULL, path_stands, &connection))
-			result = IO_LOST;
-		if (!io_is_there(at))
+		wire = io_wire_get(at.node, path.to, path.instance, path.generation);
+		result = send(at, &path, wire, nqn, uuid, sector, io);
+		again = io_is_there(at) &&
+			(result == IO_RETRY ? io_wait(at, world_between(WORLD_MS, IO_QUEUE_US))
+					    : result == IO_LOST && wire_await_end(at, wire));
+		io_wire_put(wire);
+		if (result == IO_DONE || result == IO_ERROR)
+			return io_is_there(at) ? result : IO_LOST;
+		if (!again)
 			return IO_LOST;
-		/* An answer comes by the connection that the request went by, or not at all. */
-		if (result == IO_DONE && path_stands(&connection)) {
-			io->block = there.block;
-			return IO_DONE;
-		}
-		if (result == IO_ERROR && path_stands(&connection)) {
-			io->failed = io->failed || there.failed;
-			return IO_ERROR;
-		}
-		if (result == IO_RETRY) {
-			if (!io_wait(at, world_between(WORLD_MS, IO_QUEUE_US)))
-				return IO_LOST;
-			continue;
-		}
-		/* Unanswered: it waits until the path is lost, then goes to another one. */
-		while (path_stands(&connection)) {
-			if (!io_wait(at, IO_QUEUE_US))
-				return IO_LOST;
-		}
 	}
 }
 
 void io_path_begin(void)
 {
-	line_count = 0;
 	waiters = NULL;
 }

@@ -41,19 +41,23 @@ void io_cut(struct storage *node, const char *nqn)
 }
 
 /* The data of a write that was taken. It comes behind the command, so a cut may come between. */
-static bool data_arrives(struct io_at at, const struct machine *from, bool (*stands)(void *data), void *data)
+static bool data_arrives(struct io_at at, const struct io_way *way)
 {
-	if (!io_wait(at, world_between(10, 400)))
+	uint64_t delay_us = world_between(10, 400);
+
+	if (way->wire != NULL)
+		return io_wire_send(way->wire, delay_us) && io_is_there(at);
+	if (!io_wait(at, delay_us))
 		return false;
-	while (!machine_hears(from, at.node->machine)) {
-		if (!stands(data) || !io_wait(at, IO_RETRANSMIT_US))
+	while (!machine_hears(way->from, at.node->machine)) {
+		if (!way->stands(way->data) || !io_wait(at, IO_RETRANSMIT_US))
 			return false;
 	}
 	return true;
 }
 
-enum io_result io_target(struct storage *node, const struct machine *from, uint64_t port, const char *nqn,
-			 const uint8_t *uuid, uint64_t sector, struct io *io, bool (*stands)(void *data), void *data)
+enum io_result io_target(struct storage *node, const struct io_way *way, uint64_t port, const char *nqn,
+			 const uint8_t *uuid, uint64_t sector, struct io *io)
 {
 	struct io_at at = { node, node->machine->boots };
 	struct kernel_sim_namespaces *namespaces;
@@ -64,7 +68,7 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 	bool goes_on, optimized = false;
 	unsigned cuts;
 
-	if (!io_is_there(at) || !stands(data))
+	if (!io_is_there(at) || !way->stands(way->data))
 		return IO_LOST;
 	namespaces = malloc(sizeof(*namespaces));
 	if (namespaces == NULL)
@@ -90,7 +94,7 @@ enum io_result io_target(struct storage *node, const struct machine *from, uint6
 	inflight->count++;
 	cuts = inflight->cuts;
 	/* It has passed the check and waits for its data. */
-	result = data_arrives(at, from, stands, data) ? IO_DONE : IO_LOST;
+	result = data_arrives(at, way) ? IO_DONE : IO_LOST;
 	inflight = inflight_get(node, nqn);
 	/* With its connection the data is lost, or had come. */
 	if (result == IO_DONE && inflight->cuts != cuts && world_chance(500))

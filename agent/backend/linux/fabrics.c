@@ -37,8 +37,10 @@
 #define FAST_IO_FAIL_OFF 0 /* libnvme leaves the option out, and the kernel's own default is never */
 #define KEEP_ALIVE_S 2
 #define RECONNECT_DELAY_S 1
-/* Few, and not the kernel's default of one for each processor: a node has many imports. */
-#define IO_QUEUES 2
+/* One, and not the kernel's default of one for each processor. What goes by one connection keeps its order: of two, one may
+ * lose a packet, and the write in it would come behind later ones to the same block (docs/FAILURES.md, "A stale write",
+ * "What remains"). And a node has many imports. */
+#define IO_QUEUES 1
 
 /*
  * How long the kernel waits for each answer of a target. Toward a live one a lost connection ends the wait. While a
