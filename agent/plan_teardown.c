@@ -219,10 +219,11 @@ static int dm_remove(struct planner *planner, struct planner_dm *dm)
 	struct owner owner, holder_owner;
 	struct action *action;
 
-	if (dm->removed || dm->wanted != NULL || dm->observed->uuid == NULL ||
+	if (dm->tried || dm->wanted != NULL || dm->observed->uuid == NULL ||
 	    !owner_of_dm(planner->target->cluster, dm->observed->uuid, &owner) ||
 	    planner_owner_has_problem(planner, &owner))
 		return 0;
+	dm->tried = true;
 	for (size_t i = planner_edge_find(planner, device);
 	     i < planner->edge_count && planner->edges[i].device == device; i++) {
 		struct planner_dm *holder = &planner->dms[planner->edges[i].holder];

@@ -303,10 +303,10 @@ static int leg_write(const struct plan *plan, struct seat *const *seats, uint64_
 	return 0;
 }
 
-int placement_prefix(const struct plan *plan, struct error *error)
+int placement_prefix(const struct plan *plan, int code, struct error *error)
 {
 	error_prefix(error, "cannot %s volume \"%s\"", plan->what != NULL ? plan->what : "create", plan->request->name);
-	return (int)error->code;
+	return code;
 }
 
 int placement_leg_choose(struct plan *plan, size_t leg, struct place_leg *ret_leg, struct error *error)
@@ -329,7 +329,7 @@ int placement_leg_choose(struct plan *plan, size_t leg, struct place_leg *ret_le
 			return leg_write(plan, seats, extents, count, ret_leg, error);
 	}
 	if (wanted == 0)
-		return placement_prefix(plan, error);
+		return placement_prefix(plan, result, error);
 	for (size_t i = 0; i < plan->seat_count; i++) {
 		struct site *site = (struct site *)plan->seats[i].site;
 

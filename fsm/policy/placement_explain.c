@@ -211,7 +211,7 @@ int placement_explain_space(const struct plan *plan, uint64_t wanted_extents, st
 			  request->copies, what, amount, where);
 	else
 		error_set(error, ERROR_NO_CAPACITY, "not enough space for %s%s", what, amount);
-	placement_prefix(plan, error);
+	placement_prefix(plan, ERROR_NO_CAPACITY, error);
 	for (size_t i = 0; i < plan->site_count; i++)
 		sites[i] = &plan->sites[i];
 	if (plan->site_count > 0)

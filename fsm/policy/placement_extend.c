@@ -22,7 +22,7 @@ static int growth_check(const struct plan *plan, const struct leg *leg, const st
 	if (result == 0 && place->groups.count + leg->groups.count > LIMIT_GROUPS_PER_LEG)
 		result = error_set(error, ERROR_INVALID_ARGUMENT, "a leg has at most %u groups, and has %zu",
 				   LIMIT_GROUPS_PER_LEG, leg->groups.count);
-	return result == 0 ? 0 : placement_prefix(plan, error);
+	return result == 0 ? 0 : placement_prefix(plan, result, error);
 }
 
 uint64_t placement_snapshot_bytes(const struct volume *volume)
@@ -47,14 +47,14 @@ static int leg_extend(struct plan *plan, const struct leg *leg, size_t index, ui
 	for (size_t g = 0; result == 0 && g < leg->groups.count; g++)
 		result = layout_room_add(&room, ld_bytes(plan, leg, &leg->groups.items[g]), error);
 	if (result != 0)
-		return placement_prefix(plan, error);
+		return placement_prefix(plan, result, error);
 	*ret_growth = (struct place_growth){ .size_bytes = leg_bytes };
 	if (room.data_bytes >= room_bytes)
 		return 0;
 	if (leg->groups.count >= LIMIT_GROUPS_PER_LEG) {
 		error_set(error, ERROR_INVALID_ARGUMENT, "leg %zu has %zu groups, the most that there can be", index,
 			  leg->groups.count);
-		return placement_prefix(plan, error);
+		return placement_prefix(plan, ERROR_INVALID_ARGUMENT, error);
 	}
 	plan->leg_bytes = room_bytes - room.data_bytes;
 	plan->groups_max = LIMIT_GROUPS_PER_LEG - leg->groups.count;
@@ -85,7 +85,7 @@ static int legs_extend(struct plan *plan, const struct volume *volume, uint64_t 
 		error_set(error, ERROR_INVALID_ARGUMENT,
 			  "a leg with its snapshots exceeds the limit of %" PRIu64 " bytes",
 			  (uint64_t)LIMIT_VOLUME_BYTES_MAX);
-		return placement_prefix(plan, error);
+		return placement_prefix(plan, ERROR_INVALID_ARGUMENT, error);
 	}
 	legs.items = arena_alloc_array(plan->arena, volume->legs.count, sizeof(*legs.items));
 	if (legs.items == NULL)
@@ -104,7 +104,7 @@ static int legs_extend(struct plan *plan, const struct volume *volume, uint64_t 
 			  LIMIT_EXTEND_LDS);
 		if (hint != NULL)
 			error_hint(error, "%s", hint);
-		return placement_prefix(plan, error);
+		return placement_prefix(plan, ERROR_INVALID_ARGUMENT, error);
 	}
 	*ret_legs = legs;
 	return 0;
@@ -132,7 +132,7 @@ int placement_extend(const struct placement_view *view, const struct volume *vol
 
 	if (size_bytes % 4096 != 0) {
 		error_set(error, ERROR_INVALID_ARGUMENT, "%" PRIu64 " bytes are not a multiple of 4096", size_bytes);
-		return placement_prefix(&plan, error);
+		return placement_prefix(&plan, ERROR_INVALID_ARGUMENT, error);
 	}
 	result = layout_leg_bytes(size_bytes, volume->legs.count, volume->stripe_bytes, &leg_bytes, &command.size_bytes,
 				  error);
@@ -141,7 +141,7 @@ int placement_extend(const struct placement_view *view, const struct volume *vol
 				   volume->size_bytes);
 	}
 	if (result != 0)
-		return placement_prefix(&plan, error);
+		return placement_prefix(&plan, result, error);
 	result = legs_extend(&plan, volume, leg_bytes, 0, "extend it in several steps", &command.legs, error);
 	if (result != 0)
 		return result;

@@ -39,8 +39,8 @@ struct plan {
 /* As few groups for leg_bytes as fit, on other disks than those of other legs as far as there are any. */
 int placement_leg_choose(struct plan *plan, size_t leg, struct place_leg *ret_leg, struct error *error);
 
-/* "cannot create volume \"db1\"" */
-int placement_prefix(const struct plan *plan, struct error *error);
+/* "cannot create volume \"db1\"". Returns `code`. */
+int placement_prefix(const struct plan *plan, int code, struct error *error);
 
 /* The value of the label that the spread is about; NULL when the node has none. */
 const char *placement_domain_label(const struct node *node, enum spread spread);

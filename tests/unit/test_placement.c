@@ -96,6 +96,8 @@ static struct error refusal(struct rack *rack, enum error_code code)
 	assert_int_equal(placement_plan(&rack->request, &rack->view, &rack->arena, &command, &error), code);
 	assert_int_equal(error.code, code);
 	assert_memory_equal(&command, &before, sizeof(command));
+	/* Who does not want to know why is told the same code. */
+	assert_int_equal(placement_plan(&rack->request, &rack->view, &rack->arena, &command, NULL), code);
 	return error;
 }
 
