@@ -34,6 +34,18 @@ static int expect_bad(const struct online_view *view, struct arena *arena, struc
 	return 0;
 }
 
+/* For people: why no standby is looked for yet. */
+static int expect_room(const struct online_view *view, struct arena *arena, struct online_step *step,
+		       struct error *error)
+{
+	if (view->volume->controllers.count >= LIMIT_COLOURS)
+		return online_expect(step, arena, ONLINE_LOOK_NEVER, 0, error,
+				     "a retired controller to be dropped, as the volume has as many as there can be: "
+				     "then the leader looks for a standby");
+	return online_expect(step, arena, ONLINE_LOOK_NEVER, 0, error,
+			     "every slot to have been served for a while: then the leader looks for a standby");
+}
+
 /* Whether a slot moves, and the end of that may be near. */
 static bool is_moving(const struct online_view *view, struct online_step *step)
 {
@@ -153,7 +165,7 @@ int standbys_step(const struct online_view *view, struct arena *arena, struct on
 	missing = successor_is_missing(view, step, &settled);
 	if (missing || good < volume->standbys) {
 		step->add_standby = (missing || is_calm(view, step)) && volume->controllers.count < LIMIT_COLOURS;
-		return 0;
+		return step->add_standby ? 0 : expect_room(view, arena, step, error);
 	}
 	if (bad != NULL)
 		return retire(view, bad, arena, step, error);
