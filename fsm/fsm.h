@@ -120,6 +120,10 @@ struct fsm_events {
 /* COMPACTED when events behind after_revision were dropped. */
 int fsm_event_list(struct fsm *fsm, const struct fsm_event_query *query, struct arena *arena,
 		   struct fsm_events *ret_events, struct error *error);
+/* The latest events of a volume, by id, at most `limit`, oldest first. Of those of the cluster the last
+ * FSM_EVENTS_LOOKED_AT are looked at; what went before is for fsm_event_list. */
+int fsm_event_last(struct fsm *fsm, uint64_t volume, size_t limit, struct arena *arena, struct event_list *ret_list,
+		   struct error *error);
 
 int fsm_counts(struct fsm *fsm, uint64_t *ret_nodes, uint64_t *ret_disks, uint64_t *ret_volumes, struct error *error);
 

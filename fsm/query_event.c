@@ -107,3 +107,93 @@ int fsm_event_list(struct fsm *fsm, const struct fsm_event_query *query, struct 
 	*ret_events = events;
 	return 0;
 }
+
+/* --- the latest of a volume -----------------------------------------------------------------------------------------
+ */
+
+/* Revisions that are read at once, backwards; more when they have few events. */
+#define WINDOW 64u
+
+struct last_walk {
+	struct state *state;
+	uint64_t volume, until; /* its last revision */
+	size_t looked_at;
+	struct event_list found;
+};
+
+static int last_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct last_walk *walk = data;
+	struct event event, *item;
+	int result;
+
+	if (key.size != 16)
+		return error_set(error, ERROR_INTERNAL, "the key of an event is damaged");
+	result = state_decode(walk->state, STORE_TABLE_EVENT, value, schema_event(), &event, error);
+	if (result != 0)
+		return result;
+	if (event.revision > walk->until)
+		return STATE_WALK_STOP;
+	walk->looked_at++;
+	if (event.volume != walk->volume)
+		return 0;
+	item = list_add(walk->state->arena, &walk->found, sizeof(*item));
+	if (item == NULL)
+		return state_nomem(walk->state, error);
+	*item = event;
+	return 0;
+}
+
+/* Put the last ones of `earlier` before those of `list`, up to `limit`. */
+static int events_prepend(struct arena *arena, const struct event_list *earlier, size_t limit, struct event_list *list)
+{
+	size_t count = earlier->count < limit - list->count ? earlier->count : limit - list->count;
+	struct event *items = arena_alloc_array(arena, count + list->count + 1, sizeof(*items));
+
+	if (items == NULL)
+		return -1;
+	for (size_t i = 0; i < count; i++)
+		items[i] = earlier->items[earlier->count - count + i];
+	for (size_t i = 0; i < list->count; i++)
+		items[count + i] = list->items[i];
+	*list = (struct event_list){ count + list->count, items };
+	return 0;
+}
+
+int fsm_event_last(struct fsm *fsm, uint64_t volume, size_t limit, struct arena *arena, struct event_list *ret_list,
+		   struct error *error)
+{
+	struct event_list list = { 0 };
+	struct bytes all = { NULL, 0 };
+	uint64_t dropped = 0, width = WINDOW, until;
+	size_t left = FSM_EVENTS_LOOKED_AT;
+	struct state state;
+	int result = query_open(fsm, arena, &state, error);
+
+	if (result != 0)
+		return result;
+	state.records = NULL; /* none is read twice soon */
+	result = events_compacted(&state, &dropped, error);
+	until = fsm->counters.revision;
+	while (result == 0 && until > dropped && list.count < limit && left > 0) {
+		uint64_t after = until - dropped > width ? until - width : dropped;
+		struct last_walk walk = { .state = &state, .volume = volume, .until = until };
+		struct key key;
+
+		result = state_walk(&state, STORE_TABLE_EVENT, key_id_id(&key, after, UINT64_MAX), all, last_visit,
+				    &walk, error);
+		if (result == 0 && walk.found.count > 0 && events_prepend(arena, &walk.found, limit, &list) != 0)
+			result = state_nomem(&state, error);
+		left -= walk.looked_at < left ? walk.looked_at : left;
+		/* Where a majority was lost for good, revisions were left out. */
+		if (walk.looked_at < WINDOW && width < UINT64_MAX / 2)
+			width *= 2;
+		else
+			width = WINDOW;
+		until = after;
+	}
+	query_close(&state);
+	if (result == 0)
+		*ret_list = list;
+	return result;
+}

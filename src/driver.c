@@ -551,7 +551,7 @@ static void look(struct driver_volume *driver_volume)
 	request_volume_changed(dnvmed, driver_volume->id);
 }
 
-static const struct moments *moments_of(struct dnvmed *dnvmed, uint64_t id)
+const struct moments *driver_moments(struct dnvmed *dnvmed, uint64_t id)
 {
 	static const struct moments none;
 	const struct driver_volume *driver_volume;
@@ -577,7 +577,7 @@ int driver_operation_waits_for(struct dnvmed *dnvmed, const struct volume *volum
 		*ret_waits_for = held;
 		return 0;
 	}
-	if (driver_online_view(dnvmed, volume, moments_of(dnvmed, volume->id), arena, &view, error) != 0 ||
+	if (driver_online_view(dnvmed, volume, driver_moments(dnvmed, volume->id), arena, &view, error) != 0 ||
 	    driver_online_operation(dnvmed, &view, arena, &step, error) != 0)
 		return error->code;
 	*ret_waits_for = step.command == NULL ? step.waits_for : NULL;
@@ -601,7 +601,7 @@ int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const s
 		*ret_waits_for = phase_step.waits_for;
 		return 0;
 	}
-	if (driver_online_view(dnvmed, volume, moments_of(dnvmed, volume->id), arena, &view, error) != 0 ||
+	if (driver_online_view(dnvmed, volume, driver_moments(dnvmed, volume->id), arena, &view, error) != 0 ||
 	    online_step(&view, arena, &step, error) != 0)
 		return error->code;
 	if (step.command == NULL && driver_online_place(dnvmed, volume, arena, &step, error) != 0)

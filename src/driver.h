@@ -52,4 +52,7 @@ int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const s
 int driver_operation_waits_for(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
 			       const char **ret_waits_for, struct error *error);
 
+/* Since when this leader has seen the volume's slots and LDs as they are; borrowed until something changes. */
+const struct moments *driver_moments(struct dnvmed *dnvmed, uint64_t volume);
+
 #endif

@@ -9,6 +9,7 @@
 #include "src/dnvmed.h"
 #include "src/handlers_drain.h"
 #include "src/handlers_event.h"
+#include "src/handlers_explain.h"
 #include "src/handlers_force.h"
 #include "src/handlers_forget.h"
 #include "src/handlers_host.h"
@@ -83,6 +84,7 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_AGENT_HELLO] = { .answer = agents_hello, .committed = agents_hello_committed },
 	[METHOD_ID_AGENT_HEARTBEAT] = { .answer = agents_heartbeat },
 	[METHOD_ID_VOLUME_RELEASE] = { .prepare = volume_release_prepare, .committed = volume_release_committed },
+	[METHOD_ID_VOLUME_EXPLAIN] = { .answer = volume_explain_answer },
 	[METHOD_ID_CLUSTER_BACKUP] = { .answer = cluster_backup_answer },
 	[METHOD_ID_CLUSTER_CHECK] = { .answer = cluster_check_answer },
 };

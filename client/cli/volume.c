@@ -9,6 +9,7 @@
 #include "client/cli/page.h"
 #include "client/cli/picture.h"
 #include "client/cli/size.h"
+#include "client/cli/volume_explain.h"
 #include "client/cli/volume_extend.h"
 #include "client/cli/volume_force.h"
 #include "client/cli/volume_release.h"
@@ -393,6 +394,13 @@ const struct cli_command volume_commands[] = {
 	  .argument_count = 1,
 	  .summary = "one volume, drawn down to its disks",
 	  .run = get_run },
+	{ .noun = "volume",
+	  .verb = "explain",
+	  .arguments = "VOLUME",
+	  .argument_count = 1,
+	  .summary = "how a volume is, who holds what, what is wrong, what happens next, what can be done",
+	  .text = "Changes nothing. Begin here when something is wrong with a volume.",
+	  .run = volume_explain_run },
 	{ .noun = "volume",
 	  .verb = "delete",
 	  .arguments = "VOLUME",

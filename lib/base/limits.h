@@ -60,6 +60,9 @@
 #define LIMIT_EVENTS_KEPT 32768u  /* the oldest revisions go first */
 #define LIMIT_FINDINGS 256u	  /* that an audit of the state tells; it counts the others */
 #define LIMIT_EXTEND_LDS 256u	  /* that a volume grows by at once */
+#define LIMIT_EXPLAINED 64u	  /* findings, prospects, advice of volume.explain */
+#define LIMIT_EXPLAINED_MEMBERS 1024u
+#define LIMIT_EXPLAINED_EVENTS 20u
 #define LIMIT_SNAPSHOTS 64u	  /* of a volume */
 #define LIMIT_SNAPSHOT_TRIES 3u	  /* then the job fails */
 #define LIMIT_DROPPED_THINS 128u  /* thin devices of a volume that are still to be deleted */

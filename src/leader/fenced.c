@@ -65,11 +65,27 @@ static int wait_sound(const struct online_view *view, size_t index, const struct
 	return online_wait(step, text, error);
 }
 
+/* For people: until when it is waited for. */
+static int expect_overdue(const struct online_view *view, size_t index, const struct ld *ld, struct arena *arena,
+			  struct online_step *step, struct error *error)
+{
+	uint64_t since_ms = moments_slot_since(view->moments, &view->volume->slots.items[index], index, view->now_ms);
+
+	if (is_overdue(view, index, ld->disk, NULL))
+		return 0;
+	return online_expect(step, arena, LIMIT_FENCE_DEADLINE_MS - (view->now_ms - since_ms), 0, error,
+			     "slot %zu: the leader gives ld%llu up if node %s has not confirmed the fence by then, as "
+			     "another copy is fenced",
+			     index, (unsigned long long)ld->id, node_name(view, ld));
+}
+
 /* A member that is not fenced, and not there. When only a copy that missed writes is, or may have, the operator may
  * want that rather than nothing. */
 static int wait_unfenced(const struct online_view *view, size_t index, const struct group *group, const struct ld *ld,
-			 struct arena *arena, struct online_step *step, struct error *error)
+			 bool any, struct arena *arena, struct online_step *step, struct error *error)
 {
+	if (any && expect_overdue(view, index, ld, arena, step, error) != 0)
+		return error->code;
 	if (!force_may_help(view, index, group))
 		return online_wait_export(view, ld->disk, index, arena, step, error);
 	return online_wait(
@@ -102,10 +118,10 @@ static int fence_group(const struct online_view *view, size_t index, const struc
 		if (!is_in_sync(ld) || (any && worth == best))
 			continue;
 		*ret_fenced = false;
-		if (worth == WORTH_UNFENCED)
-			rv = is_overdue(view, index, ld->disk, step) && any
-				     ? online_ld_append(&lds->unfenced, ld->id, arena, error)
-				     : wait_unfenced(view, index, group, ld, arena, step, error);
+		if (worth == WORTH_UNFENCED && is_overdue(view, index, ld->disk, step) && any)
+			rv = online_ld_append(&lds->unfenced, ld->id, arena, error);
+		else if (worth == WORTH_UNFENCED)
+			rv = wait_unfenced(view, index, group, ld, any, arena, step, error);
 		else if (worth == WORTH_ERRORS)
 			rv = any ? online_ld_append(&lds->medium, ld->id, arena, error)
 				 : wait_sound(view, index, group, ld, arena, step, error);

@@ -132,6 +132,20 @@ static bool is_survivor(const struct place *place, const struct group *group, co
 	       online_is(node_of(place, ld), HEALTH_ONLINE);
 }
 
+/* For people: until when a path that is lost is waited for. */
+static int expect_give_up(const struct place *place, const struct group *group, const struct ld *ld,
+			  struct arena *arena, struct online_step *step, struct error *error)
+{
+	const struct member_status *member = status_of(place, ld);
+
+	if (step->outlook == NULL || judge(place, group, ld, NULL) != VERDICT_DOUBTFUL)
+		return 0;
+	return online_expect(step, arena, patience_ms(ld, member) + 1 - lost_ms(place, member), 0, error,
+			     "slot %zu: the leader gives ld%llu up if the path of node %s to it is not back by then, "
+			     "and another copy is well",
+			     place->index, (unsigned long long)ld->id, place->slot->holder);
+}
+
 static bool has_survivor(const struct place *place, const struct group *group)
 {
 	for (size_t m = 0; m < group->members.count; m++) {
@@ -152,6 +166,8 @@ static int give_up_group(const struct place *place, const struct group *group, e
 
 		if (ld->state != LD_STATE_IN_SYNC && ld->state != LD_STATE_REBUILDING)
 			continue;
+		if (expect_give_up(place, group, ld, arena, step, error) != 0)
+			return error->code;
 		if (judge(place, group, ld, step) != verdict)
 			continue;
 		if (survivor)
@@ -231,7 +247,9 @@ static int rebuild(const struct place *place, const struct group *group, const s
 				   error);
 	if (waited_ms < settle_ms(ld)) {
 		online_look(step, settle_ms(ld) - waited_ms);
-		return 0;
+		return online_expect(step, arena, settle_ms(ld) - waited_ms, 0, error,
+				     "the leader has node %s rebuild ld%llu where it is", place->slot->holder,
+				     (unsigned long long)ld->id);
 	}
 	/* A rebuild wipes it, and it may be all that is left: slot.force could still serve it. */
 	if (!has_survivor(place, group))
@@ -277,6 +295,7 @@ static int step_stale(const struct place *place, const struct group *group, cons
 	const struct online_view *view = place->view;
 	const struct online_disk *disk = online_disk(view, ld->disk);
 	const struct online_node *node = disk != NULL ? disk->node : NULL;
+	const char *text;
 	uint64_t left_ms;
 
 	if (online_is(node, HEALTH_ONLINE) && !disk->gone)
@@ -295,13 +314,20 @@ static int step_stale(const struct place *place, const struct group *group, cons
 		step->replace_slot = place->index;
 	} else if (left_ms > 0) {
 		online_look(step, left_ms);
+		if (online_expect(
+			    step, arena, left_ms, ld->id, error,
+			    "the leader has another disk take the place of ld%llu if %s of node %s is not back by "
+			    "then",
+			    (unsigned long long)ld->id, disk != NULL && disk->gone ? "its disk" : "the agent",
+			    node != NULL ? node->name : "?") != 0)
+			return error->code;
 	}
-	return online_wait(step,
-			   arena_printf(arena, "ld%llu: %s of node %s is away; replaced in %llu s",
-					(unsigned long long)ld->id,
-					disk != NULL && disk->gone ? "its disk" : "the agent",
-					node != NULL ? node->name : "?", (unsigned long long)((left_ms + 999) / 1000)),
-			   error);
+	text = arena_printf(arena, "ld%llu: %s of node %s is away; replaced in %llu s", (unsigned long long)ld->id,
+			    disk != NULL && disk->gone ? "its disk" : "the agent", node != NULL ? node->name : "?",
+			    (unsigned long long)((left_ms + 999) / 1000));
+	if (left_ms > 0 || step->replace_ld == ld->id)
+		return online_wait_expected(step, text, error);
+	return online_wait(step, text, error);
 }
 
 /* It went with its node: there is nothing to wait for. */
@@ -431,6 +457,13 @@ bool members_any_well(const struct online_view *view, size_t slot, const struct 
 			return true;
 	}
 	return false;
+}
+
+bool members_is_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *ld)
+{
+	struct place place = place_of(view, slot);
+
+	return is_survivor(&place, group, ld);
 }
 
 bool members_all_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *but)

@@ -30,6 +30,9 @@
 bool members_any_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *but);
 bool members_all_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *but);
 
+/* The same of one: it is in sync, its node is online, and nothing speaks against it. */
+bool members_is_well(const struct online_view *view, size_t slot, const struct group *group, const struct ld *ld);
+
 /* Whether the holder, too, knows that the member was given up, and has nothing of it any more. */
 bool members_is_dropped(const struct online_view *view, size_t slot, const struct ld *ld);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/leader/online.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/limits.h"
@@ -107,7 +109,17 @@ void online_look(struct online_step *step, uint64_t after_ms)
 		step->look_again_ms = after_ms;
 }
 
-int online_wait(struct online_step *step, const char *text, struct error *error)
+static void outlook_add(struct online_outlook *outlook, const struct online_prospect *prospect)
+{
+	for (size_t i = 0; i < outlook->count; i++) {
+		if (strcmp(outlook->items[i].text, prospect->text) == 0)
+			return;
+	}
+	if (outlook->count < ONLINE_PROSPECTS)
+		outlook->items[outlook->count++] = *prospect;
+}
+
+int online_wait_expected(struct online_step *step, const char *text, struct error *error)
 {
 	if (text == NULL)
 		return error_set_nomem(error);
@@ -116,10 +128,44 @@ int online_wait(struct online_step *step, const char *text, struct error *error)
 	return 0;
 }
 
+int online_wait(struct online_step *step, const char *text, struct error *error)
+{
+	if (online_wait_expected(step, text, error) != 0)
+		return ERROR_INTERNAL;
+	if (step->outlook != NULL)
+		outlook_add(step->outlook, &(struct online_prospect){ .text = text, .after_ms = ONLINE_LOOK_NEVER });
+	return 0;
+}
+
+int online_expect(struct online_step *step, struct arena *arena, uint64_t after_ms, uint64_t replace_ld,
+		  struct error *error, const char *format, ...)
+{
+	char text[LIMIT_TEXT + 1];
+	const char *copy;
+	va_list arguments;
+
+	if (step->outlook == NULL)
+		return 0;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	copy = arena_strdup(arena, text);
+	if (copy == NULL)
+		return error_set_nomem(error);
+	outlook_add(step->outlook,
+		    &(struct online_prospect){ .text = copy, .after_ms = after_ms, .replace_ld = replace_ld });
+	return 0;
+}
+
+bool online_is_asked(const struct online_step *step)
+{
+	return step->waits_for == NULL || step->outlook != NULL;
+}
+
 static int wait_part(const struct online_view *view, const struct volumes_part *part, enum object_state state,
 		     struct arena *arena, struct online_step *step, struct error *error)
 {
-	if (step->waits_for != NULL)
+	if (!online_is_asked(step))
 		return 0;
 	return online_wait(step, volumes_part_sentence(part, state, view->volume->revision, arena), error);
 }
@@ -198,17 +244,37 @@ int online_ld_append(struct string_list *lds, uint64_t ld, struct arena *arena, 
 	return 0;
 }
 
+static int all_steps(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
+{
+	int rv = slots_step(view, arena, step, error);
+
+	if (rv == 0 && step->command == NULL)
+		rv = members_step(view, arena, step, error);
+	if (rv == 0 && step->command == NULL)
+		rv = standbys_step(view, arena, step, error);
+	if (rv == 0 && step->command == NULL)
+		rv = moves_step(view, arena, step, error);
+	return rv;
+}
+
 int online_step(const struct online_view *view, struct arena *arena, struct online_step *ret_step, struct error *error)
 {
 	struct online_step step = ONLINE_STEP_INIT;
-	int rv = slots_step(view, arena, &step, error);
+	int rv = all_steps(view, arena, &step, error);
 
-	if (rv == 0 && step.command == NULL)
-		rv = members_step(view, arena, &step, error);
-	if (rv == 0 && step.command == NULL)
-		rv = standbys_step(view, arena, &step, error);
-	if (rv == 0 && step.command == NULL)
-		rv = moves_step(view, arena, &step, error);
+	if (rv == 0)
+		*ret_step = step;
+	return rv;
+}
+
+int online_foresee(const struct online_view *view, struct arena *arena, struct online_outlook *outlook,
+		   struct online_step *ret_step, struct error *error)
+{
+	struct online_step step = ONLINE_STEP_INIT;
+	int rv;
+
+	step.outlook = outlook;
+	rv = all_steps(view, arena, &step, error);
 	if (rv == 0)
 		*ret_step = step;
 	return rv;

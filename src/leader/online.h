@@ -60,6 +60,20 @@ struct online_view {
 	uint64_t rebuild_after_ms; /* as set by the operator; 0: the default */
 };
 
+#define ONLINE_PROSPECTS 64u
+
+/* What the rules wait for, and what they will do when some time is over if nothing happens until then. */
+struct online_prospect {
+	const char *text;
+	uint64_t after_ms;   /* from now on; ONLINE_LOOK_NEVER: when what the text names happened */
+	uint64_t replace_ld; /* another disk takes the place of this LD then; 0: of none */
+};
+
+struct online_outlook {
+	size_t count;
+	struct online_prospect items[ONLINE_PROSPECTS]; /* the first ones, if there are more */
+};
+
 struct online_step {
 	struct command *command; /* propose this (without time); NULL: nothing */
 	bool add_standby;	 /* or find a node for a standby and propose controller_add */
@@ -69,6 +83,8 @@ struct online_step {
 	uint64_t move_slot;
 	const char *waits_for;	/* the first thing that is waited for; NULL when nothing is */
 	uint64_t look_again_ms; /* from now on, at the latest; ONLINE_LOOK_NEVER: when something happens */
+	struct online_outlook
+		*outlook; /* filled in with all that is waited for, not only the first; NULL: nobody asks */
 };
 
 #define ONLINE_STEP_INIT                                                                                               \
@@ -79,6 +95,11 @@ struct online_step {
 /* All four steps: the first command wins, in the order of the list above. Everything in `ret_step` lives in `arena`.
  * INTERNAL when memory is exhausted. */
 int online_step(const struct online_view *view, struct arena *arena, struct online_step *ret_step, struct error *error);
+
+/* The same, and what each rule waits for, or is about to do (`outlook`, filled in from its count on); texts in `arena`.
+ */
+int online_foresee(const struct online_view *view, struct arena *arena, struct online_outlook *outlook,
+		   struct online_step *ret_step, struct error *error);
 
 /* --- for the steps ------------------------------------------------------------------------------------------------ */
 
@@ -110,6 +131,14 @@ void online_look(struct online_step *step, uint64_t after_ms);
 
 /* Keep the first sentence. `text` may be NULL: memory is exhausted. */
 int online_wait(struct online_step *step, const char *text, struct error *error);
+/* The same, where online_expect() has told what comes of it. */
+int online_wait_expected(struct online_step *step, const char *text, struct error *error);
+/* What the rule will do after so long, if nothing happens until then: for those who ask (online_foresee), and no reason
+ * to look again. `replace_ld`: as in struct online_prospect. INTERNAL when memory is exhausted. */
+int online_expect(struct online_step *step, struct arena *arena, uint64_t after_ms, uint64_t replace_ld,
+		  struct error *error, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* Whether one sentence more would be of use to anybody. */
+bool online_is_asked(const struct online_step *step);
 int online_wait_export(const struct online_view *view, uint64_t disk, uint64_t slot, struct arena *arena,
 		       struct online_step *step, struct error *error);
 int online_wait_controller(const struct online_view *view, const char *node, enum object_state state,

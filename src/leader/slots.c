@@ -230,7 +230,7 @@ static int wait_consumer(const struct online_view *view, const char *id, const s
 		.kind = OBJECT_KIND_CONSUMER, .node = holder->name, .health = holder->health, .status = status
 	};
 
-	if (step->waits_for != NULL)
+	if (!online_is_asked(step))
 		return 0;
 	memcpy(part.id, id, strlen(id) + 1);
 	return online_wait(step, volumes_part_sentence(&part, OBJECT_STATE_CONVERGED, view->volume->revision, arena),

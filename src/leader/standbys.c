@@ -15,6 +15,37 @@ static bool is_good(const struct online_node *node, struct online_step *step)
 	return true;
 }
 
+/* For people: until when a standby whose node is away is waited for. */
+static int expect_bad(const struct online_view *view, struct arena *arena, struct online_step *step,
+		      struct error *error)
+{
+	for (size_t i = 0; i < view->volume->controllers.count; i++) {
+		const struct controller *controller = &view->volume->controllers.items[i];
+		const struct online_node *node = online_node(view, controller->node);
+
+		if (controller->role != CONTROLLER_ROLE_STANDBY || !online_is(node, HEALTH_OFFLINE) ||
+		    node->offline_ms >= STANDBYS_OFFLINE_MS)
+			continue;
+		if (online_expect(step, arena, STANDBYS_OFFLINE_MS - node->offline_ms, 0, error,
+				  "the leader looks for another standby if node %s is not back by then",
+				  node->name) != 0)
+			return error->code;
+	}
+	return 0;
+}
+
+/* For people: why no standby is looked for yet. */
+static int expect_room(const struct online_view *view, struct arena *arena, struct online_step *step,
+		       struct error *error)
+{
+	if (view->volume->controllers.count >= LIMIT_COLOURS)
+		return online_expect(step, arena, ONLINE_LOOK_NEVER, 0, error,
+				     "a retired controller to be dropped, as the volume has as many as there can be: "
+				     "then the leader looks for a standby");
+	return online_expect(step, arena, ONLINE_LOOK_NEVER, 0, error,
+			     "every slot to have been served for a while: then the leader looks for a standby");
+}
+
 /* Whether a slot moves, and the end of that may be near. */
 static bool is_moving(const struct online_view *view, struct online_step *step)
 {
@@ -129,10 +160,12 @@ int standbys_step(const struct online_view *view, struct arena *arena, struct on
 			bad = controller->node;
 		}
 	}
+	if (expect_bad(view, arena, step, error) != 0)
+		return error->code;
 	missing = successor_is_missing(view, step, &settled);
 	if (missing || good < volume->standbys) {
 		step->add_standby = (missing || is_calm(view, step)) && volume->controllers.count < LIMIT_COLOURS;
-		return 0;
+		return step->add_standby ? 0 : expect_room(view, arena, step, error);
 	}
 	if (bad != NULL)
 		return retire(view, bad, arena, step, error);

@@ -32,7 +32,7 @@ for noun in cluster node disk volume host; do
 	expect 2 "Usage: dnvme $noun" $noun
 	expect 2 "$noun has no verb \"fly\"" $noun fly
 done
-for command in "cluster init" "cluster status" "cluster add-server" "cluster remove-server" "cluster replace-server" "cluster transfer" "cluster backup" "cluster check" "volume release" "node list" "node get" "node cordon" "node uncordon" "node forget" \
+for command in "cluster init" "cluster status" "cluster add-server" "cluster remove-server" "cluster replace-server" "cluster transfer" "cluster backup" "cluster check" "volume release" "volume explain" "node list" "node get" "node cordon" "node uncordon" "node forget" \
 	"disk add" "disk list" "disk get" "disk remove" "volume create" "volume list" "volume get" "volume delete" \
 	"volume attach" "volume detach" "host list" "host connect" "host watch" "host disconnect"; do
 	# shellcheck disable=SC2086

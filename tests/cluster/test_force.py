@@ -65,6 +65,11 @@ class Force(ClusterTest):
         agents["dn1"].kill()
         self.wait_state(cluster, "dn1", "stale")
         self.assertTrue(self.members(cluster)["dn1"]["whole"])
+        self.words(self.cli(cluster, "volume", "explain", "vol"),
+                   "is degraded: every write has 1 copy instead of 2 on leg 0, since 20", "node dn1: it is offline",
+                   f"leg 0 has 1 of 2 copies, {lds['dn2']} on", "what must not be lost now", "what happens next",
+                   f"take the place of {lds['dn1']}", f"nothing can be done: {lds['dn1']} finds no other disk then",
+                   "dnvme node get dn1", "what happened last", f"{lds['dn1']} on d1 is stale: path-lost")
         agents[holder].kill()
         agents["dn2"].kill()
         wait_until("the slot waits for its disks", lambda: self.slot(cluster)["phase"] == "fencing")
@@ -75,6 +80,9 @@ class Force(ClusterTest):
         self.health(cluster, "dn1", "online")
         wait_until("it says what can be done", lambda: "dnvme volume force vol" in self.status(cluster)["waits_for"])
         before = cluster.state()
+        self.words(self.cli(cluster, "volume", "explain", "vol"), "is waiting: slot 0 is not served, it is fencing",
+                   "  dnvme volume force vol --slot 0\n", "dnvme node get dn2")
+        self.assertEqual(json.loads(self.cli(cluster, "volume", "explain", "vol", "-o", "json"))["condition"], "waiting")
         plan = self.cli(cluster, "volume", "force", "vol")
         self.words(plan, f"> {lds['dn1']} ", "(path-lost) since 20", "every write since", "node dn2 comes back",
                    "--powered-off dn2", f"--powered-off {holder}")

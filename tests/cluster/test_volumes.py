@@ -25,6 +25,16 @@ class Volumes(ClusterTest):
         self.assertIn(f":volume:{id}", status["nqn"])
         self.assertNotIn("waits_for", status)
         self.assertEqual(sorted({disk["path"] for disk in status["disks"]}), ["/dev/fake0"])
+        # Any server passes the question on.
+        for server in cluster.servers:
+            explained = wait_until(
+                "it is well",
+                lambda s=server: (e := s.call("volume.explain", {"name": id})) and e["condition"] == "well" and e,
+            )
+            self.assertEqual((explained["name"], len(explained["members"])), ("db", 8))
+            self.assertEqual(explained["events"][-1]["kind"], "volume-phase")
+            self.assertNotIn("findings", explained)
+            self.refused("NOT_FOUND", lambda s=server: s.call("volume.explain", {"name": "other"}), "other")
         cluster.call("volume.attach", {"volume": "db", "host_nqn": HOST})
         self.assertEqual(cluster.call("host.list")["hosts"], [{"nqn": HOST, "volumes": ["db"]}])
         self.refused("FAILED_PRECONDITION", lambda: cluster.call("volume.delete", {"name": "db"}), HOST)
@@ -49,8 +59,26 @@ class Volumes(ClusterTest):
         self.assertEqual(status["problems"][0]["message"], "held by the test")
         problems = cluster.call("node.get", {"name": "node2"})["problems"]
         self.assertEqual([problem["id"] for problem in problems], ["d2.v1.s0"])
+        explained = cluster.call("volume.explain", {"name": "vol"})
+        self.assertEqual(explained["condition"], "being-made")
+        self.assertIn("d2.v1.s0", explained["prospects"][0]["text"])
+        self.assertEqual(explained["findings"][0]["object"], "export d2.v1.s0 of node node2")
+        self.assertIn("held by the test", explained["findings"][0]["seen"])
         agents[1].release("d2.v1.s0")
         self.online(cluster, "vol")
+        # No agent answers any more; the leader still says what it knows.
+        for agent in agents:
+            agent.stop()
+        explained = wait_until(
+            "nobody is there",
+            lambda: (e := cluster.call("volume.explain", {"name": "vol"})) and len(e.get("findings", [])) > 3 and e,
+        )
+        self.assertEqual(explained["condition"], "waiting")
+        self.assertLessEqual(
+            {f"node node{number}" for number in (1, 2, 3)}, {finding["object"] for finding in explained["findings"]}
+        )
+        commands = [advice.get("command") for advice in explained["advice"]]
+        self.assertIn("dnvme node get node1", commands)
 
     def test_detach_waits_for_every_controller(self):
         cluster = self.make()

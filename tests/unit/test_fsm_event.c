@@ -341,6 +341,50 @@ static void cordon_switch(struct rig *rig)
 	       (struct command){ .node_cordon = &(struct command_node_cordon){ .name = "n1", .cordoned = cordoned } });
 }
 
+static struct event_list last_of(struct rig *rig, uint64_t volume, size_t limit)
+{
+	struct event_list list;
+	struct error error;
+
+	assert_int_equal(fsm_event_last(rig->fsm, volume, limit, &rig->arena, &list, &error), 0);
+	return list;
+}
+
+/* The same as the end of all that is told of a volume, however far back that is. */
+static void test_the_latest(void **state)
+{
+	struct event_list last;
+	struct fsm_events all;
+	struct rig rig;
+	uint64_t id;
+
+	(void)state;
+	id = rig_open_pair(&rig, 4);
+	for (int i = 0; i < 300; i++)
+		cordon_switch(&rig);
+	assert_int_equal(rig_attach(&rig, "db1", NQN).code, 0);
+	for (int i = 0; i < 100; i++)
+		cordon_switch(&rig);
+	all = ask(&rig, &(struct fsm_event_query){ .volume = "db1" });
+	assert_true(all.list.count >= 2);
+	for (size_t limit = 0; limit <= all.list.count + 1; limit++) {
+		last = last_of(&rig, id, limit);
+		assert_int_equal(last.count, limit < all.list.count ? limit : all.list.count);
+		for (size_t i = 0; i < last.count; i++) {
+			const struct event *wanted = &all.list.items[all.list.count - last.count + i];
+
+			assert_int_equal(last.items[i].revision, wanted->revision);
+			assert_int_equal(last.items[i].index, wanted->index);
+		}
+	}
+	assert_int_equal(last_of(&rig, id + 1, 20).count, 0);
+	/* What is further back than that is not looked for: it would hold the loop up. */
+	for (size_t i = 0; i < FSM_EVENTS_LOOKED_AT; i++)
+		cordon_switch(&rig);
+	assert_int_equal(last_of(&rig, id, 20).count, 0);
+	rig_close(&rig);
+}
+
 static void test_the_oldest_go(void **state)
 {
 	struct fsm_events events;
@@ -391,6 +435,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_refused_is_not_told),
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_the_latest),
 		cmocka_unit_test(test_the_oldest_go),
 	};
 
