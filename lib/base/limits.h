@@ -103,6 +103,11 @@
 #define LIMIT_BACKUP_IDLE_MS 30000u
 #define LIMIT_BACKUP_MS 3600000u
 
+/* Of a restore: by how many steps numbers go on, besides one for each second since the backup was made; and by how many
+ * altogether, which is 8 years. */
+#define LIMIT_RESTORE_STEPS_LEAST 1024u
+#define LIMIT_RESTORE_STEPS (UINT64_C(1) << 28)
+
 /* Health. */
 #define LIMIT_HEARTBEAT_MS 250u
 #define LIMIT_LEASE_MS 2000u
