@@ -170,6 +170,7 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->server_remove,	  command->disk_drain,
 		command->ld_move,	  command->ld_moved,
 		command->cluster_recover, command->volume_release,
+		command->disk_release,
 	};
 	int present = 0;
 
@@ -222,6 +223,7 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(ld_moved);
 	DISPATCH(cluster_recover);
 	DISPATCH(volume_release);
+	DISPATCH(disk_release);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

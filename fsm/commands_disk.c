@@ -41,6 +41,28 @@ static int disk_port_choose(struct state *state, struct node *node, const struct
 	return 0;
 }
 
+static int held_visit(void *data, struct bytes key, struct bytes value, struct error *error)
+{
+	struct state *state = ((void **)data)[0];
+	bool *held = ((void **)data)[1];
+	struct disk disk;
+	int result = state_decode(state, STORE_TABLE_DISK, value, schema_disk(), &disk, error);
+
+	(void)key;
+	*held |= result == 0 && disk.held;
+	return result;
+}
+
+/* Whether an operator has yet to look at any disk since a restore. */
+static int any_held(struct state *state, bool *ret_held, struct error *error)
+{
+	struct bytes all = { NULL, 0 };
+	void *data[] = { state, ret_held };
+
+	*ret_held = false;
+	return state_walk(state, STORE_TABLE_DISK, all, all, held_visit, data, error);
+}
+
 int command_disk_add_apply(struct transition *transition, const struct command_disk_add *command, struct error *error)
 {
 	struct state *state = &transition->state;
@@ -85,6 +107,10 @@ int command_disk_add_apply(struct transition *transition, const struct command_d
 	disk.extents_total -= EXTENTS_RESERVED;
 	disk.extents_free = disk.extents_total;
 	result = disk_port_choose(state, &node, &disks, &disk.port, error);
+	if (result != 0)
+		return result;
+	/* It may be one that was added since the backup was made. */
+	result = any_held(state, &disk.held, error);
 	if (result != 0)
 		return result;
 	disk.id = ++transition->counters.last_disk;
@@ -159,6 +185,10 @@ int command_disk_remove_apply(struct transition *transition, const struct comman
 
 	if (result != 0)
 		return result;
+	if (disk.held) {
+		error_set(error, ERROR_FAILED_PRECONDITION, "disk d%" PRIu64 " is held since a restore", disk.id);
+		return error_hint(error, "run: dnvme disk release d%" PRIu64, disk.id);
+	}
 	if (disk.lds > 0) {
 		error_set(error, ERROR_FAILED_PRECONDITION, "disk d%" PRIu64 " holds %" PRIu64 " LDs", disk.id,
 			  disk.lds);

@@ -132,6 +132,7 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 			     struct error *error)
 {
 	struct member_subject subject;
+	struct disk disk;
 	struct ld *ld;
 	int result = member_subject_read(transition, command->volume, command->slot, command->epoch, command->ld,
 					 &subject, error);
@@ -148,6 +149,18 @@ int command_ld_rebuild_apply(struct transition *transition, const struct command
 	result = stale_and_serving_check(&subject, false, error);
 	if (result != 0)
 		return result;
+	/* Its extents may be another LD's by now, and a rebuild looks at no label. */
+	result = state_disk(&transition->state, ld->disk, &disk, error);
+	if (result != 0) {
+		transition->state.broken = true; /* an LD keeps its disk */
+		return result;
+	}
+	if (disk.held) {
+		error_set(error, ERROR_FAILED_PRECONDITION,
+			  "ld%" PRIu64 " is not copied: its disk d%" PRIu64 " is held since a restore", ld->id,
+			  disk.id);
+		return error_hint(error, "run: dnvme disk release d%" PRIu64, disk.id);
+	}
 	if (command->resync && !ld->resync)
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "ld%" PRIu64 " was not lost to the present holder in this epoch, or lost what its "

@@ -369,8 +369,8 @@ int state_disk(struct state *state, uint64_t id, struct disk *ret_disk, struct e
 	return result;
 }
 
-/* What a record says of its own slots is relied on wherever it is used. The audit reads such a record none the less, and
- * says more of it. */
+/* What a record says of its own slots is relied on wherever it is used. The audit reads such a record none the less,
+ * and says more of it. */
 static bool slots_fit(const struct volume *volume)
 {
 	const struct controller_list *controllers = &volume->controllers;

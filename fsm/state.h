@@ -238,6 +238,8 @@ int command_server_add_apply(struct transition *transition, const struct command
 			     struct error *error);
 int command_cluster_recover_apply(struct transition *transition, const struct command_cluster_recover *command,
 				  struct error *error);
+int command_disk_release_apply(struct transition *transition, const struct command_disk_release *command,
+			       struct error *error);
 int command_volume_release_apply(struct transition *transition, const struct command_volume_release *command,
 				 struct error *error);
 int command_server_remove_apply(struct transition *transition, const struct command_server_remove *command,

@@ -286,8 +286,15 @@ int volume_ld_make(struct transition *transition, uint64_t volume, struct disk *
 	struct state *state = &transition->state;
 	struct ld ld = { .disk = disk->id, .state = LD_STATE_IN_SYNC };
 	struct key key;
-	int result = extents_take(state, disk, extents, &ld.ranges, error);
+	int result;
 
+	if (disk->held) {
+		error_set(error, ERROR_FAILED_PRECONDITION,
+			  "disk d%" PRIu64 " is held since a restore: what lies in its free extents is not known",
+			  disk->id);
+		return error_hint(error, "run: dnvme disk release d%" PRIu64, disk->id);
+	}
+	result = extents_take(state, disk, extents, &ld.ranges, error);
 	if (result != 0)
 		return result;
 	ld.id = ++transition->counters.last_ld;

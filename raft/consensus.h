@@ -79,6 +79,13 @@ int consensus_directory_check(const char *directory, bool *ret_initialized, stru
  * log), NO_CAPACITY, INTERNAL. Blocks on disk. */
 int consensus_recover(const char *directory, uint64_t id, const char *address, uint64_t term, struct error *error);
 
+/* No member is left: make the first one of a group anew in `directory`, which has nothing of a member, with a dump of
+ * the machine's as its snapshot at `index` > 0, as the only voter, in `term`, which must be above all that there were.
+ * Durable before this returns; what an interrupted call left must be removed before it is repeated.
+ * FAILED_PRECONDITION (not empty), TOO_LARGE (the dump), NO_CAPACITY, INTERNAL. Blocks on disk. */
+int consensus_restore(const char *directory, const struct consensus_server *self, uint64_t term, uint64_t index,
+		      struct bytes dump, struct error *error);
+
 /* Open log and snapshot and take part. With `bootstrap_count` > 0 and an empty directory, first writes that
  * configuration (durable before this returns); with a directory that is not empty, `bootstrap` is ignored.
  * The machine may be called before this returns: it loads the snapshot and, alone in its group, applies the log.

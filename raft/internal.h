@@ -155,4 +155,7 @@ int truncation_end(const char *directory, struct error *error);
 /* machine.c: the callbacks of libraft's state machine. */
 void machine_init(struct consensus *consensus);
 
+/* machine.c: a dump as the content of a snapshot, in memory of libraft's. TOO_LARGE, INTERNAL. */
+int snapshot_encode(uint64_t index, struct bytes dump, struct raft_buffer *ret_buffer, struct error *error);
+
 #endif

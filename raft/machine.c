@@ -70,6 +70,24 @@ static int on_apply(struct raft_fsm *fsm, const struct raft_buffer *buffer, void
 	return 0;
 }
 
+int snapshot_encode(uint64_t index, struct bytes dump, struct raft_buffer *ret_buffer, struct error *error)
+{
+	struct raft_buffer buffer = { .len = SNAPSHOT_HEADER_BYTES + (dump.size + 7) / 8 * 8 };
+
+	if (dump.size > SNAPSHOT_MAX_BYTES)
+		return error_set(error, ERROR_TOO_LARGE, "the state is too large for a Raft snapshot: %zu bytes",
+				 dump.size);
+	buffer.base = raft_malloc(buffer.len);
+	if (buffer.base == NULL)
+		return error_set_nomem(error);
+	memset((uint8_t *)buffer.base + buffer.len - 8, 0, 8);
+	put_u64(buffer.base, dump.size);
+	put_u64((uint8_t *)buffer.base + 8, index);
+	memcpy((uint8_t *)buffer.base + SNAPSHOT_HEADER_BYTES, dump.data, dump.size);
+	*ret_buffer = buffer;
+	return 0;
+}
+
 static int on_snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers[], unsigned *buffer_count)
 {
 	struct consensus *consensus = fsm->data;
@@ -97,21 +115,13 @@ static int on_snapshot(struct raft_fsm *fsm, struct raft_buffer *buffers[], unsi
 		log_failure(LOG_LEVEL_WARNING, "cannot take a Raft snapshot", &error);
 		goto out;
 	}
-	if (dump.size > SNAPSHOT_MAX_BYTES) {
-		log_warning("the state is too large for a Raft snapshot", "bytes=%zu", dump.size);
-		goto out;
-	}
 	list = raft_malloc(sizeof(*list));
 	if (list == NULL)
 		goto out;
-	list->len = SNAPSHOT_HEADER_BYTES + (dump.size + 7) / 8 * 8;
-	list->base = raft_malloc(list->len);
-	if (list->base == NULL)
+	if (snapshot_encode(index, buffer_bytes(&dump), list, &error) != 0) {
+		log_failure(LOG_LEVEL_WARNING, "cannot take a Raft snapshot", &error);
 		goto out;
-	memset((uint8_t *)list->base + list->len - 8, 0, 8);
-	put_u64(list->base, dump.size);
-	put_u64((uint8_t *)list->base + 8, index);
-	memcpy((uint8_t *)list->base + SNAPSHOT_HEADER_BYTES, dump.data, dump.size);
+	}
 	*buffers = list;
 	*buffer_count = 1;
 	list = NULL;

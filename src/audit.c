@@ -62,7 +62,7 @@ void audit_free(struct audit *audit)
 /* --- an audit ----------------------------------------------------------------------------------------------------- */
 
 int audit_dump(struct bytes dump, const char *directory, struct arena *arena, struct fsm_findings *ret_findings,
-	       struct error *error)
+	       struct cluster *ret_cluster, struct error *error)
 {
 	const struct store_options options = { .directory = directory, .map_step_bytes = MAP_STEP_BYTES };
 	struct store *store = NULL;
@@ -81,6 +81,8 @@ int audit_dump(struct bytes dump, const char *directory, struct arena *arena, st
 		rv = fsm_open(store, NULL, NULL, &fsm, error);
 	if (rv == 0)
 		rv = fsm_audit(fsm, arena, ret_findings, error);
+	if (rv == 0 && ret_cluster != NULL)
+		rv = fsm_cluster_get(fsm, arena, ret_cluster, error);
 	fsm_close(fsm);
 	store_discard(store);
 	return rv;
@@ -91,7 +93,7 @@ static void on_work(uv_work_t *work)
 {
 	struct audit *audit = work->data;
 
-	audit->rv = audit_dump(buffer_bytes(&audit->dump), audit->directory, &audit->arena, &audit->findings,
+	audit->rv = audit_dump(buffer_bytes(&audit->dump), audit->directory, &audit->arena, &audit->findings, NULL,
 			       &audit->failure);
 }
 

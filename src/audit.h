@@ -28,10 +28,11 @@ int cluster_check_answer(struct request *request, struct error *error);
 void audit_tick(struct dnvmed *dnvmed);
 
 /* Audit a dump in a store that is made in `directory`, whatever an interrupted one left there, and removed. The
- * findings live in `arena`. FAILED_PRECONDITION (the dump is damaged), NO_CAPACITY, INTERNAL (a record is damaged: the
- * message names it). Thread-safe; blocks on disk. */
+ * findings, and the record of the cluster (NULL: it is not asked for), live in `arena`. FAILED_PRECONDITION (the dump
+ * is damaged, or of no cluster yet), NO_CAPACITY, INTERNAL (a record is damaged: the message names it). Thread-safe;
+ * blocks on disk. */
 int audit_dump(struct bytes dump, const char *directory, struct arena *arena, struct fsm_findings *ret_findings,
-	       struct error *error);
+	       struct cluster *ret_cluster, struct error *error);
 
 /* Audit the store of a stopped server in the data directory, print what there is, and return the exit status. */
 int audit_stopped(const char *data_directory);

@@ -597,6 +597,8 @@ int dnvmed_start(struct dnvmed *dnvmed, const struct options *options, struct er
 	list_init(&dnvmed->creating);
 	change_init(&dnvmed->changes);
 	descriptors_raise();
+	if (recovery_check(options, error) != 0)
+		return error->code;
 	if (loop_make(dnvmed, error) != 0 || parts_make(dnvmed, error) != 0 || state_open(dnvmed, error) != 0 ||
 	    session_listen(dnvmed, error) != 0 || bootstrap_start(dnvmed, error) != 0)
 		return error->code;

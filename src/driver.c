@@ -563,9 +563,14 @@ const struct moments *driver_moments(struct dnvmed *dnvmed, uint64_t id)
 }
 
 /* The state says so, and refuses what a leader might propose all the same. */
-static const char held[] =
-	"an operator, who says that what the state says of it is right, or deletes it: the servers lost "
-	"their majority for good";
+static const char *hold_text(const struct hold *hold)
+{
+	return hold->backup_ms == 0
+		       ? "an operator, who says that what the state says of it is right, or deletes it: the servers "
+			 "lost their majority for good"
+		       : "an operator, who says that what the state says of it is right, or deletes it: the state is "
+			 "that of a backup";
+}
 
 int driver_operation_waits_for(struct dnvmed *dnvmed, const struct volume *volume, struct arena *arena,
 			       const char **ret_waits_for, struct error *error)
@@ -574,7 +579,7 @@ int driver_operation_waits_for(struct dnvmed *dnvmed, const struct volume *volum
 	struct online_view view;
 
 	if (volume->hold != NULL) {
-		*ret_waits_for = held;
+		*ret_waits_for = hold_text(volume->hold);
 		return 0;
 	}
 	if (driver_online_view(dnvmed, volume, driver_moments(dnvmed, volume->id), arena, &view, error) != 0 ||
@@ -592,7 +597,7 @@ int driver_waits_for(struct dnvmed *dnvmed, const struct volume *volume, const s
 	struct volumes_step phase_step;
 
 	if (volume->hold != NULL) {
-		*ret_waits_for = held;
+		*ret_waits_for = hold_text(volume->hold);
 		return 0;
 	}
 	if (volume->phase != VOLUME_PHASE_ONLINE) {

@@ -103,6 +103,7 @@ static int disk_add(struct filling *filling, const struct ld *ld, struct error *
 		(struct online_disk){ .id = disk.id,
 				      .node = node,
 				      .draining = disk.draining,
+				      .held = disk.held,
 				      .gone = node->health == HEALTH_ONLINE && agent != NULL &&
 					      !path_is_there(agent, &disk) };
 	return 0;

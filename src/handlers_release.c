@@ -85,3 +85,27 @@ void volume_release_committed(struct request *request, const struct outcome *out
 		    params->incomplete ? "yes" : "no", params->by != NULL ? params->by : "");
 	request_reply(request, &reply);
 }
+
+int disk_release_prepare(struct request *request, struct command *command, struct error *error)
+{
+	const struct disk_release_request *params = request->params;
+	struct command_disk_release *release = arena_alloc(&request->arena, sizeof(*release));
+
+	if (release == NULL)
+		return error_set_nomem(error);
+	*release = (struct command_disk_release){ .disks = params->disks };
+	command->disk_release = release;
+	return 0;
+}
+
+void disk_release_committed(struct request *request, const struct outcome *outcome)
+{
+	const struct disk_release_request *params = request->params;
+	struct mutation_reply reply = { .revision = outcome->revision, .id = outcome->id };
+
+	for (size_t i = 0; i < params->disks.count; i++)
+		log_warning("a disk is released: what lies where the state sees free extents may be overwritten",
+			    "disk=%s revision=%" PRIu64 " by=\"%s\"", params->disks.items[i], outcome->revision,
+			    params->by != NULL ? params->by : "");
+	request_reply(request, &reply);
+}

@@ -9,6 +9,7 @@
 #include "src/exit_status.h"
 #include "src/options.h"
 #include "src/recovery.h"
+#include "src/restore.h"
 
 static void complain(const struct error *error)
 {
@@ -45,6 +46,10 @@ int main(int argument_count, char **arguments)
 		status = recovery_run(dnvmed, &options);
 		free(dnvmed);
 		return status;
+	}
+	if (options.restore[0] != '\0') {
+		free(dnvmed);
+		return restore_run(&options);
 	}
 	if (dnvmed_start(dnvmed, &options, &error) != 0)
 		log_failure(LOG_LEVEL_ERROR, "cannot start", &error);

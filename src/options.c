@@ -23,7 +23,8 @@ enum {
 	KEY_CHECK_STATE,
 	KEY_RECOVER,
 	KEY_LOST,
-	KEY_YES
+	KEY_YES,
+	KEY_RESTORE
 };
 
 int options_address_check(const char *field, const char *text, struct error *error)
@@ -100,7 +101,12 @@ static const struct setting settings[] = {
 	  NULL },
 	{ "lost", KEY_LOST, SETTING_PARSED, AT(lost), 0, sizeof(((struct options *)0)->lost) - 1, SETTING_NOT_IN_FILE,
 	  "NAME[,NAME…]", "with --recover: each other server, by its name or as s and its number", path_parse },
-	{ "yes", KEY_YES, SETTING_FLAG, AT(yes), 0, 0, SETTING_NOT_IN_FILE, NULL, "with --recover: do it", NULL },
+	{ "yes", KEY_YES, SETTING_FLAG, AT(yes), 0, 0, SETTING_NOT_IN_FILE, NULL, "with --recover or --restore: do it",
+	  NULL },
+	{ "restore", KEY_RESTORE, SETTING_PARSED, AT(restore), 0, LIMIT_PATH, SETTING_NOT_IN_FILE, "FILE",
+	  "all servers are lost for good: make this one, whose data directory is empty, the first one of their cluster "
+	  "anew, with the state of this backup, then exit",
+	  path_parse },
 };
 
 static const struct settings_program program = {
@@ -123,8 +129,14 @@ static int check(const struct options *options, struct error *error)
 	if (strcmp(options->listen, options->raft) == 0)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "--listen and --raft are both %s; they must differ",
 				 options->raft);
-	if (!options->recover && (options->yes || options->lost[0] != '\0'))
-		return error_set(error, ERROR_INVALID_ARGUMENT, "--lost and --yes are of use with --recover only");
+	if (!options->recover && options->lost[0] != '\0')
+		return error_set(error, ERROR_INVALID_ARGUMENT, "--lost is of use with --recover only");
+	if (!options->recover && options->restore[0] == '\0' && options->yes)
+		return error_set(error, ERROR_INVALID_ARGUMENT, "--yes is of use with --recover or --restore only");
+	if (options->recover && options->restore[0] != '\0')
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+				 "--recover and --restore are two things: the one goes on with a server that is left, "
+				 "the other with a backup");
 	if (election_ms < 2 * heartbeat_ms)
 		return error_set(error, ERROR_INVALID_ARGUMENT,
 				 "--election-timeout-ms must be at least twice --heartbeat-ms");

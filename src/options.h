@@ -23,6 +23,7 @@ struct options {
 	uint64_t sessions_max;
 	bool check_only, check_state;
 	bool recover, yes;
+	char restore[LIMIT_PATH + 1];		     /* the backup; empty: none */
 	char lost[LIMIT_SERVERS * (LIMIT_NAME + 1)]; /* names, with commas between them */
 };
 

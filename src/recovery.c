@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/recovery.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -18,9 +13,10 @@
 #include "src/exit_status.h"
 #include "src/file.h"
 #include "src/membership.h"
+#include "src/probe.h"
 
-#define MARK "recovering"
-#define PROBE_MS 2000
+#define MARK RECOVERY_MARK
+#define MARK_BYTES_MAX 4096u
 
 /* What is to be written. */
 struct plan {
@@ -37,39 +33,15 @@ static bool is_there(const struct options *options, const char *name)
 	return access(path, F_OK) == 0;
 }
 
-/* --- whether it may ----------------------------------------------------------------------------------------------- */
-
-/* Whether anything takes connections there. */
-static bool answers(const char *address)
+int recovery_check(const struct options *options, struct error *error)
 {
-	struct sockaddr_in where = { .sin_family = AF_INET };
-	char host[LIMIT_ADDRESS + 1];
-	struct pollfd wait;
-	socklen_t size = sizeof(int);
-	int failed = 0;
-	char *colon;
-
-	snprintf(host, sizeof(host), "%s", address);
-	colon = strrchr(host, ':');
-	if (colon == NULL)
-		return false;
-	*colon = '\0';
-	where.sin_port = htons((uint16_t)atoi(colon + 1));
-	if (inet_pton(AF_INET, host, &where.sin_addr) != 1)
-		return false;
-	wait = (struct pollfd){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
-				.events = POLLOUT };
-	if (wait.fd < 0)
-		return true; /* nobody can tell */
-	if (connect(wait.fd, (struct sockaddr *)&where, sizeof(where)) != 0)
-		failed = errno;
-	if (failed == EINPROGRESS)
-		failed = poll(&wait, 1, PROBE_MS) == 1 && getsockopt(wait.fd, SOL_SOCKET, SO_ERROR, &failed, &size) == 0
-				 ? failed
-				 : ETIMEDOUT;
-	close(wait.fd);
-	return failed == 0;
+	if (!is_there(options, RECOVERY_RESTORING))
+		return 0;
+	error_set(error, ERROR_FAILED_PRECONDITION, "a restore into %s was not finished", options->data);
+	return error_hint(error, "run it again: dnvmed --restore FILE --yes");
 }
+
+/* --- whether it may ----------------------------------------------------------------------------------------------- */
 
 static bool is_named(const char *list, const char *name)
 {
@@ -105,7 +77,7 @@ static int lost_check(const struct dnvmed *dnvmed, const struct consensus_member
 				  "name each other server of the group, if it is lost for good; else start it: as "
 				  "long as most of them run, nothing is to be recovered");
 	}
-	if (answers(member->address) || (server != NULL && answers(server->api_address))) {
+	if (probe_answers(member->address) || (server != NULL && probe_answers(server->api_address))) {
 		error_set(error, ERROR_FAILED_PRECONDITION, "server %s (%s) is not lost: something answers there", name,
 			  member->address);
 		return error_hint(error, "stop it for good, and see that it cannot start again, or use it");
@@ -282,17 +254,45 @@ static void on_recovered(void *data, struct bytes bytes, bool unknown, const str
 	arena_free(&arena);
 }
 
+/* An empty mark is that of a server that goes on with its own log; a restore wrote the command into it. */
+static int mark_read(const struct dnvmed *dnvmed, struct arena *arena, struct command_cluster_recover *ret_recover,
+		     struct error *error)
+{
+	struct buffer bytes = BUFFER_INIT;
+	char path[FILE_PATH_SIZE];
+	int rv;
+
+	snprintf(path, sizeof(path), "%s/%s", dnvmed->options->data, MARK);
+	rv = file_read(path, MARK_BYTES_MAX, &bytes, error);
+	if (rv == 0 && bytes.size == 0)
+		*ret_recover = (struct command_cluster_recover){ .server = dnvmed->id };
+	else if (rv == 0)
+		rv = codec_decode(schema_command_cluster_recover(), buffer_bytes(&bytes), arena, ret_recover, error);
+	if (rv == 0 && ret_recover->server != dnvmed->id)
+		rv = error_set(error, ERROR_FAILED_PRECONDITION, "it is of server s%" PRIu64, ret_recover->server);
+	buffer_free(&bytes);
+	return rv == 0 ? 0 : error_prefix(error, "cannot use %s", path);
+}
+
 static void propose(struct dnvmed *dnvmed)
 {
-	struct command_cluster_recover recover = { .server = dnvmed->id };
+	struct command_cluster_recover recover;
 	struct command command = { .time_ms = clock_wall_ms(), .cluster_recover = &recover };
 	struct buffer bytes = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
 	struct error error;
 
-	if (codec_encode(schema_command(), &command, CODEC_TAGGED, &bytes, &error) == 0)
+	error_clear(&error);
+	if (mark_read(dnvmed, &arena, &recover, &error) != 0) {
+		log_failure(LOG_LEVEL_ERROR, "the group cannot be recovered", &error);
+		dnvmed->exit_status = EXIT_STATUS_FAILED;
+		dnvmed->failing = true;
+	} else if (codec_encode(schema_command(), &command, CODEC_TAGGED, &bytes, &error) == 0) {
 		dnvmed->recover_under_way =
 			consensus_propose(dnvmed->consensus, buffer_bytes(&bytes), on_recovered, dnvmed, &error) == 0;
+	}
 	buffer_free(&bytes);
+	arena_free(&arena);
 }
 
 bool recovery_is_pending(struct dnvmed *dnvmed)

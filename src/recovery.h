@@ -9,6 +9,8 @@
  *   started ──► LEAD    but before it answers anybody, commit cluster_recover, which fences and holds every volume;
  *                       then remove DIR/recovering
  *
+ * A restore (restore.h) leaves the same mark, with the command in it.
+ *
  * Whatever happens in between, the same command again, or the start, goes on. A mark without a group of one means
  * nothing: then WRITE did not happen, and nothing was changed.
  */
@@ -21,6 +23,15 @@
 
 struct dnvmed;
 struct options;
+
+/* The name of the mark in the data directory. */
+#define RECOVERY_MARK "recovering"
+
+/* The mark of a restore that is not finished. */
+#define RECOVERY_RESTORING "restoring"
+
+/* Before a server starts: FAILED_PRECONDITION while a restore into its data directory is not finished. */
+int recovery_check(const struct options *options, struct error *error);
 
 /* All of the command; returns the exit status. `dnvmed` is uninitialized memory. Blocks. */
 int recovery_run(struct dnvmed *dnvmed, const struct options *options);

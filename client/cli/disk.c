@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme disk add|list|get|remove; disk_drain.c has drain|undrain */
+/* dnvme disk add|list|get|remove; disk_drain.c has drain|undrain, disk_release.c release */
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "client/cli/cli.h"
 #include "client/cli/disk_drain.h"
+#include "client/cli/disk_release.h"
 #include "client/cli/page.h"
 #include "client/cli/size.h"
 #include "lib/model/names.h"
@@ -30,6 +31,8 @@ static double used_percent(const struct disk *disk)
 
 static const char *placement_text(const struct disk *disk)
 {
+	if (disk->held)
+		return "held";
 	if (disk->draining)
 		return "draining";
 	return disk->cordoned ? "cordoned" : "open";
@@ -210,5 +213,15 @@ const struct cli_command disk_commands[] = {
 	  .more = true,
 	  .summary = "place on disks again that were drained",
 	  .run = disk_undrain_run },
+	{ .noun = "disk",
+	  .verb = "release",
+	  .arguments = "DISK",
+	  .argument_count = 1,
+	  .more = true,
+	  .summary = "place on disks again that are held since the cluster was restored from a backup",
+	  .text = "Without --yes it says what that means, and changes nothing.",
+	  .options = disk_release_options,
+	  .option = disk_release_option,
+	  .run = disk_release_run },
 	{ 0 },
 };

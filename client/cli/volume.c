@@ -428,7 +428,8 @@ const struct cli_command volume_commands[] = {
 	  .verb = "release",
 	  .arguments = "VOLUME",
 	  .argument_count = 1,
-	  .summary = "go on with a volume that is held since the servers lost their majority for good",
+	  .summary =
+		  "go on with a volume that is held since the servers lost their majority for good, or were restored",
 	  .text = "Without --yes it says what that means, and changes nothing.",
 	  .options = volume_release_options,
 	  .option = volume_release_option,

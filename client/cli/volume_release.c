@@ -52,6 +52,20 @@ static int explain(struct cli *cli, const char *name, struct error *error)
 		printf("volume %s is not held\n", name);
 		return 0;
 	}
+	if (status.volume->hold->backup_ms != 0) {
+		printf("volume %s is held: the state of the cluster is that of a backup of %s. What happened since is "
+		       "not in it: if a\n"
+		       "copy went stale, was rebuilt, replaced or moved, it says the wrong ones; if it is served then, "
+		       "writes that\n"
+		       "were acknowledged are lost. Release the volume when you know that there was nothing of that; "
+		       "it cannot\n"
+		       "be used when it grew since. Hosts that were detached since are attached again. Nothing was "
+		       "changed.\n"
+		       "To do it:\n"
+		       "  dnvme volume release %s --yes --revision %" PRIu64 "\n",
+		       name, when_format(status.volume->hold->backup_ms, when), name, status.volume->revision);
+		return 0;
+	}
 	printf("volume %s is held since %s: the servers lost their majority for good, and what they had committed last "
 	       "may\n"
 	       "be missing here. If a copy went stale then, it is called in sync now; if it is served, writes that "

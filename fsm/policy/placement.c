@@ -115,8 +115,9 @@ int placement_plan_open(struct plan *plan, struct error *error)
 		if (site == NULL)
 			continue;
 		site->disks++;
-		site->disks_cordoned += disk->cordoned;
-		if (!disk->cordoned && site_takes_data(site))
+		site->disks_cordoned += disk->cordoned || disk->held;
+		site->disks_held += disk->held;
+		if (!disk->cordoned && !disk->held && site_takes_data(site))
 			plan->seats[plan->seat_count++] = (struct seat){ disk, site, disk->extents_free, 0 };
 	}
 	if (plan->seat_count > 0)

@@ -64,6 +64,9 @@ void placement_site_text(const struct plan *plan, const struct site *site, uint6
 		snprintf(text, size, "%s %s", site->node->name, obstacle);
 	else if (site->disks == 0)
 		snprintf(text, size, "%s has no disk", site->node->name);
+	else if (site->disks == site->disks_held)
+		snprintf(text, size, "%s has only disks that are held since a restore (dnvme disk release)",
+			 site->node->name);
 	else if (site->disks == site->disks_cordoned)
 		snprintf(text, size, "%s has only cordoned disks", site->node->name);
 	else if (site->free_most >= wanted)

@@ -12,7 +12,8 @@ struct site { /* a node */
 	enum health health;
 	const char *label; /* its rack or zone; NULL: a domain of its own */
 	size_t domain;
-	uint64_t disks, disks_cordoned;
+	uint64_t disks, disks_cordoned; /* those that are held are counted as cordoned, too */
+	uint64_t disks_held;
 	uint64_t free_most; /* extents of the disk that has most of them */
 };
 

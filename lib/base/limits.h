@@ -63,11 +63,11 @@
 #define LIMIT_EXPLAINED 64u	  /* findings, prospects, advice of volume.explain */
 #define LIMIT_EXPLAINED_MEMBERS 1024u
 #define LIMIT_EXPLAINED_EVENTS 20u
-#define LIMIT_SNAPSHOTS 64u	  /* of a volume */
-#define LIMIT_SNAPSHOT_TRIES 3u	  /* then the job fails */
-#define LIMIT_DROPPED_THINS 128u  /* thin devices of a volume that are still to be deleted */
-#define LIMIT_THINS_TOLD 256u	  /* of which an agent remembers that it deleted them */
-#define LIMIT_THINS 0xffffffu	  /* numbers of the thin devices of a pool have 24 bits */
+#define LIMIT_SNAPSHOTS 64u	 /* of a volume */
+#define LIMIT_SNAPSHOT_TRIES 3u	 /* then the job fails */
+#define LIMIT_DROPPED_THINS 128u /* thin devices of a volume that are still to be deleted */
+#define LIMIT_THINS_TOLD 256u	 /* of which an agent remembers that it deleted them */
+#define LIMIT_THINS 0xffffffu	 /* numbers of the thin devices of a pool have 24 bits */
 /* How long hosts may be held up for a snapshot. Well below each timeout of hosts and nodes. */
 #define LIMIT_PAUSE_MS_MIN 100u
 #define LIMIT_PAUSE_MS_DEFAULT 2000u
@@ -105,6 +105,11 @@
 #define LIMIT_BACKUPS 2u
 #define LIMIT_BACKUP_IDLE_MS 30000u
 #define LIMIT_BACKUP_MS 3600000u
+
+/* Of a restore: by how many steps numbers go on, besides one for each second since the backup was made; and by how many
+ * altogether, which is 8 years. */
+#define LIMIT_RESTORE_STEPS_LEAST 1024u
+#define LIMIT_RESTORE_STEPS (UINT64_C(1) << 28)
 
 /* Health. */
 #define LIMIT_HEARTBEAT_MS 250u

@@ -298,6 +298,14 @@ static int step_stale(const struct place *place, const struct group *group, cons
 	const char *text;
 	uint64_t left_ms;
 
+	if (disk != NULL && disk->held)
+		return online_wait(step,
+				   arena_printf(arena,
+						"ld%llu: its disk d%llu is held since a restore; an operator releases "
+						"it (dnvme disk release d%llu)",
+						(unsigned long long)ld->id, (unsigned long long)disk->id,
+						(unsigned long long)disk->id),
+				   error);
 	if (online_is(node, HEALTH_ONLINE) && !disk->gone)
 		return rebuild(place, group, ld, arena, step, error);
 	if (!online_is(node, HEALTH_OFFLINE) && (disk == NULL || !disk->gone))

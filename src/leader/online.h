@@ -42,6 +42,7 @@ struct online_disk {
 	uint64_t id;
 	const struct online_node *node; /* NULL: unknown */
 	bool draining;			/* LDs are to be moved away */
+	bool held;			/* since a restore: nothing is copied to it */
 	bool gone;			/* its node is online and has no such block device */
 };
 

@@ -49,8 +49,8 @@ uint64_t io_ld_of(struct io_at at, uint64_t device, uint64_t *ret_start);
 enum io_result io_remote(struct io_at at, uint64_t minor, uint64_t sector, struct io *io);
 
 /*
- * The connection of an import (io_wire.c). It has one I/O queue (agent/backend/linux/fabrics.c), so that what is sent by
- * it arrives in that order, however slow one packet is.
+ * The connection of an import (io_wire.c). It has one I/O queue (agent/backend/linux/fabrics.c), so that what is sent
+ * by it arrives in that order, however slow one packet is.
  */
 struct io_wire;
 /* To be put when the request is done. */
@@ -58,7 +58,8 @@ struct io_wire *io_wire_get(struct storage *from, struct storage *to, uint64_t i
 void io_wire_put(struct io_wire *wire);
 /* Whether it is there; for io_way, whose data it is. */
 bool io_wire_stands(void *wire);
-/* Sleeps until what was sent is there; what is lost while the network is cut is sent again. False: the connection went. */
+/* Sleeps until what was sent is there; what is lost while the network is cut is sent again. False: the connection went.
+ */
 bool io_wire_send(struct io_wire *wire, uint64_t delay_us);
 
 /* A disk (io_medium.c), by its number; `name` is that of the device above it. */

@@ -184,9 +184,8 @@ enum io_result io_remote(struct io_at at, uint64_t minor, uint64_t sector, struc
 			return result;
 		wire = io_wire_get(at.node, path.to, path.instance, path.generation);
 		result = send(at, &path, wire, nqn, uuid, sector, io);
-		again = io_is_there(at) &&
-			(result == IO_RETRY ? io_wait(at, world_between(WORLD_MS, IO_QUEUE_US))
-					    : result == IO_LOST && wire_await_end(at, wire));
+		again = io_is_there(at) && (result == IO_RETRY ? io_wait(at, world_between(WORLD_MS, IO_QUEUE_US))
+							       : result == IO_LOST && wire_await_end(at, wire));
 		io_wire_put(wire);
 		if (result == IO_DONE || result == IO_ERROR)
 			return io_is_there(at) ? result : IO_LOST;

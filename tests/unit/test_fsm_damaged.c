@@ -83,7 +83,7 @@ static void store_volume(struct rig *rig, const struct volume *volume)
 
 static void test_is_not_used(void **state)
 {
-	void (*const damages[])(struct volume *volume) = {
+	void (*const damages[])(struct volume * volume) = {
 		leg_of_no_slot,	     leaving_of_no_slot, retired_of_no_slot, active_of_no_slot,
 		active_that_retired, held_by_nobody,	 no_controllers,     no_slots,
 	};

@@ -37,9 +37,9 @@
 #define FAST_IO_FAIL_OFF 0 /* libnvme leaves the option out, and the kernel's own default is never */
 #define KEEP_ALIVE_S 2
 #define RECONNECT_DELAY_S 1
-/* One, and not the kernel's default of one for each processor. What goes by one connection keeps its order: of two, one may
- * lose a packet, and the write in it would come behind later ones to the same block (docs/FAILURES.md, "A stale write",
- * "What remains"). And a node has many imports. */
+/* One, and not the kernel's default of one for each processor. What goes by one connection keeps its order: of two, one
+ * may lose a packet, and the write in it would come behind later ones to the same block (docs/FAILURES.md, "A stale
+ * write", "What remains"). And a node has many imports. */
 #define IO_QUEUES 1
 
 /*
