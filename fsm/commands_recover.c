@@ -31,7 +31,6 @@
 
 /* With each step of a restored one; a recovery since is less than the steps that there are besides the seconds. */
 #define RESTORED_REVISION_STEP (UINT64_C(1) << 34)
-#define RESTORED_REVISION_MAX (UINT64_C(1) << 62)
 #define RESTORED_SERVER_STEP (UINT64_C(16) * SERVER_STEP)
 #define RESTORED_THIN_STEP (UINT64_C(16) * THIN_STEP)
 #define STEPS_PER_HOUR 3600u
@@ -234,7 +233,7 @@ int command_cluster_recover_apply(struct transition *transition, const struct co
 	bool changes_wanted = transition->changes_wanted;
 	int result;
 
-	if (command->restored != NULL && counters->revision > RESTORED_REVISION_MAX)
+	if (command->restored != NULL && counters->revision > LIMIT_RESTORE_FROM)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "there are no revisions left for another restore");
 	counters->revision += raise.revision;
 	counters->last_disk += raise.id;

@@ -76,8 +76,12 @@ int event_of_cluster(struct arena *arena, const struct cluster *before, const st
 		return told(&telling, error);
 	}
 	if (after->recovered != NULL &&
-	    (before->recovered == NULL || before->recovered->revision != after->recovered->revision))
-		tell(&telling, EVENT_KIND_CLUSTER_RECOVERED)->reason = after->recovered->by;
+	    (before->recovered == NULL || before->recovered->revision != after->recovered->revision)) {
+		struct event *event = tell(&telling, EVENT_KIND_CLUSTER_RECOVERED);
+
+		event->reason = after->recovered->by;
+		event->state = after->recovered->backup_ms != 0 ? "restored" : NULL;
+	}
 	servers_tell(&telling, &before->servers, &after->servers);
 	a = before->settings != NULL ? before->settings : &defaults;
 	b = after->settings != NULL ? after->settings : &defaults;

@@ -35,6 +35,7 @@ struct plan {
 	struct cluster cluster; /* the backup's */
 	struct restored restored;
 	uint64_t id, term;
+	int lock;   /* of the data directory; -1: none yet */
 	bool again; /* an earlier attempt was interrupted */
 };
 
@@ -106,6 +107,10 @@ static int steps_count(struct plan *plan, struct error *error)
 	if (steps > LIMIT_RESTORE_STEPS)
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "the backup was made at %s, which is longer ago than numbers reach", then);
+	if (plan->backup.term > LIMIT_RESTORE_FROM || plan->backup.revision > LIMIT_RESTORE_FROM)
+		return error_set(error, ERROR_FAILED_PRECONDITION,
+				 "the backup is of term %" PRIu64 ", revision %" PRIu64 ": there are no numbers left",
+				 plan->backup.term, plan->backup.revision);
 	plan->restored = (struct restored){ .backup_ms = plan->backup.time_ms,
 					    .steps = steps,
 					    .raft_address = plan->options->raft,
@@ -187,16 +192,16 @@ static int agreed_check(const struct plan *plan, struct error *error)
 				 "starts again: two groups would command the same nodes");
 }
 
-/* Of two at once both may find the directory empty. It ends with this process. */
-static int directory_lock(const struct options *options, struct error *error)
+/* Of two at once both may find the directory empty. */
+static int directory_lock(struct plan *plan, struct error *error)
 {
-	int descriptor = open(options->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *directory = plan->options->data;
 
-	if (descriptor < 0)
-		return error_set_errno(error, errno, "cannot open %s", options->data);
-	if (flock(descriptor, LOCK_EX | LOCK_NB) != 0)
-		return error_set(error, ERROR_FAILED_PRECONDITION, "another restore into %s is under way",
-				 options->data);
+	plan->lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (plan->lock < 0)
+		return error_set_errno(error, errno, "cannot open %s", directory);
+	if (flock(plan->lock, LOCK_EX | LOCK_NB) != 0)
+		return error_set(error, ERROR_FAILED_PRECONDITION, "another restore into %s is under way", directory);
 	return 0;
 }
 
@@ -208,7 +213,7 @@ static int plan_make(struct plan *plan, struct error *error)
 	if (rv == 0)
 		rv = file_directory_make(options->data, error);
 	if (rv == 0)
-		rv = directory_lock(options, error);
+		rv = directory_lock(plan, error);
 	if (rv != 0)
 		return rv;
 	plan->again = is_there(options, MARK);
@@ -352,7 +357,7 @@ static void tell(const struct plan *plan)
 
 int restore_run(const struct options *options)
 {
-	struct plan plan = { .options = options, .arena = ARENA_INIT, .state = BUFFER_INIT };
+	struct plan plan = { .options = options, .arena = ARENA_INIT, .state = BUFFER_INIT, .lock = -1 };
 	struct error error;
 	int rv;
 
@@ -364,6 +369,8 @@ int restore_run(const struct options *options)
 		tell(&plan);
 	else
 		complain(&error);
+	if (plan.lock >= 0)
+		close(plan.lock);
 	buffer_free(&plan.state);
 	arena_free(&plan.arena);
 	return rv == 0 ? EXIT_STATUS_STOPPED : EXIT_STATUS_FAILED;

@@ -29,6 +29,8 @@ static const char *thing_text(const struct event *event, struct arena *arena)
 	case EVENT_KIND_CLUSTER_CREATED:
 		return "the cluster was made";
 	case EVENT_KIND_CLUSTER_RECOVERED:
+		if (event->state != NULL)
+			return "the cluster was restored from a backup; every volume and every disk is held";
 		return "the group lost its majority for good, and goes on with what one server had; every volume is "
 		       "held";
 	case EVENT_KIND_SETTINGS_CHANGED:

@@ -110,6 +110,8 @@
  * altogether, which is 8 years. */
 #define LIMIT_RESTORE_STEPS_LEAST 1024u
 #define LIMIT_RESTORE_STEPS (UINT64_C(1) << 28)
+/* The largest revision and term from which a restore goes on. */
+#define LIMIT_RESTORE_FROM (UINT64_C(1) << 62)
 
 /* Health. */
 #define LIMIT_HEARTBEAT_MS 250u

@@ -298,7 +298,7 @@ static int step_stale(const struct place *place, const struct group *group, cons
 	const char *text;
 	uint64_t left_ms;
 
-	if (disk != NULL && disk->held)
+	if (online_is(node, HEALTH_ONLINE) && !disk->gone && disk->held)
 		return online_wait(step,
 				   arena_printf(arena,
 						"ld%llu: its disk d%llu is held since a restore; an operator releases "

@@ -93,6 +93,7 @@ class Restore(ClusterTest):
         self.assertEqual([each["id"] for each in cluster.call("cluster.status")["servers"]], [server.info()["id"]])
         self.assertFalse(os.path.exists(os.path.join(server.directory, "recovering")))
         self.assertIn("sound", self.dnvme(server, "cluster", "check"))
+        self.assertIn("restored from a backup", self.dnvme(server, "event", "list"))
         # What is known is out of use, and nothing lands on what is not.
         self.assertEqual(self.held(cluster), (["one", "two"], disks))
         for name in ("one", "two"):

@@ -15,3 +15,5 @@ foreach(name leader_explain leader_operations leader_snapshots leader_slots lead
   dnvme_unit_test(${name} dnvme_src)
   target_sources(test_${name} PRIVATE ${CMAKE_CURRENT_LIST_DIR}/test_leader_rig.c)
 endforeach()
+dnvme_unit_test(src_restore dnvme_src)
+target_sources(test_src_restore PRIVATE test_fsm_rig.c)

@@ -48,6 +48,23 @@ static void expect_rebuild(struct rig *rig, uint64_t ld)
 	assert_false(rebuild->resync);
 }
 
+/* Its room may be another LD's by now. That of another disk, which takes its place, is not. */
+static void test_held(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	stale(&rig, STALE_REASON_PATH_LOST);
+	rig.disks[0].held = true;
+	rig_wait(&rig, MEMBERS_SETTLE_MS);
+	rig_expect_wait(&rig, members_step, "ld1: its disk d1 is held since a restore");
+	rig.disks[0].held = false;
+	expect_rebuild(&rig, 1);
+	rig.disks[0].held = rig.disks[0].gone = true;
+	rig_expect_wait(&rig, members_step, "its disk of node");
+	rig_close(&rig);
+}
+
 static void test_rebuild(void **state)
 {
 	struct rig rig;
@@ -321,9 +338,13 @@ static void test_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rebuild), cmocka_unit_test(test_by_bitmap),
-		cmocka_unit_test(test_in_sync), cmocka_unit_test(test_in_sync_needs_its_export),
-		cmocka_unit_test(test_replace), cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_rebuild),
+		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_by_bitmap),
+		cmocka_unit_test(test_in_sync),
+		cmocka_unit_test(test_in_sync_needs_its_export),
+		cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_lost),
 	};
 
