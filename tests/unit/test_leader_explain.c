@@ -484,13 +484,25 @@ static void test_phases(void **state)
 	rig_close(&scene.rig);
 }
 
+static void check_answer(const struct scene *scene)
+{
+	struct buffer bytes = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+	struct volume_explanation back;
+	struct error error;
+
+	assert_int_equal(codec_encode(schema_volume_explanation(), &scene->out, CODEC_NAMED, &bytes, &error), 0);
+	assert_true(bytes.size < LIMIT_FRAME_CLIENT_BYTES);
+	if (codec_decode(schema_volume_explanation(), buffer_bytes(&bytes), &arena, &back, &error) != 0)
+		fail_msg("%s", error.message);
+	buffer_free(&bytes);
+	arena_free(&arena);
+}
+
 /* Whatever an agent says, the answer fits into a frame and is text. */
 static void test_bounds(void **state)
 {
 	static char message[LIMIT_TEXT + 1];
-	struct buffer bytes = BUFFER_INIT;
-	struct arena arena = ARENA_INIT;
-	struct volume_explanation back;
 	struct ld_list lds = { 5000, NULL };
 	static char nqn[LIMIT_NQN + 1];
 	const char *id = "v7.s0.c2", *hosts[] = { nqn }, *lost[] = { "c1" };
@@ -529,6 +541,8 @@ static void test_bounds(void **state)
 	assert_int_equal(scene.out.member_count, lds.count + 2);
 	assert_int_equal(scene.out.members.count, LIMIT_EXPLAINED_MEMBERS);
 	assert_int_equal(scene.out.members.items[LIMIT_EXPLAINED_MEMBERS - 1].ld, lds.items[lds.count - 1].id);
+	finding(&scene, "consumer export v7.s0.c2 of node c1", "failed: ä");
+	check_answer(&scene);
 	/* And all of them. */
 	for (size_t i = 0; i < lds.count; i++)
 		lds.items[i].state = LD_STATE_STALE;
@@ -536,14 +550,8 @@ static void test_bounds(void **state)
 	assert_int_equal(try_to_explain(&scene), 0);
 	assert_int_equal(scene.out.findings.count, LIMIT_EXPLAINED);
 	assert_true(scene.out.finding_count > lds.count);
-	assert_int_equal(codec_encode(schema_volume_explanation(), &scene.out, CODEC_NAMED, &bytes, &scene.rig.error),
-			 0);
-	assert_true(bytes.size < LIMIT_FRAME_CLIENT_BYTES);
-	assert_int_equal(
-		codec_decode(schema_volume_explanation(), buffer_bytes(&bytes), &arena, &back, &scene.rig.error), 0);
+	check_answer(&scene);
 	reach_clear(&reach);
-	buffer_free(&bytes);
-	arena_free(&arena);
 	rig_close(&scene.rig);
 }
 
