@@ -61,18 +61,19 @@
 #define LIMIT_FINDINGS 256u	  /* that an audit of the state tells; it counts the others */
 #define LIMIT_EXTEND_LDS 256u	  /* that a volume grows by at once */
 #define LIMIT_EXPLAINED 64u	  /* findings, prospects, advice of volume.explain */
-#define LIMIT_EXPLAINED_MEMBERS 1024u
-#define LIMIT_EXPLAINED_EVENTS 20u
-#define LIMIT_SNAPSHOTS 64u	 /* of a volume */
-#define LIMIT_SNAPSHOT_TRIES 3u	 /* then the job fails */
-#define LIMIT_DROPPED_THINS 128u /* thin devices of a volume that are still to be deleted */
-#define LIMIT_THINS_TOLD 256u	 /* of which an agent remembers that it deleted them */
-#define LIMIT_THINS 0xffffffu	 /* numbers of the thin devices of a pool have 24 bits */
+#define LIMIT_SNAPSHOTS 64u	  /* of a volume */
+#define LIMIT_SNAPSHOT_TRIES 3u	  /* then the job fails */
+#define LIMIT_DROPPED_THINS 128u  /* thin devices of a volume that are still to be deleted */
+#define LIMIT_THINS_TOLD 256u	  /* of which an agent remembers that it deleted them */
+#define LIMIT_THINS 0xffffffu	  /* numbers of the thin devices of a pool have 24 bits */
 /* How long hosts may be held up for a snapshot. Well below each timeout of hosts and nodes. */
 #define LIMIT_PAUSE_MS_MIN 100u
 #define LIMIT_PAUSE_MS_DEFAULT 2000u
 #define LIMIT_PAUSE_MS_MAX 5000u
 #define LIMIT_PAUSE_MARGIN_MS 500u /* that the leader waits beyond it for what is said of a pause */
+/* Copies and events that volume.explain names. */
+#define LIMIT_EXPLAINED_MEMBERS 1024u
+#define LIMIT_EXPLAINED_EVENTS 20u
 #define LIMIT_DEADLINE_MS_MAX (UINT64_C(366) * 24 * 3600 * 1000)
 #define LIMIT_COLOURS 16u
 #define LIMIT_EPOCHS_PARKED 8u /* that one holder had one after the other, and may not be clean of */

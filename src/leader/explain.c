@@ -8,6 +8,7 @@
 #include "lib/base/limits.h"
 #include "lib/model/moving.h"
 #include "src/leader/explain_internal.h"
+#include "src/leader/force.h"
 #include "src/leader/members.h"
 
 /* --- texts and lists ------------------------------------------------------------------------------------------------
@@ -36,8 +37,7 @@ const char *explain_say(struct explaining *this, const char *format, ...)
 	return copy != NULL ? copy : "";
 }
 
-/* Room for one more in a list of at most `limit`; NULL: there is none. */
-static void *list_room(struct explaining *this, struct any_list *list, size_t size, size_t limit)
+void *explain_room(struct explaining *this, struct any_list *list, size_t size, size_t limit)
 {
 	if (list->items == NULL)
 		list->items = arena_alloc_array(this->arena, limit, size);
@@ -49,7 +49,7 @@ void explain_finding(struct explaining *this, const char *object, const char *se
 		     const char *meaning)
 {
 	struct finding *finding =
-		list_room(this, (struct any_list *)&this->out->findings, sizeof(*finding), LIMIT_EXPLAINED);
+		explain_room(this, (struct any_list *)&this->out->findings, sizeof(*finding), LIMIT_EXPLAINED);
 
 	this->out->finding_count++;
 	if (finding != NULL)
@@ -64,7 +64,7 @@ void explain_prospect(struct explaining *this, const struct prospect *prospect)
 		if (strcmp(this->out->prospects.items[i].text, prospect->text) == 0)
 			return;
 	}
-	room = list_room(this, (struct any_list *)&this->out->prospects, sizeof(*room), LIMIT_EXPLAINED);
+	room = explain_room(this, (struct any_list *)&this->out->prospects, sizeof(*room), LIMIT_EXPLAINED);
 	if (room != NULL)
 		*room = *prospect;
 }
@@ -77,7 +77,7 @@ void explain_advice(struct explaining *this, const char *text, const char *comma
 		if (strcmp(this->out->advice.items[i].text, text) == 0)
 			return;
 	}
-	room = list_room(this, (struct any_list *)&this->out->advice, sizeof(*room), LIMIT_EXPLAINED);
+	room = explain_room(this, (struct any_list *)&this->out->advice, sizeof(*room), LIMIT_EXPLAINED);
 	if (room != NULL)
 		*room = (struct advice){ .text = text, .command = command };
 }
@@ -141,6 +141,8 @@ static void group_look(struct explaining *this, struct explained_group *group)
 		struct explained_ld *seen = &this->lds[this->ld_count++];
 
 		ld_look(this, group, &group->group->members.items[m], seen);
+		group->served = group->served || (seen->ld->state == LD_STATE_IN_SYNC &&
+						  force_is_served(this->view, group->slot, seen->ld));
 		if (seen->counts) {
 			group->last = group->copies == 0 ? seen : NULL;
 			group->copies++;
@@ -179,140 +181,6 @@ static int all_look(struct explaining *this, struct error *error)
 	return 0;
 }
 
-/* --- who holds what -------------------------------------------------------------------------------------------------
- */
-
-static enum health health_of(const struct explaining *this, const char *name)
-{
-	const struct online_node *node = online_node(this->view, name);
-
-	return node != NULL ? node->health : HEALTH_UNKNOWN;
-}
-
-static void slots_tell(struct explaining *this)
-{
-	for (size_t i = 0; i < this->volume->slots.count; i++) {
-		const struct slot *slot = &this->volume->slots.items[i];
-		struct explained_slot *told =
-			list_room(this, (struct any_list *)&this->out->slots, sizeof(*told), LIMIT_CONTROLLERS);
-
-		if (told != NULL)
-			*told = (struct explained_slot){ .slot = i,
-							 .holder = slot->holder,
-							 .health = health_of(this, slot->holder),
-							 .epoch = slot->epoch,
-							 .phase = slot->phase,
-							 .reason = slot->reason,
-							 .since_ms = slot->since_ms };
-	}
-}
-
-static void controller_tell(struct explaining *this, const struct controller *controller)
-{
-	const struct object_status *status = online_controller(this->view, controller->node);
-	const struct online_node *node = online_node(this->view, controller->node);
-	enum object_state wanted =
-		controller->role == CONTROLLER_ROLE_RETIRED ? OBJECT_STATE_ABSENT : OBJECT_STATE_CONVERGED;
-	struct explained_controller *told =
-		list_room(this, (struct any_list *)&this->out->controllers, sizeof(*told), LIMIT_COLOURS);
-	struct online_step step = ONLINE_STEP_INIT;
-
-	if (told == NULL)
-		return;
-	*told = (struct explained_controller){ .node = controller->node,
-					       .role = controller->role,
-					       .health = health_of(this, controller->node) };
-	if (node != NULL && node->unable) {
-		told->note = "its kernel lacks the write-through target, which the volume's durability needs";
-	} else if (told->health != HEALTH_OFFLINE && online_at(this->view, status, wanted)) {
-		told->ready = true;
-	} else if (online_wait_controller(this->view, controller->node, wanted, this->arena, &step, NULL) != 0) {
-		this->failed = true;
-	} else {
-		told->note = explain_say(this, "%s", step.waits_for);
-	}
-}
-
-static void controllers_tell(struct explaining *this)
-{
-	for (size_t i = 0; i < this->volume->controllers.count; i++) {
-		if (this->volume->controllers.items[i].role != CONTROLLER_ROLE_ACTIVE)
-			controller_tell(this, &this->volume->controllers.items[i]);
-	}
-}
-
-static void member_tell(struct explaining *this, const struct explained_ld *seen)
-{
-	struct explained_member *told =
-		list_room(this, (struct any_list *)&this->out->members, sizeof(*told), LIMIT_EXPLAINED_MEMBERS);
-	const struct online_node *node = seen->disk != NULL ? seen->disk->node : NULL;
-
-	if (told == NULL)
-		return;
-	*told = (struct explained_member){ .leg = seen->group->leg,
-					   .group = seen->group->index,
-					   .slot = seen->group->slot,
-					   .ld = seen->ld->id,
-					   .disk = seen->ld->disk,
-					   .node = node != NULL ? node->name : NULL,
-					   .health = node != NULL ? node->health : 0,
-					   .state = seen->ld->state,
-					   .since_ms = seen->ld->since_ms,
-					   .well = seen->well,
-					   .leaves = seen->leaves };
-	if (seen->ld->state != LD_STATE_IN_SYNC)
-		told->reason = seen->ld->stale_reason;
-	if (seen->ld->state == LD_STATE_REBUILDING && seen->status != NULL) {
-		told->done_bytes = seen->status->done_bytes;
-		told->total_bytes = seen->status->total_bytes;
-		told->rate_bytes = seen->rate_bytes;
-	}
-}
-
-static void members_tell(struct explaining *this)
-{
-	size_t bad = 0, room;
-
-	for (size_t i = 0; i < this->ld_count; i++)
-		bad += !this->lds[i].well;
-	room = bad < LIMIT_EXPLAINED_MEMBERS ? LIMIT_EXPLAINED_MEMBERS - bad : 0;
-	for (size_t i = 0; i < this->ld_count; i++) {
-		if (!this->lds[i].well || room > 0)
-			member_tell(this, &this->lds[i]);
-		if (this->lds[i].well && room > 0)
-			room--;
-	}
-	this->out->member_count = this->ld_count;
-}
-
-static void host_tell(struct explaining *this, const char *nqn)
-{
-	const struct reach *reach = this->view->reach;
-	struct explained_host *told =
-		list_room(this, (struct any_list *)&this->out->hosts, sizeof(*told), LIMIT_HOSTS_PER_VOLUME);
-
-	if (told == NULL)
-		return;
-	*told = (struct explained_host){ .nqn = nqn };
-	for (size_t h = 0; reach != NULL && h < reach->count; h++) {
-		const struct reach_host *host = reach->hosts[h];
-
-		for (size_t i = 0; strcmp(host->nqn, nqn) == 0 && i < this->volume->controllers.count; i++) {
-			const char *node = this->volume->controllers.items[i].node;
-			enum reach_state state = reach_of(host, node, this->view->now_ms, NULL);
-			struct string_list *list = state == REACH_LIVE ? &told->live : &told->lost;
-			const char **name;
-
-			if (state == REACH_UNSAID)
-				continue;
-			told->tells = true;
-			name = list_room(this, (struct any_list *)list, sizeof(*name), LIMIT_COLOURS);
-			if (name != NULL)
-				*name = node;
-		}
-	}
-}
-
 /* --- how it is ------------------------------------------------------------------------------------------------------
  */
 
@@ -344,7 +212,10 @@ static bool waits(struct explaining *this)
 		if (online_is(holder, HEALTH_OFFLINE)) {
 			condition_set(this, VOLUME_CONDITION_WAITING,
 				      explain_ago(this, this->view->now_ms - holder->heard_ms),
-				      explain_say(this, "node %s, which holds slot %zu, is offline; hosts wait",
+				      explain_say(this,
+						  "node %s, which holds slot %zu, is offline; hosts wait, unless it is "
+						  "only cut off from "
+						  "the servers",
 						  slot->holder, i));
 			return true;
 		}
@@ -352,7 +223,7 @@ static bool waits(struct explaining *this)
 	for (size_t i = 0; i < this->group_count; i++) {
 		struct explained_group *group = &this->groups[i];
 
-		if (group->copies == 0) {
+		if (group->copies == 0 && !group->served) {
 			condition_set(this, VOLUME_CONDITION_WAITING, group->since_ms,
 				      explain_say(this, "no copy of %s can be relied on; hosts wait",
 						  explain_group_text(this, group)));
@@ -387,6 +258,14 @@ static bool lacks_copies(struct explaining *this)
 	}
 	if (worst == NULL)
 		return false;
+	if (worst->copies == 0) {
+		condition_set(
+			this, VOLUME_CONDITION_DEGRADED, since_ms,
+			explain_say(this,
+				    "no copy of %s can be relied on, but its holder says that it goes on with one",
+				    explain_group_text(this, worst)));
+		return true;
+	}
 	condition_set(this, VOLUME_CONDITION_DEGRADED, since_ms,
 		      explain_say(this, "every write has %s instead of %llu on %s%s", copies_text(this, worst->copies),
 				  (unsigned long long)this->volume->copies, explain_group_text(this, worst),
@@ -474,11 +353,7 @@ int explain_volume(const struct explain_input *input, struct arena *arena, struc
 
 	if (all_look(&this, error) != 0)
 		return error_set_nomem(error);
-	slots_tell(&this);
-	controllers_tell(&this);
-	members_tell(&this);
-	for (size_t i = 0; i < this.volume->hosts.count; i++)
-		host_tell(&this, this.volume->hosts.items[i]);
+	explain_held(&this);
 	explain_found(&this);
 	condition_tell(&this);
 	explain_next(&this);

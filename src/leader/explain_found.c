@@ -132,6 +132,10 @@ static const char *left(struct explaining *this, const struct explained_group *g
 {
 	const char *name = explain_group_text(this, group);
 
+	if (group->copies == 0 && group->served)
+		return explain_say(this,
+				   "%s has no copy that can be relied on, but its holder says that it goes on with one",
+				   name);
 	if (group->copies == 0)
 		return explain_say(this, "%s has no copy that can be relied on: what hosts send to it waits", name);
 	if (group->last == NULL || this->volume->copies == 1)
@@ -274,7 +278,7 @@ static void hosts_find(struct explaining *this)
 			}
 		}
 		if (nodes[0] != '\0')
-			explain_finding(this, explain_say(this, "host %s", host->nqn),
+			explain_finding(this, host->nqn,
 					explain_say(this, "it says that it has no path to node %s", nodes), 0,
 					any ? "it goes through the other holders" : "it can neither read nor write");
 	}
@@ -285,14 +289,10 @@ static void hosts_find(struct explaining *this)
 
 static void stop_add(struct explaining *this, const char *text)
 {
-	struct string_list *list = &this->out->stops_if;
+	const char **room = explain_room(this, (struct any_list *)&this->out->stops_if, sizeof(*room), LIMIT_EXPLAINED);
 
-	if (list->items == NULL)
-		list->items = arena_alloc_array(this->arena, LIMIT_EXPLAINED, sizeof(*list->items));
-	if (list->items == NULL)
-		this->failed = true;
-	else if (list->count < LIMIT_EXPLAINED)
-		list->items[list->count++] = text;
+	if (room != NULL)
+		*room = text;
 }
 
 static void stops_find(struct explaining *this)

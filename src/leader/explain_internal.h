@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the rooms of explain.h share: explain.c has how it is, explain_found.c what is wrong, explain_next.c the rest.
- */
+/* What the rooms of explain.h share: explain.c has how it is, explain_held.c who holds what, explain_found.c what is
+ * wrong, explain_next.c the rest. */
 #ifndef DNVME_SRC_LEADER_EXPLAIN_INTERNAL_H
 #define DNVME_SRC_LEADER_EXPLAIN_INTERNAL_H
 
@@ -13,6 +13,7 @@ struct explained_group {
 	size_t leg, index, slot;
 	const struct group *group;
 	size_t copies;			 /* that can be relied on, as far as is known */
+	bool served;			 /* its holder says that it reads and writes a copy in sync */
 	const struct explained_ld *last; /* the only such one; NULL: there are none, or several */
 	uint64_t since_ms;		 /* wall clock since when one is missing; 0: none is, or it is not known */
 };
@@ -40,11 +41,16 @@ struct explaining {
 	size_t group_count;
 	struct explained_ld *lds;
 	size_t ld_count;
-	bool failed; /* memory is exhausted */
+	struct placement_view placement; /* the input's, with disks of our own */
+	size_t placed;			 /* LDs that a place was looked for */
+	bool failed;			 /* memory is exhausted */
 };
 
 /* A text in the arena, not longer than LIMIT_TEXT; "" when memory is exhausted. */
 const char *explain_say(struct explaining *this, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Room for one more in a list of at most `limit`; NULL: there is none. */
+void *explain_room(struct explaining *this, struct any_list *list, size_t size, size_t limit);
 
 /* Texts are borrowed. What does not fit any more is counted (findings) or left away; what was said is not repeated. */
 void explain_finding(struct explaining *this, const char *object, const char *seen, uint64_t since_ms,
@@ -61,6 +67,7 @@ uint64_t explain_missing_since(const struct explaining *this, const struct expla
 /* "leg 0", or "group 1 of leg 0" where there are several. */
 const char *explain_group_text(struct explaining *this, const struct explained_group *group);
 
+void explain_held(struct explaining *this);  /* out->slots, controllers, members, hosts */
 void explain_found(struct explaining *this); /* out->findings, out->stops_if */
 void explain_next(struct explaining *this);  /* out->prospects */
 void explain_help(struct explaining *this);  /* out->advice, behind explain_next() */

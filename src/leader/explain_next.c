@@ -7,7 +7,9 @@
 #include "src/leader/explain_internal.h"
 #include "src/leader/force.h"
 
+/* Disks that are named for an LD, and LDs for which that is done: looking for them is not for nothing. */
 #define CANDIDATES 3u
+#define CANDIDATES_LDS 8u
 
 static void prospect(struct explaining *this, enum prospect_kind kind, const char *text)
 {
@@ -94,35 +96,50 @@ static struct disk *disk_of(const struct disk_list *disks, uint64_t id)
 	return NULL;
 }
 
-/* "d5 of node n4, or else d9 of node n6": what placement would choose, and what if it had not that; NULL with the
- * reason when there is none. */
+/* Placement works on a copy, as disks that were named are to be passed over. */
+static bool placement_open(struct explaining *this)
+{
+	const struct disk_list *disks = &this->input->placement->disks;
+
+	if (this->placement.disks.items != NULL)
+		return true;
+	this->placement = *this->input->placement;
+	this->placement.disks.items = arena_alloc_array(this->arena, disks->count + 1, sizeof(*disks->items));
+	if (this->placement.disks.items == NULL) {
+		this->failed = true;
+		return false;
+	}
+	if (disks->count > 0)
+		memcpy(this->placement.disks.items, disks->items, disks->count * sizeof(*disks->items));
+	return true;
+}
+
+/* "d5 of node n4, or else d9 of node n6": what placement would choose, and what if it had not that; "" when that is not
+ * looked for, as it was for enough LDs; NULL with the reason when there is none. */
 static const char *candidates(struct explaining *this, uint64_t ld, placement_choice choose, struct error *ret_reason)
 {
-	struct placement_view view = *this->input->placement;
+	struct disk *named[CANDIDATES];
 	const char *text = NULL;
 	struct error reason;
+	size_t count = 0;
 
-	view.disks.items = arena_alloc_array(this->arena, view.disks.count + 1, sizeof(*view.disks.items));
-	if (view.disks.items == NULL) {
-		this->failed = true;
+	if (this->placed++ >= CANDIDATES_LDS || !placement_open(this))
 		return "";
-	}
-	if (view.disks.count > 0)
-		memcpy(view.disks.items, this->input->placement->disks.items,
-		       view.disks.count * sizeof(*view.disks.items));
 	for (size_t i = 0; i < CANDIDATES; i++) {
-		struct disk *disk;
 		uint64_t id;
-		int rv = choose(&view, this->volume, ld, this->arena, &id, &reason);
+		int rv = choose(&this->placement, this->volume, ld, this->arena, &id, &reason);
 
 		this->failed = this->failed || rv == ERROR_INTERNAL;
-		disk = rv == 0 ? disk_of(&view.disks, id) : NULL;
-		if (disk == NULL)
+		named[count] = rv == 0 ? disk_of(&this->placement.disks, id) : NULL;
+		/* One that is cordoned anyway is never chosen. */
+		if (named[count] == NULL)
 			break;
 		text = explain_say(this, "%s%sd%llu of node %s", text != NULL ? text : "",
-				   text != NULL ? ", or else " : "", (unsigned long long)id, disk->node);
-		disk->cordoned = true;
+				   text != NULL ? ", or else " : "", (unsigned long long)id, named[count]->node);
+		named[count++]->cordoned = true;
 	}
+	while (count > 0)
+		named[--count]->cordoned = false;
 	if (text == NULL)
 		*ret_reason = reason;
 	return text;
@@ -136,7 +153,7 @@ static void placed(struct explaining *this, uint64_t ld, placement_choice choose
 
 	if (disks == NULL)
 		blocked(this, explain_say(this, "ld%llu %s", (unsigned long long)ld, not_found), &reason);
-	else
+	else if (disks[0] != '\0')
 		prospect(this, PROSPECT_KIND_NOW,
 			 explain_say(this, "ld%llu %s %s", (unsigned long long)ld, found, disks));
 }

@@ -42,8 +42,7 @@ static bool disk_is_gone(const struct online_view *view, const struct ld *ld)
 	return disk == NULL || disk->gone;
 }
 
-/* Whether the holder says that it reads and writes it: then it is only this leader that does not hear of its node. */
-static bool is_served(const struct online_view *view, size_t slot, const struct ld *ld)
+bool force_is_served(const struct online_view *view, size_t slot, const struct ld *ld)
 {
 	const struct slot *record = &view->volume->slots.items[slot];
 	const struct member_status *member =
@@ -60,7 +59,7 @@ static bool is_there(const struct online_view *view, const struct ld *ld)
 
 static bool is_reachable(const struct online_view *view, size_t slot, const struct ld *ld)
 {
-	return is_there(view, ld) || is_served(view, slot, ld);
+	return is_there(view, ld) || force_is_served(view, slot, ld);
 }
 
 /* Whether it is in sync and fenced, but the fence waits for a better one: it may have missed writes. */

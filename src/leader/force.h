@@ -27,6 +27,10 @@ int force_plan(const struct online_view *view, uint64_t slot, struct arena *aren
 int force_command(const struct online_view *view, const struct volume_force_request *request, struct arena *arena,
 		  struct command_slot_force *ret_command, struct error *error);
 
+/* Whether the holder, which is online, says that it reads and writes a member: then it is only this leader that does
+ * not hear of its node. */
+bool force_is_served(const struct online_view *view, size_t slot, const struct ld *ld);
+
 /* Whether it is what could help a group that waits for its members in sync: there is another one that could be served.
  */
 bool force_may_help(const struct online_view *view, size_t slot, const struct group *group);

@@ -354,7 +354,7 @@ static void test_no_standby(void **state)
 	rig_offline(&scene.rig, C1);
 	scene.rig.volume.slots.count = 1;
 	scene.rig.volume.legs.count = 1;
-	explain(&scene, VOLUME_CONDITION_WAITING, "node c1, which holds slot 0, is offline; hosts wait");
+	explain(&scene, VOLUME_CONDITION_WAITING, "node c1, which holds slot 0, is offline; hosts wait, unless");
 	prospect(&scene, PROSPECT_KIND_WAITS, "node c1 is offline, and no standby is online");
 	rig_close(&scene.rig);
 }
@@ -384,7 +384,7 @@ static void test_found(void **state)
 	rig_errors(&scene.rig, N3, "d3.v7.s1", 4);
 	assert_int_equal(reported_update(&scene.rig.reported[C1], &failed, NULL), 0);
 	scene.rig.disks[1].gone = true;
-	explain(&scene, VOLUME_CONDITION_WAITING, "no copy of leg 0 can be relied on");
+	explain(&scene, VOLUME_CONDITION_DEGRADED, "no copy of leg 0 can be relied on, but its holder says");
 	assert_true(finding(&scene, "ld1 on d1 of node n1", "node c1 has no path to it")->since_ms ==
 		    scene.rig.view.wall_ms - 101);
 	assert_true(prospect(&scene, PROSPECT_KIND_THEN, "gives ld1 up if the path of node c1")->at_ms ==
@@ -392,16 +392,39 @@ static void test_found(void **state)
 	finding(&scene, "disk d3 of node n3", "ld4 on it returned 0 read and 1 write errors");
 	finding(&scene, "disk d2 of node n2", "no such block device");
 	finding(&scene, "consumer export v7.s0.c2 of node c1", "failed: no such device");
-	assert_string_equal(finding(&scene, "host nqn.a", "no path to node c1")->meaning,
+	assert_string_equal(finding(&scene, "nqn.a", "no path to node c1")->meaning,
 			    "it goes through the other holders");
 	assert_true(is_advised(&scene, "dnvme disk drain d3"));
 	assert_true(is_advised(&scene, "dnvme node get n2"));
 	/* A holder without its path to another one. */
 	rig_peer(&scene.rig, C2, 0, 3000);
-	explain(&scene, VOLUME_CONDITION_WAITING, "no copy of leg 0");
+	explain(&scene, VOLUME_CONDITION_DEGRADED, "no copy of leg 0");
 	assert_true(finding(&scene, "node c2", "its path to slot 0 at node c1 is lost")->since_ms ==
 		    scene.rig.view.wall_ms - 3000);
 	reach_clear(&reach);
+	rig_close(&scene.rig);
+}
+
+/* The agents of the Disk Nodes died, and their kernels go on: hosts do not wait. */
+static void test_served_all_the_same(void **state)
+{
+	struct member_status members[] = { { .ld = 1 }, { .ld = 2 } };
+	struct scene scene;
+
+	(void)state;
+	scene_open(&scene);
+	rig_members(&scene.rig, C1, members, 2);
+	rig_offline(&scene.rig, N1);
+	rig_offline(&scene.rig, N2);
+	explain(&scene, VOLUME_CONDITION_DEGRADED, "no copy of leg 0 can be relied on, but its holder says");
+	assert_non_null(
+		strstr(finding(&scene, "ld1 on d1 of node n1", "its node is offline")->meaning, "goes on with"));
+	prospect(&scene, PROSPECT_KIND_WAITS, "ld1 is lost, and no other copy is well");
+	/* It has lost them as well. */
+	members[0].path_lost = members[1].path_lost = true;
+	members[0].path_lost_ms = members[1].path_lost_ms = 5;
+	rig_members(&scene.rig, C1, members, 2);
+	explain(&scene, VOLUME_CONDITION_WAITING, "no copy of leg 0 can be relied on; hosts wait");
 	rig_close(&scene.rig);
 }
 
@@ -461,16 +484,32 @@ static void test_phases(void **state)
 	rig_close(&scene.rig);
 }
 
+static void check_answer(const struct scene *scene)
+{
+	struct buffer bytes = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+	struct volume_explanation back;
+	struct error error;
+
+	assert_int_equal(codec_encode(schema_volume_explanation(), &scene->out, CODEC_NAMED, &bytes, &error), 0);
+	assert_true(bytes.size < LIMIT_FRAME_CLIENT_BYTES);
+	if (codec_decode(schema_volume_explanation(), buffer_bytes(&bytes), &arena, &back, &error) != 0)
+		fail_msg("%s", error.message);
+	buffer_free(&bytes);
+	arena_free(&arena);
+}
+
 /* Whatever an agent says, the answer fits into a frame and is text. */
 static void test_bounds(void **state)
 {
 	static char message[LIMIT_TEXT + 1];
-	struct buffer bytes = BUFFER_INIT;
-	struct arena arena = ARENA_INIT;
-	struct volume_explanation back;
 	struct ld_list lds = { 5000, NULL };
+	static char nqn[LIMIT_NQN + 1];
+	const char *id = "v7.s0.c2", *hosts[] = { nqn }, *lost[] = { "c1" };
+	struct host_reach said = { .volume = RIG_VOLUME, .lost = { 1, lost } };
+	struct reach reach = { 0 };
 	struct scene scene;
-	const char *id = "v7.s0.c2";
+	bool changed;
 
 	(void)state;
 	for (size_t i = 0; i + 2 < sizeof(message); i += 2)
@@ -485,6 +524,10 @@ static void test_bounds(void **state)
 
 		assert_int_equal(reported_update(&scene.rig.reported[n], &failed, NULL), 0);
 	}
+	memset(nqn, 'q', LIMIT_NQN);
+	scene.rig.volume.hosts = (struct string_list){ 1, hosts };
+	assert_int_equal(reach_update(&reach, nqn, &said, scene.rig.view.now_ms, &changed, NULL), 0);
+	scene.rig.view.reach = &reach;
 	/* More members than are told, one of them stale, and that one the last. */
 	lds.items = arena_alloc_array(&scene.rig.arena, lds.count, sizeof(*lds.items));
 	assert_non_null(lds.items);
@@ -494,9 +537,12 @@ static void test_bounds(void **state)
 	scene.rig.groups[0].members = lds;
 	rig_see(&scene.rig);
 	assert_int_equal(try_to_explain(&scene), 0);
+	finding(&scene, nqn, "no path");
 	assert_int_equal(scene.out.member_count, lds.count + 2);
 	assert_int_equal(scene.out.members.count, LIMIT_EXPLAINED_MEMBERS);
 	assert_int_equal(scene.out.members.items[LIMIT_EXPLAINED_MEMBERS - 1].ld, lds.items[lds.count - 1].id);
+	finding(&scene, "consumer export v7.s0.c2 of node c1", "failed: ä");
+	check_answer(&scene);
 	/* And all of them. */
 	for (size_t i = 0; i < lds.count; i++)
 		lds.items[i].state = LD_STATE_STALE;
@@ -504,13 +550,8 @@ static void test_bounds(void **state)
 	assert_int_equal(try_to_explain(&scene), 0);
 	assert_int_equal(scene.out.findings.count, LIMIT_EXPLAINED);
 	assert_true(scene.out.finding_count > lds.count);
-	assert_int_equal(codec_encode(schema_volume_explanation(), &scene.out, CODEC_NAMED, &bytes, &scene.rig.error),
-			 0);
-	assert_true(bytes.size < LIMIT_FRAME_CLIENT_BYTES);
-	assert_int_equal(
-		codec_decode(schema_volume_explanation(), buffer_bytes(&bytes), &arena, &back, &scene.rig.error), 0);
-	buffer_free(&bytes);
-	arena_free(&arena);
+	check_answer(&scene);
+	reach_clear(&reach);
 	rig_close(&scene.rig);
 }
 
@@ -547,6 +588,7 @@ int main(void)
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_no_standby),
 		cmocka_unit_test(test_found),
+		cmocka_unit_test(test_served_all_the_same),
 		cmocka_unit_test(test_new_leader),
 		cmocka_unit_test(test_job),
 		cmocka_unit_test(test_phases),
