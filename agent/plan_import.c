@@ -99,10 +99,12 @@ static void let_go(struct planner *planner)
 	}
 }
 
-/* A subsystem that is linked and stands on the device or above it, of those that `counts` if it is given. */
-static const char *linked_above(struct planner *planner, const struct planner_dm *dm,
-				bool (*counts)(const struct planner *, const struct observed_subsystem *))
+static const char *linked_above_next(struct planner *planner, struct planner_dm *dm,
+				     bool (*counts)(const struct planner *, const struct observed_subsystem *))
 {
+	if (dm->look == planner->looks)
+		return NULL;
+	dm->look = planner->looks;
 	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
 		const struct observed_subsystem *subsystem = &planner->observed->subsystems.items[i];
 		bool on_it = false;
@@ -119,12 +121,20 @@ static const char *linked_above(struct planner *planner, const struct planner_dm
 	}
 	for (size_t i = planner_edge_find(planner, dm_device(dm));
 	     i < planner->edge_count && planner->edges[i].device == dm_device(dm); i++) {
-		const char *nqn = linked_above(planner, &planner->dms[planner->edges[i].holder], counts);
+		const char *nqn = linked_above_next(planner, &planner->dms[planner->edges[i].holder], counts);
 
 		if (nqn != NULL)
 			return nqn;
 	}
 	return NULL;
+}
+
+/* A subsystem that is linked and stands on the device or above it, of those that `counts` if it is given. */
+static const char *linked_above(struct planner *planner, struct planner_dm *dm,
+				bool (*counts)(const struct planner *, const struct observed_subsystem *))
+{
+	planner->looks++;
+	return linked_above_next(planner, dm, counts);
 }
 
 static bool subsystem_leaves(const struct planner *planner, const struct observed_subsystem *subsystem)
@@ -269,7 +279,7 @@ static int survivors_note(struct planner *planner, const struct planner_dm *slic
 	return 0;
 }
 
-static int user_note(struct planner *planner, const struct planner_dm *dm, struct import_users *users)
+static int user_note(struct planner *planner, struct planner_dm *dm, struct import_users *users)
 {
 	if (users->first == NULL)
 		users->first = dm->observed->name;

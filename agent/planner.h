@@ -14,9 +14,11 @@ struct planner_dm {
 	bool grows;			/* changed earlier in this wave and its lane, and has the number that it had */
 	bool lets_go; /* the top of a volume, whose table shall be one of errors, at least until what is below is new */
 	bool frozen;  /* an import below it answers nothing, or a device was left suspended: to stop it would hang */
+	size_t look;  /* the last one that came by here */
 };
 
-/* "device `holder` lies on major:minor". */
+/* "device `holder` lies on major:minor". Devices are observed one after the other, and numbers are used again: what was
+ * seen may be a circle. */
 struct planner_edge {
 	uint64_t device;
 	size_t holder; /* index in dms */
@@ -34,6 +36,7 @@ struct planner {
 	bool *unlinked; /* as observed->subsystems: planned in this wave */
 	struct planner_edge *edges; /* sorted by device */
 	size_t edge_count;
+	size_t looks; /* upwards from a device; each counts */
 };
 
 #define PLANNER_DEVICE(major, minor) ((uint64_t)(major) << 32 | (uint64_t)(minor))

@@ -106,6 +106,53 @@ static void controller_complete(struct fixture *f, struct desired *ret_desired, 
 	assert_int_equal(f->agent.kernel->operations->observe(f->agent.kernel, &f->arena, ret_observed, &error), 0);
 }
 
+static const char *observed_params(const struct observed *observed, const char *device)
+{
+	for (size_t i = 0; i < observed->dms.count; i++) {
+		if (strcmp(observed->dms.items[i].name, device) == 0)
+			return observed->dms.items[i].targets.items[0].params;
+	}
+	fail_msg("no %s", device);
+	return NULL;
+}
+
+/* Have a device lie on another one besides. */
+static void lie_on(struct fixture *f, struct observed *observed, const char *device, const char *below)
+{
+	for (size_t i = 0; i < observed->dms.count; i++) {
+		const struct observed_dm *dm = &observed->dms.items[i];
+
+		if (strcmp(dm->name, below) == 0)
+			observed_edit(f, observed, device,
+				      arena_printf(&f->arena, "%s %u:%u", observed_params(observed, device),
+						   (unsigned)dm->major, (unsigned)dm->minor));
+	}
+}
+
+/* Devices are looked at one after the other, and numbers are used again: what was seen may be a circle. All of it
+ * stays, and the imports below it. */
+static void test_circle(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	struct observed observed;
+	const char *plan;
+
+	controller_complete(f, &desired, &observed);
+	desired.volumes.count = 0;
+	assert_contains(plan_of(f, &observed, &desired), "remove     dnvme-volume-v1");
+	lie_on(f, &observed, "dnvme-volume-v1", "dnvme-volume-v1");
+	plan = plan_of(f, &observed, &desired);
+	assert_null(strstr(plan, "remove     dnvme-volume-v1"));
+	assert_contains(plan, "dnvme-volume-v1 is under dnvme-volume-v1");
+	lie_on(f, &observed, "dnvme-raid-v1.l0.g0", "dnvme-volume-v1");
+	observed.subsystems.count = 0;
+	plan = plan_of(f, &observed, &desired);
+	assert_null(strstr(plan, "remove     dnvme-volume-v1"));
+	assert_contains(plan, "dnvme-volume-v1 is under dnvme-raid-v1.l0.g0");
+	assert_contains(plan, "the import of nqn.2026-11.io.dnvme:k3v9:slot:d1.v1.s0:e1 is under dnvme-label-ld1");
+}
+
 static void test_raid_table_compares_by_meaning(void **state)
 {
 	struct fixture *f = *state;
@@ -404,6 +451,7 @@ static void test_plan_from_json(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_circle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raid_table_compares_by_meaning, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_counters_do_not_matter, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_made_device, setup, teardown),
