@@ -4,7 +4,8 @@
  * The format is that of LMDB 0.9 (MDB_DATA_VERSION 1) on a 64-bit little-endian machine; sizes in bytes:
  *
  *     page     number 8 | pad 2 | flags 2 | lower 2, upper 2 (of an overflow page: how many pages 4) | 16: content
- *              branch and leaf: from 16 to `lower` the offsets of the nodes in the order of their keys; from `upper` nodes
+ *              branch and leaf: from 16 to `lower` the offsets of the nodes in the order of their keys; from `upper` nodes,
+ *              side by side in any order, each as long as an even number
  *     branch   page 6 | key size 2 | key
  *     leaf     data size 4 | flags 2 | key size 2 | key | data
  *              flags: 1 the data is the number of its first overflow page, 2 the data is the record of a table
@@ -32,6 +33,7 @@
 #define TABLE_BYTES 48u
 #define FACTS_BYTES 152u
 #define FACTS_PAGES 2u
+#define PAGE_BYTES_MAX 65536u
 #define DEPTH_MAX 32u /* of LMDB's cursors */
 #define NO_PAGE UINT64_MAX
 
@@ -154,11 +156,15 @@ static bool overflow_take(struct verify *verify, struct walk *walk, uint64_t pag
 	uint64_t count = (HEADER_BYTES - 1 + size) / verify->page_bytes + 1;
 	const uint8_t *at;
 
+	if (page < FACTS_PAGES || page > verify->last_page)
+		return bad(verify, "a page lies outside of the file");
+	at = page_at(verify, page);
+	if (get64(at) != page || get16(at + 10) != PAGE_OVERFLOW || get32(at + 12) < count)
+		return bad(verify, "a page of a large value has another header");
+	/* One that was written twice in a transaction keeps what the larger one needed. */
+	count = get32(at + 12);
 	if (!take(verify, page, count))
 		return false;
-	at = page_at(verify, page);
-	if (get64(at) != page || get16(at + 10) != PAGE_OVERFLOW || get32(at + 12) != count)
-		return bad(verify, "a page of a large value has another header");
 	walk->counted.overflow_pages += count;
 	*ret_data = (struct bytes){ at + HEADER_BYTES, size };
 	return true;
@@ -246,6 +252,37 @@ static bool branch_node_take(struct verify *verify, struct walk *walk, const uin
 	return page_walk(verify, walk, page, level + 1);
 }
 
+static uint32_t node_bytes(const uint8_t *node, bool leaf)
+{
+	uint32_t size = NODE_BYTES + get16(node + 6);
+
+	if (leaf)
+		size += get16(node + 4) & NODE_BIG ? 8 : get32(node);
+	return size + size % 2;
+}
+
+/* LMDB keeps nodes side by side, and takes what is left of a page from `lower` and `upper` alone: of a page with gaps
+ * it ends the process when it comes to write there. That each is on the page was seen before. */
+static bool nodes_fill(const struct verify *verify, const uint8_t *at, uint32_t count, uint32_t upper, bool leaf)
+{
+	uint8_t used[PAGE_BYTES_MAX / 2 / 8] = { 0 };
+	uint32_t filled = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t offset = get16(at + HEADER_BYTES + 2 * i), size = node_bytes(at + offset, leaf);
+
+		if (size > verify->page_bytes - offset)
+			return false;
+		for (uint32_t place = offset / 2; place < (offset + size) / 2; place++) {
+			if (used[place / 8] & 1u << place % 8)
+				return false;
+			used[place / 8] |= (uint8_t)(1u << place % 8);
+		}
+		filled += size;
+	}
+	return filled == verify->page_bytes - upper;
+}
+
 static bool page_walk(struct verify *verify, struct walk *walk, uint64_t page, unsigned level)
 {
 	bool leaf = level == walk->counted.depth;
@@ -279,6 +316,8 @@ static bool page_walk(struct verify *verify, struct walk *walk, uint64_t page, u
 			 : !branch_node_take(verify, walk, at + offset, room, i == 0, level))
 			return false;
 	}
+	if (!nodes_fill(verify, at, count, upper, leaf))
+		return bad(verify, "entries of a page are not side by side");
 	return true;
 }
 
@@ -328,7 +367,7 @@ static bool facts_choose(struct verify *verify, struct facts *ret_facts)
 		return false;
 	facts[0] = facts_read(verify->map);
 	verify->page_bytes = facts[0].page_bytes;
-	if (verify->page_bytes < 512 || verify->page_bytes > 65536 ||
+	if (verify->page_bytes < 512 || verify->page_bytes > PAGE_BYTES_MAX ||
 	    (verify->page_bytes & (verify->page_bytes - 1)) != 0)
 		return bad(verify, "its pages have an impossible size");
 	if (verify->bytes < 2 * (uint64_t)verify->page_bytes)

@@ -16,6 +16,7 @@
 #define PAGE 4096u
 #define FILE_MAX (1u << 20)
 #define KEYS 600
+#define CHANGES 200u
 
 struct image {
 	uint8_t bytes[FILE_MAX];
@@ -177,6 +178,122 @@ static void test_copied_pages(void **state)
 	close(image.fd);
 }
 
+static bool page_is_used(size_t page)
+{
+	uint8_t other = image.bytes[page * PAGE] ^ 1;
+	bool used;
+
+	assert_int_equal(pwrite(image.fd, &other, 1, (off_t)(page * PAGE)), 1);
+	used = verify(image.size).verdict == STORE_VERDICT_DAMAGED;
+	assert_int_equal(pwrite(image.fd, &image.bytes[page * PAGE], 1, (off_t)(page * PAGE)), 1);
+	return used;
+}
+
+/* LMDB ends the process when a page that it comes to change has less room than its nodes leave. */
+static void test_gaps(void **state)
+{
+	size_t pages = 0;
+
+	image_take(*state);
+	for (size_t page = 2; page < image.size / PAGE; page++) {
+		const uint8_t *header = &image.bytes[page * PAGE];
+		uint16_t flags, lower, upper;
+
+		memcpy(&flags, header + 10, sizeof(flags));
+		memcpy(&lower, header + 12, sizeof(lower));
+		memcpy(&upper, header + 14, sizeof(upper));
+		if ((flags != 1 && flags != 2) || upper < lower + 2 || !page_is_used(page))
+			continue;
+		upper -= 2;
+		assert_int_equal(pwrite(image.fd, &upper, 2, (off_t)(page * PAGE + 14)), 2);
+		assert_int_equal(verify(image.size).verdict, STORE_VERDICT_DAMAGED);
+		assert_string_equal(verify(image.size).why, "entries of a page are not side by side");
+		assert_int_equal(pwrite(image.fd, header + 14, 2, (off_t)(page * PAGE + 14)), 2);
+		pages++;
+	}
+	assert_true(pages > 5);
+	assert_int_equal(verify(image.size).verdict, STORE_VERDICT_SOUND);
+	close(image.fd);
+}
+
+static void random_change(struct store *store, uint64_t *random)
+{
+	static uint8_t value[9000];
+	struct store_txn *txn;
+	struct error error;
+	char key[64];
+
+	assert_int_equal(store_txn_begin(store, true, &txn, &error), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		enum store_table table;
+		struct bytes bytes;
+		uint64_t roll;
+		int length;
+
+		*random = *random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		roll = *random >> 24;
+		table = roll % 3 == 0 ? STORE_TABLE_NODE : roll % 3 == 1 ? STORE_TABLE_VOLUME : STORE_TABLE_FREE;
+		length = snprintf(key, sizeof(key), "%0*u", (int)(1 + roll % 40), (unsigned)(roll / 7 % 60));
+		bytes = (struct bytes){ (const uint8_t *)key, (size_t)length };
+		if (roll / 1000 % 3 == 0)
+			store_delete(txn, table, bytes, NULL); /* it need not be there */
+		else
+			assert_int_equal(store_put(txn, table, bytes,
+						   (struct bytes){ value, roll / 3000 % (roll % 10 > 0 ? 300 : 9000) },
+						   &error),
+					 0);
+	}
+	assert_int_equal(store_txn_commit(txn, &error), 0);
+}
+
+/* Whatever LMDB makes is sound. */
+static void test_all_of_ours(void **state)
+{
+	struct store_rig *rig = *state;
+	struct store *store = store_rig_must_open(rig);
+	uint64_t random = 1, map_bytes, used_bytes;
+
+	for (unsigned i = 0; i < CHANGES; i++) {
+		struct store_verified verified;
+		struct error error;
+		int fd;
+
+		random_change(store, &random);
+		store_usage(store, &map_bytes, &used_bytes);
+		fd = open(store_rig_path(rig, "data.mdb"), O_RDONLY | O_CLOEXEC);
+		assert_true(fd >= 0);
+		assert_int_equal(store_verify(fd, used_bytes, "dnvme-store", &verified, &error), 0);
+		close(fd);
+		if (verified.verdict != STORE_VERDICT_SOUND)
+			fail_msg("after %u changes: %s", i + 1, verified.why);
+	}
+	store_close(store);
+}
+
+/* A large value that becomes smaller in the same transaction keeps the pages that it had. */
+static void test_large_becomes_smaller(void **state)
+{
+	static const uint8_t value[9000];
+	static const size_t sizes[] = { 9000, 5000, 100 };
+	struct store *store = store_rig_must_open(*state);
+	struct store_txn *txn;
+	struct error error;
+
+	for (size_t i = 1; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_int_equal(store_txn_begin(store, true, &txn, &error), 0);
+		assert_int_equal(store_put(txn, STORE_TABLE_VOLUME, text("large"),
+					   (struct bytes){ value, sizes[i - 1] }, &error),
+				 0);
+		assert_int_equal(
+			store_put(txn, STORE_TABLE_VOLUME, text("large"), (struct bytes){ value, sizes[i] }, &error),
+			0);
+		assert_int_equal(store_txn_commit(txn, &error), 0);
+		store_close(store);
+		store = store_rig_must_open(*state);
+	}
+	store_close(store);
+}
+
 static void test_no_memory(void **state)
 {
 	struct store_verified verified = { .verdict = STORE_VERDICT_FOREIGN };
@@ -249,6 +366,7 @@ int main(void)
 #define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_rig_setup, store_rig_teardown)
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(test_every_byte), STORE_TEST(test_every_length), STORE_TEST(test_copied_pages),
+		STORE_TEST(test_gaps),	     STORE_TEST(test_all_of_ours),  STORE_TEST(test_large_becomes_smaller),
 		STORE_TEST(test_no_memory),  STORE_TEST(test_open_refuses),
 	};
 
