@@ -12,8 +12,18 @@ bool operation_is_over(const struct operation *operation)
 /* What it was asked for is there, and nothing else. */
 static bool parameters_fit(const struct operation *operation)
 {
-	return (operation->extend != NULL) == (operation->kind == JOB_KIND_EXTEND) &&
+	return (operation->kind == JOB_KIND_EXTEND || operation->kind == JOB_KIND_SNAPSHOT) &&
+	       (operation->extend != NULL) == (operation->kind == JOB_KIND_EXTEND) &&
 	       (operation->snapshot != NULL) == (operation->kind == JOB_KIND_SNAPSHOT);
+}
+
+int operation_check(struct state *state, uint64_t id, const struct operation *operation, struct error *error)
+{
+	if (operation->id == id && parameters_fit(operation))
+		return 0;
+	state->broken = true;
+	return error_set(error, ERROR_INTERNAL, "the record of j%" PRIu64 " is damaged: %s", id,
+			 operation->id != id ? "it is another one's" : "its parameters are of another kind");
 }
 
 int state_operation(struct state *state, uint64_t id, struct operation *ret_operation, struct error *error)
@@ -23,13 +33,7 @@ int state_operation(struct state *state, uint64_t id, struct operation *ret_oper
 
 	if (result == ERROR_NOT_FOUND && !state->broken)
 		return error_set(error, ERROR_NOT_FOUND, "there is no job j%" PRIu64, id);
-	if (result == 0 && (ret_operation->id != id || !parameters_fit(ret_operation))) {
-		state->broken = true;
-		return error_set(error, ERROR_INTERNAL, "the record of j%" PRIu64 " is damaged: %s", id,
-				 ret_operation->id != id ? "it is another one's"
-							 : "its parameters are of another kind");
-	}
-	return result;
+	return result == 0 ? operation_check(state, id, ret_operation, error) : result;
 }
 
 int operation_fits(struct state *state, const struct operation *operation, const struct volume *volume,

@@ -186,6 +186,13 @@ static void of_another_kind(struct operation *operation, struct volume *volume)
 	operation->kind = JOB_KIND_SNAPSHOT;
 }
 
+static void of_no_kind(struct operation *operation, struct volume *volume)
+{
+	(void)volume;
+	operation->kind = JOB_KIND_FAILOVER;
+	operation->extend = NULL;
+}
+
 static void of_another_volume(struct operation *operation, struct volume *volume)
 {
 	(void)operation;
@@ -211,6 +218,7 @@ static void test_job_is_not_used(void **state)
 	} damages[] = {
 		{ without_parameters, "the record of j1 is damaged: its parameters are of another kind" },
 		{ of_another_kind, "the record of j1 is damaged: its parameters are of another kind" },
+		{ of_no_kind, "the record of j1 is damaged: its parameters are of another kind" },
 		{ of_another_volume,
 		  "the records of j1 and v1 are damaged: what the job does, the volume does not say" },
 		{ without_its_snapshot,
@@ -219,10 +227,12 @@ static void test_job_is_not_used(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
+		struct operation_list operations;
 		struct operation operation;
 		struct volume volume;
 		struct error error;
 		struct rig rig;
+		bool more;
 
 		assert_int_equal(rig_open_pair(&rig, NODES), 1);
 		volume = rig_volume(&rig, 1);
@@ -237,6 +247,9 @@ static void test_job_is_not_used(void **state)
 		assert_int_equal(advance(&rig, OPERATION_PHASE_FORMATTING, OPERATION_PHASE_JOINING, &error),
 				 ERROR_INTERNAL);
 		assert_non_null(strstr(error.message, damages[i].sentence));
+		/* What is wrong with the record alone, is wrong wherever it is read. */
+		assert_int_equal(fsm_operation_list(rig.fsm, 0, 0, &rig.arena, &operations, &more, &error),
+				 strstr(damages[i].sentence, "parameters") != NULL ? ERROR_INTERNAL : 0);
 		rig_close(&rig);
 	}
 }
