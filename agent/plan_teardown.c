@@ -219,11 +219,11 @@ static int dm_remove(struct planner *planner, struct planner_dm *dm)
 	struct owner owner, holder_owner;
 	struct action *action;
 
-	if (dm->tried || dm->wanted != NULL || dm->observed->uuid == NULL ||
+	if (dm->removed || dm->look == planner->looks || dm->wanted != NULL || dm->observed->uuid == NULL ||
 	    !owner_of_dm(planner->target->cluster, dm->observed->uuid, &owner) ||
 	    planner_owner_has_problem(planner, &owner))
 		return 0;
-	dm->tried = true;
+	dm->look = planner->looks;
 	for (size_t i = planner_edge_find(planner, device);
 	     i < planner->edge_count && planner->edges[i].device == device; i++) {
 		struct planner_dm *holder = &planner->dms[planner->edges[i].holder];
@@ -329,6 +329,7 @@ int planner_teardown_ports(struct planner *planner)
 int planner_teardown_dms(struct planner *planner)
 {
 	for (size_t i = 0; i < planner->observed->dms.count; i++) {
+		planner->looks++;
 		if (dm_remove(planner, &planner->dms[i]) != 0)
 			return -1;
 	}

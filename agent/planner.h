@@ -14,7 +14,6 @@ struct planner_dm {
 	bool grows;			/* changed earlier in this wave and its lane, and has the number that it had */
 	bool lets_go; /* the top of a volume, whose table shall be one of errors, at least until what is below is new */
 	bool frozen;  /* an import below it answers nothing, or a device was left suspended: to stop it would hang */
-	bool tried;   /* to plan its removal: that has come to what it comes to, or has begun */
 	size_t look;  /* the last one that came by here */
 };
 

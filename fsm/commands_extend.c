@@ -111,10 +111,33 @@ static int group_release(struct transition *transition, struct volume *volume, c
 	return 0;
 }
 
+/* The groups that are not part of a leg are its last ones: how many come before. */
+static size_t groups_joined(const struct leg *leg)
+{
+	size_t count = 0;
+
+	while (count < leg->groups.count && leg->groups.items[count].state == 0)
+		count++;
+	return count;
+}
+
+static size_t lds_count(const struct volume *volume)
+{
+	size_t count = 0;
+
+	for (size_t l = 0; l < volume->legs.count; l++) {
+		const struct leg *leg = &volume->legs.items[l];
+
+		for (size_t g = groups_joined(leg); g < leg->groups.count; g++)
+			count += leg->groups.items[g].members.count;
+	}
+	return count;
+}
+
 int extend_groups_release(struct transition *transition, struct volume *volume, uint64_t operation, struct error *error)
 {
 	struct arena *arena = transition->state.arena;
-	struct leaving_ld *items = arena_alloc_array(arena, volume->leaving.count + LIMIT_EXTEND_LDS, sizeof(*items));
+	struct leaving_ld *items = arena_alloc_array(arena, volume->leaving.count + lds_count(volume), sizeof(*items));
 	int result = 0;
 
 	if (items == NULL)
@@ -124,11 +147,8 @@ int extend_groups_release(struct transition *transition, struct volume *volume, 
 	volume->leaving.items = items;
 	for (size_t l = 0; l < volume->legs.count; l++) {
 		struct leg *leg = &volume->legs.items[l];
-		size_t kept = 0;
+		size_t kept = groups_joined(leg);
 
-		/* They are the last ones of the leg. */
-		while (kept < leg->groups.count && leg->groups.items[kept].state == 0)
-			kept++;
 		for (size_t g = kept; result == 0 && g < leg->groups.count; g++)
 			result = group_release(transition, volume, leg, &leg->groups.items[g], operation, error);
 		leg->groups.count = kept;

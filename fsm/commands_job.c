@@ -89,6 +89,8 @@ static int job_read(struct transition *transition, uint64_t id, struct operation
 		transition->state.broken = true; /* a job that runs has its volume */
 		return result;
 	}
+	if (operation_fits(&transition->state, ret_operation, ret_volume, error) != 0)
+		return ERROR_INTERNAL;
 	/* To undo what was in use after all would be worse than to wait. */
 	return fsm_volume_hold_check(ret_volume, error);
 }

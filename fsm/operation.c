@@ -9,6 +9,23 @@ bool operation_is_over(const struct operation *operation)
 	return operation->phase == OPERATION_PHASE_OVER;
 }
 
+/* What it was asked for is there, and nothing else. */
+static bool parameters_fit(const struct operation *operation)
+{
+	return (operation->kind == JOB_KIND_EXTEND || operation->kind == JOB_KIND_SNAPSHOT) &&
+	       (operation->extend != NULL) == (operation->kind == JOB_KIND_EXTEND) &&
+	       (operation->snapshot != NULL) == (operation->kind == JOB_KIND_SNAPSHOT);
+}
+
+int operation_check(struct state *state, uint64_t id, const struct operation *operation, struct error *error)
+{
+	if (operation->id == id && parameters_fit(operation))
+		return 0;
+	state->broken = true;
+	return error_set(error, ERROR_INTERNAL, "the record of j%" PRIu64 " is damaged: %s", id,
+			 operation->id != id ? "it is another one's" : "its parameters are of another kind");
+}
+
 int state_operation(struct state *state, uint64_t id, struct operation *ret_operation, struct error *error)
 {
 	struct key key;
@@ -16,7 +33,21 @@ int state_operation(struct state *state, uint64_t id, struct operation *ret_oper
 
 	if (result == ERROR_NOT_FOUND && !state->broken)
 		return error_set(error, ERROR_NOT_FOUND, "there is no job j%" PRIu64, id);
-	return result;
+	return result == 0 ? operation_check(state, id, ret_operation, error) : result;
+}
+
+int operation_fits(struct state *state, const struct operation *operation, const struct volume *volume,
+		   struct error *error)
+{
+	bool undone = operation->phase == OPERATION_PHASE_UNDOING || operation->phase == OPERATION_PHASE_RELEASING;
+	bool taking = operation->kind == JOB_KIND_SNAPSHOT && !undone;
+
+	if (volume->operation == operation->id && operation->volume == volume->id && !operation_is_over(operation) &&
+	    taking == (snapshot_taking(volume) != NULL))
+		return 0;
+	state->broken = true;
+	return error_set(error, ERROR_INTERNAL, "the records of j%" PRIu64 " and v%" PRIu64 " are damaged: %s",
+			 operation->id, volume->id, "what the job does, the volume does not say");
 }
 
 int operation_begin(struct transition *transition, uint64_t id, struct operation *operation, struct volume *volume,
@@ -131,6 +162,8 @@ static int volume_operation(struct transition *transition, const struct volume *
 {
 	int result = state_operation(&transition->state, volume->operation, ret_operation, error);
 
+	if (result == 0)
+		result = operation_fits(&transition->state, ret_operation, volume, error);
 	if (result != 0)
 		transition->state.broken = true; /* a volume's job is there */
 	return result;

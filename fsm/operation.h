@@ -18,8 +18,17 @@
 
 bool operation_is_over(const struct operation *operation);
 
-/* NOT_FOUND names the job. */
+/* NOT_FOUND names the job. INTERNAL when its record does not fit itself. */
 int state_operation(struct state *state, uint64_t id, struct operation *ret_operation, struct error *error);
+
+/* That a record which was read under the key of this job is its own, and has the parameters of its kind. INTERNAL: it
+ * is damaged. */
+int operation_check(struct state *state, uint64_t id, const struct operation *operation, struct error *error);
+
+/* That a job which is not over and its volume say the same of what it does, as whoever works on both relies on.
+ * INTERNAL: they are damaged. */
+int operation_fits(struct state *state, const struct operation *operation, const struct volume *volume,
+		   struct error *error);
 
 /* Give it an id and the volume to work on, which is read; the caller stores both. FAILED_PRECONDITION when that is not
  * online, or another one works on it. NOT_FOUND */

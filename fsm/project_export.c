@@ -76,10 +76,12 @@ static bool held_before(const struct controller *controller, const struct volume
 		*ret_first = controller->earliest > 0 ? controller->earliest : controller->epoch;
 		*ret_last = controller->epoch;
 	}
+	if (*ret_first == 0 || *ret_first > *ret_last)
+		return false;
 	/* Only behind a recovery there are more, which never were. */
 	if (*ret_last - *ret_first >= LIMIT_EPOCHS_PARKED)
 		*ret_last = *ret_first + LIMIT_EPOCHS_PARKED - 1;
-	return *ret_first > 0;
+	return true;
 }
 
 /* One for each older epoch whose holder has not said yet that it is clean of it: of its kernel, from Linux 6.10 on,
@@ -94,8 +96,9 @@ static int parked_add(struct projection *projection, const struct exported *plac
 	for (size_t i = 0; i < controllers->count; i++) {
 		if (!held_before(&controllers->items[i], place->volume, place->slot, &first, &last))
 			continue;
-		for (uint64_t epoch = first; epoch <= last && result == 0; epoch++)
-			result = parked_make(projection, place, export, controllers->items[i].node, epoch, error);
+		/* The last one may be the largest number that there is. */
+		for (uint64_t n = 0; n <= last - first && result == 0; n++)
+			result = parked_make(projection, place, export, controllers->items[i].node, first + n, error);
 	}
 	return result;
 }

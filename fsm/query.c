@@ -471,13 +471,17 @@ static int operation_visit(void *data, struct bytes key, struct bytes value, str
 	struct page *page = data;
 	struct operation *operation;
 	bool stop;
+	int result;
 
 	if (!page_takes(page, key, &stop))
 		return stop ? STATE_WALK_STOP : 0;
 	operation = list_add(page->state.arena, page->list, sizeof(*operation));
 	if (operation == NULL)
 		return state_nomem(&page->state, error);
-	return state_decode(&page->state, STORE_TABLE_JOB, value, schema_operation(), operation, error);
+	result = state_decode(&page->state, STORE_TABLE_JOB, value, schema_operation(), operation, error);
+	if (result != 0)
+		return result;
+	return operation_check(&page->state, key.size == 8 ? key_read_id(key.data) : 0, operation, error);
 }
 
 int fsm_operation_list(struct fsm *fsm, uint64_t after, size_t limit, struct arena *arena,

@@ -375,6 +375,8 @@ static bool slots_fit(const struct volume *volume)
 {
 	const struct controller_list *controllers = &volume->controllers;
 
+	if (volume->legs.count == 0 || volume->legs.count != volume->slots.count * volume->legs_per_controller)
+		return false;
 	for (size_t i = 0; i < volume->legs.count; i++) {
 		if (volume->legs.items[i].slot >= volume->slots.count)
 			return false;
@@ -386,6 +388,8 @@ static bool slots_fit(const struct volume *volume)
 	for (size_t i = 0; i < controllers->count; i++) {
 		if (controllers->items[i].role != CONTROLLER_ROLE_STANDBY &&
 		    controllers->items[i].slot >= volume->slots.count)
+			return false;
+		if (controllers->items[i].role == CONTROLLER_ROLE_ACTIVE && i >= volume->slots.count)
 			return false;
 	}
 	for (size_t i = 0; i < volume->slots.count; i++) {
@@ -404,10 +408,11 @@ int state_volume(struct state *state, uint64_t id, struct volume *ret_volume, st
 
 	if (result == ERROR_NOT_FOUND && !state->broken)
 		return error_set(error, ERROR_NOT_FOUND, "there is no volume v%" PRIu64, id);
-	if (result == 0 && !slots_fit(ret_volume)) {
+	if (result == 0 && (ret_volume->id != id || !slots_fit(ret_volume))) {
 		state->broken = true;
-		return error_set(error, ERROR_INTERNAL,
-				 "the record of v%" PRIu64 " is damaged: its slots and what they hold do not fit", id);
+		return error_set(error, ERROR_INTERNAL, "the record of v%" PRIu64 " is damaged: %s", id,
+				 ret_volume->id != id ? "it is another one's"
+						      : "its slots and what they hold do not fit");
 	}
 	return result;
 }

@@ -12,5 +12,7 @@ trap 'rm -rf "$TMPDIR"' EXIT
 # Memory that was freed is kept for a while to find late uses; much of it makes each input slower.
 export ASAN_OPTIONS=quarantine_size_mb=8:malloc_context_size=4:detect_leaks=1
 mkdir -p "$program.found" "$TMPDIR/new"
-"$program" -dict="$source/dictionary/$name.dict" -artifact_prefix="$program.found/" -max_total_time="$seconds" \
-	-print_final_stats=1 -timeout=20 -rss_limit_mb=2048 "$@" "${FUZZ_KEEP:-$TMPDIR/new}" "$source/corpus/$name"
+# Room for something to be added to the largest input.
+largest=$(find "$source/corpus/$name" -type f -printf '%s\n' | sort -n | tail -n 1)
+"$program" -max_len=$((largest > 2048 ? 2 * largest : 4096)) -dict="$source/dictionary/$name.dict" \
+	-artifact_prefix="$program.found/" -max_total_time="$seconds" -print_final_stats=1 -timeout=20 -rss_limit_mb=2048 "$@" "${FUZZ_KEEP:-$TMPDIR/new}" "$source/corpus/$name"

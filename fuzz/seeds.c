@@ -201,9 +201,11 @@ int main(int argument_count, char **arguments)
 	dictionary_write("kernel", false, kernel_words);
 	dictionary_write("nvmet", false, kernel_words);
 	dictionary_write("store", false, NULL);
+	dictionary_write("backup", false, NULL);
 	dictionary_write("options_agent", false, option_words);
 	dictionary_write("options_server", false, option_words);
 	seeds_wire();
+	seeds_commands();
 	seeds_state();
 	seeds_text();
 	return 0;

@@ -4,6 +4,7 @@
 #include "agent/label.h"
 #include "agent/superblock.h"
 #include "fuzz/seeds.h"
+#include "lib/backup/backup_file.h"
 
 static void text(const char *target, const char *content)
 {
@@ -123,8 +124,46 @@ static void stores(void)
 		seed_write("store", (struct bytes){ edits[i], (size_t)6 + edits[i][5] });
 }
 
+/* In pieces of this size. */
+static void backup(size_t piece_bytes, struct bytes state)
+{
+	struct backup backup = { .cluster = "c0ffee",
+				 .name = "lab",
+				 .revision = 12,
+				 .index = 34,
+				 .term = 2,
+				 .time_ms = 1700000000000,
+				 .state_bytes = state.size,
+				 .server = 1,
+				 .version = "1" };
+	struct backup_encoder encoder;
+	struct buffer file = BUFFER_INIT;
+	struct error error;
+
+	FUZZ_MUST(backup_encode_begin(&encoder, &backup, &file, &error), &error);
+	while (state.size > 0) {
+		size_t size = state.size < piece_bytes ? state.size : piece_bytes;
+
+		FUZZ_MUST(backup_encode_piece(&encoder, (struct bytes){ state.data, size }, &file, &error), &error);
+		state = (struct bytes){ state.data + size, state.size - size };
+	}
+	FUZZ_MUST(backup_encode_end(&encoder, &file, &error), &error);
+	backup_encode_close(&encoder);
+	seed_write("backup", buffer_bytes(&file));
+	buffer_free(&file);
+}
+
+static void backups(void)
+{
+	static const char state[] = "what was in the state, more or less";
+
+	backup(SIZE_MAX, (struct bytes){ (const uint8_t *)state, sizeof(state) });
+	backup(8, (struct bytes){ (const uint8_t *)state, sizeof(state) });
+}
+
 void seeds_text(void)
 {
+	backups();
 	kernels();
 	nvmets();
 	options();

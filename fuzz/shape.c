@@ -105,8 +105,11 @@ static void make_string(struct maker *maker, const struct schema_field *field)
 
 static void make_id(struct maker *maker, const struct schema_field *field)
 {
-	/* Volumes, disks and LDs that there are in the small world, and a few more. */
-	uint64_t some = strcmp(field->prefix, "v") == 0 ? 4 : strcmp(field->prefix, "d") == 0 ? 7 : 14;
+	/* Volumes, disks, jobs and LDs that there are in the small world, and a few more. */
+	uint64_t some = strcmp(field->prefix, "v") == 0	  ? 4
+			: strcmp(field->prefix, "d") == 0 ? 7
+			: strcmp(field->prefix, "j") == 0 ? 3
+							  : 14;
 	uint64_t id = 1 + roll(maker, roll(maker, 16) ? some : 40);
 	char text[NAMES_ID_SIZE + 2];
 

@@ -2,7 +2,8 @@
 /*
  * A snapshot of the state, as another server or a backup gives it.
  *
- *   input: store_dump()'s bytes; the checksum at their end is made right first, as it keeps nobody out
+ *   input: store_dump()'s bytes; the checksum at their end is made right first, as it keeps nobody out. What stands in
+ *   its place chooses the commands that come next.
  *
  * It is refused, or loaded; what was loaded is read in every way, and the machine goes on with it, right or wrong.
  * What the audit finds good can be dumped to the same bytes.
@@ -25,6 +26,8 @@
 #define PAIRS_MAX 512u
 #define WILD 16u
 #define BUDGET 32u
+#define VOLUMES 4u
+#define COMMANDS 6u /* at random, behind those that are always the same */
 
 static struct world world;
 
@@ -83,7 +86,7 @@ static size_t pairs_read(struct bytes dump, struct pair *ret_pairs)
 	return count;
 }
 
-static void pairs_write(const struct pair *pairs, size_t count, struct buffer *output)
+static void pairs_write(const struct pair *pairs, size_t count, uint64_t commands, struct buffer *output)
 {
 	buffer_append(output, "DNVMDMP\n\1\0\0\0", 12);
 	put(output, STORE_TABLE_COUNT, 4);
@@ -104,7 +107,7 @@ static void pairs_write(const struct pair *pairs, size_t count, struct buffer *o
 			buffer_append(output, pairs[i].value.data, pairs[i].value.size);
 		}
 	}
-	put(output, 0, 8);
+	put(output, commands, 8);
 	put(output, 0, 8);
 }
 
@@ -130,6 +133,10 @@ static const struct schema *schema_of(const struct pair *pair)
 		return schema_volume();
 	case STORE_TABLE_REQUEST:
 		return schema_outcome();
+	case STORE_TABLE_JOB:
+		return schema_operation();
+	case STORE_TABLE_EVENT:
+		return schema_event();
 	default:
 		return NULL;
 	}
@@ -156,6 +163,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 	struct buffer made = BUFFER_INIT, part = BUFFER_INIT;
 	static struct pair pairs[PAIRS_MAX];
 	size_t count = pairs_read((struct bytes){ data, size }, pairs), at, given;
+	uint64_t commands;
 	const struct schema *schema;
 
 	dice_init(&shape.dice, seed);
@@ -164,7 +172,12 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 	if (dice_roll(&shape.dice, 2))
 		shape.wild = 0;
 	at = dice_roll(&shape.dice, count);
+	/* There are many events, and little depends on them. */
+	for (unsigned i = 0; i < 3 && pairs[at].table == STORE_TABLE_EVENT; i++)
+		at = dice_roll(&shape.dice, count);
 	schema = schema_of(&pairs[at]);
+	/* Often the same ones: then what is new comes of the state. */
+	commands = dice_roll(&shape.dice, 2) ? get32(data + size - HASH_SIZE) : dice_roll(&shape.dice, UINT32_MAX);
 	if (dice_once_in(&shape.dice, 12)) {
 		memmove(&pairs[at], &pairs[at + 1], (--count - at) * sizeof(pairs[0]));
 	} else if (schema == NULL ? dice_roll(&shape.dice, 2) == 0 : dice_once_in(&shape.dice, 6)) {
@@ -179,7 +192,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 	}
 	if (dice_roll(&shape.dice, 32))
 		qsort(pairs, count, sizeof(pairs[0]), pair_compare);
-	pairs_write(pairs, count, &made);
+	pairs_write(pairs, count, commands, &made);
 	given = fuzz_give(&made, data, max_size);
 	buffer_free(&made);
 	buffer_free(&part);
@@ -188,34 +201,101 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 
 /* --- taking ------------------------------------------------------------------------------------------------------- */
 
+/* Pages, and what else is about all objects. */
+static void lists_read(struct world *loaded, struct arena *arena)
+{
+	const struct fsm_event_query all = { 0 }, some = { .after_revision = 3, .volume = "db1", .node = "n1" };
+	struct operation_list operations;
+	struct fsm_events events;
+	struct disk_list disks;
+	struct volume_list volumes;
+	struct host_list hosts;
+	struct cluster cluster;
+	struct outcome outcome;
+	uint64_t *ids = NULL, nodes_count, disks_count, volumes_count;
+	size_t count = 0;
+	bool more;
+
+	fsm_cluster_get(loaded->fsm, arena, &cluster, NULL);
+	fsm_disk_list(loaded->fsm, NULL, 0, 0, arena, &disks, &more, NULL);
+	fsm_volume_list(loaded->fsm, NULL, 0, arena, &volumes, &more, NULL);
+	fsm_volume_list(loaded->fsm, "db1", 1, arena, &volumes, &more, NULL);
+	fsm_host_list(loaded->fsm, NULL, NULL, 0, arena, &hosts, &more, NULL);
+	fsm_host_list(loaded->fsm, "nqn.2014-08.org.x:h0", NULL, 0, arena, &hosts, &more, NULL);
+	fsm_transition_list(loaded->fsm, 0, 0, arena, &ids, &count, NULL);
+	fsm_operation_list(loaded->fsm, 0, 0, arena, &operations, &more, NULL);
+	fsm_event_list(loaded->fsm, &all, arena, &events, NULL);
+	fsm_event_list(loaded->fsm, &some, arena, &events, NULL);
+	fsm_request_get(loaded->fsm, (struct bytes){ (const uint8_t *)"0123456789abcdef", LIMIT_REQUEST_ID }, arena,
+			&outcome, NULL);
+	fsm_counts(loaded->fsm, &nodes_count, &disks_count, &volumes_count, NULL);
+}
+
+static void node_read(struct world *loaded, const char *node, struct arena *arena)
+{
+	struct desired desired;
+	struct disk_list disks;
+	uint64_t *ids = NULL;
+	size_t count = 0;
+	bool more;
+
+	fsm_project_node(loaded->fsm, node, arena, &desired, NULL);
+	for (uint64_t id = 1; id <= VOLUMES; id++)
+		fsm_project_volume(loaded->fsm, node, id, arena, &desired, NULL);
+	fsm_node_volume_list(loaded->fsm, node, 0, 0, arena, &ids, &count, NULL);
+	fsm_disk_list(loaded->fsm, node, 0, 0, arena, &disks, &more, NULL);
+}
+
 /* Everything that can be read; what comes of it does not matter. */
 static void read_all(struct world *loaded)
 {
 	struct arena arena = ARENA_INIT;
 	struct node_list nodes = { 0 };
-	struct disk_list disks;
-	struct volume_list volumes;
-	struct host_list hosts;
-	struct desired desired;
 	struct volume volume;
-	uint64_t *ids = NULL, nodes_count, disks_count, volumes_count;
-	size_t count = 0;
 	bool more;
 
 	if (fsm_node_list(loaded->fsm, NULL, 0, &arena, &nodes, &more, NULL) != 0)
 		nodes.count = 0;
-	for (size_t i = 0; i < nodes.count; i++) {
-		fsm_project_node(loaded->fsm, nodes.items[i].name, &arena, &desired, NULL);
-		fsm_project_volume(loaded->fsm, nodes.items[i].name, 1, &arena, &desired, NULL);
-		fsm_node_volume_list(loaded->fsm, nodes.items[i].name, 0, 0, &arena, &ids, &count, NULL);
-	}
-	fsm_disk_list(loaded->fsm, NULL, 0, 0, &arena, &disks, &more, NULL);
-	fsm_disk_list(loaded->fsm, "n1", 0, 0, &arena, &disks, &more, NULL);
-	fsm_volume_list(loaded->fsm, NULL, 0, &arena, &volumes, &more, NULL);
+	for (size_t i = 0; i < nodes.count; i++)
+		node_read(loaded, nodes.items[i].name, &arena);
+	lists_read(loaded, &arena);
 	fsm_volume_find(loaded->fsm, "db1", &arena, &volume, NULL);
-	fsm_host_list(loaded->fsm, NULL, NULL, 0, &arena, &hosts, &more, NULL);
-	fsm_transition_list(loaded->fsm, 0, 0, &arena, &ids, &count, NULL);
-	fsm_counts(loaded->fsm, &nodes_count, &disks_count, &volumes_count, NULL);
+	arena_free(&arena);
+}
+
+static void command_apply(struct world *loaded, struct command *command)
+{
+	struct buffer encoded = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+	struct bytes bytes;
+
+	command->time_ms = 1;
+	world_freshen(loaded, command, &arena);
+	if (codec_encode(schema_command(), command, CODEC_TAGGED, &encoded, NULL) == 0) {
+		bytes = buffer_bytes(&encoded);
+		fsm_apply(loaded->fsm, loaded->index + 1, &bytes, 1, NULL, NULL);
+		loaded->index = fsm_applied_index(loaded->fsm);
+	}
+	buffer_free(&encoded);
+	arena_free(&arena);
+}
+
+static void go_on_at_random(struct world *loaded, uint64_t seed)
+{
+	struct shape shape = { .style = CODEC_TAGGED };
+	struct buffer record = BUFFER_INIT;
+	struct arena arena = ARENA_INIT;
+	struct command command;
+
+	dice_init(&shape.dice, seed);
+	for (unsigned i = 0; i < COMMANDS; i++) {
+		buffer_clear(&record);
+		shape.budget = 24;
+		shape_record(&shape, schema_command(), &record);
+		if (codec_decode(schema_command(), buffer_bytes(&record), &arena, &command, NULL) == 0)
+			command_apply(loaded, &command);
+	}
+	buffer_free(&record);
 	arena_free(&arena);
 }
 
@@ -232,30 +312,19 @@ static void go_on(struct world *loaded)
 	struct command_ld_replace replace = { 1, 0, WORDS_PRESENT, 1, 5 };
 	struct command_volume_delete remove = { "db3" };
 	struct command_lds_free lds_free = { 1, { 2, lds } };
+	struct command_job_advance advance = { 1, OPERATION_PHASE_OVER, OPERATION_PHASE_OVER, WORDS_PRESENT };
 	struct command commands[] = {
-		{ .slot_move = &move },	   { .lds_stale = &stale },	    { .ld_replace = &replace },
-		{ .lds_free = &lds_free }, { .node_register = &node },	    { .node_forget = &forget },
-		{ .disk_add = &disk_add }, { .disk_remove = &disk_remove }, { .volume_delete = &remove },
+		{ .job_advance = &advance },  { .slot_move = &move },	 { .lds_stale = &stale },
+		{ .ld_replace = &replace },   { .lds_free = &lds_free }, { .node_register = &node },
+		{ .node_forget = &forget },   { .disk_add = &disk_add }, { .disk_remove = &disk_remove },
+		{ .volume_delete = &remove },
 	};
-	struct arena arena = ARENA_INIT;
 
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		struct buffer bytes = BUFFER_INIT;
-		struct bytes command;
-
-		commands[i].time_ms = 1;
-		world_freshen(loaded, &commands[i], &arena);
-		if (codec_encode(schema_command(), &commands[i], CODEC_TAGGED, &bytes, NULL) == 0) {
-			command = buffer_bytes(&bytes);
-			fsm_apply(loaded->fsm, loaded->index + 1, &command, 1, NULL, NULL);
-			loaded->index = fsm_applied_index(loaded->fsm);
-		}
-		buffer_free(&bytes);
-	}
-	arena_free(&arena);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		command_apply(loaded, &commands[i]);
 }
 
-static void loaded_take(struct world *loaded, struct bytes dump)
+static void loaded_take(struct world *loaded, struct bytes dump, uint64_t commands)
 {
 	struct buffer again = BUFFER_INIT;
 	struct error error;
@@ -271,8 +340,11 @@ static void loaded_take(struct world *loaded, struct bytes dump)
 	if (fsm_check(loaded->fsm, &error) != 0)
 		FUZZ_REQUIRE(error.message[0] != '\0', "the audit found something and did not say what");
 	read_all(loaded);
-	if (loaded->index < UINT64_MAX - 100)
+	if (loaded->index < UINT64_MAX - 100) {
+		go_on_at_random(loaded, commands);
 		go_on(loaded);
+		read_all(loaded);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -293,7 +365,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fsm_close(world.fsm);
 		world.fsm = NULL;
 		if (fsm_open(world.store, NULL, NULL, &world.fsm, &error) == 0)
-			loaded_take(&world, buffer_bytes(&dump));
+			loaded_take(&world, buffer_bytes(&dump), get32(data + size - HASH_SIZE));
 	}
 	buffer_free(&dump);
 	return 0;

@@ -52,6 +52,7 @@ static const struct words lists[] = {
 	WORDS("id target", "d1", "d2", "v1", "v1", "v2", "v3", "d1.v1.s0", "d2.v1.s0", "d3.v1.s1", "d4.v1.s1",
 	      "d5.v1.s0", "d6.v1.s1", "d1.v2.s0", "d5.v2.s0", "d6.v2.s0", "d5.v3.s0", "d6.v3.s0", "v1.s0.n2",
 	      "v1.s1.n1", "v1.s0.n3", "v1.s1.n3", "v1.s0.e2", "v1.ld2", "v1.clean.n1", "c0ffee"),
+	WORDS("disks", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "ld1"),
 	WORDS("lds ld", "ld1", "ld2", "ld3", "ld4", "ld5", "ld6", "ld9", "ld12", "ld0", "d1"),
 	WORDS("volume volumes", "db1", "db2", "db3", "v1", "v2", "vol1"),
 	WORDS("name node to holder previous actives standby_nodes powered_off key nodes", "n1", "n2", "n3", "n4", "n5",

@@ -38,7 +38,8 @@ void world_check(struct world *world, const char *after);
 void world_project(struct world *world, const char *after);
 
 /* A command that fits the present state: UINT64_MAX stands for the present epoch, revision or question, `from` equal to
- * `to` for the present phase and the next one, and a volume without legs is placed. Changes the command in place. */
+ * `to` for the present phase and the next one, the phase `over` of a job that is to be undone or to try again for its
+ * present one, and what has no legs is placed. Changes the command in place (freshen.c). */
 void world_freshen(struct world *world, struct command *command, struct arena *arena);
 
 #endif

@@ -140,12 +140,10 @@ static int damaged(struct error *error, size_t at, const char *why)
 /* NULL: there are no `size` bytes any more. */
 static const uint8_t *take(struct reader *reader, size_t size)
 {
-	const uint8_t *bytes = reader->file.data + reader->at;
-
 	if (reader->file.size - reader->at < size)
 		return NULL;
 	reader->at += size;
-	return bytes;
+	return reader->file.data + reader->at - size;
 }
 
 static int version_check(uint32_t version, struct error *error)

@@ -196,6 +196,8 @@ static void test_words(void **unused)
 	assert_int_equal(decode((struct bytes){ (const uint8_t *)"#!/bin/sh -- a script", 21 }, NULL, &error),
 			 ERROR_FAILED_PRECONDITION);
 	assert_string_equal(error.message, "this is not a backup of dnvme");
+	assert_int_equal(decode((struct bytes){ NULL, 0 }, NULL, &error), ERROR_FAILED_PRECONDITION);
+	assert_string_equal(error.message, "this is not a backup of dnvme");
 	buffer_free(&file);
 }
 
