@@ -65,7 +65,6 @@ static void test_sentences(void **state)
 			       .job = 6,
 			       .slot = 1,
 			       .epoch = 7,
-			       .state = "serving",
 			       .reason = "failover",
 			       .previous = "n1",
 			       .host_nqn = "nqn.x",
@@ -78,8 +77,13 @@ static void test_sentences(void **state)
 	assert_int_equal(kinds->count, sizeof(sentences) / sizeof(sentences[0]));
 	for (size_t i = 0; i < kinds->count; i++) {
 		event.kind = (enum event_kind)kinds->values[i].number;
+		event.state = event.kind == EVENT_KIND_CLUSTER_RECOVERED ? NULL : "serving";
 		assert_string_equal(event_text(&event, &arena), sentences[i]);
 	}
+	event.kind = EVENT_KIND_CLUSTER_RECOVERED;
+	event.state = "restored";
+	assert_string_equal(event_text(&event, &arena),
+			    "the cluster was restored from a backup; every volume and every disk is held");
 	arena_free(&arena);
 }
 
