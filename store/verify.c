@@ -261,26 +261,41 @@ static uint32_t node_bytes(const uint8_t *node, bool leaf)
 	return size + size % 2;
 }
 
+/* false: it was set before. */
+static bool bit_set(uint8_t *bits, uint32_t bit)
+{
+	bool was = bits[bit / 8] & 1u << bit % 8;
+
+	bits[bit / 8] |= (uint8_t)(1u << bit % 8);
+	return !was;
+}
+
 /* LMDB keeps nodes side by side, and takes what is left of a page from `lower` and `upper` alone: of a page with gaps
- * it ends the process when it comes to write there. That each is on the page was seen before. */
+ * it ends the process when it comes to write there. That each begins on the page was seen before. No two begin, or end,
+ * at the same place, and all but the last one end where another one begins: so there is neither gap nor overlap. */
 static bool nodes_fill(const struct verify *verify, const uint8_t *at, uint32_t count, uint32_t upper, bool leaf)
 {
-	uint8_t used[PAGE_BYTES_MAX / 2 / 8] = { 0 };
-	uint32_t filled = 0;
+	uint8_t starts[PAGE_BYTES_MAX / 2 / 8 + 1], ends[PAGE_BYTES_MAX / 2 / 8 + 1]; /* a bit for two bytes */
+	uint32_t first = verify->page_bytes;
 
+	memset(starts, 0, verify->page_bytes / 2 / 8 + 1);
+	memset(ends, 0, verify->page_bytes / 2 / 8 + 1);
+	bit_set(starts, first / 2);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t offset = get16(at + HEADER_BYTES + 2 * i), size = node_bytes(at + offset, leaf);
 
-		if (size > verify->page_bytes - offset)
+		if (size > verify->page_bytes - offset || !bit_set(starts, offset / 2) ||
+		    !bit_set(ends, (offset + size) / 2))
 			return false;
-		for (uint32_t place = offset / 2; place < (offset + size) / 2; place++) {
-			if (used[place / 8] & 1u << place % 8)
-				return false;
-			used[place / 8] |= (uint8_t)(1u << place % 8);
-		}
-		filled += size;
+		first = offset < first ? offset : first;
 	}
-	return filled == verify->page_bytes - upper;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t offset = get16(at + HEADER_BYTES + 2 * i), size = node_bytes(at + offset, leaf);
+
+		if (bit_set(starts, (offset + size) / 2))
+			return false;
+	}
+	return first == upper;
 }
 
 static bool page_walk(struct verify *verify, struct walk *walk, uint64_t page, unsigned level)

@@ -223,6 +223,7 @@ static void random_change(struct store *store, uint64_t *random)
 	struct error error;
 	char key[64];
 
+	assert_int_equal(store_reserve(store, 1 << 20, &error), 0);
 	assert_int_equal(store_txn_begin(store, true, &txn, &error), 0);
 	for (unsigned i = 0; i < 20; i++) {
 		enum store_table table;
