@@ -149,11 +149,14 @@ class Rig:
         self.each(lambda node: self.agent_start(node, quiet=True), self.nodes)
         self.wait("all nodes are online", 40, self.missing_nodes)
         for dn in self.dns:
-            self.wait(f"{dn} has a disk", 20, lambda dn=dn: None if self.free_disk(dn) else "no disk in its inventory")
-            # Nothing switches the write cache of ubd off; that of virtio-blk the agent does.
-            accept = ["--accept-volatile-cache"] if self.driver == "uml" else []
-            self.cli("disk", "add", dn, self.free_disk(dn), *accept)
+            self.disk_add(dn)
         self.say("nodes and disks are there")
+
+    def disk_add(self, dn):
+        self.wait(f"{dn} has a disk", 20, lambda: None if self.free_disk(dn) else "no disk in its inventory")
+        # Nothing switches the write cache of ubd off; that of virtio-blk the agent does.
+        accept = ["--accept-volatile-cache"] if self.driver == "uml" else []
+        self.cli("disk", "add", dn, self.free_disk(dn), *accept)
 
     def module_file(self):
         """The write-through target, for the guests' kernel."""

@@ -164,6 +164,7 @@ def disk_drain(rig):
     volume = witnesses[0].volume
     members = rig.members(volume)
     first = members[0][2]["disk"]
+    node = rig.disk_nodes()[first]
     plan = rig.ask("disk", "drain", first, "--dry-run")
     must(plan["count"] == sum(ld["disk"] == first for _, _, ld, _, _ in members), f"the plan names {plan}")
     rig.cli("disk", "drain", first, "--timeout", "180s", timeout=200)
@@ -190,7 +191,9 @@ def disk_drain(rig):
         await_moved(rig, keys, victim)
         rig.boot(victim)
         await_empty(rig, second)
+        rig.cli("disk", "undrain", second)
     witness.progress(witnesses, 50)
+    rig.disk_add(node)  # for whatever runs next on this rack
     finish(rig, witnesses)
 
 
