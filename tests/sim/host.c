@@ -598,7 +598,12 @@ static void block_check_loss(struct block *block, const struct volume *record, b
 
 		if (ld->state == LD_STATE_FREED)
 			continue;
-		if (!media_ld_find(ld->id, &place) || !has_lost(ld, place.node))
+		if (!media_ld_find(ld->id, &place)) {
+			/* It is to be made yet, and saves nothing. */
+			everywhere = false;
+			continue;
+		}
+		if (!has_lost(ld, place.node))
 			return;
 		everywhere = everywhere && ld_has(block, ld->id, where.sector, &found);
 	}
