@@ -4,7 +4,7 @@ import time
 
 import witness
 from rig import Failure
-from scenario import STALL_LIMIT_MS, await_moved, busiest, finish, hold, last, many, scenario, serve
+from scenario import STALL_LIMIT_MS, await_moved, busiest, finish, hold, last, many, must, scenario, serve
 
 STRIPED = {"controllers": 3, "standbys": 1}
 SINGLE = {"controllers": 1, "standbys": 1}
@@ -26,6 +26,40 @@ def power_cut(rig, count, shape, options, watch=True, stall_limit_ms=STALL_LIMIT
 def power_cut_1(rig):
     """One volume, one active controller, one standby."""
     power_cut(rig, 1, SINGLE, "--threads 4 --blocks 4")
+
+
+FIO = ("fio --name=checked --bs=16k --direct=1 --ioengine=libaio --iodepth=4 --rw=randwrite --size=24M --rate=2M "
+       "--verify=crc32c --verify_fatal=1 --verify_state_save=0 --status-interval=1 --output-format=json")
+
+
+@scenario("power_cut_fio")
+def power_cut_fio(rig):
+    """fio writes each block once, with a checksum, and reads all of them at the end; in the middle the holder loses power."""
+    rig.create("checked", **SINGLE)
+    rig.attach(["checked"])
+    device = rig.connect(["checked"])["checked"]
+    rig.sh("host1", f"rm -f /run/fio.*; (setsid {FIO} --filename={device} >/run/fio.log 2>&1; echo $? >/run/fio.status) "
+                    "</dev/null >/dev/null 2>&1 &")
+
+    def written(kilobytes):
+        def look():
+            must(not rig.sh("host1", "cat /run/fio.status 2>/dev/null", check=False).strip(),
+                 f"fio ended early: {rig.sh('host1', 'tail -n 20 /run/fio.log')}")
+            count = rig.sh("host1", "sed -n 's/.*\"io_kbytes\" : \\([0-9]*\\).*/\\1/p' /run/fio.log | sort -n | tail -n 1").strip()
+            return None if int(count or 0) >= kilobytes else f"{count} of {kilobytes} KiB"
+        rig.wait("fio writes", 40, look, every=0.2)
+    written(2 << 10)
+    victim, keys = busiest(rig, ["checked"])
+    rig.kill(victim)
+    await_moved(rig, keys, victim)
+    written(8 << 10)
+    rig.boot(victim)
+    rig.wait("fio is done", 90, lambda: rig.sh("host1", "test -s /run/fio.status || echo no").strip() or None, every=0.5)
+    status = rig.sh("host1", "cat /run/fio.status; rm -f /run/fio.status").strip()
+    said = rig.sh("host1", "grep '^fio:\\|^verify' /run/fio.log | head -n 5", check=False)
+    must(status == "0", f"fio ended with {status}: {said}")
+    rig.await_healthy(60, ["checked"])
+    rig.must_not_hang()
 
 
 @scenario("power_cut_without_watch")
