@@ -43,7 +43,7 @@ int operation_fits(struct state *state, const struct operation *operation, const
 	bool taking = operation->kind == JOB_KIND_SNAPSHOT && !undone;
 
 	if (volume->operation == operation->id && operation->volume == volume->id && !operation_is_over(operation) &&
-	    taking == (snapshot_taking(volume) != NULL))
+	    taking == (snapshot_taking(volume) != NULL) && (taking || !snapshot_is_under_way(operation->phase)))
 		return 0;
 	state->broken = true;
 	return error_set(error, ERROR_INTERNAL, "the records of j%" PRIu64 " and v%" PRIu64 " are damaged: %s",

@@ -209,6 +209,12 @@ static void without_its_snapshot(struct operation *operation, struct volume *vol
 	operation->snapshot = &parameters;
 }
 
+static void in_a_phase_of_another_kind(struct operation *operation, struct volume *volume)
+{
+	(void)volume;
+	operation->phase = OPERATION_PHASE_SNAPPING;
+}
+
 /* Neither is it used, nor is the entry of the log taken that would change it. */
 static void test_job_is_not_used(void **state)
 {
@@ -220,6 +226,8 @@ static void test_job_is_not_used(void **state)
 		{ of_another_kind, "the record of j1 is damaged: its parameters are of another kind" },
 		{ of_no_kind, "the record of j1 is damaged: its parameters are of another kind" },
 		{ of_another_volume,
+		  "the records of j1 and v1 are damaged: what the job does, the volume does not say" },
+		{ in_a_phase_of_another_kind,
 		  "the records of j1 and v1 are damaged: what the job does, the volume does not say" },
 		{ without_its_snapshot,
 		  "the records of j1 and v1 are damaged: what the job does, the volume does not say" },
