@@ -324,7 +324,7 @@ static void history_drain(struct world *world, struct buffer *input)
 /* The group lost its majority: every volume is held, and released. */
 static void history_recover(struct world *world, struct buffer *input)
 {
-	struct command_cluster_recover recover = { 1, "root@ops" };
+	struct command_cluster_recover recover = { .server = 1, .by = "root@ops" };
 	struct command_volume_release release = { 1, PRESENT };
 
 	command_add((struct command){ .cluster_recover = &recover }, input);

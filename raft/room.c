@@ -27,8 +27,11 @@ void room_tick(struct consensus *consensus)
 		bytes_free = (uint64_t)status.f_bavail * status.f_frsize;
 	/* io.capacity: kibibytes that the segments can still take. */
 	if (bytes_free >= SEGMENT_BYTES && consensus->io.capacity * UINT64_C(1024) >= SEGMENTS_READY * SEGMENT_BYTES) {
-		if (consensus->statistics.room_short)
+		if (consensus->statistics.room_short) {
 			log_notice("the Raft log has room again", "directory=%s", consensus->directory);
+			/* What is proposed next waits until libraft has heard of it, too. */
+			consensus->no_space_since = 0;
+		}
 		consensus->room_short_since = 0;
 		consensus->statistics.room_short = false;
 		return;
