@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "client/cli/disk_release.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 enum { KEY_YES = 0x2000, KEY_BY };
