@@ -300,9 +300,26 @@ static int known_check(const struct planning *this, struct error *error)
 	return 0;
 }
 
+/* What a good member is that is not fenced yet is not known: it may turn out to be poor. */
+static bool is_undecided(const struct online_view *view, size_t slot, const struct group *group, const struct ld *ld)
+{
+	return view->volume->slots.items[slot].phase == SLOT_PHASE_FENCING && is_good(view, slot, group, ld) &&
+	       worth_of(view, slot, group, ld) == WORTH_UNFENCED;
+}
+
+static void good_tell(const struct planning *this, const struct group *group, const struct ld *ld, struct error *error)
+{
+	const char *where = is_there(this->view, ld) ? "the node is online" : "the slot's holder reaches it";
+
+	error_detail(error, "ld%llu of node %s is in sync, and %s%s", (unsigned long long)ld->id,
+		     name_of(node_of(this->view, ld)), where,
+		     is_undecided(this->view, this->slot, group, ld) ? "; it is not fenced yet" : "");
+}
+
 static int refuse_not_needed(const struct planning *this, struct error *error)
 {
 	const struct volume *volume = this->view->volume;
+	bool undecided = false;
 
 	error_set(error, ERROR_FAILED_PRECONDITION,
 		  "slot %llu of volume %s needs no force: each of its groups has a copy in sync that can be reached",
@@ -312,21 +329,25 @@ static int refuse_not_needed(const struct planning *this, struct error *error)
 
 		for (size_t g = 0; leg->slot == this->slot && g < leg->groups.count; g++) {
 			for (size_t m = 0; m < leg->groups.items[g].members.count; m++) {
-				const struct ld *ld = &leg->groups.items[g].members.items[m];
+				const struct group *group = &leg->groups.items[g];
+				const struct ld *ld = &group->members.items[m];
 
-				if (!is_good(this->view, this->slot, &leg->groups.items[g], ld))
+				if (!is_good(this->view, this->slot, group, ld))
 					continue;
-				error_detail(error,
-					     is_there(this->view, ld)
-						     ? "ld%llu of node %s is in sync, and the node is online"
-						     : "ld%llu of node %s is in sync, and the slot's holder reaches it",
-					     (unsigned long long)ld->id, name_of(node_of(this->view, ld)));
+				undecided = undecided || is_undecided(this->view, this->slot, group, ld);
+				good_tell(this, group, ld, error);
 			}
 		}
 	}
+	if (undecided)
+		return error_hint(error,
+				  "once they are fenced it is known what they are worth: ask again in a few seconds; "
+				  "dnvme volume explain %s says what it waits for; a node whose disk does not work has "
+				  "to be taken down first",
+				  volume->name);
 	return error_hint(error,
-			  "dnvme volume get %s says what it waits for; a node whose disk does not work has to be taken "
-			  "down first",
+			  "dnvme volume explain %s says what it waits for; a node whose disk does not work has to be "
+			  "taken down first",
 			  volume->name);
 }
 

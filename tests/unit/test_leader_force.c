@@ -367,10 +367,13 @@ static void test_errors_not_needed(void **state)
 	make_errors(&rig);
 	rig.nodes[N2].health = HEALTH_ONLINE;
 	rig_say(&rig, N2, OBJECT_KIND_EXPORT, "d2.v7.s0", OBJECT_STATE_PENDING);
-	refused(&rig, "ld2 of node n2 is in sync, and the node is online");
+	refused(&rig, "ld2 of node n2 is in sync, and the node is online; it is not fenced yet");
 	assert_null(strstr(rig.error.details, "ld1"));
+	assert_non_null(strstr(rig.error.hint, "ask again in a few seconds"));
 	rig_say(&rig, N2, OBJECT_KIND_EXPORT, "d2.v7.s0", OBJECT_STATE_CONVERGED);
 	refused(&rig, "needs no force");
+	assert_null(strstr(rig.error.details, "not fenced yet"));
+	assert_null(strstr(rig.error.hint, "ask again"));
 	rig.lds[1].doubtful = true;
 	assert_int_equal(plan_made(&rig).groups.count, 1);
 	rig.lds[1].doubtful = false;

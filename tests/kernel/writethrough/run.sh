@@ -51,6 +51,8 @@ boot() {
 # Prints "acknowledged N lost N" of one power cut in the middle of writing.
 power_cut() { # TOP PATTERN
 	stack "$1"
+	rm -f "$STATE/journal" # that of the last one would be counted until the writer's shell has emptied it
+	: >"$STATE/journal"
 	rack exec dn1 python3 /opt/dnvme/bin/writer.py write /dev/mapper/top 8192 "$2" >"$STATE/journal" 2>"$STATE/writer.log" &
 	writer=$!
 	until [ "$(wc -l <"$STATE/journal")" -ge 300 ]; do
