@@ -428,6 +428,8 @@ int consensus_start(const struct consensus_options *options, const struct consen
 			error_set_raft(error, rv, "cannot start the Raft member", raft_errmsg(&consensus->raft));
 		rv = error != NULL ? (int)error->code : ERROR_INTERNAL;
 	}
+	if (rv == 0 && (rv = term_files_make(consensus)) != 0)
+		rv = error_set_raft(error, rv, "cannot store the Raft vote", consensus->io.errmsg);
 	if (rv != 0) {
 		/* The loop must turn once more to free it. */
 		consensus_close(consensus, NULL, NULL);

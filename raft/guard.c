@@ -112,20 +112,12 @@ static int guarded_start(struct raft_io *io, unsigned msecs, raft_io_tick_cb tic
 
 static int guarded_set_term(struct raft_io *io, raft_term term)
 {
-	int rv = of_io(io)->uv.set_term(io, term);
-
-	if (rv != 0)
-		member_fail_raft(of_io(io), rv, "cannot store the Raft term");
-	return rv;
+	return term_store(of_io(io), term);
 }
 
 static int guarded_set_vote(struct raft_io *io, raft_id server_id)
 {
-	int rv = canary("skip_vote") ? 0 : of_io(io)->uv.set_vote(io, server_id);
-
-	if (rv != 0)
-		member_fail_raft(of_io(io), rv, "cannot store the Raft vote");
-	return rv;
+	return vote_store(of_io(io), server_id);
 }
 
 /* A failed member is silent, so that the others elect another leader. A closing one must not send the snapshot that it

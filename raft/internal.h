@@ -88,6 +88,7 @@ struct consensus {
 	struct transfer_wait transfer;
 	bool transferring;
 	struct change_wait change;
+	bool term_files_there; /* term.c: both of them */
 	bool append_rejected; /* receive.c: by what libraft answered last */
 
 	bool leader;
@@ -135,6 +136,12 @@ void configuration_fail(struct consensus *consensus, const struct error *failure
 bool receive_is_stray(const struct consensus *consensus, struct raft_message *message);
 /* Hand entries of a leader over to libraft. */
 void receive_append(struct consensus *consensus, struct raft_message *message);
+
+/* term.c: store a term, or a vote; fail the member when that fails. Block on disk. */
+int term_store(struct consensus *consensus, raft_term term);
+int vote_store(struct consensus *consensus, raft_id vote);
+/* Make sure, once it has started, that both files are there. */
+int term_files_make(struct consensus *consensus);
 
 /* write.c: fail the member when a write of its log failed. */
 void write_watch(struct consensus *consensus);

@@ -422,6 +422,33 @@ static void test_full_leader_ends(void **state)
 	RUN_UNTIL(cluster, all_alike(cluster, COMMANDS + 1));
 }
 
+/* A member that never saw another term than its first takes one, and votes, with not a byte left: after an election
+ * that it must not miss, as the other one does not come back. */
+static void test_full_member_votes(void **state)
+{
+	struct cluster *cluster = *state;
+	struct error error = { 0 };
+
+	for (size_t i = 0; i < MEMBERS - 1; i++) {
+		if (member_try_start(cluster, i, &error) != 0)
+			fail_msg("%s", error.message);
+	}
+	elections_after(cluster, CALM_MS);
+	disk_fill(&cluster->members[0]);
+	raft_set_election_timeout(&cluster->members[1].consensus->raft, ELECTION_MS);
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL || cluster->members[0].failed);
+	must_live(&cluster->members[0]);
+	assert_ptr_equal(leader_of(cluster), &cluster->members[1]);
+	/* And one more, which is written into the file of the first. */
+	member_stop(cluster, &cluster->members[1]);
+	elections_after(cluster, ELECTION_MS);
+	if (member_try_start(cluster, 1, &error) != 0)
+		fail_msg("%s", error.message);
+	RUN_UNTIL(cluster, leader_of(cluster) != NULL || cluster->members[0].failed);
+	must_live(&cluster->members[0]);
+	disk_free(&cluster->members[0]);
+}
+
 /* Propose one after the other until one waits for room. Returns how many were proposed. */
 static uint64_t propose_until_one_waits(struct cluster *cluster)
 {
@@ -487,6 +514,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_leader_with_a_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_follower_with_a_full_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_leader_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_full_member_votes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wait_for_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_for_long, setup, teardown),
 	};
