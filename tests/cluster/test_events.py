@@ -46,7 +46,7 @@ class Events(ClusterTest):
         cluster.call("volume.create", {"name": "vol", "size_bytes": GIB})
         self.online(cluster, "vol")
         cluster.call("volume.delete", {"name": "vol"})
-        wait_until("the volume is gone", lambda: not cluster.call("job.list").get("jobs"))
+        wait_until("the volume is gone", lambda: cluster.call("cluster.status").get("volumes", 0) == 0)
         cluster.check_replicas()
         lists = [self.all(server) for server in cluster.servers]
         self.assertEqual(lists[0], lists[1])
