@@ -117,8 +117,12 @@ int cli_print_json(const struct schema *schema, const void *record, struct error
 /* Wait a little before asking again, each time longer (50 to 500 ms); false when the deadline is over. */
 bool cli_pause(const struct cli *cli, unsigned *pause_ms);
 
-/* user@machine; NULL when memory is exhausted. */
-const char *cli_user(struct cli *cli);
+/* Options of what is done only by somebody who answers for it: each command that has them names their texts itself. */
+enum { CLI_KEY_YES = 0x1800, CLI_KEY_BY };
+/* ARGP_ERR_UNKNOWN when it is none of them. */
+int cli_consent_option(struct cli *cli, int key, const char *value);
+/* Who does it: --by, else user@machine. NULL when memory is exhausted. */
+const char *cli_by(struct cli *cli);
 
 /* The number of a name of an enumeration. INVALID_ARGUMENT naming `field` and what there is. */
 int cli_enum_parse(const char *field, const struct enum_schema *schema, const char *text, int *ret_number,

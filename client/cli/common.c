@@ -165,11 +165,27 @@ bool cli_pause(const struct cli *cli, unsigned *pause_ms)
 	return true;
 }
 
-const char *cli_user(struct cli *cli)
+int cli_consent_option(struct cli *cli, int key, const char *value)
+{
+	switch (key) {
+	case CLI_KEY_YES:
+		cli->yes = true;
+		return 0;
+	case CLI_KEY_BY:
+		cli->by = value;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const char *cli_by(struct cli *cli)
 {
 	const struct passwd *user = getpwuid(getuid());
 	char machine[LIMIT_NAME + 1] = "";
 
+	if (cli->by != NULL)
+		return cli->by;
 	if (gethostname(machine, sizeof(machine) - 1) != 0)
 		machine[0] = '\0';
 	return arena_printf(&cli->arena, "%.40s@%s", user != NULL ? user->pw_name : "?", machine);

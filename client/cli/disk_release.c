@@ -3,27 +3,16 @@
 
 #include <stdio.h>
 
-enum { KEY_YES = 0x2000, KEY_BY };
-
 const struct argp_option disk_release_options[] = {
-	{ "yes", KEY_YES, NULL, 0, "do it", 0 },
-	{ "by", KEY_BY, "TEXT", 0, "who does it and why, for the servers' log; user and machine if not given", 0 },
+	{ "yes", CLI_KEY_YES, NULL, 0, "do it", 0 },
+	{ "by", CLI_KEY_BY, "TEXT", 0, "who does it and why, for the servers' log; user and machine if not given", 0 },
 	{ 0 },
 };
 
 int disk_release_option(struct cli *cli, int key, const char *value, struct error *error)
 {
 	(void)error;
-	switch (key) {
-	case KEY_YES:
-		cli->yes = true;
-		return 0;
-	case KEY_BY:
-		cli->by = value;
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
+	return cli_consent_option(cli, key, value);
 }
 
 static int explain(struct cli *cli, const char *name, struct error *error)
@@ -54,7 +43,7 @@ static int explain(struct cli *cli, const char *name, struct error *error)
 int disk_release_run(struct cli *cli, struct error *error)
 {
 	struct disk_release_request request = { .disks = { (size_t)cli->argument_count, cli->arguments },
-						.by = cli->by != NULL ? cli->by : cli_user(cli) };
+						.by = cli_by(cli) };
 	struct mutation_reply reply = { 0 };
 	int rc = 0;
 

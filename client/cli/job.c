@@ -9,7 +9,7 @@
 #include "client/cli/size.h"
 #include "client/cli/when.h"
 
-enum { KEY_KIND = 0x2000, KEY_VOLUME, KEY_STATE, KEY_REVISION, KEY_YES };
+enum { KEY_KIND = 0x2000, KEY_VOLUME, KEY_STATE, KEY_REVISION };
 
 /* All pages as one. */
 static int jobs_fetch(struct cli *cli, struct job_page *ret_page, struct error *error)
@@ -249,11 +249,8 @@ static int forget_option(struct cli *cli, int key, const char *value, struct err
 	switch (key) {
 	case KEY_REVISION:
 		return number_parse("--revision", value, 1, UINT64_MAX, &cli->revision, error);
-	case KEY_YES:
-		cli->yes = true;
-		return 0;
 	default:
-		return error_set(error, ERROR_INTERNAL, "unknown option");
+		return cli_consent_option(cli, key, value);
 	}
 }
 
@@ -286,7 +283,7 @@ static const struct argp_option list_options[] = {
 };
 
 static const struct argp_option forget_options[] = {
-	{ "yes", KEY_YES, NULL, 0, "forget it although it runs", 0 },
+	{ "yes", CLI_KEY_YES, NULL, 0, "forget it although it runs", 0 },
 	{ "revision", KEY_REVISION, "N", 0, "of the preview that was accepted", 0 },
 	{ 0 },
 };

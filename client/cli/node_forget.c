@@ -4,27 +4,17 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { KEY_YES = 0x2000, KEY_BY };
-
 const struct argp_option node_forget_options[] = {
-	{ "yes", KEY_YES, NULL, 0,
+	{ "yes", CLI_KEY_YES, NULL, 0,
 	  "with what it holds: I know that the machine never comes back with the kernel that it had", 0 },
-	{ "by", KEY_BY, "TEXT", 0, "who says so, for the servers' log; user and machine if not given", 0 },
+	{ "by", CLI_KEY_BY, "TEXT", 0, "who says so, for the servers' log; user and machine if not given", 0 },
 	{ 0 },
 };
 
 int node_forget_option(struct cli *cli, int key, const char *value, struct error *error)
 {
-	switch (key) {
-	case KEY_YES:
-		cli->yes = true;
-		return 0;
-	case KEY_BY:
-		cli->by = value;
-		return 0;
-	default:
-		return error_set(error, ERROR_INTERNAL, "unknown option");
-	}
+	(void)error;
+	return cli_consent_option(cli, key, value);
 }
 
 static void print_plan(const struct node_forget_plan *plan)
@@ -63,7 +53,7 @@ int node_forget_run(struct cli *cli, struct error *error)
 	struct mutation_reply reply = { 0 };
 	int rc = 0;
 
-	request.by = cli->by != NULL ? cli->by : cli_user(cli);
+	request.by = cli_by(cli);
 	if (!cli->yes) {
 		rc = cli_call(cli, NULL, METHOD_ID_NODE_FORGET_PLAN, &request, &plan, error);
 		if (rc == 0 && plan.count > 0 && cli->json)

@@ -8,16 +8,16 @@
 #include "client/cli/size.h"
 #include "client/cli/when.h"
 
-enum { KEY_SLOT = 0x2000, KEY_REVISION, KEY_YES, KEY_POWERED_OFF, KEY_BY };
+enum { KEY_SLOT = 0x2000, KEY_REVISION, KEY_POWERED_OFF };
 
 const struct argp_option volume_force_options[] = {
 	{ "slot", KEY_SLOT, "N", 0, "the slot; needed when the volume has several", 0 },
-	{ "yes-i-may-lose-data", KEY_YES, NULL, 0, "do it", 0 },
+	{ "yes-i-may-lose-data", CLI_KEY_YES, NULL, 0, "do it", 0 },
 	{ "revision", KEY_REVISION, "N", 0, "the revision that the plan named; refused when the volume changed since",
 	  0 },
 	{ "powered-off", KEY_POWERED_OFF, "NODE[,NODE…]", 0, "nodes of which you know that they are off, and stay so",
 	  0 },
-	{ "by", KEY_BY, "TEXT", 0, "who does it and why, kept with the volume; user and machine if not given", 0 },
+	{ "by", CLI_KEY_BY, "TEXT", 0, "who does it and why, kept with the volume; user and machine if not given", 0 },
 	{ 0 },
 };
 
@@ -51,16 +51,10 @@ int volume_force_option(struct cli *cli, int key, const char *value, struct erro
 		return number_parse("--slot", value, 0, LIMIT_CONTROLLERS - 1, &cli->slot, error);
 	case KEY_REVISION:
 		return number_parse("--revision", value, 1, UINT64_MAX, &cli->revision, error);
-	case KEY_YES:
-		cli->yes = true;
-		return 0;
 	case KEY_POWERED_OFF:
 		return nodes_parse(cli, value, error);
-	case KEY_BY:
-		cli->by = value;
-		return 0;
 	default:
-		return error_set(error, ERROR_INTERNAL, "unknown option");
+		return cli_consent_option(cli, key, value);
 	}
 }
 
@@ -187,7 +181,7 @@ int volume_force_run(struct cli *cli, struct error *error)
 	struct volume_force_request request = { .volume = cli->arguments[0],
 						.revision = cli->revision,
 						.powered_off = cli->powered_off,
-						.by = cli->by != NULL ? cli->by : cli_user(cli) };
+						.by = cli_by(cli) };
 	struct volume_force_plan plan = { 0 };
 	struct mutation_reply reply = { 0 };
 	int rc = slot_check(cli, request.volume, error);

@@ -7,33 +7,27 @@
 #include "client/cli/size.h"
 #include "client/cli/when.h"
 
-enum { KEY_YES = 0x2000, KEY_REVISION, KEY_FORCE, KEY_BY };
+enum { KEY_REVISION = 0x2000, KEY_FORCE };
 
 const struct argp_option volume_release_options[] = {
-	{ "yes", KEY_YES, NULL, 0, "do it", 0 },
+	{ "yes", CLI_KEY_YES, NULL, 0, "do it", 0 },
 	{ "revision", KEY_REVISION, "N", 0, "refused when the volume is at another one by now", 0 },
 	{ "force", KEY_FORCE, NULL, 0,
 	  "though not all of its copies that are in sync are there: the others are given up", 0 },
-	{ "by", KEY_BY, "TEXT", 0, "who does it and why, for the servers' log; user and machine if not given", 0 },
+	{ "by", CLI_KEY_BY, "TEXT", 0, "who does it and why, for the servers' log; user and machine if not given", 0 },
 	{ 0 },
 };
 
 int volume_release_option(struct cli *cli, int key, const char *value, struct error *error)
 {
 	switch (key) {
-	case KEY_YES:
-		cli->yes = true;
-		return 0;
 	case KEY_REVISION:
 		return number_parse("--revision", value, 1, UINT64_MAX, &cli->revision, error);
 	case KEY_FORCE:
 		cli->force = true;
 		return 0;
-	case KEY_BY:
-		cli->by = value;
-		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return cli_consent_option(cli, key, value);
 	}
 }
 
@@ -80,10 +74,9 @@ static int explain(struct cli *cli, const char *name, struct error *error)
 
 int volume_release_run(struct cli *cli, struct error *error)
 {
-	struct volume_release_request request = { .volume = cli->arguments[0],
-						  .revision = cli->revision,
-						  .incomplete = cli->force,
-						  .by = cli->by != NULL ? cli->by : cli_user(cli) };
+	struct volume_release_request request = {
+		.volume = cli->arguments[0], .revision = cli->revision, .incomplete = cli->force, .by = cli_by(cli)
+	};
 	struct mutation_reply reply = { 0 };
 	int rc;
 

@@ -670,8 +670,40 @@ class FakeAgent(threading.Thread):
             connection.notify("agent.report", {"objects": objects})
 
 
+class Numberless(Server):
+    """Not part of the group yet: it is told its number when it joins."""
+
+    def arguments(self):
+        return [word for word in super().arguments() if not word.startswith("--id=")]
+
+
 class ClusterTest(unittest.TestCase):
     """Shows the servers' logs when a test fails."""
+
+    def ran(self, arguments, status):
+        """What a program says; status None: whatever comes of it."""
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, timeout=120 * SLOW, stdin=subprocess.DEVNULL, check=False
+        )
+        if status is not None:
+            self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+    def dnvme(self, servers, *words, status=0):
+        """The command line, as an operator of these servers uses it."""
+        return self.ran([os.path.join(BIN, "dnvme"), "-s", ",".join(server.api for server in servers), *words], status)
+
+    def released(self, server, volume):
+        """Whether it could be."""
+        return f"volume {volume} is released" in self.dnvme([server], "volume", "release", volume, "--yes", status=None)
+
+    def newcomer(self, cluster, number, name):
+        server = Numberless(cluster, number)
+        cluster.servers.append(server)
+        server.start()
+        params = {"name": name, "raft_address": server.raft, "api_address": server.api, "request_id": uuid.uuid4().bytes}
+        cluster.call("cluster.add_server", params)
+        return server
 
     def make(self, count=3, options=(), init=True, small_disks=None):
         """`small_disks`: the size in MiB of the disk of a server, by its number."""

@@ -4,11 +4,10 @@
 import hashlib
 import json
 import os
-import subprocess
 import threading
 import uuid
 
-from harness import BIN, GIB, SLOW, ClusterTest, main, wait_until
+from harness import GIB, ClusterTest, main, wait_until
 
 DONE, REFUSED, USAGE, UNAVAILABLE, TIMED_OUT = range(5)
 
@@ -41,20 +40,6 @@ class Traffic(threading.Thread):
 
 
 class Backup(ClusterTest):
-    def dnvme(self, cluster, *words, status=DONE):
-        """What it says: standard output if it is done, else standard error behind it."""
-        servers = ",".join(server.api for server in cluster.servers)
-        done = subprocess.run(
-            [os.path.join(BIN, "dnvme"), "-s", servers, *words],
-            capture_output=True,
-            text=True,
-            timeout=120 * SLOW,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout if status == DONE else done.stdout + done.stderr
-
     def path(self, cluster, name):
         return os.path.join(cluster.directory, name)
 
@@ -79,9 +64,9 @@ class Backup(ClusterTest):
         path = self.path(cluster, "backup")
         for server in cluster.servers:
             before = traffic.revision
-            backup = json.loads(self.dnvme(cluster, "cluster", "backup", path, "--force", "-o", "json"))
+            backup = json.loads(self.dnvme(cluster.servers, "cluster", "backup", path, "--force", "-o", "json"))
             self.assertGreaterEqual(backup["revision"], before)
-            self.assertEqual(json.loads(self.dnvme(cluster, "cluster", "check", "--file", path, "-o", "json")), backup)
+            self.assertEqual(json.loads(self.dnvme(cluster.servers, "cluster", "check", "--file", path, "-o", "json")), backup)
             # The next one comes from another server.
             cluster.servers.append(cluster.servers.pop(0))
             self.assertNotEqual(backup["server"], 0)
@@ -91,14 +76,14 @@ class Backup(ClusterTest):
         self.assertEqual(sorted(os.listdir(cluster.directory)).count("backup"), 1)
         self.assertFalse([name for name in os.listdir(cluster.directory) if name.startswith("backup.")])
         # A file that is there is not replaced, and one that cannot be made is not half made.
-        self.assertIn("is there already", self.dnvme(cluster, "cluster", "backup", path, status=REFUSED))
-        self.dnvme(cluster, "cluster", "backup", self.path(cluster, "none/backup"), status=REFUSED)
+        self.assertIn("is there already", self.dnvme(cluster.servers, "cluster", "backup", path, status=REFUSED))
+        self.dnvme(cluster.servers, "cluster", "backup", self.path(cluster, "none/backup"), status=REFUSED)
         with open(path, "rb") as file:
             whole = file.read()
         for damaged in (whole[:-1], whole[: len(whole) // 2], whole[:100] + b"x" + whole[101:], b""):
             with open(path, "wb") as file:
                 file.write(damaged)
-            said = self.dnvme(cluster, "cluster", "check", "--file", path, status=REFUSED)
+            said = self.dnvme(cluster.servers, "cluster", "check", "--file", path, status=REFUSED)
             self.assertIn(path, said)
             self.assertTrue("damaged" in said or "not a backup" in said, said)
 
@@ -150,13 +135,13 @@ class Backup(ClusterTest):
         victim.kill()
         cluster.servers.sort(key=lambda server: server is not victim)
         backup = json.loads(
-            self.dnvme(cluster, "cluster", "backup", self.path(cluster, "backup"), "-o", "json")
+            self.dnvme(cluster.servers, "cluster", "backup", self.path(cluster, "backup"), "-o", "json")
         )
         self.assertNotEqual(backup["server"], victim.number)
         for server in cluster.alive()[1:]:
             server.kill()
         # Nobody can say any more what is committed.
-        self.dnvme(cluster, "cluster", "backup", self.path(cluster, "more"), "--timeout", "2s", status=TIMED_OUT)
+        self.dnvme(cluster.servers, "cluster", "backup", self.path(cluster, "more"), "--timeout", "2s", status=TIMED_OUT)
         self.assertFalse([name for name in os.listdir(cluster.directory) if name.startswith("more")])
 
     def test_check(self):
@@ -171,7 +156,7 @@ class Backup(ClusterTest):
         threads = [threading.Thread(target=ask) for _ in range(8)]
         for thread in threads:
             thread.start()
-        said = self.dnvme(cluster, "cluster", "check")
+        said = self.dnvme(cluster.servers, "cluster", "check")
         for thread in threads:
             thread.join()
         self.assertEqual(said.count("sound"), 3, said)
@@ -182,7 +167,7 @@ class Backup(ClusterTest):
             self.assertFalse(os.path.exists(os.path.join(server.directory, "check")))
         # One that does not answer is named, the others are asked all the same.
         cluster.followers()[0].kill()
-        said = self.dnvme(cluster, "cluster", "check", "--timeout", "5s", status=UNAVAILABLE)
+        said = self.dnvme(cluster.servers, "cluster", "check", "--timeout", "5s", status=UNAVAILABLE)
         self.assertEqual(said.count("sound"), 2, said)
         self.assertIn("cannot check server", said)
 
@@ -192,11 +177,7 @@ class Backup(ClusterTest):
             self.refused("FAILED_PRECONDITION", lambda m=method: cluster.servers[0].call(m), "not part of a cluster")
 
     def offline(self, server, status):
-        done = subprocess.run(
-            server.arguments() + ["--check-state"], capture_output=True, text=True, timeout=60 * SLOW, check=False
-        )
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
+        return self.ran(server.arguments() + ["--check-state"], status)
 
     def sight(self, directory):
         """Everything in it, and when it changed."""

@@ -3,40 +3,16 @@
 
 import os
 import shutil
-import subprocess
-import uuid
 
-from harness import BIN, GIB, SLOW, ClusterTest, Server, main, wait_until
+from harness import GIB, ClusterTest, Server, main, wait_until
 
 DONE, REFUSED, USAGE = range(3)
 STEP = 1 << 20
 
 
-class Newcomer(Server):
-    def arguments(self):
-        return [word for word in super().arguments() if not word.startswith("--id=")]
-
-
 class Recover(ClusterTest):
     def recover(self, server, *words, status=1):
-        """What it says."""
-        done = subprocess.run(
-            server.arguments() + ["--recover", *words], capture_output=True, text=True, timeout=60 * SLOW, check=False
-        )
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def dnvme(self, server, *words, status=DONE):
-        done = subprocess.run(
-            [os.path.join(BIN, "dnvme"), "-s", server.api, *words],
-            capture_output=True,
-            text=True,
-            timeout=120 * SLOW,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
+        return self.ran(server.arguments() + ["--recover", *words], status)
 
     def lose(self, cluster, *lost):
         for server in lost:
@@ -51,13 +27,6 @@ class Recover(ClusterTest):
         """(held, [(epoch, phase) of each slot])."""
         volume = self.get(cluster, name)["volume"]
         return "hold" in volume, [(slot["epoch"], slot["phase"]) for slot in volume["slots"]]
-
-    def newcomer(self, cluster, number, name):
-        server = Newcomer(cluster, number)
-        cluster.servers.append(server)
-        server.start()
-        params = {"name": name, "raft_address": server.raft, "api_address": server.api, "request_id": uuid.uuid4().bytes}
-        cluster.call("cluster.add_server", params)
 
     def test_recover(self):
         """Three servers, of which two go for good; the third goes on, two new ones come, and so do the volumes."""
@@ -103,11 +72,11 @@ class Recover(ClusterTest):
         self.assertFalse(os.path.exists(os.path.join(left.directory, "recovering")))
         status = cluster.call("cluster.status")
         self.assertEqual([server["id"] for server in status["servers"]], [1])
-        self.assertIn("every volume is held", self.dnvme(left, "event", "list"))
+        self.assertIn("every volume is held", self.dnvme([left], "event", "list"))
         self.held(cluster, agents, before)
-        self.released(cluster, left, agents)
+        self.releasing(cluster, left, agents)
         # What is there is sound, and it is not to be done again.
-        self.assertIn("sound", self.dnvme(left, "cluster", "check"))
+        self.assertIn("sound", self.dnvme([left], "cluster", "check"))
         for number, name in ((2, "b"), (3, "c")):
             self.newcomer(cluster, number, name)
             wait_until(f"{name} has joined", lambda: cluster.call("cluster.status").get("waits_for") is None, 40)
@@ -125,7 +94,7 @@ class Recover(ClusterTest):
         self.online(cluster, "four")
         wait_until("the others are served", lambda: self.state_of(cluster, "one")[1][0][1] == "serving", 30)
         cluster.check_replicas()
-        self.assertIn("sound", self.dnvme(left, "cluster", "check"))
+        self.assertIn("sound", self.dnvme([left], "cluster", "check"))
 
     def held(self, cluster, agents, before):
         """Fenced, and nothing else."""
@@ -152,8 +121,8 @@ class Recover(ClusterTest):
             "FAILED_PRECONDITION", lambda: cluster.call("snapshot.create", {"volume": "one", "name": "s"}), "held"
         )
 
-    def released(self, cluster, left, agents):
-        said = self.dnvme(left, "volume", "release", "one")
+    def releasing(self, cluster, left, agents):
+        said = self.dnvme([left], "volume", "release", "one")
         self.assertIn("--yes --revision", said)
         self.assertTrue(self.state_of(cluster, "one")[0])
         for agent in agents:
@@ -161,38 +130,28 @@ class Recover(ClusterTest):
             agent.hold.clear()
             agent.report_all()
         words = said.split("dnvme volume release one")[1].split()
-        self.dnvme(left, "volume", "release", "one", "--revision", "1", "--yes", status=REFUSED)
-        self.dnvme(left, "volume", "release", "one", *words)
+        self.dnvme([left], "volume", "release", "one", "--revision", "1", "--yes", status=REFUSED)
+        self.dnvme([left], "volume", "release", "one", *words)
         wait_until("it is served", lambda: self.state_of(cluster, "one") == (False, [(STEP + 2, "serving")]))
-        self.dnvme(left, "volume", "release", "one", "--yes")
+        self.dnvme([left], "volume", "release", "one", "--yes")
         # Not while a copy is away, unless it is given up.
         absent = self.member_nodes(cluster, "two")[-1]
         agent = agents[int(absent[-1]) - 1]
         agent.silent.set()
         wait_until("it is offline", lambda: cluster.call("node.get", {"name": absent})["health"] == "offline", 30)
-        self.assertIn(absent, self.dnvme(left, "volume", "release", "two", "--yes", status=REFUSED))
+        self.assertIn(absent, self.dnvme([left], "volume", "release", "two", "--yes", status=REFUSED))
         self.assertTrue(self.state_of(cluster, "two")[0])
         agent.silent.clear()
         wait_until("it is back", lambda: cluster.call("node.get", {"name": absent})["health"] == "online", 30)
-        wait_until("it is fenced", lambda: "is released" in self.try_release(left, "two"))
-        self.dnvme(left, "volume", "release", "three", "--yes", "--force")
+        wait_until("it is fenced", lambda: self.released(left, "two"))
+        self.dnvme([left], "volume", "release", "three", "--yes", "--force")
         for name in ("two", "three"):
             wait_until("it is served", lambda n=name: self.state_of(cluster, n)[1][0][1] == "serving", 30)
         # What was not online may hold data by now: nothing makes it anew.
-        self.assertIn("was not online", self.dnvme(left, "volume", "release", "unfinished", "--yes", status=REFUSED))
+        self.assertIn("was not online", self.dnvme([left], "volume", "release", "unfinished", "--yes", status=REFUSED))
         cluster.call("volume.delete", {"name": "unfinished"})
         wait_until("it is gone", lambda: len(cluster.call("volume.list")["volumes"]) == 3)
         cluster.check_extents()
-
-    def try_release(self, left, name):
-        done = subprocess.run(
-            [os.path.join(BIN, "dnvme"), "-s", left.api, "volume", "release", name, "--yes"],
-            capture_output=True,
-            text=True,
-            timeout=60 * SLOW,
-            check=False,
-        )
-        return done.stdout
 
     def member_nodes(self, cluster, name):
         status = self.get(cluster, name)
@@ -252,8 +211,7 @@ class Recover(ClusterTest):
         self.recover(server, "--recover=", status=USAGE)
         other = Server(cluster, 2)
         self.assertIn("does not belong to a group", self.recover(other, "--lost", "s1", "--yes"))
-        done = subprocess.run(server.arguments() + ["--yes"], capture_output=True, text=True, timeout=20, check=False)
-        self.assertEqual(done.returncode, USAGE)
+        self.ran(server.arguments() + ["--yes"], USAGE)
         # A mark alone changes nothing.
         server.start()
         cluster.call("volume.list")

@@ -3,40 +3,16 @@
 
 import os
 import shutil
-import subprocess
 import time
-import uuid
 
-from harness import BIN, GIB, SLOW, ClusterTest, Server, main, wait_until
+from harness import GIB, ClusterTest, Numberless, Server, main, wait_until
 
 DONE, REFUSED, USAGE = range(3)
 
 
-class Numberless(Server):
-    def arguments(self):
-        return [word for word in super().arguments() if not word.startswith("--id=")]
-
-
 class Restore(ClusterTest):
     def restore(self, server, *words, status=1):
-        """What it says."""
-        done = subprocess.run(
-            server.arguments() + list(words), capture_output=True, text=True, timeout=60 * SLOW, check=False
-        )
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def dnvme(self, server, *words, status=DONE):
-        done = subprocess.run(
-            [os.path.join(BIN, "dnvme"), "-s", server.api, *words],
-            capture_output=True,
-            text=True,
-            timeout=120 * SLOW,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
-        return done.stdout + done.stderr
+        return self.ran(server.arguments() + list(words), status)
 
     def volume(self, cluster, name):
         return cluster.call("volume.get", {"name": name})["volume"]
@@ -49,16 +25,8 @@ class Restore(ClusterTest):
 
     def backup(self, cluster):
         path = os.path.join(cluster.directory, "backup")
-        self.dnvme(cluster.leader(), "cluster", "backup", path)
+        self.dnvme([cluster.leader()], "cluster", "backup", path)
         return path
-
-    def newcomer(self, cluster, number, name):
-        server = Numberless(cluster, number)
-        cluster.servers.append(server)
-        server.start()
-        params = {"name": name, "raft_address": server.raft, "api_address": server.api, "request_id": uuid.uuid4().bytes}
-        cluster.call("cluster.add_server", params)
-        wait_until(f"{name} has joined", lambda: cluster.call("cluster.status").get("waits_for") is None, 40)
 
     def test_restore(self):
         cluster = self.make()
@@ -92,8 +60,8 @@ class Restore(ClusterTest):
         self.assertGreater(server.info()["term"], term + 1000000)
         self.assertEqual([each["id"] for each in cluster.call("cluster.status")["servers"]], [server.info()["id"]])
         self.assertFalse(os.path.exists(os.path.join(server.directory, "recovering")))
-        self.assertIn("sound", self.dnvme(server, "cluster", "check"))
-        self.assertIn("restored from a backup", self.dnvme(server, "event", "list"))
+        self.assertIn("sound", self.dnvme([server], "cluster", "check"))
+        self.assertIn("restored from a backup", self.dnvme([server], "event", "list"))
         # What is known is out of use, and nothing lands on what is not.
         self.assertEqual(self.held(cluster), (["one", "two"], disks))
         for name in ("one", "two"):
@@ -108,16 +76,16 @@ class Restore(ClusterTest):
         )
         create = {"name": "new", "size_bytes": GIB, "copies": 2}
         self.refused("NO_CAPACITY", lambda: cluster.call("volume.create", create), "held since a restore")
-        self.assertIn("held", self.dnvme(server, "disk", "list"))
+        self.assertIn("held", self.dnvme([server], "disk", "list"))
         # An operator says that it may be used.
-        self.assertIn("that of a backup", self.dnvme(server, "volume", "release", "one"))
+        self.assertIn("that of a backup", self.dnvme([server], "volume", "release", "one"))
         wait_until("it is released", lambda: self.released(server, "one"), 30)
         wait_until("it is served", lambda: self.volume(cluster, "one")["slots"][0]["phase"] == "serving", 30)
         self.assertEqual(self.held(cluster)[0], ["two"])
-        self.assertIn("--yes", self.dnvme(server, "disk", "release", *disks))
+        self.assertIn("--yes", self.dnvme([server], "disk", "release", *disks))
         self.assertEqual(self.held(cluster)[1], disks)
         self.refused("NO_CAPACITY", lambda: cluster.call("volume.create", create), "held since a restore")
-        self.dnvme(server, "disk", "release", *disks, "--yes")
+        self.dnvme([server], "disk", "release", *disks, "--yes")
         self.assertEqual(self.held(cluster)[1], [])
         cluster.call("volume.create", create)
         self.online(cluster, "new")
@@ -125,6 +93,7 @@ class Restore(ClusterTest):
         self.assertGreater(int(new["id"][1:]), int(later["id"][1:]) + (1024 << 20) - 2)
         for number, name in ((2, "b"), (3, "c")):
             self.newcomer(cluster, number, name)
+            wait_until(f"{name} has joined", lambda: cluster.call("cluster.status").get("waits_for") is None, 40)
         self.assertEqual(
             sorted(each["membership"] for each in cluster.call("cluster.status")["servers"]), ["voter"] * 3
         )
@@ -132,18 +101,8 @@ class Restore(ClusterTest):
         cluster.call("cluster.transfer", {"name": "c"})
         wait_until("the new one leads", lambda: cluster.leader() is cluster.servers[-1])
         self.assertEqual(self.held(cluster), (["two"], []))
-        self.assertIn("sound", self.dnvme(cluster.leader(), "cluster", "check"))
+        self.assertIn("sound", self.dnvme([cluster.leader()], "cluster", "check"))
         cluster.check_extents()
-
-    def released(self, server, name):
-        done = subprocess.run(
-            [os.path.join(BIN, "dnvme"), "-s", server.api, "volume", "release", name, "--yes"],
-            capture_output=True,
-            text=True,
-            timeout=60 * SLOW,
-            check=False,
-        )
-        return "is released" in done.stdout
 
     def test_refused(self):
         """Nothing is changed by what is refused; one that was interrupted begins anew."""
