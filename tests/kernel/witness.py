@@ -2,6 +2,7 @@
 """Witnesses in the guests of a rig: started, asked, ended, judged. And copies of a group compared."""
 import json
 import os
+import re
 import struct
 
 from rig import Failure
@@ -10,6 +11,7 @@ RECORD = struct.Struct("<HHiQQQ")
 RUN, ISSUED, DONE, FAILED, READ, END = range(1, 7)
 FOLDER = "/run/witness"
 LD_DATA_OFFSET = (1 + 4) << 20  # lib/model/layout.h: label, raid metadata
+CHUNK_SECTORS = 128  # the block of a pool, and what `witness digest` takes together
 
 
 class Witness:
@@ -138,10 +140,31 @@ def lost(witnesses, options=""):
     return wrong
 
 
+def chunks_in_use(rig, volume):
+    """{(leg, group): chunks of 64 KiB of its members' data that its pool has given to the volume or to a snapshot}."""
+    record, used = rig.status(volume)["volume"], {}
+    for number, leg in enumerate(record["legs"]):
+        name, holder = f"{record['id']}.l{number}", record["slots"][leg.get("slot", 0)]["holder"]
+        # Where the pool's data is: from which sector on of the pool, how many, from which sector on of the group.
+        text = rig.sh(holder, f"""set -e; dmsetup table dnvme-thindata-{name}; echo; dmsetup message dnvme-pool-{name} 0 reserve_metadata_snap
+            trap 'dmsetup message dnvme-pool-{name} 0 release_metadata_snap' EXIT; thin_dump -m /dev/mapper/dnvme-thinmeta-{name}""",
+                      timeout=60)
+        table, dump = text.split("\n\n", 1)
+        parts = [[int(words[at]) for at in (0, 1, 4)] for words in (line.split() for line in table.splitlines())]
+        blocks = [block for first, length in re.findall(r'data_begin="(\d+)" length="(\d+)"', dump)
+                  for block in range(int(first), int(first) + int(length))]
+        blocks += [int(block) for block in re.findall(r'data_block="(\d+)"', dump)]
+        for group, (start, length, offset) in enumerate(parts):
+            inside = [block * CHUNK_SECTORS for block in blocks if start <= block * CHUNK_SECTORS < start + length]
+            used[number, group] = {(sector - start + offset) // CHUNK_SECTORS for sector in inside}
+    return used
+
+
 def members_differ(rig, volume):
     """Compares the data of the in-sync members of each group, 64 KiB by 64 KiB, where one of its witnesses wrote;
     what differs. Of blocks that the volume never wrote nobody promised that they are alike: they hold what earlier volumes
-    left in that space."""
+    left in that space, or this one, whose members were there before they were moved."""
+    used = chunks_in_use(rig, volume)
     groups = {}
     runs = " ".join(f"--run {one.run()}" for one in rig.witnesses if one.volume == volume)
     for leg, group, ld, state, node in rig.members(volume):
@@ -162,6 +185,8 @@ def members_differ(rig, volume):
         for member in members[1:]:
             other = digests[member]
             for chunk in first.keys() | other.keys():
+                if int(chunk) not in used[leg, group]:
+                    continue
                 one, two = first.get(chunk, ("", 0)), other.get(chunk, ("", 0))
                 if one[1] == 0 and two[1] == 0:
                     continue
