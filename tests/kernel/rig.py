@@ -38,13 +38,16 @@ def names(kind, count):
 class Shape:
     """How many of each, and in which rack (the label, not the machine) a node stands."""
 
-    def __init__(self, dn=4, cn=4, host=1, servers=3, racks=None, disk_size="2G", server_options=(), writethrough=False):
+    def __init__(self, dn=4, cn=4, host=1, servers=3, racks=None, disk_size="2G", server_options=(), writethrough=False,
+                 alone=False):
         self.dn, self.cn, self.host, self.servers = dn, cn, host, servers
         self.racks, self.disk_size, self.server_options = dict(racks or {}), disk_size, tuple(server_options)
         self.writethrough = writethrough  # whether Controller Nodes have that target
+        self.alone = alone  # its rack is for one scenario: the group of servers is another one afterwards
 
     def key(self):
-        return (self.dn, self.cn, self.host, self.servers, tuple(sorted(self.racks.items())), self.disk_size,
+        return (id(self) if self.alone else 0,
+                self.dn, self.cn, self.host, self.servers, tuple(sorted(self.racks.items())), self.disk_size,
                 self.server_options, self.writethrough)
 
 
@@ -201,15 +204,20 @@ class Rig:
 
     # ---- the control plane ----
 
-    def server_start(self, cp, quiet=False):
-        number = cp[2:]
-        data = os.path.join(self.state, cp)
-        os.makedirs(data, exist_ok=True)
+    def server_command(self, cp, *options, number=None):
+        return ["nsenter", f"--net=/run/netns/dnvme-{self.name}-{cp}", os.path.join(self.bin, "dnvmed"),
+                *(() if number is None else ("--id", number)), "--listen", f"{address(cp)}:7420",
+                "--raft", f"{address(cp)}:7421", "--data", self.server_data(cp), *self.shape.server_options, *options]
+
+    def server_data(self, cp):
+        return os.path.join(self.state, cp)
+
+    def server_start(self, cp, quiet=False, numbered=True):
+        os.makedirs(self.server_data(cp), exist_ok=True)
         with open(os.path.join(self.state, f"{cp}.log"), "ab") as log:
             self.servers[cp] = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/dnvme-{self.name}-{cp}", os.path.join(self.bin, "dnvmed"), "--id", number,
-                 "--listen", f"{address(cp)}:7420", "--raft", f"{address(cp)}:7421", "--data", data,
-                 *self.shape.server_options], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                self.server_command(cp, number=cp[2:] if numbered else None), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True)
         self.silent.discard(cp)
         if not quiet:
             self.say(f"{cp} is started")
@@ -219,6 +227,20 @@ class Rig:
         self.servers[cp].wait()
         self.silent.add(cp)
         self.say(f"{cp} is killed")
+
+    def server_once(self, cp, *options, numbered=True):
+        """A server that does something to its data and ends; what it says."""
+        command = self.server_command(cp, *options, number=cp[2:] if numbered else None)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            raise Failure(f"dnvmed {' '.join(options)}: status {done.returncode}: {done.stderr.strip()}")
+        return done.stdout + done.stderr
+
+    def server_lose(self, cp):
+        """With all that it has: it does not come back."""
+        self.server_kill(cp)
+        del self.servers[cp]
+        shutil.rmtree(self.server_data(cp))
 
     def leader(self):
         status = self.ask_or_none("cluster", "status")
