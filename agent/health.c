@@ -455,11 +455,34 @@ int health_make(const struct desired *desired, const struct target *target, cons
 	return 0;
 }
 
-void health_keeps_nothing(struct volume_health_list *health)
+static void group_keep_not(const struct desired_group *group, struct volume_health *health)
 {
-	for (size_t i = 0; i < health->count; i++) {
-		for (size_t j = 0; j < health->items[i].members.count; j++)
-			health->items[i].members.items[j].kept = false;
+	for (size_t i = 0; i < group->members.count; i++) {
+		for (size_t j = 0; j < health->members.count; j++) {
+			if (health->members.items[j].ld == group->members.items[i].ld)
+				health->members.items[j].kept = false;
+		}
+	}
+}
+
+void health_keep_not(const struct desired *desired, struct volume_health_list *health,
+		     bool (*may_drop)(void *data, const char *mirror), void *data)
+{
+	for (size_t v = 0; v < desired->volumes.count; v++) {
+		const struct desired_volume *volume = &desired->volumes.items[v];
+
+		for (size_t l = 0; l < volume->legs.count; l++) {
+			const struct desired_leg *leg = &volume->legs.items[l];
+
+			for (size_t g = 0; g < leg->groups.count; g++) {
+				char mirror[sizeof(NAMES_DM_PREFIX) + NAMES_ID_SIZE * 4];
+
+				snprintf(mirror, sizeof(mirror), NAMES_DM_PREFIX "raid-v%" PRIu64 ".l%" PRIu64 ".g%zu",
+					 volume->id, leg->index, g);
+				if (may_drop(data, mirror))
+					group_keep_not(&leg->groups.items[g], &health->items[v]);
+			}
+		}
 	}
 }
 

@@ -27,8 +27,9 @@ int health_make(const struct desired *desired, const struct target *target, cons
 		struct health_memory *memory, uint64_t now_ms, struct arena *arena,
 		struct volume_health_list *ret_health, struct error *error);
 
-/* Do not say of any member that its group keeps it. */
-void health_keeps_nothing(struct volume_health_list *health);
+/* Do not say of the members of mirrors which `may_drop` names that they are kept. The list is one of health_make(). */
+void health_keep_not(const struct desired *desired, struct volume_health_list *health,
+		     bool (*may_drop)(void *data, const char *mirror), void *data);
 /* The gate was shut while legs of other slots were imported, and is shut: note the slots of which that is so. The list
  * is one of health_make(). */
 void health_lapse(const struct desired *desired, const struct observed *observed, struct volume_health_list *health);

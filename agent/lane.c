@@ -120,12 +120,24 @@ bool lane_job_exports(const struct lane_job *lane)
 	return false;
 }
 
-bool lane_job_drops(const struct lane_job *lane)
+/* An import is dropped for the mirrors whose survivors are named, or nothing is known of whose. */
+static bool drops(const struct action *action, const char *mirror)
+{
+	if (action->kind == ACTION_DM_RELOAD)
+		return action->suspend && strcmp(action->name, mirror) == 0;
+	if (action->kind != ACTION_DROP)
+		return false;
+	for (size_t i = 0; i < action->survivors.count; i++) {
+		if (strcmp(action->survivors.items[i].mirror, mirror) == 0)
+			return true;
+	}
+	return action->survivors.count == 0;
+}
+
+bool lane_job_drops(const struct lane_job *lane, const char *mirror)
 {
 	for (size_t i = 0; i < lane->action_count; i++) {
-		const struct action *action = &lane->box->plan.actions.items[lane->actions[i]];
-
-		if (action->kind == ACTION_DROP || (action->kind == ACTION_DM_RELOAD && action->suspend))
+		if (drops(&lane->box->plan.actions.items[lane->actions[i]], mirror))
 			return true;
 	}
 	return false;

@@ -57,8 +57,8 @@ void lane_job_free(struct lane_job *lane);
 /* Whether it may let somebody in: it makes or changes an export. */
 bool lane_job_exports(const struct lane_job *lane);
 
-/* Whether it may have a mirror that runs go on without a member. */
-bool lane_job_drops(const struct lane_job *lane);
+/* Whether it may have that mirror, which runs, go on without a member. */
+bool lane_job_drops(const struct lane_job *lane, const char *mirror);
 
 /* What the present step says about how far it came; false when it says nothing. */
 bool lane_job_is_telling(struct lane_job *lane, char ret_step[WORKER_STEP_SIZE]);

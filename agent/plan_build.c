@@ -9,6 +9,7 @@
 
 #include "agent/label.h"
 #include "agent/list.h"
+#include "agent/word.h"
 #include "lib/base/uuid.h"
 #include "lib/model/names.h"
 
@@ -294,6 +295,34 @@ static int grow(struct planner *planner, const struct target_dm *wanted, struct 
 	return 0;
 }
 
+/* Whether it is a slice of a namespace that its import does not show any more, and nothing lies on it. It was made
+ * while the import was being dropped, or the Disk Node took the namespace away and exports it again: under another
+ * number. */
+static bool is_left_behind(const struct planner *planner, const struct target_dm *wanted, const struct planner_dm *dm)
+{
+	const struct observed_dm *observed = dm->observed;
+	const char *params = observed->targets.items[0].params, *word;
+	uint64_t major, minor;
+	size_t length;
+
+	if (wanted->role != TARGET_DM_PLAIN || wanted->table.items[0].params[0] != '%' || observed->open_count > 0 ||
+	    planner_edge_find(planner, PLANNER_DEVICE(observed->major, observed->minor)) < planner->edge_count)
+		return false;
+	length = word_next(&params, &word);
+	return word_device(word, length, &major, &minor) &&
+	       group_path_find(planner->observed, PLANNER_DEVICE(major, minor)) == GROUP_PATH_GONE;
+}
+
+static int remove_first(struct planner *planner, const struct target_dm *wanted)
+{
+	struct action *action = planner_action(planner, ACTION_DM_REMOVE, &wanted->owner);
+
+	if (action == NULL)
+		return -1;
+	action->name = wanted->name;
+	return 0;
+}
+
 static int adjust(struct dm_builder *this, const struct target_dm *wanted, struct planner_dm *dm)
 {
 	struct planner *planner = this->planner;
@@ -301,14 +330,9 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 	struct action *action;
 	bool same, paused;
 
-	if (dm->observed->targets.count == 0) {
-		/* Somebody died between making it and loading its table. */
-		action = planner_action(planner, ACTION_DM_REMOVE, &wanted->owner);
-		if (action == NULL)
-			return -1;
-		action->name = wanted->name;
-		return create(this, wanted);
-	}
+	/* Somebody died between making it and loading its table. */
+	if (dm->observed->targets.count == 0)
+		return remove_first(planner, wanted) == 0 ? create(this, wanted) : -1;
 	switch (dm->lets_go ? errors_make(planner, wanted, &resolved)
 			    : planner_table_resolve(planner, &wanted->owner, wanted->name, &wanted->table, &resolved)) {
 	case PLANNER_NOMEM:
@@ -343,6 +367,9 @@ static int adjust(struct dm_builder *this, const struct target_dm *wanted, struc
 	    (planner_table_grows(&dm->observed->targets, &resolved) ||
 	     planner_pool_differs(&dm->observed->targets, &resolved)))
 		return grow(planner, wanted, dm, &resolved);
+	/* It is made in the next wave, so that its label is read once more. */
+	if (!same && is_left_behind(planner, wanted, dm))
+		return remove_first(planner, wanted);
 	if (!same && wanted->role != TARGET_DM_VOLUME)
 		return planner_note(planner, PLAN_NOTE_FAILS, &wanted->owner, NULL,
 				    "%s has another table than wanted, and it is not changed while it may be in use",

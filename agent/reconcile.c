@@ -341,6 +341,18 @@ static bool act_at_once(struct reconciler *this)
 	return started > 0;
 }
 
+/* What is under way may have been planned before that which a member is kept for. What other mirrors do is nothing to
+ * it: a table that waits for what is in flight to one member may wait until another one, of the same import, is taken
+ * back. */
+static bool may_drop(void *data, const char *mirror)
+{
+	for (const struct lane_job *lane = data; lane != NULL; lane = lane->next) {
+		if (lane_job_drops(lane, mirror))
+			return true;
+	}
+	return false;
+}
+
 /* Plan from the last observation and act. Returns in how many milliseconds to look again. */
 static uint64_t pass(struct reconciler *this, struct error *error)
 {
@@ -384,11 +396,7 @@ static uint64_t pass(struct reconciler *this, struct error *error)
 	    health_make(&desired, &box->wanted->target, observed, &this->health_memory, clock_boot_ms(),
 			&this->status_arena, &this->health, error) != 0)
 		goto cleanup;
-	/* What is under way may have been planned before that which a member is kept for. */
-	for (const struct lane_job *lane = this->lanes; lane != NULL; lane = lane->next) {
-		if (lane_job_drops(lane))
-			health_keeps_nothing(&this->health);
-	}
+	health_keep_not(&desired, &this->health, may_drop, this->lanes);
 	if (this->lapsed)
 		health_lapse(&desired, observed, &this->health);
 	if (health_is_rebuilding(&this->health) && retry_ms > REBUILD_INTERVAL_MS)

@@ -29,6 +29,19 @@ bool snapshots_parse(const char *identity, uint64_t *ret_volume, uint64_t *ret_l
 	       sscanf(at, "-pool-v%" SCNu64 ".l%" SCNu64 "#%" SCNu64, ret_volume, ret_leg, ret_number) == 3;
 }
 
+/* A copy that lost what its cache held is stale as soon as its node is heard of, and copied from one that did not: what
+ * it holds is of no moment, unless there is no other one. */
+static size_t sound_copies(uint64_t lds[], size_t count)
+{
+	size_t sound = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!media_ld_is_spoilt(lds[i]))
+			lds[sound++] = lds[i];
+	}
+	return sound > 0 ? sound : count;
+}
+
 void snapshots_note(struct storage *node, const char *pool, const char *identity)
 {
 	uint64_t volume, leg, number, lds[COPIES_MAX];
@@ -41,7 +54,7 @@ void snapshots_note(struct storage *node, const char *pool, const char *identity
 		if (kept[i].volume == volume && kept[i].leg == leg && kept[i].number == number)
 			return;
 	}
-	count = io_copies(node, pool, lds, COPIES_MAX);
+	count = sound_copies(lds, io_copies(node, pool, lds, COPIES_MAX));
 	for (size_t i = 0; i < count; i++) {
 		if (kept_count == KEPT_MAX)
 			world_fail("more snapshots than the simulation has room for");

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "agent/label.h"
+#include "agent/lane.h"
 #include "agent/reported.h"
 #include "tests/unit/test_agent_mirror_rig.h"
 #include "tests/unit/test_text.h"
@@ -370,6 +371,70 @@ static void test_last_one_is_kept(void **state)
 	assert_int_equal(kernel_sim_import_set(f->agent.kernel, MIRROR_IMPORT_2, "live", "optimized", &error), 0);
 }
 
+static bool is_named(void *data, const char *mirror)
+{
+	return strcmp(mirror, data) == 0;
+}
+
+/* Of the actions of that kind in the present plan, at least one: they drop members of that mirror, and of no other. */
+static void assert_drops(struct mirror *f, const struct desired *desired, enum action_kind kind)
+{
+	struct plan plan = rig_plan(&f->agent, desired, &f->arena);
+	struct plan_box *box = plan_box_make(target_box_make());
+	unsigned count = 0;
+
+	assert_non_null(box);
+	target_box_release(box->wanted); /* the reference of who made it */
+	box->plan = plan;
+	for (size_t i = 0; i < plan.actions.count; i++) {
+		struct lane_job *lane = lane_job_make(box, f->agent.kernel, plan.actions.items[i].owner.lane);
+
+		assert_non_null(lane);
+		if (plan.actions.items[i].kind == kind) {
+			count++;
+			assert_true(lane_job_drops(lane, MIRROR));
+			assert_false(lane_job_drops(lane, "dnvme-raid-v1.l1.g0"));
+		}
+		lane_job_free(lane);
+	}
+	plan_box_release(box);
+	assert_true(count > 0);
+}
+
+/* While what is under way may drop it all the same, a member is not said to be kept. What is under way for another
+ * mirror does not matter: it may wait for this member to be taken back. */
+static void test_kept_is_held_back(void **state)
+{
+	struct mirror *f = *state;
+	struct volume_health health;
+	struct volume_health_list list = { 1, &health };
+	struct desired stale;
+	struct error error;
+
+	mirror_format(f);
+	stale = mirror_desired(f, LD_STATE_STALE, 4);
+	assert_drops(f, &stale, ACTION_DROP);
+	assert_int_equal(kernel_sim_member_fail(f->agent.kernel, MIRROR, 0, &error), 0);
+	health = mirror_health(f, &stale);
+	assert_true(health.members.items[1].kept);
+	health_keep_not(&stale, &list, is_named, "dnvme-raid-v1.l1.g0");
+	assert_true(health.members.items[1].kept);
+	health_keep_not(&stale, &list, is_named, MIRROR);
+	assert_false(health.members.items[1].kept);
+}
+
+static void test_reload_drops(void **state)
+{
+	struct mirror *f = *state;
+	struct desired stale;
+
+	mirror_format(f);
+	stale = mirror_desired(f, LD_STATE_STALE, 4);
+	while (strstr(mirror_plan(f, &stale), "reload") == NULL)
+		assert_true(rig_wave(&f->agent, &stale) > 0);
+	assert_drops(f, &stale, ACTION_DM_RELOAD);
+}
+
 /* What the other one had in its cache may be gone; or it cannot be reached just now, which may pass. */
 static void test_withheld(void **state)
 {
@@ -499,6 +564,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_path_to_an_earlier_holder, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_dropped, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_last_one_is_kept, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_kept_is_held_back, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_reload_drops, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_withheld, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_drop_after_flush, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_progress_once_a_second, mirror_setup, mirror_teardown),

@@ -124,6 +124,42 @@ static void test_controller(void **state)
 	assert_empty(f);
 }
 
+/* A Disk Node exports a namespace anew, or an import is dropped for another LD's sake, when the slices of a leg are
+ * there and nothing lies on them yet: they lie on nothing, and are made again. */
+static void test_slices_left_behind(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	struct observed observed;
+	struct kernel *kernel = f->agent.kernel;
+	struct error error = { 0 };
+	char *text;
+
+	f->volume.format = true;
+	f->volume.top_wanted = false;
+	desired = rig_desired_controller(&f->arena, &f->volume, 1);
+	do
+		assert_true(rig_wave(&f->agent, &desired) > 0);
+	while (strstr(log_take(f), "create     dnvme-raiddata-") == NULL);
+	assert_int_equal(kernel->operations->observe(kernel, &f->arena, &observed, &error), 0);
+	for (size_t i = 0; i < observed.imports.count; i++) {
+		const struct observed_import *there = &observed.imports.items[i];
+		const struct kernel_import import = { .nqn = there->nqn,
+						      .address = there->address,
+						      .port = strtoull(there->trsvcid, NULL, 10),
+						      .host_nqn = there->host_nqn };
+
+		assert_int_equal(kernel->operations->import_drop(kernel, &import, &error), 0);
+	}
+	rig_wave(&f->agent, &desired); /* the imports */
+	log_take(f);
+	rig_converge(&f->agent, &desired);
+	rig_golden("controller_slices_left_behind", log_take(f));
+	text = rig_plan_text(&f->agent, &desired);
+	assert_string_equal(text, "");
+	free(text);
+}
+
 static int no_gate(void *data, const char *operation, const char *name, struct error *error)
 {
 	(void)data;
@@ -376,6 +412,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_disk_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_controller, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_slices_left_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_legs_without_a_gate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leg_port_stays, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_legs_without_a_port, setup, teardown),

@@ -212,6 +212,7 @@ static void test_move(void **state)
 	rack.disks[2].node = "n2";
 	move_is(&rack, 3);
 	/* ld2 is in a rack of its own, and would not be any more. */
+	arena_free(&rack.arena);
 	rack_make(&rack);
 	rack.lds[1].disk = 3;
 	for (size_t i = 2; i < NODES; i++)
