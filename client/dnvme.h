@@ -91,7 +91,8 @@ struct dnvme;
 /*
  * Make a handle for the servers of one cluster: "HOST:PORT,[IPV6]:PORT,HOST,unix:PATH". Nothing is connected yet.
  * Host names are looked up here, and this may block; numeric addresses never do. A name that cannot be looked up is
- * an error only if no other server is left.
+ * an error only if no other server is left. Each answer of dnvme_cluster_status() adds the servers that it names: a
+ * handle that was made with one of them goes on with the others when that one is gone.
  *
  * Errors: INVALID_ARGUMENT (naming the entry), UNAVAILABLE (no name can be looked up), INTERNAL.
  */

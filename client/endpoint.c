@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "client/endpoint.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,4 +169,41 @@ int endpoint_list_parse(const char *text, struct endpoint **ret_endpoints, size_
 cleanup:
 	free(endpoints);
 	return rc;
+}
+
+static bool is_known(const struct endpoint *endpoints, size_t count, const struct sockaddr_in *address)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < endpoints[i].address_count; k++) {
+			const struct sockaddr_in *known = (const struct sockaddr_in *)&endpoints[i].addresses[k];
+
+			if (known->sin_family == AF_INET && known->sin_port == address->sin_port &&
+			    known->sin_addr.s_addr == address->sin_addr.s_addr)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool endpoint_list_add(struct endpoint *endpoints, size_t *count, const char *text)
+{
+	struct endpoint *added = &endpoints[*count];
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	const char *colon = strchr(text, ':');
+	struct error ignored;
+	char host[INET_ADDRSTRLEN];
+	unsigned port;
+
+	if (*count == LIMIT_SERVERS || colon == NULL || (size_t)(colon - text) >= sizeof(host) ||
+	    port_parse(text, colon + 1, &port, &ignored) != 0)
+		return false;
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - text), text);
+	address.sin_port = htons((uint16_t)port);
+	if (inet_pton(AF_INET, host, &address.sin_addr) != 1 || is_known(endpoints, *count, &address))
+		return false;
+	*added = (struct endpoint){ .address_count = 1, .address_sizes = { sizeof(address) } };
+	snprintf(added->name, sizeof(added->name), "%s", text);
+	memcpy(&added->addresses[0], &address, sizeof(address));
+	(*count)++;
+	return true;
 }

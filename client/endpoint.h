@@ -3,6 +3,7 @@
 #ifndef DNVME_CLIENT_ENDPOINT_H
 #define DNVME_CLIENT_ENDPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -19,8 +20,13 @@ struct endpoint {
 	struct error failure;
 };
 
-/* Parse and look up; blocks on host names, never on numeric addresses. The array is freed by the caller.
- * INVALID_ARGUMENT (naming the entry), UNAVAILABLE (no entry can be looked up), INTERNAL (memory). */
+/* Parse and look up; blocks on host names, never on numeric addresses. The array has room for LIMIT_SERVERS, and is
+ * freed by the caller. INVALID_ARGUMENT (naming the entry), UNAVAILABLE (no entry can be looked up), INTERNAL (memory).
+ */
 int endpoint_list_parse(const char *text, struct endpoint **ret_endpoints, size_t *ret_count, struct error *error);
+
+/* One more that a server told of, "IPv4:port"; nothing is looked up. False: it is there already, there is no room, or
+ * it is none. */
+bool endpoint_list_add(struct endpoint *endpoints, size_t *count, const char *text);
 
 #endif

@@ -43,7 +43,7 @@ int dnvme_open(const char *servers, struct dnvme **ret_dnvme, struct dnvme_error
 		error_set_errno(&error, errno, "cannot create an epoll descriptor");
 		goto cleanup;
 	}
-	dnvme->connections = calloc(dnvme->count, sizeof(*dnvme->connections));
+	dnvme->connections = calloc(LIMIT_SERVERS, sizeof(*dnvme->connections));
 	if (dnvme->connections == NULL) {
 		error_set_nomem(&error);
 		goto cleanup;
@@ -293,6 +293,17 @@ static void call_refused(struct dnvme *dnvme, struct dnvme_pending *call, const 
 	call_requeue(dnvme, call, now_ms + pause_ms / 2 + random % (pause_ms / 2 + 1));
 }
 
+/* From now on its calls go there, too. */
+static void servers_learn(struct dnvme *dnvme, const struct cluster_status *status)
+{
+	for (size_t i = 0; i < status->servers.count; i++) {
+		size_t added = dnvme->count;
+
+		if (endpoint_list_add(dnvme->endpoints, &dnvme->count, status->servers.items[i].api_address))
+			connection_init(&dnvme->connections[added], &dnvme->endpoints[added], dnvme->epoll_fd);
+	}
+}
+
 static void take_response(struct dnvme *dnvme, size_t server, const struct rpc_message *message, uint64_t now_ms)
 {
 	struct dnvme_pending *call = call_find(dnvme, message->msgid);
@@ -317,6 +328,8 @@ static void take_response(struct dnvme *dnvme, size_t server, const struct rpc_m
 		call_finish(call, &failure);
 	else
 		call_finish(call, NULL);
+	if (call->result != NULL && call->method->id == METHOD_ID_CLUSTER_STATUS)
+		servers_learn(dnvme, call->result->record);
 }
 
 /* Returns 0, or a code when the connection has failed. */

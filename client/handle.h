@@ -53,7 +53,7 @@ struct dnvme_pending {
 
 struct dnvme {
 	struct endpoint *endpoints;
-	struct connection *connections; /* one per endpoint */
+	struct connection *connections; /* one per endpoint; both have room for LIMIT_SERVERS */
 	size_t count;
 	size_t preferred; /* the server that answered last */
 	int epoll_fd;

@@ -170,7 +170,7 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->server_remove,	  command->disk_drain,
 		command->ld_move,	  command->ld_moved,
 		command->cluster_recover, command->volume_release,
-		command->disk_release,
+		command->disk_release,	  command->state_upgrade,
 	};
 	int present = 0;
 
@@ -224,6 +224,7 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(cluster_recover);
 	DISPATCH(volume_release);
 	DISPATCH(disk_release);
+	DISPATCH(state_upgrade);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH
@@ -370,8 +371,10 @@ static int command_apply(struct entry *entry, struct bytes bytes, struct buffer 
 	int result;
 
 	error_clear(&failure);
-	result = codec_decode(schema_command(), bytes, &arena, &command, &failure);
-	if (result == ERROR_INTERNAL) {
+	result = codec_decode_known(schema_command(), bytes, &arena, &command, &failure);
+	if (result == ERROR_UNSUPPORTED)
+		error_hint(&failure, "a newer version of dnvme wrote it: start that one");
+	if (result == ERROR_INTERNAL || result == ERROR_UNSUPPORTED) {
 		if (error != NULL)
 			*error = failure;
 		goto cleanup;
@@ -497,6 +500,8 @@ static int counters_load(struct fsm *fsm, struct error *error)
 	if (result != 0)
 		return result;
 	result = counters_read(&state, &fsm->counters, error);
+	if (result == 0)
+		result = version_read(&state, error);
 	store_txn_abort(state.txn);
 	state_close(&state);
 	arena_free(&arena);

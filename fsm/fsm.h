@@ -65,6 +65,13 @@ int fsm_load(struct fsm *fsm, uint64_t index, struct bytes dump, struct error *e
 /* Of everything but the applied index: replicas that applied the same commands have the same digest. */
 int fsm_digest(struct fsm *fsm, uint8_t ret_digest[16], struct error *error);
 
+/* The version of the state (docs/PROTOCOL.md, "Versions"): the newest one that this program knows; the one that is in
+ * use; FAILED_PRECONDITION when one is newer than what this program knows. fsm_open, fsm_apply and fsm_load fail with
+ * that, too: nothing is applied that another server may understand in another way. */
+uint64_t fsm_version_known(void);
+uint64_t fsm_version_of(const struct cluster *cluster);
+int fsm_version_check(uint64_t version, struct error *error);
+
 /* Revision of the last command that changed something. */
 uint64_t fsm_revision(const struct fsm *fsm);
 

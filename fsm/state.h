@@ -123,6 +123,8 @@ void id_list_normalize(struct id_list *list);
 
 /* FAILED_PRECONDITION while there is no cluster. */
 int state_cluster(struct state *state, struct cluster *ret_cluster, struct error *error);
+/* Whether this program knows the version of the state; FAILED_PRECONDITION says which it is. */
+int version_read(struct state *state, struct error *error);
 /* NOT_FOUND names the object. */
 int state_node(struct state *state, const char *name, struct node *ret_node, struct error *error);
 int state_disk(struct state *state, uint64_t id, struct disk *ret_disk, struct error *error);
@@ -238,6 +240,8 @@ int command_server_add_apply(struct transition *transition, const struct command
 			     struct error *error);
 int command_cluster_recover_apply(struct transition *transition, const struct command_cluster_recover *command,
 				  struct error *error);
+int command_state_upgrade_apply(struct transition *transition, const struct command_state_upgrade *command,
+				struct error *error);
 int command_disk_release_apply(struct transition *transition, const struct command_disk_release *command,
 			       struct error *error);
 int command_volume_release_apply(struct transition *transition, const struct command_volume_release *command,

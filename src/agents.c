@@ -195,6 +195,7 @@ static void welcome(struct request *request)
 		.term = consensus_term(dnvmed->consensus),
 		.heartbeat_ms = LIMIT_HEARTBEAT_MS,
 		.lease_ms = LIMIT_LEASE_MS,
+		.protocol = hello->protocol,
 	};
 	struct error error;
 
@@ -226,6 +227,17 @@ static void welcome(struct request *request)
 	caches_told(dnvmed, agent);
 }
 
+/* Servers are brought to a new version first, so that none has to speak one that it does not know. */
+static int protocol_check(uint64_t protocol, struct error *error)
+{
+	if (protocol >= PROTOCOL_VERSION_MIN && protocol <= PROTOCOL_VERSION)
+		return 0;
+	error_set(error, ERROR_UNSUPPORTED, "protocol: the agent speaks version %llu, this server %u to %u",
+		  (unsigned long long)protocol, PROTOCOL_VERSION_MIN, PROTOCOL_VERSION);
+	return error_hint(error, protocol > PROTOCOL_VERSION ? "bring the servers to the agent's version first"
+							     : "bring dnvme-agent to the servers' version");
+}
+
 int agents_hello(struct request *request, struct error *error)
 {
 	const struct agent_hello *hello = request->params;
@@ -235,11 +247,8 @@ int agents_hello(struct request *request, struct error *error)
 	struct node node;
 	int rv;
 
-	if (hello->protocol != PROTOCOL_VERSION) {
-		error_set(error, ERROR_UNSUPPORTED, "protocol: the agent speaks version %llu, this server %u",
-			  (unsigned long long)hello->protocol, PROTOCOL_VERSION);
-		return error_hint(error, "bring dnvme-agent and dnvmed to the same release");
-	}
+	if (protocol_check(hello->protocol, error) != 0)
+		return (int)error->code;
 	if (request->session->agent != NULL && strcmp(request->session->agent->name, hello->node) != 0)
 		return error_set(error, ERROR_FAILED_PRECONDITION, "this session belongs to node %s already",
 				 request->session->agent->name);

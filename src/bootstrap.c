@@ -525,6 +525,8 @@ int bootstrap_join_answer(struct request *request, struct error *error)
 
 	if (dnvmed_is_stopping(dnvmed))
 		return error_set(error, ERROR_UNAVAILABLE, "the server is stopping");
+	if (fsm_version_check(params->state_version, error) != 0)
+		return error_prefix(error, "server.join");
 	if (dnvmed->has_group && strcmp(dnvmed->cluster.id, params->cluster) != 0)
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "server.join: server %llu is part of cluster %s, not %s",

@@ -63,6 +63,7 @@ void dnvmed_servers_refresh(struct dnvmed *dnvmed)
 	dnvmed->servers = cluster.servers;
 	dnvmed->servers_generation++;
 	dnvmed->next_server = cluster.next_server;
+	dnvmed->state_version = fsm_version_of(&cluster);
 }
 
 const struct server *dnvmed_member(const struct dnvmed *dnvmed, uint64_t id)
@@ -326,6 +327,8 @@ int dnvmed_info(struct dnvmed *dnvmed, bool digest, struct arena *arena, struct 
 				    .role = role_of(dnvmed),
 				    .applied_index = fsm_applied_index(dnvmed->fsm),
 				    .version = DNVME_VERSION,
+				    .protocol = PROTOCOL_VERSION,
+				    .state_version = fsm_version_known(),
 				    .empty = dnvmed->log_empty,
 				    .cluster = dnvmed->has_group ? dnvmed->cluster.id : NULL };
 	struct consensus_statistics statistics;

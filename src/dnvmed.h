@@ -60,6 +60,7 @@ struct dnvmed {
 	struct arena servers_arena;
 	struct server_list servers;  /* of the replicated state; empty until there is one */
 	uint64_t next_server;	     /* least number that no server had yet; 0: unknown */
+	uint64_t state_version;	     /* that is in use; 0: unknown */
 	uint64_t servers_generation; /* how often the list was taken over */
 	bool servers_stale;	     /* the state has another list */
 	bool log_empty;		     /* this server joined, and its log has nothing yet */

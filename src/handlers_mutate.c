@@ -290,7 +290,7 @@ int volume_create_prepare(struct request *request, struct command *command, stru
 	if (command->volume_create == NULL)
 		return error->code;
 	if (placement_plan(&wanted, &view, &request->arena, command->volume_create, error) != 0)
-		return error->code;
+		return view_refused(&view, error);
 	return 0;
 }
 

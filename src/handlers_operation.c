@@ -122,8 +122,9 @@ int volume_extend_prepare(struct request *request, struct command *command, stru
 	command->volume_extend = arena_alloc(&request->arena, sizeof(*command->volume_extend));
 	if (command->volume_extend == NULL)
 		return error_set_nomem(error);
-	if (placement_extend(&view, &volume, params->size_bytes, &request->arena, command->volume_extend, error) != 0 ||
-	    able_disks_check(dnvmed, &extend_able, &volume, &command->volume_extend->legs, &request->arena, error) != 0)
+	if (placement_extend(&view, &volume, params->size_bytes, &request->arena, command->volume_extend, error) != 0)
+		return view_refused(&view, error);
+	if (able_disks_check(dnvmed, &extend_able, &volume, &command->volume_extend->legs, &request->arena, error) != 0)
 		return error->code;
 	if (params->deadline_ms > 0)
 		command->volume_extend->deadline_ms = clock_wall_ms() + params->deadline_ms;

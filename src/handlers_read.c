@@ -176,6 +176,7 @@ int cluster_status_answer(struct request *request, struct error *error)
 						.name = cluster.name,
 						.revision = fsm_revision(dnvmed->fsm),
 						.leader = consensus_leader_id(dnvmed->consensus),
+						.state_version = fsm_version_of(&cluster),
 						.waits_for = membership_waits_for(dnvmed, &request->arena) };
 	if (fsm_counts(dnvmed->fsm, &work->status.nodes, &work->status.disks, &work->status.volumes, error) != 0 ||
 	    capacity_sum(dnvmed->fsm, cluster.extent_bytes, &work->status, error) != 0)

@@ -63,8 +63,9 @@ int snapshot_create_prepare(struct request *request, struct command *command, st
 		.deadline_ms = params->deadline_ms > 0 ? clock_wall_ms() + params->deadline_ms : 0,
 		.accept_flush = params->accept_flush,
 	};
-	if (placement_snapshot(&view, &volume, &request->arena, &create->legs, error) != 0 ||
-	    able_disks_check(dnvmed, &snapshot_able, &volume, &create->legs, &request->arena, error) != 0)
+	if (placement_snapshot(&view, &volume, &request->arena, &create->legs, error) != 0)
+		return view_refused(&view, error);
+	if (able_disks_check(dnvmed, &snapshot_able, &volume, &create->legs, &request->arena, error) != 0)
 		return error->code;
 	command->snapshot_create = create;
 	return 0;

@@ -29,6 +29,7 @@ struct probe {
 	struct peer_call info, join;
 	uint64_t info_ms, join_ms; /* loop time of the next ones */
 	uint64_t heard_ms;	   /* loop time; of the answer of a member of this group */
+	uint64_t state_version;	   /* the newest one that it knows, as it said last */
 	bool heard, empty;
 	char trouble[TROUBLE_SIZE]; /* why it does not join; "" */
 };
@@ -36,7 +37,7 @@ struct probe {
 struct membership {
 	struct probe probes[LIMIT_SERVERS]; /* id 0: free */
 	uint64_t since_ms;		    /* loop time when this server began to lead */
-	bool step_under_way, forget_under_way;
+	bool step_under_way, forget_under_way, upgrade_under_way;
 	uint64_t step_ms;	/* loop time of the next step */
 	struct group_step told; /* what the log said last */
 	/* Not leading: whom to ask whether this server was removed. */
@@ -283,6 +284,7 @@ static void on_info(void *data, const struct rpc_message *response, bool sent, c
 		probe->heard = true;
 		probe->heard_ms = uv_now(&dnvmed->loop);
 		probe->empty = info.empty;
+		probe->state_version = info.state_version != 0 ? info.state_version : 1;
 		probe->trouble[0] = '\0';
 	}
 	arena_free(&arena);
@@ -310,7 +312,8 @@ static void tell(struct dnvmed *dnvmed, struct probe *probe, const struct server
 						    .name = dnvmed->cluster.name,
 						    .extent_bytes = dnvmed->cluster.extent_bytes,
 						    .created_ms = dnvmed->cluster.created_ms,
-						    .id = server->id };
+						    .id = server->id,
+						    .state_version = dnvmed->state_version };
 	struct error error;
 
 	probe->join_ms = uv_now(&dnvmed->loop) + TELL_MS;
@@ -443,6 +446,57 @@ static void forget_tick(struct dnvmed *dnvmed)
 	buffer_free(&bytes);
 }
 
+static void on_upgraded(void *data, struct bytes outcome, bool unknown, const struct error *failure)
+{
+	struct dnvmed *dnvmed = data;
+
+	(void)outcome; /* whoever leads looks which version is in use */
+	(void)unknown;
+	(void)failure;
+	dnvmed->membership->upgrade_under_way = false;
+}
+
+/* The newest version of the state that all servers know; 0: not all of them can be asked. */
+static uint64_t version_of_all(const struct dnvmed *dnvmed)
+{
+	uint64_t version = fsm_version_known();
+	struct membership_view view;
+
+	membership_view(dnvmed, &view);
+	for (size_t i = 0; i < view.view.count; i++) {
+		const struct probe *probe = probe_of(dnvmed, view.servers[i].id);
+
+		if (view.servers[i].id == dnvmed->id)
+			continue;
+		if (!view.servers[i].alive || probe == NULL)
+			return 0;
+		if (probe->state_version < version)
+			version = probe->state_version;
+	}
+	return version;
+}
+
+/* Once all servers were brought to a newer version of dnvme, what is new in its state may be used. */
+static void upgrade_tick(struct dnvmed *dnvmed)
+{
+	struct command_state_upgrade upgrade = { .version = version_of_all(dnvmed) };
+	const struct command command = { .state_upgrade = &upgrade, .time_ms = clock_wall_ms() };
+	struct membership *membership = dnvmed->membership;
+	struct buffer bytes = BUFFER_INIT;
+	struct error error;
+
+	if (membership->upgrade_under_way || dnvmed->state_version == 0 || upgrade.version <= dnvmed->state_version ||
+	    uv_now(&dnvmed->loop) < membership->step_ms)
+		return;
+	log_notice("all servers know a newer version of the state", "version=%llu",
+		   (unsigned long long)upgrade.version);
+	membership->step_ms = uv_now(&dnvmed->loop) + STEP_RETRY_MS;
+	if (codec_encode(schema_command(), &command, CODEC_TAGGED, &bytes, &error) == 0)
+		membership->upgrade_under_way =
+			consensus_propose(dnvmed->consensus, buffer_bytes(&bytes), on_upgraded, dnvmed, &error) == 0;
+	buffer_free(&bytes);
+}
+
 /* --- a server that was removed ------------------------------------------------------------------------------------ */
 
 static void on_asked(void *data, const struct rpc_message *response, bool sent, const struct error *failure)
@@ -522,4 +576,5 @@ void membership_tick(struct dnvmed *dnvmed)
 	probes_tick(dnvmed);
 	step_tick(dnvmed);
 	forget_tick(dnvmed);
+	upgrade_tick(dnvmed);
 }

@@ -163,6 +163,7 @@ static void on_connect(uv_connect_t *request, int status)
 
 static int connect_begin(struct peer *peer, struct error *error)
 {
+	const struct server_hello hello = { .protocol = PROTOCOL_VERSION, .version = DNVME_VERSION };
 	struct sockaddr_in address;
 	char host[LIMIT_ADDRESS + 1];
 	const char *colon = strrchr(peer->address, ':');
@@ -179,8 +180,8 @@ static int connect_begin(struct peer *peer, struct error *error)
 	peer->state = PEER_CONNECTING;
 	peer->connect.data = peer;
 	peer->connect_deadline_ms = uv_now(peer->peers->loop) + CONNECT_TIMEOUT_MS;
-	rv = rpc_notification_encode("server.peer", schema_empty(), &(struct empty){ 0 },
-				     connection_output(&peer->connection), error);
+	rv = rpc_notification_encode("server.peer", schema_server_hello(), &hello, connection_output(&peer->connection),
+				     error);
 	if (rv == 0) {
 		rv = uv_tcp_connect(&peer->connect, &peer->connection.tcp, (const struct sockaddr *)&address,
 				    on_connect);

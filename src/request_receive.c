@@ -52,6 +52,27 @@ static int open_params(struct request *request, struct error *error)
 	return 0;
 }
 
+/* A newer server speaks our version, too; one that is older than the earliest that we speak does not. */
+static void on_peer(struct session *session, struct request *request)
+{
+	struct server_hello hello;
+	struct error error;
+	int rv = codec_decode_object(schema_server_hello(), &request->message.params, &request->arena, &hello, &error);
+
+	if (rv == 0 && hello.protocol != 0 && hello.protocol < PROTOCOL_VERSION_MIN)
+		rv = error_set(&error, ERROR_UNSUPPORTED,
+			       "protocol: the server speaks version %llu, this one %u and later",
+			       (unsigned long long)hello.protocol, PROTOCOL_VERSION_MIN);
+	if (rv != 0) {
+		error_prefix(&error, "server.peer");
+		session_finish(session, error.message);
+		return;
+	}
+	log_debug("a server connected", "peer=%s version=%s", session->name,
+		  hello.version != NULL ? hello.version : "unknown");
+	session_kind_set(session, SESSION_PEER);
+}
+
 static void on_notification(struct session *session, struct request *request)
 {
 	const struct method *method = method_find(request->message.method);
@@ -59,7 +80,7 @@ static void on_notification(struct session *session, struct request *request)
 	struct error error;
 
 	if (method != NULL && method->id == METHOD_ID_SERVER_PEER && session->kind == SESSION_CLIENT) {
-		session_kind_set(session, SESSION_PEER);
+		on_peer(session, request);
 	} else if (method != NULL && method->id == METHOD_ID_AGENT_REPORT && session->kind == SESSION_AGENT) {
 		if (codec_decode_object(schema_agent_report(), &request->message.params, &request->arena, &report,
 					&error) != 0) {

@@ -74,3 +74,16 @@ int view_fill(struct dnvmed *dnvmed, struct arena *arena, struct placement_view 
 	view->health = health;
 	return 0;
 }
+
+int view_refused(const struct placement_view *view, struct error *error)
+{
+	for (size_t i = 0; error->code == ERROR_NO_CAPACITY && i < view->nodes.count; i++) {
+		const struct node *node = &view->nodes.items[i];
+
+		/* Not for longer than a lease: then it is offline. */
+		if (view->health[i] == HEALTH_UNKNOWN && !node->cordoned)
+			return error_set(error, ERROR_UNAVAILABLE,
+					 "the leader has just begun, and has not heard of node %s yet", node->name);
+	}
+	return (int)error->code;
+}

@@ -12,4 +12,9 @@ struct dnvmed;
 /* Everything in `view` lives in `arena`. */
 int view_fill(struct dnvmed *dnvmed, struct arena *arena, struct placement_view *view, struct error *error);
 
+/* Placement refused, for the reason in `error`. For want of room while the leader, which has just begun, has not heard
+ * of all nodes yet, it is only too early: `error` then says so, as UNAVAILABLE, and the client asks again. Returns its
+ * code. */
+int view_refused(const struct placement_view *view, struct error *error);
+
 #endif

@@ -30,6 +30,8 @@ const char *placement_size_text(uint64_t bytes, bool up, char text[SIZE_TEXT_SIZ
 
 const char *placement_site_obstacle(const struct site *site)
 {
+	if (site->health == HEALTH_UNKNOWN)
+		return "was not heard of yet";
 	if (site->health != HEALTH_ONLINE)
 		return site->health == HEALTH_SUSPECT ? "misses heartbeats" : "is offline";
 	return site->node->cordoned ? "is cordoned" : NULL;

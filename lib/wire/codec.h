@@ -30,7 +30,12 @@ int codec_encode(const struct schema *schema, const void *record, enum codec_sty
 int codec_decode(const struct schema *schema, struct bytes input, struct arena *arena, void *ret_record,
 		 struct error *error);
 
-/* The same from an object that was already unpacked (borrowed; nothing of it is referenced afterwards). */
+/* The same of a record that must be understood as a whole: UNSUPPORTED (naming it) when there is a field, or a value of
+ * an enumeration, that this version does not know. */
+int codec_decode_known(const struct schema *schema, struct bytes input, struct arena *arena, void *ret_record,
+		       struct error *error);
+
+/* As codec_decode() from an object that was already unpacked (borrowed; nothing of it is referenced afterwards). */
 int codec_decode_object(const struct schema *schema, const msgpack_object *object, struct arena *arena,
 			void *ret_record, struct error *error);
 

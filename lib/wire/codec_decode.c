@@ -13,6 +13,7 @@
 struct decoder {
 	struct arena *arena;
 	struct error *error;
+	bool known; /* everything must be */
 };
 
 static int decode_record(struct decoder *decoder, const struct schema *schema, const msgpack_object *object,
@@ -49,6 +50,28 @@ static int wrong_type(struct decoder *decoder, const struct codec_path *path, co
 		      const msgpack_object *object)
 {
 	return codec_path_error(path, decoder->error, "must be %s, not %s", wanted, type_name(object));
+}
+
+/* What was just said is about something that a newer version knows. */
+static int unsupported(struct decoder *decoder)
+{
+	if (decoder->error != NULL)
+		decoder->error->code = ERROR_UNSUPPORTED;
+	return ERROR_UNSUPPORTED;
+}
+
+static int unknown_key(struct decoder *decoder, const struct schema *schema, const msgpack_object *key,
+		       const struct codec_path *parent)
+{
+	char text[48] = "a field";
+
+	if (key->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+		snprintf(text, sizeof(text), "field %" PRIu64, key->via.u64);
+	if (parent != NULL)
+		codec_path_error(parent, decoder->error, "%s is not known to this version", text);
+	else
+		error_set(decoder->error, ERROR_UNSUPPORTED, "%s: %s is not known to this version", schema->name, text);
+	return unsupported(decoder);
 }
 
 /* Some clients write text as binary and binary as text (the old MessagePack had only "raw"): take both. The library has
@@ -142,9 +165,11 @@ static int decode_enum(struct decoder *decoder, const struct codec_path *path, c
 	int rv;
 
 	if (object->type == MSGPACK_OBJECT_POSITIVE_INTEGER) {
-		if (object->via.u64 > 1000 || enum_schema_name(values, (int)object->via.u64) == NULL)
-			return codec_path_error(path, decoder->error, "%" PRIu64 " is not a value of %s",
-						object->via.u64, values->name);
+		if (object->via.u64 > 1000 || enum_schema_name(values, (int)object->via.u64) == NULL) {
+			rv = codec_path_error(path, decoder->error, "%" PRIu64 " is not a value of %s", object->via.u64,
+					      values->name);
+			return decoder->known ? unsupported(decoder) : rv;
+		}
 		*ret_value = (int)object->via.u64;
 		return 0;
 	}
@@ -313,6 +338,8 @@ static int decode_record(struct decoder *decoder, const struct schema *schema, c
 		struct codec_path path = { parent, NULL, -1 };
 
 		found = find_field(schema, &pair->key, next);
+		if (found == schema->field_count && decoder->known)
+			return unknown_key(decoder, schema, &pair->key, parent);
 		if (found == schema->field_count)
 			continue;
 		path.field = &schema->fields[found];
@@ -336,10 +363,10 @@ static int decode_record(struct decoder *decoder, const struct schema *schema, c
 	return 0;
 }
 
-int codec_decode_object(const struct schema *schema, const msgpack_object *object, struct arena *arena,
-			void *ret_record, struct error *error)
+static int decode_object(const struct schema *schema, const msgpack_object *object, bool known, struct arena *arena,
+			 void *ret_record, struct error *error)
 {
-	struct decoder decoder = { arena, error };
+	struct decoder decoder = { arena, error, known };
 	void *record = arena_alloc(arena, schema->size);
 	int rv;
 
@@ -351,8 +378,14 @@ int codec_decode_object(const struct schema *schema, const msgpack_object *objec
 	return rv;
 }
 
-int codec_decode(const struct schema *schema, struct bytes input, struct arena *arena, void *ret_record,
-		 struct error *error)
+int codec_decode_object(const struct schema *schema, const msgpack_object *object, struct arena *arena,
+			void *ret_record, struct error *error)
+{
+	return decode_object(schema, object, false, arena, ret_record, error);
+}
+
+static int decode_bytes(const struct schema *schema, struct bytes input, bool known, struct arena *arena,
+			void *ret_record, struct error *error)
 {
 	struct frame_scanner scanner;
 	msgpack_unpacked unpacked;
@@ -369,7 +402,7 @@ int codec_decode(const struct schema *schema, struct bytes input, struct arena *
 	msgpack_unpacked_init(&unpacked);
 	switch (msgpack_unpack_next(&unpacked, (const char *)input.data, input.size, &offset)) {
 	case MSGPACK_UNPACK_SUCCESS:
-		rv = codec_decode_object(schema, &unpacked.data, arena, ret_record, error);
+		rv = decode_object(schema, &unpacked.data, known, arena, ret_record, error);
 		break;
 	case MSGPACK_UNPACK_NOMEM_ERROR:
 		rv = error_set_nomem(error);
@@ -380,4 +413,16 @@ int codec_decode(const struct schema *schema, struct bytes input, struct arena *
 	}
 	msgpack_unpacked_destroy(&unpacked);
 	return rv;
+}
+
+int codec_decode(const struct schema *schema, struct bytes input, struct arena *arena, void *ret_record,
+		 struct error *error)
+{
+	return decode_bytes(schema, input, false, arena, ret_record, error);
+}
+
+int codec_decode_known(const struct schema *schema, struct bytes input, struct arena *arena, void *ret_record,
+		       struct error *error)
+{
+	return decode_bytes(schema, input, true, arena, ret_record, error);
 }

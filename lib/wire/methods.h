@@ -5,7 +5,10 @@
 
 #include "lib/model/schema.h"
 
+/* What is spoken on sockets; docs/PROTOCOL.md, "Versions". A server speaks the earlier ones, from PROTOCOL_VERSION_MIN
+ * on, with agents and servers that say so. */
 #define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION_MIN 1
 
 enum method_flag {
 	METHOD_LOCAL = 1,

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,6 +13,7 @@
 #include <poll.h>
 
 #include "client/dnvme.h"
+#include "client/endpoint.h"
 #include "lib/base/clock.h"
 #include "tests/unit/test_client_rig.h"
 
@@ -674,6 +676,37 @@ static void test_small_things(void **state)
 	dnvme_result_free(NULL);
 }
 
+static void test_servers_that_are_learned(void **state)
+{
+	struct endpoint *endpoints;
+	struct error error;
+	char text[32];
+	size_t count;
+
+	(void)state;
+	assert_int_equal(
+		endpoint_list_parse("127.0.0.1:4400,[::1]:4400,unix:/run/dnvmed.sock", &endpoints, &count, &error), 0);
+	assert_false(endpoint_list_add(endpoints, &count, "127.0.0.1:4400"));
+	assert_true(endpoint_list_add(endpoints, &count, "127.0.0.1:4401"));
+	assert_false(endpoint_list_add(endpoints, &count, "127.0.0.1:4401"));
+	/* Nothing is looked up, whatever a server says. */
+	assert_false(endpoint_list_add(endpoints, &count, "localhost:4402"));
+	assert_false(endpoint_list_add(endpoints, &count, "127.0.0.1"));
+	assert_false(endpoint_list_add(endpoints, &count, "127.0.0.1:0"));
+	assert_false(endpoint_list_add(endpoints, &count, "127.0.0.1:99999"));
+	assert_false(endpoint_list_add(endpoints, &count, "1234567890.1234567890:1"));
+	assert_false(endpoint_list_add(endpoints, &count, ""));
+	assert_int_equal(count, 4);
+	assert_string_equal(endpoints[3].name, "127.0.0.1:4401");
+	for (unsigned i = 0; count < LIMIT_SERVERS; i++) {
+		snprintf(text, sizeof(text), "10.0.0.%u:4400", i);
+		assert_true(endpoint_list_add(endpoints, &count, text));
+	}
+	assert_false(endpoint_list_add(endpoints, &count, "10.0.1.1:4400"));
+	assert_int_equal(count, LIMIT_SERVERS);
+	free(endpoints);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -692,6 +725,7 @@ int main(void)
 		cmocka_unit_test(test_callbacks),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_small_things),
+		cmocka_unit_test(test_servers_that_are_learned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
