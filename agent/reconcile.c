@@ -110,6 +110,16 @@ static void lane_remove(struct reconciler *this, struct lane_job *lane)
 		this->last->stale = true;
 }
 
+/* Those that ended while an observation was under way. */
+static void lanes_remove_finished(struct reconciler *this)
+{
+	for (struct lane_job *lane = this->lanes, *next; lane != NULL; lane = next) {
+		next = lane->next;
+		if (lane->finished)
+			lane_remove(this, lane);
+	}
+}
+
 /* --- a pass --- */
 
 static void observation_free(struct observation *observation)
@@ -456,6 +466,7 @@ static void on_observed(struct worker_job *job)
 	this->observing = NULL;
 	this->observation_ms = uv_now(this->loop) - observation->begin_ms;
 	if (this->closing) {
+		lanes_remove_finished(this);
 		observation_free(observation);
 		free_if_closed(this);
 		return;
@@ -478,12 +489,7 @@ static void on_observed(struct worker_job *job)
 		log_failure(LOG_LEVEL_ERROR, "cannot observe", &observation->error);
 		next_ms = WAIT_MAX_MS;
 	}
-	/* Lanes that ended meanwhile were kept out of this pass. */
-	for (struct lane_job *lane = this->lanes, *next; lane != NULL; lane = next) {
-		next = lane->next;
-		if (lane->finished)
-			lane_remove(this, lane);
-	}
+	lanes_remove_finished(this); /* they were kept out of this pass */
 	if (this->events.passed != NULL)
 		this->events.passed(this->events.data);
 	if (this->closing) {
