@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/limits.h"
 #include "raft/internal.h"
 
 #define HEARTBEAT_MS_DEFAULT 50
@@ -145,6 +146,12 @@ static void transfer_end(struct consensus *consensus, const struct error *failur
 	transfer.callback(transfer.data, failure);
 }
 
+static void transfer_too_late(const struct consensus *consensus, struct error *ret_failure)
+{
+	error_set(ret_failure, ERROR_UNAVAILABLE, "server %llu did not take over in time",
+		  (unsigned long long)consensus->transfer.target_id);
+}
+
 static void on_transfer_done(struct raft_transfer *request)
 {
 	struct consensus *consensus = request->data;
@@ -153,20 +160,60 @@ static void on_transfer_done(struct raft_transfer *request)
 	if (consensus->closing)
 		error_set_raft(&failure, RAFT_CANCELED, "cannot transfer leadership", "");
 	else if (raft_state(&consensus->raft) == RAFT_LEADER)
-		error_set(&failure, ERROR_UNAVAILABLE, "server %llu did not take over in time",
-			  (unsigned long long)consensus->transfer.target_id);
+		transfer_too_late(consensus, &failure);
 	transfer_end(consensus, failure.code != ERROR_NONE ? &failure : NULL);
+}
+
+/* Whether the target is a voter whose log is not known to be the leader's to the end. */
+static bool transfer_is_behind(const struct consensus *consensus)
+{
+	struct consensus_member members[LIMIT_SERVERS];
+	size_t count = consensus_members(consensus, members, LIMIT_SERVERS);
+
+	if (raft_state((struct raft *)&consensus->raft) != RAFT_LEADER)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (members[i].id == consensus->transfer.target_id && members[i].role == CONSENSUS_VOTER)
+			return members[i].match_index < consensus_last_index(consensus);
+	}
+	return false;
+}
+
+/* The others may have committed what the target is still writing. libraft 0.22.1 tells it to take over as soon as it
+ * was sent everything, and only once: a target that has not written it then ignores that, and nobody proposes anything
+ * for an election timeout. Returns whether to wait on; *ret_over that it took too long. */
+static bool transfer_waits(struct consensus *consensus, bool *ret_over)
+{
+	uint64_t now = uv_now(consensus->prepare.loop);
+	struct transfer_wait *transfer = &consensus->transfer;
+
+	*ret_over = false;
+	if (!transfer_is_behind(consensus))
+		return false;
+	if (transfer->waits_since == 0)
+		transfer->waits_since = now > 0 ? now : 1;
+	*ret_over = now - transfer->waits_since >= consensus->raft.election_timeout;
+	return true;
 }
 
 /* Under load a transfer aborts: nothing may be under way when it begins. */
 static void transfer_tick(struct consensus *consensus)
 {
 	struct error failure;
+	bool over;
 	int rv;
 
 	if (!consensus->transferring || consensus->transfer.sent || consensus->flight_count > 0 ||
 	    consensus->barrier_busy)
 		return;
+	if (transfer_waits(consensus, &over)) {
+		error_clear(&failure);
+		if (over) {
+			transfer_too_late(consensus, &failure);
+			transfer_end(consensus, &failure);
+		}
+		return;
+	}
 	consensus->transfer.sent = true;
 	consensus->transfer_request.data = consensus;
 	rv = raft_transfer(&consensus->raft, &consensus->transfer_request, consensus->transfer.target_id,

@@ -37,6 +37,7 @@ struct transfer_wait {
 	consensus_barrier_callback callback;
 	void *data;
 	uint64_t target_id;
+	uint64_t waits_since; /* loop time since when the target alone is waited for; 0: it is not */
 	bool sent;
 };
 

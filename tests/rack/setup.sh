@@ -20,9 +20,12 @@ setup_packages() {
 	echo linux-headers-cloud-amd64                                  # kmod/ against Debian's kernel
 }
 
+# What ./dev bench compares with, and asks for besides: the build does not need it.
+setup_bench_packages() { echo libnghttp2-dev etcd-server; }
+
 setup_missing() {
 	# shellcheck disable=SC2046 # a list of words
-	set -- $(setup_packages)
+	set -- $(${1:-setup_packages})
 	have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p') || :
 	printf '%s\n' "$@" | grep -vxF "$have" || :
 }
@@ -61,4 +64,20 @@ setup() {
 		setup_install
 	fi
 	stock_kernel_fetch
+}
+
+# Not fatal: there is a comparison less, and ./dev bench says so.
+bench_setup() {
+	missing=$(setup_missing setup_bench_packages)
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" != 0 ]; then
+		echo "./dev: as root ./dev bench would install for the comparison with etcd:" $missing >&2
+		return 0
+	fi
+	if ! setup_apt install --no-install-recommends $missing; then
+		echo "./dev: without a comparison with etcd: not installed:" $missing >&2
+		return 0
+	fi
+	echo "./dev: with systemd Debian starts an etcd of its own, which nobody needs: systemctl disable --now etcd" >&2
+	cmake --preset release >/dev/null && cmake --build "$ROOT/build/release" --target bench_load
 }
