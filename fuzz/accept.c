@@ -38,6 +38,8 @@ bool accept_find(struct world *world, struct shape *shape, unsigned tries, struc
 		shape_record(shape, schema_command(), &record);
 		if (codec_decode(schema_command(), buffer_bytes(&record), &arena, &command, NULL) != 0)
 			continue;
+		if (command.state_upgrade != NULL)
+			continue; /* to a newer version it would end the server */
 		command.request_id = (struct bytes){ 0 };
 		world_freshen(world, &command, &arena);
 		if (codec_encode(schema_command(), &command, CODEC_TAGGED, &bytes, NULL) != 0)
