@@ -170,7 +170,7 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->server_remove,	  command->disk_drain,
 		command->ld_move,	  command->ld_moved,
 		command->cluster_recover, command->volume_release,
-		command->disk_release,
+		command->disk_release,	  command->volume_set,
 	};
 	int present = 0;
 
@@ -224,6 +224,7 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(cluster_recover);
 	DISPATCH(volume_release);
 	DISPATCH(disk_release);
+	DISPATCH(volume_set);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Commands on the controllers of a volume: standbys come and go, retired ones are forgotten. */
+/* Commands on the controllers of a volume: how many there are to be, standbys come and go, retired ones are forgotten.
+ */
 #include <inttypes.h>
 #include <string.h>
 
@@ -32,6 +33,36 @@ static int colours_read(struct state *state, const struct volume *volume, unsign
 	}
 	*ret_colours = colours;
 	return 0;
+}
+
+int command_volume_set_apply(struct transition *transition, const struct command_volume_set *command,
+			     struct error *error)
+{
+	struct volume volume;
+	int result = volume_read(transition, command->id, &volume, error);
+
+	if (result != 0)
+		return result;
+	if (volume_is_leaving(volume.phase))
+		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is being deleted", volume.name);
+	if (volume.standbys == command->standbys)
+		return 0; /* asked again */
+	if (command->revision != 0 && command->revision != volume.revision) {
+		error_set(error, ERROR_CONFLICT,
+			  "volume \"%s\" is at revision %" PRIu64 ", what was accepted was of revision %" PRIu64,
+			  volume.name, volume.revision, command->revision);
+		return error_hint(error, "look again: dnvme volume get %s", volume.name);
+	}
+	if (fsm_volume_hold_check(&volume, error) != 0)
+		return ERROR_FAILED_PRECONDITION;
+	if (volume.slots.count + command->standbys > LIMIT_COLOURS)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+				 "standbys: %zu active controllers and %" PRIu64
+				 " standbys of volume \"%s\" exceed the "
+				 "limit of %u together",
+				 volume.slots.count, command->standbys, volume.name, LIMIT_COLOURS);
+	volume.standbys = command->standbys;
+	return volume_store(transition, &volume, error);
 }
 
 int command_controller_add_apply(struct transition *transition, const struct command_controller_add *command,

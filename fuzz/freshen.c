@@ -237,6 +237,9 @@ void world_freshen(struct world *world, struct command *command, struct arena *a
 	if (command->volume_release != NULL &&
 	    fsm_volume_get(world->fsm, command->volume_release->id, arena, &volume, NULL) == 0)
 		present(&command->volume_release->revision, volume.revision);
+	if (command->volume_set != NULL &&
+	    fsm_volume_get(world->fsm, command->volume_set->id, arena, &volume, NULL) == 0)
+		present(&command->volume_set->revision, volume.revision);
 	jobs_freshen(world, command, arena);
 	if (command->controller_drop != NULL &&
 	    fsm_volume_get(world->fsm, command->controller_drop->volume, arena, &volume, NULL) == 0) {

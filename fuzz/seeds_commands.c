@@ -180,6 +180,7 @@ static void history_volume(struct buffer *input)
 						.provision = PROVISION_THICK,
 						.stripe_bytes = 65536,
 						.actives = { 2, actives } };
+	struct command_volume_set set = { 4, 2, PRESENT };
 	struct command_volume_delete remove = { "v4" };
 	struct command_host_attach attach = { "db4", "nqn.2014-08.org.x:h1" };
 	struct command_host_detach detach = { "db4", "nqn.2014-08.org.x:h1" };
@@ -189,6 +190,7 @@ static void history_volume(struct buffer *input)
 	volume_advances(4, 3, input);
 	command_add((struct command){ .host_attach = &attach }, input);
 	command_add((struct command){ .host_detach = &detach }, input);
+	command_add((struct command){ .volume_set = &set }, input);
 	command_add((struct command){ .volume_delete = &remove }, input);
 	volume_advances(4, 2, input);
 	command_add((struct command){ .lds_free = &lds_free }, input);

@@ -15,6 +15,22 @@ static bool is_good(const struct online_node *node, struct online_step *step)
 	return true;
 }
 
+/* Whether one standby is of less use than another: away, or not ready, or where nothing new would be placed, or busier.
+ */
+static bool is_less_useful(const struct online_view *view, const struct online_node *a, const struct online_node *b)
+{
+	const struct object_status *status_a = online_controller(view, a->name),
+				   *status_b = online_controller(view, b->name);
+	bool ready_a = status_a != NULL && status_a->state == OBJECT_STATE_CONVERGED,
+	     ready_b = status_b != NULL && status_b->state == OBJECT_STATE_CONVERGED;
+
+	if (online_is(a, HEALTH_ONLINE) != online_is(b, HEALTH_ONLINE))
+		return !online_is(a, HEALTH_ONLINE);
+	if (ready_a != ready_b)
+		return !ready_a;
+	return slots_is_better(b, a);
+}
+
 /* For people: until when a standby whose node is away is waited for. */
 static int expect_bad(const struct online_view *view, struct arena *arena, struct online_step *step,
 		      struct error *error)
@@ -142,7 +158,8 @@ static bool is_calm(const struct online_view *view, struct online_step *step)
 int standbys_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
 {
 	const struct volume *volume = view->volume;
-	const char *bad = NULL, *last = NULL;
+	const struct online_node *surplus = NULL;
+	const char *bad = NULL;
 	bool settled, missing;
 	size_t good = 0;
 
@@ -150,11 +167,14 @@ int standbys_step(const struct online_view *view, struct arena *arena, struct on
 		return step->command != NULL ? 0 : error->code;
 	for (size_t i = 0; i < volume->controllers.count; i++) {
 		const struct controller *controller = &volume->controllers.items[i];
+		const struct online_node *node;
 
 		if (controller->role != CONTROLLER_ROLE_STANDBY)
 			continue;
-		if (is_good(online_node(view, controller->node), step)) {
-			last = controller->node;
+		node = online_node(view, controller->node);
+		if (is_good(node, step)) {
+			if (surplus == NULL || is_less_useful(view, node, surplus))
+				surplus = node;
 			good++;
 		} else {
 			bad = controller->node;
@@ -169,8 +189,8 @@ int standbys_step(const struct online_view *view, struct arena *arena, struct on
 	}
 	if (bad != NULL)
 		return retire(view, bad, arena, step, error);
-	/* One was added for a slot whose holder came back in time. */
+	/* Fewer are wanted by now; or one was added for a slot whose holder came back in time. */
 	if (settled && good > volume->standbys)
-		return retire(view, last, arena, step, error);
+		return retire(view, surplus->name, arena, step, error);
 	return 0;
 }

@@ -321,6 +321,7 @@ struct client_operation {
 	struct dnvme_volume_spec spec;
 	bool empties, drain; /* where disks are emptied: that instead, or the end of it */
 	uint64_t disk;
+	uint64_t standbys; /* that a volume is to have from now on, instead of a drain */
 };
 
 static struct client_operation operation_choose(uint64_t number)
@@ -338,6 +339,7 @@ static struct client_operation operation_choose(uint64_t number)
 	operation.empties = world_chance(700);
 	operation.drain = world_chance(600);
 	operation.disk = world_random();
+	operation.standbys = world_below(3);
 	/* They take their time. */
 	if (drains_wanted && operation.empties && operation.pause_us > 1500 * WORLD_MS)
 		operation.pause_us = 1500 * WORLD_MS;
@@ -382,6 +384,19 @@ static void drains_end(struct dnvme *dnvme)
 		until_done("undrain", call_undrain, dnvme, NULL);
 }
 
+static void standbys_set(struct dnvme *dnvme, const struct volume_known *volume, uint64_t standbys)
+{
+	struct dnvme_error error;
+	char params[64];
+	int rc;
+
+	if (volume == NULL || volume->known != PRESENT)
+		return;
+	snprintf(params, sizeof(params), "{\"volume\":\"%s\",\"standbys\":%" PRIu64 "}", volume->name, standbys);
+	rc = dnvme_call(dnvme, "volume.set", params, NULL, NULL, &error);
+	world_trace("set %s to %" PRIu64 " standbys: %s", volume->name, standbys, rc != 0 ? error.message : "done");
+}
+
 static void operate(struct dnvme *dnvme, struct client_operation *operation)
 {
 	struct volume_known *volume = volume_count > 0 ? &volumes[operation->volume % volume_count] : NULL;
@@ -411,6 +426,8 @@ static void operate(struct dnvme *dnvme, struct client_operation *operation)
 			volume_delete(dnvme, volume);
 		break;
 	case 2:
+		if (!operation->drains)
+			standbys_set(dnvme, volume, operation->standbys);
 		if (node->storage_only || !operation->drains)
 			break;
 		rc = dnvme_node_drain(dnvme, node->name, NULL, NULL, &error);
