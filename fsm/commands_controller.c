@@ -65,19 +65,38 @@ int command_volume_set_apply(struct transition *transition, const struct command
 	return volume_store(transition, &volume, error);
 }
 
+int volume_standby_add(struct transition *transition, struct volume *volume, const char *name, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct controller_list list;
+	struct node node;
+	unsigned colours;
+	int result = state_node(state, name, &node, error);
+
+	if (result == 0)
+		result = colours_read(state, volume, &colours, error);
+	if (result == 0)
+		result = volume_controller_admit(transition, volume, &node, &colours, error);
+	if (result != 0)
+		return result;
+	/* Each has a colour of its own, so that there is room for it. */
+	list.count = volume->controllers.count;
+	list.items = arena_alloc_array(state->arena, list.count + 1, sizeof(*list.items));
+	if (list.items == NULL)
+		return state_nomem(state, error);
+	memcpy(list.items, volume->controllers.items, list.count * sizeof(*list.items));
+	list.items[list.count++] = (struct controller){ .node = node.name, .role = CONTROLLER_ROLE_STANDBY };
+	volume->controllers = list;
+	return 0;
+}
+
 int command_controller_add_apply(struct transition *transition, const struct command_controller_add *command,
 				 struct error *error)
 {
-	struct state *state = &transition->state;
 	const struct controller *present;
-	struct controller_list list;
 	struct volume volume;
-	struct node node;
-	unsigned colours;
 	int result = volume_read(transition, command->volume, &volume, error);
 
-	if (result == 0)
-		result = state_node(state, command->node, &node, error);
 	if (result != 0)
 		return result;
 	if (volume.phase != VOLUME_PHASE_ONLINE)
@@ -90,20 +109,8 @@ int command_controller_add_apply(struct transition *transition, const struct com
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "node \"%s\" is a controller of volume v%" PRIu64 " already, %s", command->node,
 				 volume.id, ENUM_NAME(controller_role, present->role));
-	result = colours_read(state, &volume, &colours, error);
-	if (result == 0)
-		result = volume_controller_admit(transition, &volume, &node, &colours, error);
-	if (result != 0)
-		return result;
-	/* Each has a colour of its own, so that there is room for it. */
-	list.count = volume.controllers.count;
-	list.items = arena_alloc_array(state->arena, list.count + 1, sizeof(*list.items));
-	if (list.items == NULL)
-		return state_nomem(state, error);
-	memcpy(list.items, volume.controllers.items, list.count * sizeof(*list.items));
-	list.items[list.count++] = (struct controller){ .node = node.name, .role = CONTROLLER_ROLE_STANDBY };
-	volume.controllers = list;
-	return volume_controllers_store(transition, &volume, error);
+	result = volume_standby_add(transition, &volume, command->node, error);
+	return result == 0 ? volume_controllers_store(transition, &volume, error) : result;
 }
 
 int command_controller_retire_apply(struct transition *transition, const struct command_controller_retire *command,

@@ -298,6 +298,24 @@ static void history_snapshot(struct world *world, struct buffer *input)
 	history_end_dumped(world, input);
 }
 
+/* Somebody moves a slot to its standby; then another one, which he cancels. */
+static void history_move_slot(struct world *world, struct buffer *input)
+{
+	struct command_volume_move move = { 1, 0, PRESENT, "n3", 0 }, other = { 1, 1, PRESENT, "n5", 1 };
+	struct command_slot_move slot_move = { 1, 0, PRESENT, "n3", MOVE_REASON_ASKED };
+	struct command_job_cancel cancel = { 2 };
+
+	command_add((struct command){ .volume_move = &move }, input);
+	command_add((struct command){ .slot_move = &slot_move }, input);
+	slot_advances(input);
+	job_advances(1, 1, input);
+	command_add((struct command){ .volume_move = &other }, input);
+	history_end_dumped(world, input);
+	command_add((struct command){ .volume_move = &other }, input);
+	command_add((struct command){ .job_cancel = &cancel }, input);
+	history_end(input);
+}
+
 /* A disk is drained: its LD is copied to another one, and goes. */
 static void history_drain(struct world *world, struct buffer *input)
 {
@@ -368,6 +386,7 @@ void seeds_commands(void)
 	history_nodes(&input);
 	history_extend(&world, &input);
 	history_snapshot(&world, &input);
+	history_move_slot(&world, &input);
 	history_drain(&world, &input);
 	history_recover(&world, &input);
 	histories_random(&world, &input);

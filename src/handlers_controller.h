@@ -9,5 +9,6 @@
 struct request;
 
 int volume_set_prepare(struct request *request, struct command *command, struct error *error);
+int volume_move_prepare(struct request *request, struct command *command, struct error *error);
 
 #endif

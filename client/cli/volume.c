@@ -12,6 +12,7 @@
 #include "client/cli/volume_explain.h"
 #include "client/cli/volume_extend.h"
 #include "client/cli/volume_force.h"
+#include "client/cli/volume_move.h"
 #include "client/cli/volume_release.h"
 #include "client/cli/volume_set.h"
 
@@ -396,6 +397,20 @@ const struct cli_command volume_commands[] = {
 	  .options = volume_set_options,
 	  .option = volume_set_option,
 	  .run = volume_set_run,
+	  .waits = true },
+	{ .noun = "volume",
+	  .verb = "move",
+	  .arguments = "VOLUME",
+	  .argument_count = 1,
+	  .summary = "move a slot of a volume to another node, while it is in use",
+	  .text = "Waits until the slot is served there; with --no-wait only until the job has begun. The node is made "
+		  "ready "
+		  "before, and the slot moves when all slots are served, as with a node that is drained: hosts see a "
+		  "short "
+		  "pause. dnvme job cancel gives it up as long as the slot has not begun to move.",
+	  .options = volume_move_options,
+	  .option = volume_move_option,
+	  .run = volume_move_run,
 	  .waits = true },
 	{ .noun = "volume",
 	  .verb = "list",

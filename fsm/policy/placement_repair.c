@@ -211,6 +211,31 @@ int placement_standbys_check(const struct placement_view *view, const struct vol
 	return ERROR_NO_CAPACITY;
 }
 
+int placement_holder_check(const struct placement_view *view, const struct volume *volume, const char *node,
+			   struct arena *arena, struct error *error)
+{
+	const struct placement_request request = { .spread = volume->spread };
+	struct standby standby;
+	int result = standby_open(&standby, &request, view, volume, arena, error);
+
+	if (result != 0)
+		return result;
+	for (size_t i = 0; i < standby.plan.site_count; i++) {
+		const struct site *site = &standby.plan.sites[i];
+		const char *obstacle;
+
+		if (strcmp(site->node->name, node) != 0)
+			continue;
+		obstacle = controller_of(volume, node) != NULL ? placement_controller_obstacle(site, volume->durability)
+							       : standby_obstacle(&standby, site);
+		return obstacle == NULL ? 0
+					: error_set(error, ERROR_FAILED_PRECONDITION,
+						    "node \"%s\" cannot hold a slot of volume \"%s\": it %s", node,
+						    volume->name, obstacle);
+	}
+	return error_set(error, ERROR_NOT_FOUND, "there is no node \"%s\"", node);
+}
+
 /* --- a member of a group ---------------------------------------------------------------------------------------- */
 
 struct replacement {

@@ -322,6 +322,20 @@ class CommandLine(ClusterTest):
         agents[int(spare[-1]) - 1].release("v1")
         self.words(self.cli("volume", "set", "vol", "--standbys", "1", "--no-wait"), "volume vol is to have 1 standby\n")
 
+    def test_move(self):
+        cluster, agents = self.begin(3)
+        self.cli("volume", "create", "vol", "--size", "1GiB", "--standbys", "1")
+        first, standby = (c["node"] for c in self.json("volume", "get", "vol")["volume"]["controllers"])
+        self.words(self.cli("volume", "move", "vol", status=USAGE), "--slot is missing", "hint: dnvme volume get vol shows")
+        self.words(self.cli("volume", "move", "vol", "--slot", "0", "--to", first, status=REFUSED),
+                   "cannot move a slot of volume \"vol\": node", "holds slot 0 of volume \"vol\" already")
+        agents[int(first[-1]) - 1].hold.add("v1")
+        self.words(self.cli("volume", "move", "vol", "--slot", "0", "--to", standby),
+                   f"slot 0 of volume vol is at node {standby}")
+        self.words(self.cli("job", "get", "j1"), "move-slot", f"slot 0 of volume vol from node {first} to node {standby}")
+        self.words(self.cli("volume", "move", "vol", "--slot", "0", "--to", first, "--no-wait", status=REFUSED),
+                   "has not cleaned up yet", "hint: wait for it: dnvme job wait v1.clean." + first)
+
     def test_host(self):
         """As far as it goes where the kernel has no path to anything."""
         cluster, agents = self.begin(3)
