@@ -300,7 +300,8 @@ struct dnvme_volume {
 
 struct dnvme_job {
 	const char *id;	    /* "j7"; "v3.s0.e5", "v3.ld12", "v3.clean.node2" */
-	const char *kind;   /* "extend", "snapshot"; "failover", "drain", "restart", "rebuild", "clean", "release" */
+	const char *kind;   /* "extend", "snapshot", "move-slot"; "failover", "drain", "restart", "rebuild", "clean",
+			       "release" */
 	const char *target; /* what it works on, for people */
 	const char *phase;
 	const char *node;      /* that works on it; NULL if none */

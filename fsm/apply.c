@@ -171,6 +171,7 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->ld_move,	  command->ld_moved,
 		command->cluster_recover, command->volume_release,
 		command->disk_release,	  command->state_upgrade,
+		command->volume_set,	  command->volume_move,
 	};
 	int present = 0;
 
@@ -225,6 +226,8 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(volume_release);
 	DISPATCH(disk_release);
 	DISPATCH(state_upgrade);
+	DISPATCH(volume_set);
+	DISPATCH(volume_move);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

@@ -377,6 +377,9 @@ static int operation_audit(struct audit *audit, const struct volume *volume)
 		finding(audit, "job j%" PRIu64 " does not work on v%" PRIu64, volume->operation, volume->id);
 	if (result == 0)
 		pause_audit(audit, volume, &operation);
+	if (result == 0 && !operation_is_over(&operation) && !move_slot_fits(volume, &operation))
+		finding(audit, "job j%" PRIu64 " in phase %s, and slots of v%" PRIu64 " are to move otherwise",
+			operation.id, ENUM_NAME(operation_phase, operation.phase), volume->id);
 	if (result == 0 && volume->phase != VOLUME_PHASE_ONLINE)
 		finding(audit, "job j%" PRIu64 " works on v%" PRIu64 ", which is not online", volume->operation,
 			volume->id);
@@ -424,6 +427,11 @@ int volume_visit(void *data, struct bytes key, struct bytes value, struct error 
 		result = 0;
 	}
 	snapshots_audit(audit, &volume);
+	for (size_t i = 0; i < volume.slots.count; i++) {
+		if (volume.slots.items[i].next != NULL && volume.operation == 0)
+			finding(audit, "no job moves slot %zu of v%" PRIu64 " to node \"%s\"", i, volume.id,
+				volume.slots.items[i].next);
+	}
 	if (volume.operation != 0)
 		result = operation_audit(audit, &volume);
 	if (result != 0)

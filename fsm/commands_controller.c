@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Commands on the controllers of a volume: standbys come and go, retired ones are forgotten. */
+/* Commands on the controllers of a volume: how many there are to be, standbys come and go, retired ones are forgotten.
+ */
 #include <inttypes.h>
 #include <string.h>
 
@@ -34,19 +35,68 @@ static int colours_read(struct state *state, const struct volume *volume, unsign
 	return 0;
 }
 
+int command_volume_set_apply(struct transition *transition, const struct command_volume_set *command,
+			     struct error *error)
+{
+	struct volume volume;
+	int result = volume_read(transition, command->id, &volume, error);
+
+	if (result != 0)
+		return result;
+	if (volume_is_leaving(volume.phase))
+		return error_set(error, ERROR_FAILED_PRECONDITION, "volume \"%s\" is being deleted", volume.name);
+	if (volume.standbys == command->standbys)
+		return 0; /* asked again */
+	if (command->revision != 0 && command->revision != volume.revision) {
+		error_set(error, ERROR_CONFLICT,
+			  "volume \"%s\" is at revision %" PRIu64 ", what was accepted was of revision %" PRIu64,
+			  volume.name, volume.revision, command->revision);
+		return error_hint(error, "look again: dnvme volume get %s", volume.name);
+	}
+	if (fsm_volume_hold_check(&volume, error) != 0)
+		return ERROR_FAILED_PRECONDITION;
+	if (volume.slots.count + command->standbys > LIMIT_COLOURS)
+		return error_set(error, ERROR_INVALID_ARGUMENT,
+				 "standbys: %zu active controllers and %" PRIu64
+				 " standbys of volume \"%s\" exceed the "
+				 "limit of %u together",
+				 volume.slots.count, command->standbys, volume.name, LIMIT_COLOURS);
+	volume.standbys = command->standbys;
+	return volume_store(transition, &volume, error);
+}
+
+int volume_standby_add(struct transition *transition, struct volume *volume, const char *name, struct error *error)
+{
+	struct state *state = &transition->state;
+	struct controller_list list;
+	struct node node;
+	unsigned colours;
+	int result = state_node(state, name, &node, error);
+
+	if (result == 0)
+		result = colours_read(state, volume, &colours, error);
+	if (result == 0)
+		result = volume_controller_admit(transition, volume, &node, &colours, error);
+	if (result != 0)
+		return result;
+	/* Each has a colour of its own, so that there is room for it. */
+	list.count = volume->controllers.count;
+	list.items = arena_alloc_array(state->arena, list.count + 1, sizeof(*list.items));
+	if (list.items == NULL)
+		return state_nomem(state, error);
+	memcpy(list.items, volume->controllers.items, list.count * sizeof(*list.items));
+	list.items[list.count++] = (struct controller){ .node = node.name, .role = CONTROLLER_ROLE_STANDBY };
+	volume->controllers = list;
+	return 0;
+}
+
 int command_controller_add_apply(struct transition *transition, const struct command_controller_add *command,
 				 struct error *error)
 {
-	struct state *state = &transition->state;
 	const struct controller *present;
-	struct controller_list list;
 	struct volume volume;
-	struct node node;
-	unsigned colours;
 	int result = volume_read(transition, command->volume, &volume, error);
 
-	if (result == 0)
-		result = state_node(state, command->node, &node, error);
 	if (result != 0)
 		return result;
 	if (volume.phase != VOLUME_PHASE_ONLINE)
@@ -59,20 +109,8 @@ int command_controller_add_apply(struct transition *transition, const struct com
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "node \"%s\" is a controller of volume v%" PRIu64 " already, %s", command->node,
 				 volume.id, ENUM_NAME(controller_role, present->role));
-	result = colours_read(state, &volume, &colours, error);
-	if (result == 0)
-		result = volume_controller_admit(transition, &volume, &node, &colours, error);
-	if (result != 0)
-		return result;
-	/* Each has a colour of its own, so that there is room for it. */
-	list.count = volume.controllers.count;
-	list.items = arena_alloc_array(state->arena, list.count + 1, sizeof(*list.items));
-	if (list.items == NULL)
-		return state_nomem(state, error);
-	memcpy(list.items, volume.controllers.items, list.count * sizeof(*list.items));
-	list.items[list.count++] = (struct controller){ .node = node.name, .role = CONTROLLER_ROLE_STANDBY };
-	volume.controllers = list;
-	return volume_controllers_store(transition, &volume, error);
+	result = volume_standby_add(transition, &volume, command->node, error);
+	return result == 0 ? volume_controllers_store(transition, &volume, error) : result;
 }
 
 int command_controller_retire_apply(struct transition *transition, const struct command_controller_retire *command,

@@ -54,12 +54,39 @@ static const struct state_machine_table snapshot_table = {
 	.edge_count = sizeof(snapshot_edges) / sizeof(snapshot_edges[0]),
 };
 
+/*
+ * A slot that moves:
+ *
+ *   PREPARING ──► MOVING ──► OVER (done)
+ *       │            │
+ *       │            └──► OVER (failed): its holder was lost, and the slot went on to another one
+ *       └──► OVER (cancelled, failed)
+ *
+ * slot.move makes the first step, as it is the slot's own: commands_move_slot.c.
+ */
+static const struct state_machine_edge move_slot_edges[] = {
+	{ OPERATION_PHASE_MOVING, OPERATION_PHASE_OVER },
+};
+static const struct state_machine_table move_slot_table = {
+	.name = "job",
+	.edges = move_slot_edges,
+	.edge_count = sizeof(move_slot_edges) / sizeof(move_slot_edges[0]),
+};
+
+static const struct state_machine_table *table_of(const struct operation *operation)
+{
+	if (operation->kind == JOB_KIND_MOVE_SLOT)
+		return &move_slot_table;
+	return operation->kind == JOB_KIND_SNAPSHOT ? &snapshot_table : &extend_table;
+}
+
 /* Whether what it made can still be undone. */
 static bool is_early(const struct operation *operation)
 {
 	switch (operation->phase) {
 	case OPERATION_PHASE_EXPORTING:
 	case OPERATION_PHASE_FORMATTING:
+	case OPERATION_PHASE_PREPARING:
 		return true;
 	case OPERATION_PHASE_JOINING:
 	case OPERATION_PHASE_PAUSING:
@@ -115,17 +142,33 @@ static enum operation_state ended_of(const struct operation *operation)
 	}
 }
 
+/* What becomes of the volume. */
+static int advance(struct transition *transition, struct volume *volume, const struct operation *operation,
+		   enum operation_phase to, struct error *error)
+{
+	switch (operation->kind) {
+	case JOB_KIND_MOVE_SLOT:
+		if (volume->slots.items[operation->move_slot->slot].phase == SLOT_PHASE_SERVING)
+			return 0;
+		return error_set(error, ERROR_CONFLICT, "slot %" PRIu64 " of volume v%" PRIu64 " is not served yet",
+				 operation->move_slot->slot, volume->id);
+	case JOB_KIND_SNAPSHOT:
+		return snapshot_advance(transition, volume, operation, to, error);
+	default:
+		return extend_advance(transition, volume, operation, to, error);
+	}
+}
+
 int command_job_advance_apply(struct transition *transition, const struct command_job_advance *command,
 			      struct error *error)
 {
 	struct operation operation;
 	struct volume volume;
 	int result = job_read(transition, command->id, &operation, &volume, error);
-	bool snapshot = result == 0 && operation.kind == JOB_KIND_SNAPSHOT;
 
 	if (result != 0)
 		return result;
-	if (!state_machine_allows(snapshot ? &snapshot_table : &extend_table, (int)command->from, (int)command->to))
+	if (!state_machine_allows(table_of(&operation), (int)command->from, (int)command->to))
 		return error_set(error, ERROR_INVALID_ARGUMENT, "no job of kind %s goes from phase %s to %s",
 				 ENUM_NAME(job_kind, operation.kind), ENUM_NAME(operation_phase, command->from),
 				 ENUM_NAME(operation_phase, command->to));
@@ -137,8 +180,7 @@ int command_job_advance_apply(struct transition *transition, const struct comman
 		return error_set(error, ERROR_CONFLICT,
 				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64 " was confirmed",
 				 volume.id, volume.revision, command->revision);
-	result = snapshot ? snapshot_advance(transition, &volume, &operation, command->to, error)
-			  : extend_advance(transition, &volume, &operation, command->to, error);
+	result = advance(transition, &volume, &operation, command->to, error);
 	if (result != 0)
 		return result;
 	if (command->to == OPERATION_PHASE_OVER) {
@@ -156,9 +198,15 @@ static int undo(struct transition *transition, struct operation *operation, stru
 
 	if (result != 0)
 		return result;
+	operation->state = state;
+	/* A standby that was made for it goes by itself, if it is one too many. */
+	if (operation->kind == JOB_KIND_MOVE_SLOT) {
+		move_slot_end(volume);
+		result = operation_finish(transition, volume, operation, ended_of(operation), error);
+		return result == 0 ? volume_store(transition, volume, error) : result;
+	}
 	extend_groups_set(volume, GROUP_STATE_LEAVING);
 	operation_phase_set(transition, operation, OPERATION_PHASE_UNDOING);
-	operation->state = state;
 	return both_store(transition, operation, volume, error);
 }
 
@@ -262,6 +310,7 @@ int command_job_forget_apply(struct transition *transition, const struct command
 	result = snapshot_end(transition, &volume, error);
 	if (result != 0)
 		return result;
+	move_slot_end(&volume);
 	/* Its LDs own their extents until their Disk Nodes confirm that they are gone, as always. */
 	result = extend_groups_release(transition, &volume, operation.id, error);
 	volume.operation = 0;

@@ -255,6 +255,25 @@ int command_cluster_recover_apply(struct transition *transition, const struct co
 
 /* --- an operator's word ------------------------------------------------------------------------------------------- */
 
+/* It would go on where it was: format what may be in use by now, or fill it with zeros. A slot that is to move does no
+ * harm: the next move is as good as any. */
+static int job_check(struct transition *transition, const struct volume *volume, struct error *error)
+{
+	struct operation operation;
+	int result;
+
+	if (volume->hold->backup_ms == 0 || volume->operation == 0)
+		return 0;
+	result = state_operation(&transition->state, volume->operation, &operation, error);
+	if (result != 0 || operation.kind == JOB_KIND_MOVE_SLOT)
+		return result;
+	error_set(error, ERROR_FAILED_PRECONDITION,
+		  "volume \"%s\": job j%" PRIu64
+		  " worked on it when the backup was made, and nobody knows how far it came since",
+		  volume->name, volume->operation);
+	return error_hint(error, "it cannot be used with this backup; delete it, or restore another one");
+}
+
 int command_volume_release_apply(struct transition *transition, const struct command_volume_release *command,
 				 struct error *error)
 {
@@ -274,14 +293,9 @@ int command_volume_release_apply(struct transition *transition, const struct com
 			  volume.name);
 		return error_hint(error, "delete it");
 	}
-	/* It would go on where it was: format what may be in use by now, or fill it with zeros. */
-	if (volume.hold->backup_ms != 0 && volume.operation != 0) {
-		error_set(error, ERROR_FAILED_PRECONDITION,
-			  "volume \"%s\": job j%" PRIu64
-			  " worked on it when the backup was made, and nobody knows how far it came since",
-			  volume.name, volume.operation);
-		return error_hint(error, "it cannot be used with this backup; delete it, or restore another one");
-	}
+	result = job_check(transition, &volume, error);
+	if (result != 0)
+		return result;
 	if (volume.revision != command->revision)
 		return error_set(error, ERROR_CONFLICT,
 				 "volume v%" PRIu64 " is at revision %" PRIu64 ", revision %" PRIu64 " was looked at",

@@ -42,6 +42,11 @@ static int successor_check(const struct volume *volume, const struct slot *slot,
 				 "node \"%s\" cannot begin slot %" PRIu64 " of volume v%" PRIu64
 				 " anew, node \"%s\" holds it",
 				 command->to, command->slot, volume->id, slot->holder);
+	if (command->reason == MOVE_REASON_ASKED && (slot->next == NULL || strcmp(slot->next, command->to) != 0))
+		return error_set(error, ERROR_CONFLICT,
+				 "nobody asks any more for slot %" PRIu64 " of volume v%" PRIu64
+				 " to move to node \"%s\"",
+				 command->slot, volume->id, command->to);
 	if (!holder && (controller == NULL || controller->role != CONTROLLER_ROLE_STANDBY))
 		return error_set(error, ERROR_FAILED_PRECONDITION,
 				 "node \"%s\" is not a standby of volume v%" PRIu64 " but %s", command->to, volume->id,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
 #include <string.h>
 
 #include "fsm/events.h"
@@ -344,6 +345,12 @@ int event_of_volume(struct arena *arena, const struct volume *before, const stru
 		tell(&telling, EVENT_KIND_VOLUME_PHASE)->state = ENUM_NAME(volume_phase, after->phase);
 	if (before->size_bytes != after->size_bytes)
 		tell(&telling, EVENT_KIND_VOLUME_GREW)->size_bytes = after->size_bytes;
+	if (before->standbys != after->standbys) {
+		event = tell(&telling, EVENT_KIND_VOLUME_CHANGED);
+		event->reason =
+			arena_printf(arena, "standbys from %" PRIu64 " to %" PRIu64, before->standbys, after->standbys);
+		telling.failed = telling.failed || event->reason == NULL;
+	}
 	if (before->hold != NULL && after->hold == NULL && !volume_is_leaving(after->phase))
 		tell(&telling, EVENT_KIND_VOLUME_RELEASED);
 	hosts_tell(&telling, before, after);

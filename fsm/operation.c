@@ -12,9 +12,11 @@ bool operation_is_over(const struct operation *operation)
 /* What it was asked for is there, and nothing else. */
 static bool parameters_fit(const struct operation *operation)
 {
-	return (operation->kind == JOB_KIND_EXTEND || operation->kind == JOB_KIND_SNAPSHOT) &&
+	return (operation->kind == JOB_KIND_EXTEND || operation->kind == JOB_KIND_SNAPSHOT ||
+		operation->kind == JOB_KIND_MOVE_SLOT) &&
 	       (operation->extend != NULL) == (operation->kind == JOB_KIND_EXTEND) &&
-	       (operation->snapshot != NULL) == (operation->kind == JOB_KIND_SNAPSHOT);
+	       (operation->snapshot != NULL) == (operation->kind == JOB_KIND_SNAPSHOT) &&
+	       (operation->move_slot != NULL) == (operation->kind == JOB_KIND_MOVE_SLOT);
 }
 
 int operation_check(struct state *state, uint64_t id, const struct operation *operation, struct error *error)
@@ -43,7 +45,8 @@ int operation_fits(struct state *state, const struct operation *operation, const
 	bool taking = operation->kind == JOB_KIND_SNAPSHOT && !undone;
 
 	if (volume->operation == operation->id && operation->volume == volume->id && !operation_is_over(operation) &&
-	    taking == (snapshot_taking(volume) != NULL) && (taking || !snapshot_is_under_way(operation->phase)))
+	    taking == (snapshot_taking(volume) != NULL) && (taking || !snapshot_is_under_way(operation->phase)) &&
+	    move_slot_fits(volume, operation))
 		return 0;
 	state->broken = true;
 	return error_set(error, ERROR_INTERNAL, "the records of j%" PRIu64 " and v%" PRIu64 " are damaged: %s",
@@ -179,11 +182,13 @@ int operation_disturb(struct transition *transition, struct volume *volume, stru
 	result = volume_operation(transition, volume, &operation, error);
 	if (result != 0)
 		return result;
-	if (snapshot_is_under_way(operation.phase))
+	if (operation.kind == JOB_KIND_MOVE_SLOT)
+		result = move_slot_disturb(transition, volume, &operation, error);
+	else if (snapshot_is_under_way(operation.phase))
 		result = snapshot_again(transition, volume, &operation, NULL, error);
 	else
 		operation.attempts++;
-	return result != 0 ? result : operation_store(transition, &operation, error);
+	return result != 0 || operation_is_over(&operation) ? result : operation_store(transition, &operation, error);
 }
 
 int operation_abandon(struct transition *transition, struct volume *volume, struct error *error)
@@ -199,6 +204,7 @@ int operation_abandon(struct transition *transition, struct volume *volume, stru
 	if (result != 0)
 		return result;
 	extend_groups_set(volume, GROUP_STATE_LEAVING);
+	move_slot_end(volume);
 	result = snapshot_end(transition, volume, error);
 	if (result != 0)
 		return result;

@@ -84,4 +84,15 @@ int snapshot_again(struct transition *transition, struct volume *volume, struct 
 /* Whether an attempt is under way, so that controllers hold something up, or may. */
 bool snapshot_is_under_way(enum operation_phase phase);
 
+/* --- and a slot that moves (commands_move_slot.c) --------------------------------------------------------------- */
+
+/* The volume does not say any more that a slot is to move. */
+void move_slot_end(struct volume *volume);
+/* Whether the volume says of its slots what a job that is not over does. */
+bool move_slot_fits(const struct volume *volume, const struct operation *operation);
+/* A slot has another epoch, and maybe another holder: the job goes on to MOVING, or is over as another node holds its
+ * slot, or goes on as it was. The caller stores both, unless it is over. */
+int move_slot_disturb(struct transition *transition, struct volume *volume, struct operation *operation,
+		      struct error *error);
+
 #endif

@@ -246,6 +246,10 @@ int command_disk_release_apply(struct transition *transition, const struct comma
 			       struct error *error);
 int command_volume_release_apply(struct transition *transition, const struct command_volume_release *command,
 				 struct error *error);
+int command_volume_move_apply(struct transition *transition, const struct command_volume_move *command,
+			      struct error *error);
+int command_volume_set_apply(struct transition *transition, const struct command_volume_set *command,
+			     struct error *error);
 int command_server_remove_apply(struct transition *transition, const struct command_server_remove *command,
 				struct error *error);
 int command_volume_extend_apply(struct transition *transition, const struct command_volume_extend *command,

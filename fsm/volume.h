@@ -54,6 +54,10 @@ int volume_controller_remove(struct transition *transition, struct volume *volum
 int volume_controller_admit(struct transition *transition, const struct volume *volume, struct node *node,
 			    unsigned *colours, struct error *error);
 
+/* Make the node, which is no controller of the volume, a standby of it; the caller stores the controllers. NOT_FOUND;
+ * CONFLICT when it may not be one. */
+int volume_standby_add(struct transition *transition, struct volume *volume, const char *node, struct error *error);
+
 /* --- LDs ------------------------------------------------------------------------------------------------------ */
 
 struct ld_place {

@@ -108,6 +108,8 @@ static void advance_freshen(struct command_slot_advance *advance, const struct s
 static enum operation_phase phase_behind(const struct operation *operation)
 {
 	switch (operation->phase) {
+	case OPERATION_PHASE_MOVING:
+		return OPERATION_PHASE_OVER;
 	case OPERATION_PHASE_JOINING:
 		return operation->kind == JOB_KIND_SNAPSHOT ? OPERATION_PHASE_PAUSING : OPERATION_PHASE_RESIZING;
 	case OPERATION_PHASE_RESIZING:
@@ -237,6 +239,14 @@ void world_freshen(struct world *world, struct command *command, struct arena *a
 	if (command->volume_release != NULL &&
 	    fsm_volume_get(world->fsm, command->volume_release->id, arena, &volume, NULL) == 0)
 		present(&command->volume_release->revision, volume.revision);
+	if (command->volume_move != NULL &&
+	    fsm_volume_get(world->fsm, command->volume_move->id, arena, &volume, NULL) == 0) {
+		slot = slot_of(&volume, command->volume_move->slot);
+		present(&command->volume_move->epoch, slot != NULL ? slot->epoch : 1);
+	}
+	if (command->volume_set != NULL &&
+	    fsm_volume_get(world->fsm, command->volume_set->id, arena, &volume, NULL) == 0)
+		present(&command->volume_set->revision, volume.revision);
 	jobs_freshen(world, command, arena);
 	if (command->controller_drop != NULL &&
 	    fsm_volume_get(world->fsm, command->controller_drop->volume, arena, &volume, NULL) == 0) {

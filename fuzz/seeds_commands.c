@@ -180,6 +180,7 @@ static void history_volume(struct buffer *input)
 						.provision = PROVISION_THICK,
 						.stripe_bytes = 65536,
 						.actives = { 2, actives } };
+	struct command_volume_set set = { 4, 2, PRESENT };
 	struct command_volume_delete remove = { "v4" };
 	struct command_host_attach attach = { "db4", "nqn.2014-08.org.x:h1" };
 	struct command_host_detach detach = { "db4", "nqn.2014-08.org.x:h1" };
@@ -189,6 +190,7 @@ static void history_volume(struct buffer *input)
 	volume_advances(4, 3, input);
 	command_add((struct command){ .host_attach = &attach }, input);
 	command_add((struct command){ .host_detach = &detach }, input);
+	command_add((struct command){ .volume_set = &set }, input);
 	command_add((struct command){ .volume_delete = &remove }, input);
 	volume_advances(4, 2, input);
 	command_add((struct command){ .lds_free = &lds_free }, input);
@@ -296,6 +298,24 @@ static void history_snapshot(struct world *world, struct buffer *input)
 	history_end_dumped(world, input);
 }
 
+/* Somebody moves a slot to its standby; then another one, which he cancels. */
+static void history_move_slot(struct world *world, struct buffer *input)
+{
+	struct command_volume_move move = { 1, 0, PRESENT, "n3", 0 }, other = { 1, 1, PRESENT, "n5", 1 };
+	struct command_slot_move slot_move = { 1, 0, PRESENT, "n3", MOVE_REASON_ASKED };
+	struct command_job_cancel cancel = { 2 };
+
+	command_add((struct command){ .volume_move = &move }, input);
+	command_add((struct command){ .slot_move = &slot_move }, input);
+	slot_advances(input);
+	job_advances(1, 1, input);
+	command_add((struct command){ .volume_move = &other }, input);
+	history_end_dumped(world, input);
+	command_add((struct command){ .volume_move = &other }, input);
+	command_add((struct command){ .job_cancel = &cancel }, input);
+	history_end(input);
+}
+
 /* A disk is drained: its LD is copied to another one, and goes. */
 static void history_drain(struct world *world, struct buffer *input)
 {
@@ -366,6 +386,7 @@ void seeds_commands(void)
 	history_nodes(&input);
 	history_extend(&world, &input);
 	history_snapshot(&world, &input);
+	history_move_slot(&world, &input);
 	history_drain(&world, &input);
 	history_recover(&world, &input);
 	histories_random(&world, &input);

@@ -7,6 +7,7 @@
 #include "src/backups.h"
 #include "src/bootstrap.h"
 #include "src/dnvmed.h"
+#include "src/handlers_controller.h"
 #include "src/handlers_drain.h"
 #include "src/handlers_event.h"
 #include "src/handlers_explain.h"
@@ -85,6 +86,8 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_AGENT_HEARTBEAT] = { .answer = agents_heartbeat },
 	[METHOD_ID_VOLUME_RELEASE] = { .prepare = volume_release_prepare, .committed = volume_release_committed },
 	[METHOD_ID_VOLUME_EXPLAIN] = { .answer = volume_explain_answer },
+	[METHOD_ID_VOLUME_MOVE] = { .prepare = volume_move_prepare, .plan_again = true },
+	[METHOD_ID_VOLUME_SET] = { .prepare = volume_set_prepare },
 	[METHOD_ID_DISK_RELEASE] = { .prepare = disk_release_prepare, .committed = disk_release_committed },
 	[METHOD_ID_CLUSTER_BACKUP] = { .answer = cluster_backup_answer },
 	[METHOD_ID_CLUSTER_CHECK] = { .answer = cluster_check_answer },

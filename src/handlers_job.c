@@ -111,6 +111,7 @@ static int slots_add(const struct volume *volume, struct arena *arena, struct en
 				     .kind = slot->reason == MOVE_REASON_DRAIN	   ? JOB_KIND_DRAIN
 					     : slot->reason == MOVE_REASON_RESTART ? JOB_KIND_RESTART
 					     : slot->reason == MOVE_REASON_FORCE   ? JOB_KIND_FORCE
+					     : slot->reason == MOVE_REASON_ASKED   ? JOB_KIND_MOVE_SLOT
 										   : JOB_KIND_FAILOVER,
 				     .target = arena_printf(arena, "slot %zu of volume %s", i, volume->name),
 				     .phase = ENUM_NAME(slot_phase, slot->phase),

@@ -47,6 +47,10 @@ static const char *target_text(const struct operation *operation, struct arena *
 	if (operation->snapshot != NULL)
 		return arena_printf(arena, "snapshot %s of volume %s", operation->snapshot->name,
 				    operation->volume_name);
+	if (operation->move_slot != NULL)
+		return arena_printf(arena, "slot %llu of volume %s from node %s to node %s",
+				    (unsigned long long)operation->move_slot->slot, operation->volume_name,
+				    operation->move_slot->from, operation->move_slot->to);
 	from = size_text(operation->extend->from_bytes, arena);
 	to = size_text(operation->extend->size_bytes, arena);
 	return from != NULL && to != NULL

@@ -58,7 +58,7 @@ struct cli {
 	bool all;		  /* --all */
 	bool force;
 	bool yes; /* --yes, --yes-i-may-lose-data */
-	bool slot_given;
+	bool slot_given, standbys_given;
 	uint64_t slot, revision;	/* --slot, --revision */
 	const char *by;			/* --by */
 	struct string_list powered_off; /* --powered-off */

@@ -145,6 +145,8 @@ const char *event_text(const struct event *event, struct arena *arena)
 	case EVENT_KIND_VOLUME_FORCED:
 		return arena_printf(arena, "%s: slot %" PRIu64 " is served by force, by %s", volume, event->slot,
 				    event->reason != NULL ? event->reason : "somebody");
+	case EVENT_KIND_VOLUME_CHANGED:
+		return arena_printf(arena, "%s: %s", volume, or_unknown(event->reason));
 	case EVENT_KIND_VOLUME_RELEASED:
 		return arena_printf(arena, "%s is released", volume);
 	case EVENT_KIND_SNAPSHOT_TAKEN:

@@ -21,13 +21,15 @@ bool job_is_asked_for(const char *id)
 /* How many of the phases are behind it, of so many. */
 static unsigned steps_done(const struct operation *operation, unsigned *ret_steps)
 {
-	unsigned steps = operation->kind == JOB_KIND_SNAPSHOT ? 6 : 4;
+	unsigned steps = operation->kind == JOB_KIND_SNAPSHOT ? 6 : operation->kind == JOB_KIND_MOVE_SLOT ? 2 : 4;
 
 	*ret_steps = steps;
 	switch (operation->phase) {
 	case OPERATION_PHASE_EXPORTING:
+	case OPERATION_PHASE_PREPARING:
 		return 0;
 	case OPERATION_PHASE_FORMATTING:
+	case OPERATION_PHASE_MOVING:
 		return 1;
 	case OPERATION_PHASE_JOINING:
 		return 2;
@@ -82,6 +84,8 @@ static int ended(const struct job *job, struct error *error)
 	error_set(error, operation->state == OPERATION_STATE_CANCELLED ? ERROR_CANCELLED : ERROR_FAILED_PRECONDITION,
 		  "job %s is %s%s%s", job->id, job->phase, operation->error != NULL ? ": " : "",
 		  operation->error != NULL ? operation->error->message : "");
+	if (operation->kind == JOB_KIND_MOVE_SLOT)
+		return error_hint(error, "dnvme volume get %s shows where its slots are", operation->volume_name);
 	return error_hint(error, "what it had made was undone");
 }
 

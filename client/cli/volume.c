@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme volume create|list|get|delete|attach|detach; extend and force have files of their own */
+/* dnvme volume create|list|get|delete|attach|detach; the others have files of their own */
 #include <inttypes.h>
 #include <langinfo.h>
 #include <stdio.h>
@@ -12,7 +12,9 @@
 #include "client/cli/volume_explain.h"
 #include "client/cli/volume_extend.h"
 #include "client/cli/volume_force.h"
+#include "client/cli/volume_move.h"
 #include "client/cli/volume_release.h"
+#include "client/cli/volume_set.h"
 
 enum {
 	KEY_SIZE = 0x2000,
@@ -380,6 +382,35 @@ const struct cli_command volume_commands[] = {
 	  .options = volume_extend_options,
 	  .option = volume_extend_option,
 	  .run = volume_extend_run,
+	  .waits = true },
+	{ .noun = "volume",
+	  .verb = "set",
+	  .arguments = "VOLUME",
+	  .argument_count = 1,
+	  .summary = "change how many standby controllers a volume has, while it is in use",
+	  .text = "Waits until it has exactly so many and each could take a slot over; with --no-wait only until that "
+		  "is "
+		  "committed. Of surplus ones the least useful goes first. A standby takes over within seconds when a "
+		  "controller is lost. With --standbys 0 none is kept ready: one is made then, on a node that has room "
+		  "for "
+		  "it, and hosts wait longer, or for as long as there is no such node.",
+	  .options = volume_set_options,
+	  .option = volume_set_option,
+	  .run = volume_set_run,
+	  .waits = true },
+	{ .noun = "volume",
+	  .verb = "move",
+	  .arguments = "VOLUME",
+	  .argument_count = 1,
+	  .summary = "move a slot of a volume to another node, while it is in use",
+	  .text = "Waits until the slot is served there; with --no-wait only until the job has begun. The node is made "
+		  "ready "
+		  "before, and the slot moves when all slots are served, as with a node that is drained: hosts see a "
+		  "short "
+		  "pause. dnvme job cancel gives it up as long as the slot has not begun to move.",
+	  .options = volume_move_options,
+	  .option = volume_move_option,
+	  .run = volume_move_run,
 	  .waits = true },
 	{ .noun = "volume",
 	  .verb = "list",

@@ -58,6 +58,18 @@ uint64_t placement_snapshot_bytes(const struct volume *volume);
 int placement_standby(const struct placement_view *view, const struct volume *volume, struct arena *arena,
 		      const char **ret_node, struct error *error);
 
+/* Whether this node, a standby of the volume or none of its controllers, may hold a slot of it as nodes are now.
+ * FAILED_PRECONDITION says why not; NOT_FOUND; INTERNAL when memory is exhausted. */
+int placement_holder_check(const struct placement_view *view, const struct volume *volume, const char *node,
+			   struct arena *arena, struct error *error);
+
+/* Whether the volume can have `count` standbys as nodes are now: those that it has, unless their node is offline,
+ * drained, or lacks what the volume's durability needs; and others as placement_standby() finds them. NO_CAPACITY, with
+ * a line per node that says what it is to the volume, or why it cannot be a standby; INTERNAL when memory is exhausted.
+ */
+int placement_standbys_check(const struct placement_view *view, const struct volume *volume, uint64_t count,
+			     struct arena *arena, struct error *error);
+
 /* The disk of the LD that takes the place of this one: not cordoned, not the LD's own, nor that of one that is to leave
  * for it, on a node that is online and not
  * cordoned and holds no other member of the group; in another failure domain than the other members if there is such a

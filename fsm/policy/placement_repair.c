@@ -63,16 +63,38 @@ static int standby_explain(const struct standby *standby, struct error *error)
 	return ERROR_NO_CAPACITY;
 }
 
+/* Join the view with what the volume has. `request` is borrowed. */
+static int standby_open(struct standby *standby, const struct placement_request *request,
+			const struct placement_view *view, const struct volume *volume, struct arena *arena,
+			struct error *error)
+{
+	int result;
+
+	*standby = (struct standby){ .plan = { .request = request, .view = view, .arena = arena }, .volume = volume };
+	result = placement_plan_open(&standby->plan, error);
+	if (result != 0)
+		return result;
+	for (size_t i = 0; i < volume->controllers.count && i < LIMIT_COLOURS; i++)
+		standby->members[standby->member_count++] = volume->controllers.items[i].node;
+	for (size_t i = 0; i < standby->plan.site_count; i++) {
+		const struct site *site = &standby->plan.sites[i];
+
+		if (names_have(standby->members, standby->member_count, site->node->name))
+			standby->colours |= 1u << site->node->colour;
+	}
+	return 0;
+}
+
 int placement_standby(const struct placement_view *view, const struct volume *volume, struct arena *arena,
 		      const char **ret_node, struct error *error)
 {
 	const struct placement_request request = { .spread = volume->spread };
-	struct standby standby = { .plan = { .request = &request, .view = view, .arena = arena }, .volume = volume };
 	const char *holders[LIMIT_COLOURS];
 	const struct site *best = NULL;
+	struct standby standby;
 	size_t holder_count = 0;
 	bool *taken;
-	int result = placement_plan_open(&standby.plan, error);
+	int result = standby_open(&standby, &request, view, volume, arena, error);
 
 	if (result != 0)
 		return result;
@@ -80,19 +102,10 @@ int placement_standby(const struct placement_view *view, const struct volume *vo
 	if (taken == NULL)
 		return error_set_nomem(error);
 	for (size_t i = 0; i < volume->controllers.count && i < LIMIT_COLOURS; i++) {
-		const struct controller *controller = &volume->controllers.items[i];
-
-		standby.members[standby.member_count++] = controller->node;
-		if (controller->role == CONTROLLER_ROLE_ACTIVE)
-			holders[holder_count++] = controller->node;
+		if (volume->controllers.items[i].role == CONTROLLER_ROLE_ACTIVE)
+			holders[holder_count++] = volume->controllers.items[i].node;
 	}
 	domains_mark(&standby.plan, holders, holder_count, taken);
-	for (size_t i = 0; i < standby.plan.site_count; i++) {
-		const struct site *site = &standby.plan.sites[i];
-
-		if (names_have(standby.members, standby.member_count, site->node->name))
-			standby.colours |= 1u << site->node->colour;
-	}
 	/* Sites are in order of name, so that equal ones keep that order. */
 	for (size_t i = 0; i < standby.plan.site_count; i++) {
 		const struct site *site = &standby.plan.sites[i];
@@ -107,6 +120,120 @@ int placement_standby(const struct placement_view *view, const struct volume *vo
 		return standby_explain(&standby, error);
 	*ret_node = best->node->name;
 	return 0;
+}
+
+/* --- how many standbys there can be --------------------------------------------------------------------------- */
+
+/* Why a node that is a standby is not kept as one (src/leader/standbys.h); NULL when it is. */
+static const char *standby_flaw(const struct site *site, enum durability durability)
+{
+	if (site->health == HEALTH_OFFLINE)
+		return "is offline";
+	if (site->node->draining)
+		return "is drained";
+	return durability == DURABILITY_STRICT && !site->node->writethrough
+		       ? "has a kernel without the write-through target"
+		       : NULL;
+}
+
+static const struct controller *controller_of(const struct volume *volume, const char *node)
+{
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		if (strcmp(volume->controllers.items[i].node, node) == 0)
+			return &volume->controllers.items[i];
+	}
+	return NULL;
+}
+
+static void standbys_line(const struct standby *standby, const struct volume *volume, const struct site *site,
+			  struct error *error)
+{
+	const struct controller *controller = controller_of(volume, site->node->name);
+	const char *flaw = standby_flaw(site, volume->durability);
+
+	if (controller == NULL)
+		error_detail(error, "%s %s", site->node->name,
+			     controller_of(standby->volume, site->node->name) != NULL
+				     ? "can be a standby of it"
+				     : standby_obstacle(standby, site));
+	else if (controller->role == CONTROLLER_ROLE_ACTIVE)
+		error_detail(error, "%s holds slot %" PRIu64 " of it", site->node->name, controller->slot);
+	else if (controller->role == CONTROLLER_ROLE_RETIRED)
+		error_detail(error, "%s was a controller of it, and has not cleaned up yet", site->node->name);
+	else
+		error_detail(error, "%s is a standby of it%s%s", site->node->name,
+			     flaw != NULL ? ", which does not count: it " : "", flaw != NULL ? flaw : "");
+}
+
+int placement_standbys_check(const struct placement_view *view, const struct volume *volume, uint64_t count,
+			     struct arena *arena, struct error *error)
+{
+	const struct placement_request request = { .spread = volume->spread };
+	struct controller controllers[LIMIT_COLOURS];
+	struct volume grown = *volume;
+	struct standby standby;
+	uint64_t found = 0;
+	const char *node;
+	int result = standby_open(&standby, &request, view, volume, arena, error);
+
+	if (result != 0)
+		return result;
+	for (size_t i = 0; i < standby.plan.site_count; i++) {
+		const struct site *site = &standby.plan.sites[i];
+		const struct controller *controller = controller_of(volume, site->node->name);
+
+		found += controller != NULL && controller->role == CONTROLLER_ROLE_STANDBY &&
+			 standby_flaw(site, volume->durability) == NULL;
+	}
+	grown.controllers.items = controllers;
+	memcpy(controllers, volume->controllers.items, volume->controllers.count * sizeof(controllers[0]));
+	/* Each that is found has a colour of its own, so that there is room for it. */
+	for (; found < count; found++) {
+		result = placement_standby(view, &grown, arena, &node, error);
+		if (result == ERROR_NO_CAPACITY)
+			break;
+		if (result != 0)
+			return result;
+		controllers[grown.controllers.count++] =
+			(struct controller){ .node = node, .role = CONTROLLER_ROLE_STANDBY };
+	}
+	if (found >= count)
+		return 0;
+	result = standby_open(&standby, &request, view, &grown, arena, error);
+	if (result != 0)
+		return result;
+	error_set(error, ERROR_NO_CAPACITY,
+		  "volume \"%s\" cannot have %" PRIu64 " standbys: as nodes are now, there are %" PRIu64 " for it",
+		  volume->name, count, found);
+	for (size_t i = 0; i < standby.plan.site_count; i++)
+		standbys_line(&standby, volume, &standby.plan.sites[i], error);
+	error_hint(error, "add a node, uncordon one, or ask for fewer standbys");
+	return ERROR_NO_CAPACITY;
+}
+
+int placement_holder_check(const struct placement_view *view, const struct volume *volume, const char *node,
+			   struct arena *arena, struct error *error)
+{
+	const struct placement_request request = { .spread = volume->spread };
+	struct standby standby;
+	int result = standby_open(&standby, &request, view, volume, arena, error);
+
+	if (result != 0)
+		return result;
+	for (size_t i = 0; i < standby.plan.site_count; i++) {
+		const struct site *site = &standby.plan.sites[i];
+		const char *obstacle;
+
+		if (strcmp(site->node->name, node) != 0)
+			continue;
+		obstacle = controller_of(volume, node) != NULL ? placement_controller_obstacle(site, volume->durability)
+							       : standby_obstacle(&standby, site);
+		return obstacle == NULL ? 0
+					: error_set(error, ERROR_FAILED_PRECONDITION,
+						    "node \"%s\" cannot hold a slot of volume \"%s\": it %s", node,
+						    volume->name, obstacle);
+	}
+	return error_set(error, ERROR_NOT_FOUND, "there is no node \"%s\"", node);
 }
 
 /* --- a member of a group ---------------------------------------------------------------------------------------- */

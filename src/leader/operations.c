@@ -2,6 +2,7 @@
 #include "src/leader/operations.h"
 
 #include "lib/model/names.h"
+#include "src/leader/slots.h"
 #include "src/leader/snapshots.h"
 
 int operations_served(const struct volume *volume, struct arena *arena, const struct volume **ret_served,
@@ -146,6 +147,30 @@ static int step_releasing(const struct online_view *view, const struct operation
 	return online_job_advance(view, operation, OPERATION_PHASE_OVER, arena, step, error);
 }
 
+/* The slot's own steps make the move, and say when it may begin. */
+static int step_move_slot(const struct online_view *view, const struct operation *operation, struct arena *arena,
+			  struct online_step *step, struct error *error)
+{
+	const struct operation_move_slot *move = operation->move_slot;
+	const struct slot *slot = &view->volume->slots.items[move->slot];
+	const struct online_node *to;
+
+	if (operation->phase == OPERATION_PHASE_MOVING) {
+		if (slot->phase == SLOT_PHASE_SERVING)
+			return online_job_advance(view, operation, OPERATION_PHASE_OVER, arena, step, error);
+		return online_wait(step,
+				   arena_printf(arena, "slot %llu is in phase %s", (unsigned long long)move->slot,
+						ENUM_NAME(slot_phase, slot->phase)),
+				   error);
+	}
+	if (slots_standby(view, move->to) == NULL)
+		return fail(operation, ERROR_FAILED_PRECONDITION,
+			    arena_printf(arena, "node %s, to which slot %llu was to move, is no standby any more",
+					 move->to, (unsigned long long)move->slot),
+			    arena, step, error);
+	return slots_planned_wait(view, move->slot, arena, step, &to, error);
+}
+
 static int step_phase(const struct online_view *view, const struct operation *operation, struct arena *arena,
 		      struct online_step *step, struct error *error)
 {
@@ -158,6 +183,9 @@ static int step_phase(const struct online_view *view, const struct operation *op
 		return step_releasing(view, operation, arena, step, error);
 	case OPERATION_PHASE_OVER:
 		return 0;
+	case OPERATION_PHASE_PREPARING:
+	case OPERATION_PHASE_MOVING:
+		return step_move_slot(view, operation, arena, step, error);
 	case OPERATION_PHASE_PAUSING:
 	case OPERATION_PHASE_SNAPPING:
 	case OPERATION_PHASE_RESUMING:
@@ -188,7 +216,8 @@ int operations_step(const struct online_view *view, const struct operation *oper
 {
 	bool growing = operation->phase == OPERATION_PHASE_EXPORTING || operation->phase == OPERATION_PHASE_FORMATTING;
 	/* An attempt at a snapshot has a limit of its own. */
-	bool early = growing || (operation->kind == JOB_KIND_SNAPSHOT && operation->phase == OPERATION_PHASE_JOINING);
+	bool early = growing || operation->phase == OPERATION_PHASE_PREPARING ||
+		     (operation->kind == JOB_KIND_SNAPSHOT && operation->phase == OPERATION_PHASE_JOINING);
 	const struct ld *lost = growing ? lost_member(view->whole) : NULL;
 
 	if (lost != NULL)

@@ -9,6 +9,8 @@
  *
  * A snapshot goes on from JOINING as snapshots.h says.
  *
+ *   PREPARING ──► MOVING ──► OVER      a slot that moves: slots.h makes the move, and says when it may begin
+ *
  *   UNDOING ──► RELEASING ──► OVER
  *      holders that are online let go    their LDs are gone
  *

@@ -113,9 +113,11 @@ enum move_reason slots_move_reason(const struct online_view *view, size_t index,
 		return MOVE_REASON_PARTED;
 	if (unreached_successor(view, index, step) != NULL)
 		return MOVE_REASON_UNREACHED;
-	if (holder->health == HEALTH_ONLINE && holder->draining && slot->phase == SLOT_PHASE_SERVING)
+	if (holder->health != HEALTH_ONLINE || slot->phase != SLOT_PHASE_SERVING)
+		return 0;
+	if (holder->draining)
 		return MOVE_REASON_DRAIN;
-	return 0;
+	return slot->next != NULL ? MOVE_REASON_ASKED : 0;
 }
 
 bool slots_is_better(const struct online_node *node, const struct online_node *best)
@@ -130,6 +132,23 @@ bool slots_is_better(const struct online_node *node, const struct online_node *b
 	if (node->controllers != best->controllers)
 		return node->controllers < best->controllers;
 	return strcmp(node->name, best->name) < 0;
+}
+
+/* Whether a planned move may go there. */
+static bool is_open(const struct online_node *node)
+{
+	return online_is(node, HEALTH_ONLINE) && !node->unable && !node->cordoned && !node->draining;
+}
+
+const struct online_node *slots_standby(const struct online_view *view, const char *name)
+{
+	for (size_t i = 0; i < view->volume->controllers.count; i++) {
+		const struct controller *controller = &view->volume->controllers.items[i];
+
+		if (controller->role == CONTROLLER_ROLE_STANDBY && strcmp(controller->node, name) == 0)
+			return online_node(view, name);
+	}
+	return NULL;
 }
 
 const struct online_node *slots_successor(const struct online_view *view, enum move_reason reason)
@@ -167,37 +186,62 @@ static int move(const struct online_view *view, size_t index, const char *to, en
 	return 0;
 }
 
-/* A planned move begins when everything is well, so that nothing is shut out for longer than it has to be. */
-static int drain(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
-		 struct error *error)
+/* To whom a slot goes that moves though nothing is wrong. What somebody asked for, he gets, or nothing; a node that is
+ * drained gives it to that one if it can take it, else to another one. NULL: nobody can take it. */
+static const struct online_node *planned_successor(const struct online_view *view, size_t index)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	const struct online_node *next = slot->next != NULL ? slots_standby(view, slot->next) : NULL,
+				 *holder = online_node(view, slot->holder);
+
+	if (next != NULL && is_open(next))
+		return next;
+	return holder != NULL && holder->draining ? slots_successor(view, MOVE_REASON_DRAIN) : NULL;
+}
+
+int slots_planned_wait(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+		       const struct online_node **ret_to, struct error *error)
 {
 	const struct volume *volume = view->volume;
-	const struct online_node *to = slots_successor(view, MOVE_REASON_DRAIN);
+	const struct slot *slot = &volume->slots.items[index];
+	const struct online_node *to = planned_successor(view, index), *holder = online_node(view, slot->holder);
+	const char *what = holder != NULL && holder->draining
+				   ? arena_printf(arena, "slot %zu: node %s is to be drained", index, slot->holder)
+				   : arena_printf(arena, "slot %zu: it is to move to node %s", index,
+						  slot->next != NULL ? slot->next : "?");
 
+	*ret_to = NULL;
+	if (what == NULL)
+		return error_set_nomem(error);
 	for (size_t i = 0; i < volume->slots.count; i++) {
 		if (volume->slots.items[i].phase != SLOT_PHASE_SERVING)
-			return online_wait(step,
-					   arena_printf(arena,
-							"slot %zu: node %s is to be drained once slot %zu serves",
-							index, volume->slots.items[index].holder, i),
-					   error);
+			return online_wait(step, arena_printf(arena, "%s once slot %zu serves", what, i), error);
 	}
 	/* What waits for the legs of this slot goes to the next holder: it may be old where a connection is lost. */
 	if (!parted_paths_are_there(view))
+		return online_wait(step, arena_printf(arena, "%s once all holders have their connections", what),
+				   error);
+	if (to == NULL)
 		return online_wait(
 			step,
-			arena_printf(arena,
-				     "slot %zu: node %s is to be drained once all holders have their connections",
-				     index, volume->slots.items[index].holder),
+			arena_printf(arena, "%s, but %s take it", what,
+				     holder != NULL && holder->draining ? "no standby can" : "that node cannot"),
 			error);
-	if (to == NULL)
-		return online_wait(step,
-				   arena_printf(arena, "slot %zu: node %s is to be drained, but no standby can take it",
-						index, volume->slots.items[index].holder),
-				   error);
 	if (!online_at(view, online_controller(view, to->name), OBJECT_STATE_CONVERGED))
 		return online_wait_controller(view, to->name, OBJECT_STATE_CONVERGED, arena, step, error);
-	return move(view, index, to->name, MOVE_REASON_DRAIN, arena, step, error);
+	*ret_to = to;
+	return 0;
+}
+
+/* A planned move begins when everything is well, so that nothing is shut out for longer than it has to be. */
+static int move_planned(const struct online_view *view, size_t index, enum move_reason reason, struct arena *arena,
+			struct online_step *step, struct error *error)
+{
+	const struct online_node *to;
+
+	if (slots_planned_wait(view, index, arena, step, &to, error) != 0)
+		return error->code;
+	return to != NULL ? move(view, index, to->name, reason, arena, step, error) : 0;
 }
 
 /* --- FENCING
@@ -490,8 +534,8 @@ static int step_failover(const struct online_view *view, size_t index, struct ar
 static int step_move(const struct online_view *view, size_t index, enum move_reason reason, struct arena *arena,
 		     struct online_step *step, struct error *error)
 {
-	if (reason == MOVE_REASON_DRAIN)
-		return drain(view, index, arena, step, error);
+	if (reason == MOVE_REASON_DRAIN || reason == MOVE_REASON_ASKED)
+		return move_planned(view, index, reason, arena, step, error);
 	if (reason == MOVE_REASON_RESTART)
 		return move(view, index, view->volume->slots.items[index].holder, reason, arena, step, error);
 	if (reason == MOVE_REASON_UNREACHED)

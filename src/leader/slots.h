@@ -17,8 +17,8 @@
 
 int slots_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error);
 
-/* Why a slot should have another holder (FAILOVER, UNREACHED, DRAIN), or its holder begin anew (RESTART); 0: it need
- * not. */
+/* Why a slot should have another holder (FAILOVER, UNREACHED, DRAIN, ASKED), or its holder begin anew (RESTART); 0: it
+ * need not. */
 enum move_reason slots_move_reason(const struct online_view *view, size_t slot, struct online_step *step);
 
 /* Whether a node is the better one to take a slot over; the best one so far may be NULL. */
@@ -27,5 +27,13 @@ bool slots_is_better(const struct online_node *node, const struct online_node *b
 /* The standby that could take a slot over: online, able, least loaded; NULL when there is none. For a failover a node
  * that is cordoned or draining comes last; for a drain it does not count. */
 const struct online_node *slots_successor(const struct online_view *view, enum move_reason reason);
+
+/* The node of that name, if it is a standby of the volume; NULL when it is none. */
+const struct online_node *slots_standby(const struct online_view *view, const char *name);
+
+/* What a slot that is to move though nothing is wrong (DRAIN, ASKED) waits for; *ret_to: nothing, it can go there now;
+ * else NULL. INTERNAL when memory is exhausted. */
+int slots_planned_wait(const struct online_view *view, size_t index, struct arena *arena, struct online_step *step,
+		       const struct online_node **ret_to, struct error *error);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/leader/standbys.h"
 
+#include <string.h>
+
 #include "src/leader/slots.h"
 
 static bool is_good(const struct online_node *node, struct online_step *step)
@@ -13,6 +15,34 @@ static bool is_good(const struct online_node *node, struct online_step *step)
 		return false;
 	online_look(step, STANDBYS_OFFLINE_MS - node->offline_ms);
 	return true;
+}
+
+/* Whether a job is about to give it a slot. */
+static bool is_next(const struct online_view *view, const char *node)
+{
+	for (size_t i = 0; i < view->volume->slots.count; i++) {
+		const char *next = view->volume->slots.items[i].next;
+
+		if (next != NULL && strcmp(next, node) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether one standby is of less use than another: away, or not ready, or where nothing new would be placed, or busier.
+ */
+static bool is_less_useful(const struct online_view *view, const struct online_node *a, const struct online_node *b)
+{
+	const struct object_status *status_a = online_controller(view, a->name),
+				   *status_b = online_controller(view, b->name);
+	bool ready_a = status_a != NULL && status_a->state == OBJECT_STATE_CONVERGED,
+	     ready_b = status_b != NULL && status_b->state == OBJECT_STATE_CONVERGED;
+
+	if (online_is(a, HEALTH_ONLINE) != online_is(b, HEALTH_ONLINE))
+		return !online_is(a, HEALTH_ONLINE);
+	if (ready_a != ready_b)
+		return !ready_a;
+	return slots_is_better(b, a);
 }
 
 /* For people: until when a standby whose node is away is waited for. */
@@ -142,20 +172,27 @@ static bool is_calm(const struct online_view *view, struct online_step *step)
 int standbys_step(const struct online_view *view, struct arena *arena, struct online_step *step, struct error *error)
 {
 	const struct volume *volume = view->volume;
-	const char *bad = NULL, *last = NULL;
+	const struct online_node *surplus = NULL;
+	const char *bad = NULL;
 	bool settled, missing;
-	size_t good = 0;
+	size_t good = 0, spare = 0; /* spare: that no job is about to give a slot */
 
 	if (drop(view, arena, step, error) != 0 || step->command != NULL)
 		return step->command != NULL ? 0 : error->code;
 	for (size_t i = 0; i < volume->controllers.count; i++) {
 		const struct controller *controller = &volume->controllers.items[i];
+		const struct online_node *node;
 
 		if (controller->role != CONTROLLER_ROLE_STANDBY)
 			continue;
-		if (is_good(online_node(view, controller->node), step)) {
-			last = controller->node;
+		node = online_node(view, controller->node);
+		if (is_good(node, step)) {
 			good++;
+			if (is_next(view, node->name))
+				continue;
+			if (surplus == NULL || is_less_useful(view, node, surplus))
+				surplus = node;
+			spare++;
 		} else {
 			bad = controller->node;
 		}
@@ -169,8 +206,9 @@ int standbys_step(const struct online_view *view, struct arena *arena, struct on
 	}
 	if (bad != NULL)
 		return retire(view, bad, arena, step, error);
-	/* One was added for a slot whose holder came back in time. */
-	if (settled && good > volume->standbys)
-		return retire(view, last, arena, step, error);
+	/* Fewer are wanted by now; or one was added for a slot whose holder came back in time, or that somebody moves
+	 * no more. */
+	if (settled && spare > volume->standbys)
+		return retire(view, surplus->name, arena, step, error);
 	return 0;
 }

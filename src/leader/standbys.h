@@ -3,6 +3,8 @@
  * Controllers of an online volume that hold no slot: standbys come and go, retired ones are dropped once their node has
  * nothing of the volume left.
  *
+ * How many there are to be, volume.set changes: the one that is of least use goes first, and never a holder.
+ *
  * A standby on a bad node goes only after another one took its place. A new one waits until the slots have served for a
  * while: making it costs the same nodes and the same host time that others, of the same failure, still need to fail
  * over. Only a slot that has no successor does not wait. For the same reason a retired controller stays while a slot

@@ -287,6 +287,55 @@ class CommandLine(ClusterTest):
         self.words(self.cli("node", "drain", now, "--timeout", "1s", status=TIMED_OUT),
                    f"node \"{now}\" is being drained: 1 controllers are still on node {now}", "hint: it goes on")
 
+    def test_standbys(self):
+        cluster, agents = self.begin(4)
+        self.cli("volume", "create", "vol", "--size", "1GiB")
+        self.words(self.cli("volume", "set", "vol", status=USAGE), "cannot set volume \"vol\": --standbys is missing")
+        self.words(self.cli("volume", "set", "vol", "--standbys", "16", status=USAGE), "--standbys")
+        self.words(self.cli("volume", "set", "nothing", "--standbys", "1", status=REFUSED), "nothing")
+        revision = self.json("volume", "get", "vol")["volume"]["revision"]
+        self.words(self.cli("volume", "set", "vol", "--standbys", "2"), "volume vol has 2 standbys")
+        volume = self.json("volume", "get", "vol")["volume"]
+        self.assertEqual([c["role"] for c in volume["controllers"]], ["active", "standby", "standby"])
+        self.assertEqual(self.row(self.cli("volume", "list"), "v1")[6], "2")
+        self.words(self.cli("volume", "set", "vol", "--standbys", "1", "--revision", str(revision), status=REFUSED),
+                   f"what was accepted was of revision {revision}", "hint: look again")
+        # There are four nodes, one is the active one's, and one may not be used.
+        spare = ({f"node{n}" for n in range(1, 5)} - {c["node"] for c in volume["controllers"]}).pop()
+        self.cli("node", "cordon", spare)
+        text = self.cli("volume", "set", "vol", "--standbys", "3", status=REFUSED)
+        self.words(text, "volume \"vol\" cannot have 3 standbys: as nodes are now, there are 2 for it",
+                   f"{spare} is cordoned", f"{volume['controllers'][0]['node']} holds slot 0 of it",
+                   f"{volume['controllers'][1]['node']} is a standby of it", "hint: add a node, uncordon one")
+        # What it waited for is said when it waited too long.
+        self.cli("node", "uncordon", spare)
+        agents[int(spare[-1]) - 1].hold.add("v1")
+        self.cli("volume", "set", "vol", "--standbys", "3", "--no-wait")
+        wait_until("it has three", lambda: len(self.json("volume", "get", "vol")["volume"]["controllers"]) == 4)
+        self.words(self.cli("volume", "set", "vol", "--standbys", "3", "--timeout", "1s", status=TIMED_OUT),
+                   "is to have 3 standbys: not yet so", f"standby at node {spare} is not ready", "hint: it goes on")
+        # The one that is not ready goes first.
+        self.words(self.cli("volume", "set", "vol", "--standbys", "2"), "volume vol has 2 standbys")
+        self.assertEqual(self.json("volume", "get", "vol")["volume"]["controllers"][:3], volume["controllers"])
+        self.words(self.cli("volume", "set", "vol", "--standbys", "0"), "keeps no standby ready", "hosts wait longer")
+        self.words(self.cli("event", "list", "--volume", "vol"), "volume vol: standbys from 2 to 0")
+        agents[int(spare[-1]) - 1].release("v1")
+        self.words(self.cli("volume", "set", "vol", "--standbys", "1", "--no-wait"), "volume vol is to have 1 standby\n")
+
+    def test_move(self):
+        cluster, agents = self.begin(3)
+        self.cli("volume", "create", "vol", "--size", "1GiB", "--standbys", "1")
+        first, standby = (c["node"] for c in self.json("volume", "get", "vol")["volume"]["controllers"])
+        self.words(self.cli("volume", "move", "vol", status=USAGE), "--slot is missing", "hint: dnvme volume get vol shows")
+        self.words(self.cli("volume", "move", "vol", "--slot", "0", "--to", first, status=REFUSED),
+                   "cannot move a slot of volume \"vol\": node", "holds slot 0 of volume \"vol\" already")
+        agents[int(first[-1]) - 1].hold.add("v1")
+        self.words(self.cli("volume", "move", "vol", "--slot", "0", "--to", standby),
+                   f"slot 0 of volume vol is at node {standby}")
+        self.words(self.cli("job", "get", "j1"), "move-slot", f"slot 0 of volume vol from node {first} to node {standby}")
+        self.words(self.cli("volume", "move", "vol", "--slot", "0", "--to", first, "--no-wait", status=REFUSED),
+                   "has not cleaned up yet", "hint: wait for it: dnvme job wait v1.clean." + first)
+
     def test_host(self):
         """As far as it goes where the kernel has no path to anything."""
         cluster, agents = self.begin(3)

@@ -390,6 +390,56 @@ class Failover(ClusterTest):
         node = cluster.call("node.get", {"name": "cn1"})["node"]
         self.assertFalse("cordoned" in node or "draining" in node)
 
+    def test_a_slot_is_moved(self):
+        """By hand: to its standby, to a node that is none, and not as long as that is not ready."""
+        cluster, agents = self.lay(controllers=3)
+        self.create(cluster)
+
+        def move(to=None, **more):
+            return cluster.call("volume.move", {"volume": "vol", **({"to": to} if to else {}), **more})["id"]
+
+        def over(job):
+            return wait_until(
+                f"{job} is over",
+                lambda: (o := cluster.call("job.wait", {"id": job, "wait_ms": 1000})["operation"])["phase"] == "over" and o,
+                30,
+            )["state"]
+
+        self.assertEqual(over(move()), "done")
+        slot = self.volume(cluster)["slots"][0]
+        self.assertEqual((slot["holder"], slot["reason"], slot["epoch"]), ("cn2", "asked", 2))
+        self.refused("FAILED_PRECONDITION", lambda: move("cn2"), 'node "cn2" holds slot 0')
+        self.refused("NOT_FOUND", lambda: move(slot=3), 'slot: volume "vol" has no slot 3, the last one is 0')
+        self.refused("NOT_FOUND", lambda: move("nobody"), 'there is no node "nobody"')
+        self.refused("FAILED_PRECONDITION", lambda: move("dn1"), 'node "dn1" cannot hold a slot of volume "vol": it holds no')
+        volume = self.wait_volume(cluster, "all is well", lambda v: sorted(self.roles(v).values()) == ["active", "standby"])
+        other = ({"cn1", "cn2", "cn3"} - {*self.roles(volume)}).pop()
+        cluster.call("node.cordon", {"name": other})
+        self.refused("FAILED_PRECONDITION", lambda: move(other), f'node "{other}" cannot hold', "it is cordoned")
+        cluster.call("node.uncordon", {"name": other})
+        # It becomes a standby, and is not ready.
+        agents[other].hold.add("v1")
+        job = move(other)
+        found = cluster.call("job.get", {"id": job})
+        self.assertEqual(
+            (found["kind"], found["phase"], found["target"]),
+            ("move-slot", "preparing", f"slot 0 of volume vol from node cn2 to node {other}"),
+        )
+        self.assertIn(f"controller v1: node {other}", found["waits_for"])
+        self.assertEqual(self.roles(self.volume(cluster))[other], "standby")
+        self.refused("FAILED_PRECONDITION", move, f"job {job} works on volume")
+        cluster.call("job.cancel", {"id": job})
+        self.assertEqual(over(job), "cancelled")
+        self.assertEqual(self.volume(cluster)["slots"][0]["holder"], "cn2")
+        # What was made for it goes; asked again, it is made again.
+        agents[other].release("v1")
+        self.wait_volume(cluster, "it is gone", lambda v: other not in self.roles(v))
+        self.assertEqual(over(move(other)), "done")
+        volume = self.volume(cluster)
+        self.assertEqual((volume["slots"][0]["holder"], volume["slots"][0]["epoch"]), (other, 3))
+        self.assertNotIn("next", volume["slots"][0])
+        cluster.check_replicas()
+
     def test_a_frozen_slot_begins_anew(self):
         cluster, agents = self.lay()
         volume = self.create(cluster)

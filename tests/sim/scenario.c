@@ -321,6 +321,9 @@ struct client_operation {
 	struct dnvme_volume_spec spec;
 	bool empties, drain; /* where disks are emptied: that instead, or the end of it */
 	uint64_t disk;
+	uint64_t standbys; /* that a volume is to have from now on, instead of a drain */
+	bool moves, named; /* or a slot moves: to that node */
+	uint64_t slot, deadline_ms;
 };
 
 static struct client_operation operation_choose(uint64_t number)
@@ -338,6 +341,11 @@ static struct client_operation operation_choose(uint64_t number)
 	operation.empties = world_chance(700);
 	operation.drain = world_chance(600);
 	operation.disk = world_random();
+	operation.standbys = world_below(3);
+	operation.moves = world_chance(600);
+	operation.named = world_chance(400);
+	operation.slot = world_chance(800) ? 0 : 1;
+	operation.deadline_ms = world_chance(500) ? 0 : world_between(100, 8000);
 	/* They take their time. */
 	if (drains_wanted && operation.empties && operation.pause_us > 1500 * WORLD_MS)
 		operation.pause_us = 1500 * WORLD_MS;
@@ -382,6 +390,38 @@ static void drains_end(struct dnvme *dnvme)
 		until_done("undrain", call_undrain, dnvme, NULL);
 }
 
+static void standbys_set(struct dnvme *dnvme, const struct volume_known *volume, uint64_t standbys)
+{
+	struct dnvme_error error;
+	char params[64];
+	int rc;
+
+	if (volume == NULL || volume->known != PRESENT)
+		return;
+	snprintf(params, sizeof(params), "{\"volume\":\"%s\",\"standbys\":%" PRIu64 "}", volume->name, standbys);
+	rc = dnvme_call(dnvme, "volume.set", params, NULL, NULL, &error);
+	world_trace("set %s to %" PRIu64 " standbys: %s", volume->name, standbys, rc != 0 ? error.message : "done");
+}
+
+static void slot_move(struct dnvme *dnvme, const struct volume_known *volume, const struct client_operation *operation)
+{
+	struct dnvme_result *result = NULL;
+	struct dnvme_error error;
+	char params[160], to[48] = "";
+	int rc;
+
+	if (volume == NULL || volume->known != PRESENT)
+		return;
+	if (operation->named)
+		snprintf(to, sizeof(to), ",\"to\":\"%s\"", nodes[operation->node].name);
+	snprintf(params, sizeof(params), "{\"volume\":\"%s\",\"slot\":%" PRIu64 ",\"deadline_ms\":%" PRIu64 "%s}",
+		 volume->name, operation->slot, operation->deadline_ms, to);
+	rc = dnvme_call(dnvme, "volume.move", params, NULL, &result, &error);
+	world_trace("move slot %" PRIu64 " of %s%s: %s", operation->slot, volume->name, to,
+		    rc != 0 ? error.message : dnvme_result_id(result));
+	dnvme_result_free(result);
+}
+
 static void operate(struct dnvme *dnvme, struct client_operation *operation)
 {
 	struct volume_known *volume = volume_count > 0 ? &volumes[operation->volume % volume_count] : NULL;
@@ -419,6 +459,13 @@ static void operate(struct dnvme *dnvme, struct client_operation *operation)
 		break;
 	case 3:
 		rc = dnvme_node_uncordon(dnvme, node->name, NULL, NULL, &error);
+		break;
+	case 7:
+	case 8:
+		if (operation->moves)
+			slot_move(dnvme, volume, operation);
+		else
+			standbys_set(dnvme, volume, operation->standbys);
 		break;
 	case 4:
 	case 5:

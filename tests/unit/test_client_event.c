@@ -52,6 +52,7 @@ static const char *const sentences[] = {
 	"disk d4 of node n2 is open again",
 	"the group lost its majority for good, and goes on with what one server had; every volume is held",
 	"volume db1 is released",
+	"volume db1: failover",
 };
 
 static void test_sentences(void **state)

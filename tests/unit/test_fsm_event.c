@@ -182,6 +182,12 @@ static void test_a_volume(void **state)
 	rig_detach(&rig, "db1", NQN);
 	happened(&rig, before, "host-detached v1 db1 host " NQN "\n");
 	before = now(&rig);
+	rig_do(&rig, (struct command){ .volume_set = &(struct command_volume_set){ .id = id, .standbys = 2 } });
+	rig_do(&rig, (struct command){ .volume_set = &(struct command_volume_set){ .id = id, .standbys = 1 } });
+	happened(&rig, before,
+		 "volume-changed v1 db1 because standbys from 1 to 2\n"
+		 "volume-changed v1 db1 because standbys from 2 to 1\n");
+	before = now(&rig);
 	assert_int_equal(rig_slot_move(&rig, id, 0, "n3", MOVE_REASON_FAILOVER).code, 0);
 	happened(&rig, before,
 		 "slot-moved v1 db1 s0.e2 from n1 at n3 is fencing because failover\n"

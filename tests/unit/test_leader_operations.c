@@ -11,6 +11,7 @@
 
 #include "lib/model/names.h"
 #include "src/leader/operations.h"
+#include "src/leader/standbys.h"
 #include "tests/unit/test_leader_rig.h"
 
 /* Slot 0 grows by a group of ld11 on d1 (n1) and ld12 on d2 (n2). */
@@ -241,12 +242,153 @@ static void test_alloc(void **state)
 	rig_failing_allocations(make_late, step);
 }
 
+/* --- a slot that somebody moves ----------------------------------------------------------------------------------- */
+
+/* Slot 0 is to move from c1 to c3. */
+static void scene_move(struct scene *scene)
+{
+	static struct operation_move_slot move = { .slot = 0, .from = "c1", .to = "c3" };
+
+	memset(scene, 0, sizeof(*scene));
+	scene_now = scene;
+	rig_open(&scene->rig);
+	scene->operation = (struct operation){ .id = 5,
+					       .kind = JOB_KIND_MOVE_SLOT,
+					       .volume = RIG_VOLUME,
+					       .phase = OPERATION_PHASE_PREPARING,
+					       .state = OPERATION_STATE_RUNNING,
+					       .move_slot = &move };
+	scene->rig.volume.operation = 5;
+	scene->rig.slots[0].next = "c3";
+	scene->rig.view.whole = &scene->rig.volume;
+}
+
+static void test_move_slot(void **state)
+{
+	struct scene scene;
+	struct rig *rig = &scene.rig;
+
+	(void)state;
+	scene_move(&scene);
+	rig_expect_move(rig, 0, "c3", MOVE_REASON_ASKED);
+	/* Whatever the move waits for, the job says. */
+	rig_say(rig, C3, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_PENDING);
+	rig_expect_wait(rig, NULL, "controller v7: node c3 says pending");
+	rig_expect_wait(rig, step, "controller v7: node c3 says pending");
+	rig_say(rig, C3, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_CONVERGED);
+	rig->slots[1].phase = SLOT_PHASE_EXPORTING;
+	rig_expect_wait(rig, step, "slot 0: it is to move to node c3 once slot 1 serves");
+	rig->slots[1].phase = SLOT_PHASE_SERVING;
+	rig_peer(rig, C2, 0, 1);
+	rig_expect_wait(rig, step, "once all holders have their connections");
+	rig_peer(rig, C2, 0, 0);
+	rig->nodes[C3].cordoned = true;
+	rig_expect_wait(rig, step, "slot 0: it is to move to node c3, but that node cannot take it");
+	rig->nodes[C3].cordoned = false;
+	rig->nodes[C3].health = HEALTH_SUSPECT;
+	rig_expect_wait(rig, step, "but that node cannot take it");
+	rig->nodes[C3].health = HEALTH_ONLINE;
+	/* A holder that is lost does not wait for anybody. */
+	rig_offline(rig, C1);
+	rig_expect_move(rig, 0, "c3", MOVE_REASON_FAILOVER);
+	rig_close(rig);
+}
+
+/* There may be another standby that is better; one that is drained gives the slot to the one that was asked for. */
+static void test_move_slot_target(void **state)
+{
+	struct scene scene;
+	struct rig *rig = &scene.rig;
+
+	(void)state;
+	scene_move(&scene);
+	rig->controllers[rig->volume.controllers.count++] =
+		(struct controller){ .node = "c4", .role = CONTROLLER_ROLE_STANDBY };
+	rig_say(rig, C4, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_CONVERGED);
+	rig->nodes[C3].controllers = 9;
+	rig_expect_move(rig, 0, "c3", MOVE_REASON_ASKED);
+	rig->nodes[C1].draining = rig->nodes[C1].cordoned = true;
+	rig_expect_move(rig, 0, "c3", MOVE_REASON_DRAIN);
+	rig->nodes[C3].cordoned = true;
+	rig_expect_move(rig, 0, "c4", MOVE_REASON_DRAIN);
+	rig_close(rig);
+}
+
+/* The node that a job waits for is not one too many, and its place is not filled before. */
+static void test_move_slot_standbys(void **state)
+{
+	struct scene scene;
+	struct rig *rig = &scene.rig;
+
+	(void)state;
+	scene_move(&scene);
+	rig->nodes[C3].cordoned = true; /* so that nothing moves */
+	rig_wait(rig, STANDBYS_CALM_MS);
+	rig->volume.standbys = 0;
+	rig_take(rig, standbys_step);
+	assert_null(rig->step.command);
+	rig->nodes[C1].health = HEALTH_SUSPECT;
+	rig_take(rig, standbys_step);
+	assert_null(rig->step.command);
+	rig->nodes[C1].health = HEALTH_ONLINE;
+	rig->volume.standbys = 1;
+	rig_take(rig, NULL);
+	assert_null(rig->step.command);
+	assert_false(rig->step.add_standby);
+	/* Given up: it goes, as it is one too many. */
+	rig->volume.standbys = 0;
+	rig->slots[0].next = NULL;
+	assert_string_equal(rig_expect_command(rig, standbys_step)->controller_retire->node, "c3");
+	/* One that is away for long is given up as any other standby, and so is the job. */
+	rig->slots[0].next = "c3";
+	rig_offline(rig, C3);
+	rig->nodes[C3].offline_ms = STANDBYS_OFFLINE_MS;
+	assert_string_equal(rig_expect_command(rig, standbys_step)->controller_retire->node, "c3");
+	rig->controllers[2].role = CONTROLLER_ROLE_RETIRED;
+	assert_string_equal(rig_expect_command(rig, step)->job_fail->error->message,
+			    "node c3, to which slot 0 was to move, is no standby any more");
+	rig_close(rig);
+}
+
+static void test_move_slot_over(void **state)
+{
+	struct scene scene;
+	struct rig *rig = &scene.rig;
+
+	(void)state;
+	scene_move(&scene);
+	/* Its deadline. */
+	rig->slots[1].phase = SLOT_PHASE_EXPORTING;
+	scene.operation.deadline_ms = RIG_WALL + 50;
+	rig_expect_wait(rig, step, "once slot 1 serves");
+	assert_int_equal(rig->step.look_again_ms, 50);
+	rig_wait(rig, 50);
+	assert_non_null(strstr(rig_expect_command(rig, step)->job_fail->error->message, "once slot 1 serves"));
+	/* Past the point of no return there is none; another slot does not matter. */
+	rig->slots[0].next = NULL;
+	scene.operation.phase = OPERATION_PHASE_MOVING;
+	rig_move(rig, SLOT_PHASE_ASSEMBLING);
+	rig_expect_wait(rig, step, "slot 0 is in phase assembling");
+	rig->slots[0].phase = SLOT_PHASE_SERVING;
+	assert_int_equal(rig_expect_command(rig, step)->job_advance->to, OPERATION_PHASE_OVER);
+	rig_close(rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exporting), cmocka_unit_test(test_holders),  cmocka_unit_test(test_resizing),
-		cmocka_unit_test(test_undoing),	  cmocka_unit_test(test_deadline), cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_served),	  cmocka_unit_test(test_alloc),
+		cmocka_unit_test(test_exporting),
+		cmocka_unit_test(test_holders),
+		cmocka_unit_test(test_resizing),
+		cmocka_unit_test(test_undoing),
+		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_served),
+		cmocka_unit_test(test_alloc),
+		cmocka_unit_test(test_move_slot),
+		cmocka_unit_test(test_move_slot_target),
+		cmocka_unit_test(test_move_slot_standbys),
+		cmocka_unit_test(test_move_slot_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

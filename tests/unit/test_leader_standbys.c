@@ -65,6 +65,53 @@ static void test_add(void **state)
 	rig_close(&rig);
 }
 
+/* Fewer are wanted: the least useful goes, one in each step, and never a holder. */
+static void test_fewer(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	standby(&rig, "c4");
+	standby(&rig, "n3");
+	rig_say(&rig, C4, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_CONVERGED);
+	rig_say(&rig, N3, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_CONVERGED);
+	rig.volume.standbys = 3;
+	expect_add(&rig, false);
+	rig.volume.standbys = 1;
+	/* The busiest, and of equal ones the last by name. */
+	expect_retire(&rig, "n3");
+	rig.nodes[C3].controllers = 5;
+	expect_retire(&rig, "c3");
+	/* Rather one where nothing new would be placed; one that is not made yet; one that is away for now. */
+	rig.nodes[C4].cordoned = true;
+	expect_retire(&rig, "c4");
+	rig_say(&rig, N3, OBJECT_KIND_VOLUME, "v7", OBJECT_STATE_PENDING);
+	expect_retire(&rig, "n3");
+	rig_offline(&rig, C3);
+	expect_retire(&rig, "c3");
+	rig.nodes[C3].health = HEALTH_SUSPECT;
+	expect_retire(&rig, "c3");
+	/* The one that is bad, though more could go than that. */
+	rig.nodes[C3].health = HEALTH_ONLINE;
+	rig.nodes[N3].draining = rig.nodes[N3].cordoned = true;
+	expect_retire(&rig, "n3");
+	/* Down to none, but not while a slot moves, or is to. */
+	rig.nodes[N3].draining = rig.nodes[N3].cordoned = rig.nodes[C4].cordoned = false;
+	rig.volume.standbys = 0;
+	rig.volume.controllers.count = 3;
+	expect_retire(&rig, "c3");
+	rig.slots[1].phase = SLOT_PHASE_FENCING;
+	expect_add(&rig, false);
+	rig.slots[1].phase = SLOT_PHASE_SERVING;
+	rig_offline(&rig, C1);
+	expect_add(&rig, false);
+	rig.nodes[C1].health = HEALTH_ONLINE;
+	rig.volume.controllers.count = 2;
+	expect_add(&rig, false);
+	rig_close(&rig);
+}
+
 /* What fails over comes first; a slot without a successor is no reason to wait. */
 static void test_calm(void **state)
 {
@@ -237,9 +284,15 @@ static void test_due(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_add),   cmocka_unit_test(test_calm), cmocka_unit_test(test_bad_standby),
-		cmocka_unit_test(test_drain), cmocka_unit_test(test_drop), cmocka_unit_test(test_drop_after_the_move),
-		cmocka_unit_test(test_order), cmocka_unit_test(test_due),
+		cmocka_unit_test(test_add),
+		cmocka_unit_test(test_fewer),
+		cmocka_unit_test(test_calm),
+		cmocka_unit_test(test_bad_standby),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_drop),
+		cmocka_unit_test(test_drop_after_the_move),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_due),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,52 @@ static void test_standby_refused(void **state)
 	arena_free(&rack.arena);
 }
 
+static void test_standbys(void **state)
+{
+	struct error error;
+	struct rack rack;
+
+	(void)state;
+	rack_make(&rack);
+	error_clear(&error);
+	for (uint64_t count = 0; count <= 5; count++)
+		assert_int_equal(placement_standbys_check(&rack.view, &rack.volume, count, &rack.arena, &error), 0);
+	assert_int_equal(placement_standbys_check(&rack.view, &rack.volume, 6, &rack.arena, &error), ERROR_NO_CAPACITY);
+	assert_string_equal(error.message,
+			    "volume \"db1\" cannot have 6 standbys: as nodes are now, there are 5 for it");
+	assert_string_equal(error.details, "n1 holds slot 0 of it\n"
+					   "n2 is a standby of it\n"
+					   "n3 was a controller of it, and has not cleaned up yet\n"
+					   "n4 can be a standby of it\n"
+					   "n5 can be a standby of it\n"
+					   "n6 can be a standby of it\n"
+					   "n7 can be a standby of it");
+	/* One that counts no more, and what the others are. */
+	rack.nodes[1].draining = true;
+	rack.nodes[3].storage_only = true;
+	rack.nodes[4].colour = rack.nodes[0].colour;
+	rack.nodes[5].cordoned = true;
+	error_clear(&error);
+	assert_int_equal(placement_standbys_check(&rack.view, &rack.volume, 1, &rack.arena, &error), 0);
+	assert_int_equal(placement_standbys_check(&rack.view, &rack.volume, 2, &rack.arena, &error), ERROR_NO_CAPACITY);
+	assert_string_equal(error.details, "n1 holds slot 0 of it\n"
+					   "n2 is a standby of it, which does not count: it is drained\n"
+					   "n3 was a controller of it, and has not cleaned up yet\n"
+					   "n4 holds no controllers\n"
+					   "n5 has the colour of one of its controllers\n"
+					   "n6 is cordoned\n"
+					   "n7 can be a standby of it");
+	assert_string_equal(error.hint, "add a node, uncordon one, or ask for fewer standbys");
+	rack.nodes[1].draining = false;
+	rack.health[1] = HEALTH_OFFLINE;
+	error_clear(&error);
+	assert_int_equal(placement_standbys_check(&rack.view, &rack.volume, 2, &rack.arena, &error), ERROR_NO_CAPACITY);
+	assert_non_null(strstr(error.details, "n2 is a standby of it, which does not count: it is offline\n"));
+	rack.health[1] = HEALTH_SUSPECT;
+	assert_int_equal(placement_standbys_check(&rack.view, &rack.volume, 2, &rack.arena, &error), 0);
+	arena_free(&rack.arena);
+}
+
 static void test_replacement(void **state)
 {
 	struct rack rack;
@@ -314,6 +360,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_standby),
 		cmocka_unit_test(test_standby_refused),
+		cmocka_unit_test(test_standbys),
 		cmocka_unit_test(test_replacement),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_move),

@@ -7,7 +7,7 @@ import time
 
 import witness
 from rig import Failure, Shape
-from scenario import SHAPE, await_moved, busiest, finish, many, must, scenario, serve
+from scenario import SHAPE, await_moved, busiest, finish, hold, many, must, scenario, serve
 
 MIB = 1 << 20
 BLOCKS = MIB // 4096
@@ -387,3 +387,44 @@ def snapshot_agent(rig):
     for other in rig.ask("snapshot", "list", volume)["snapshots"]:
         rig.cli("snapshot", "delete", volume, other["name"], timeout=60)
     finish(rig, witnesses)
+
+
+@scenario("move_controller")
+def move_controller(rig):
+    """A slot is moved by hand while hosts write, to its standby, to a node that was no controller, and back: each time without an
+    error, in one short pause. One that was given up before it began changes nothing."""
+    witnesses = serve(rig, many(1, controllers=2, standbys=1), "--threads 2 --rate 200")
+    volume = witnesses[0].volume
+
+    def roles():
+        found = rig.ask("volume", "get", volume)["volume"]
+        return found, {controller["node"]: controller["role"] for controller in found["controllers"]}
+
+    def move(to):
+        rig.await_healthy(60)
+        rig.cli("volume", "move", volume, "--slot", "0", "--to", to, "--timeout", "60s", timeout=90)
+        found, _ = roles()
+        must(found["slots"][0]["holder"] == to and found["slots"][0]["reason"] == "asked",
+             f"slot 0 is at {found['slots'][0]['holder']} ({found['slots'][0].get('reason')}), not at {to}")
+        rig.say(f"slot 0 of {volume} is at {to}")
+        hold(rig, witnesses, 2)
+
+    found, now = roles()
+    first = found["slots"][0]["holder"]
+    standby = next(node for node, role in now.items() if role == "standby")
+    other = next(node for node in rig.cns if node not in now)
+    # Its agent is away: nothing moves, and nothing is left of it.
+    rig.agent_kill(other)
+    name = rig.ask("volume", "move", volume, "--slot", "0", "--to", other, "--no-wait")["id"]
+    witness.progress(witnesses, 20)
+    rig.cli("job", "cancel", name)
+    await_job(rig, name, "cancelled")
+    rig.agent_start(other)
+    must(roles()[0]["slots"][0]["epoch"] == found["slots"][0]["epoch"], "a move that was cancelled moved something")
+    for to in (standby, other, first):
+        move(to)
+    rig.await_healthy(60)
+    figures = witness.judge(witnesses)
+    witness.members_must_agree(rig, [volume])
+    rig.goal("longest pause of a move", figures["stall_ms"], "ms", 300)
+    rig.must_not_hang()
