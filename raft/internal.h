@@ -90,7 +90,7 @@ struct consensus {
 	bool transferring;
 	struct change_wait change;
 	bool term_files_there; /* term.c: both of them */
-	bool append_rejected; /* receive.c: by what libraft answered last */
+	bool append_rejected;  /* receive.c: by what libraft answered last */
 
 	bool leader;
 	uint64_t leader_term;
