@@ -2,9 +2,12 @@
 /*
  * The command volume.move, and what becomes of its job when slots move.
  *
- *   preparing    the slot says where it is to go next (slot.next), and that node is a standby; the leader gives it the
- * slot (slot.move, reason "asked") when it is ready and everything is well, as with a node that is drained moving the
- * slot is on its way there, or there; what it waits for is what any slot that moves waits for
+ *   preparing ──► moving
+ *
+ * preparing: the slot says where it is to go next (slot.next), and that node is a standby. The leader gives it the slot
+ * (slot.move, reason "asked") when it is ready and everything is well, as with a node that is drained.
+ *
+ * moving: the slot is on its way there, or there. What it waits for is what any slot that moves waits for.
  *
  * The slot's own moves come first: one that is lost meanwhile goes wherever it can, and its job is over.
  */

@@ -104,8 +104,8 @@ OVER = ("done", "cancelled", "failed")
 
 
 class Operator:
-    """Somebody who has a volume grow, takes snapshots, deletes them, drains nodes and disks, and gives up at times. What is
-    refused is no fault as long as not all is."""
+    """Somebody who has a volume grow, takes snapshots, deletes them, moves slots, drains nodes and disks, and gives up at times.
+    What is refused is no fault as long as not all is."""
 
     def __init__(self, rig, chance, witnesses):
         self.rig, self.random = rig, chance
@@ -127,7 +127,8 @@ class Operator:
     def begin(self):
         """Asks for something; gives what has to be waited for, a function, or None."""
         volume = self.random.choice(sorted(self.writers))
-        return self.random.choice([self.extend, self.snapshot, self.snapshot, self.node_drain, self.disk_drain])(volume)
+        return self.random.choice([self.extend, self.snapshot, self.snapshot, self.move, self.standbys, self.node_drain,
+                                   self.disk_drain])(volume)
 
     def job_ends(self, answer):
         """Waits for its end, or gives it up first. Whatever becomes of it: never does it stay."""
@@ -174,6 +175,19 @@ class Operator:
                 self.snapshots[volume].append((name, begin, host_now(self.rig, "host1"), self.rig.ask(
                     "snapshot", "get", volume, name)["snapshot"]))
         return answer and end
+
+    def move(self, volume):
+        to = self.random.choice(self.rig.cns)
+        self.rig.say(f"slot 0 of {volume} is moved to {to}")
+        answer = self.ask("volume", "move", volume, "--slot", "0", "--to", to, "--deadline", "60s")
+        return answer and (lambda: self.job_ends(answer))
+
+    def standbys(self, volume):
+        self.rig.say(f"{volume} has two standbys, and one again")
+
+        def end():
+            self.rig.cli("volume", "set", volume, "--standbys", "1", "--no-wait")
+        return self.ask("volume", "set", volume, "--standbys", "2") and end
 
     def node_drain(self, _):
         node = self.random.choice(self.rig.cns)
