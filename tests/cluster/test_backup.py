@@ -102,7 +102,8 @@ class Backup(ClusterTest):
         first = server.call("cluster.backup")
         traffic = self.traffic(cluster)
         size = first["backup"]["state_bytes"]
-        second = server.call("cluster.backup", {"revision": traffic.revision})
+        revision = traffic.revision  # of which whoever leads told: this server may be behind
+        second = wait_until("the server is there", lambda: server.call("cluster.backup", {"revision": revision}))
         self.assertGreater(second["backup"]["revision"], first["backup"]["revision"])
         self.refused("NO_CAPACITY", lambda: server.call("cluster.backup"), "2 backups are being read")
         # Another server has room.
