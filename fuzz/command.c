@@ -69,14 +69,27 @@ static const char *prepare(struct bytes record, size_t number, struct arena *are
 	return name_of(&command);
 }
 
+/* Whether it begins a version of the state that is yet to come. One that says several things at a time is refused
+ * whatever they are, and so is one with half a request id. */
+static bool is_upgrade(const struct command *command)
+{
+	const struct schema *schema = schema_command();
+	size_t count = 0;
+
+	for (size_t i = 0; i < schema->field_count; i++)
+		count += schema->fields[i].type == FIELD_ONE &&
+			 *(void *const *)((const char *)command + schema->fields[i].offset) != NULL;
+	return count == 1 && command->state_upgrade != NULL && command->state_upgrade->version > fsm_version_known() &&
+	       (command->request_id.size == 0 || command->request_id.size == LIMIT_REQUEST_ID);
+}
+
 /* Whether this version knows all that is in it, so that a server goes on behind it. */
 static bool is_known(struct bytes command, struct arena *arena)
 {
 	struct command decoded;
 	int rv = codec_decode_known(schema_command(), command, arena, &decoded, NULL);
 
-	return rv != ERROR_UNSUPPORTED &&
-	       (rv != 0 || decoded.state_upgrade == NULL || decoded.state_upgrade->version <= fsm_version_known());
+	return rv != ERROR_UNSUPPORTED && (rv != 0 || !is_upgrade(&decoded));
 }
 
 /* Go where the input leads, and one step further. */
