@@ -13,8 +13,7 @@
 
 #define ANSWER_MS 150  /* for a peer to answer a connection */
 #define SILENCE_MS 500 /* a first packet may get lost: nothing else was heard either for so long */
-/* The kernel waits for a keep-alive that is under way before it lets go; its timers round up to seconds. */
-#define CONNECTING_MS ((LIMIT_HOST_KEEP_ALIVE_S + 3) * 1000u)
+#define ROUNDED_MS 3000u /* what the kernel's timers round up, and what else it does */
 #define POLL_NS 2000000L
 #define ATTEMPT_NS 50000000L /* between looks for an attempt that is in the way of a deletion */
 
@@ -58,9 +57,13 @@ static bool is_alone(const struct host_leaving *leaving)
 static int connecting_await(const struct host_leaving *leaving, struct error *error)
 {
 	const struct timespec pause = { .tv_nsec = POLL_NS };
-	uint64_t end_ms = clock_boot_ms() + CONNECTING_MS;
+	unsigned keep_alive_s = LIMIT_HOST_KEEP_ALIVE_S;
 	char state[HOST_NAME_SIZE];
+	uint64_t end_ms;
 
+	/* The kernel waits for a keep-alive that is under way before it lets go. */
+	(void)host_controller_keep_alive(leaving->sysfs, leaving->controller.name, &keep_alive_s);
+	end_ms = clock_boot_ms() + keep_alive_s * UINT64_C(1000) + ROUNDED_MS;
 	while (host_controller_state(leaving->sysfs, leaving->controller.name, state) &&
 	       (strcmp(state, "live") == 0 || strcmp(state, "resetting") == 0)) {
 		if (clock_boot_ms() >= end_ms)

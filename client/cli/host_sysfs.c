@@ -161,6 +161,17 @@ bool host_controller_state(const char *sysfs, const char *controller, char ret_s
 	return attribute_read(folder, controller, "state", ret_state, HOST_NAME_SIZE);
 }
 
+bool host_controller_keep_alive(const char *sysfs, const char *controller, unsigned *ret_s)
+{
+	char folder[PATH_MAX], text[HOST_NAME_SIZE];
+
+	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
+	if (!attribute_read(folder, controller, "kato", text, sizeof(text)))
+		return false;
+	*ret_s = (unsigned)strtoul(text, NULL, 10);
+	return true;
+}
+
 static bool is_named(const struct host_names *names, const char *name)
 {
 	for (size_t i = 0; i < names->count; i++) {
@@ -174,7 +185,7 @@ enum host_others host_others_find(const char *sysfs, const struct host_controlle
 				  const struct host_names *without)
 {
 	char folder[PATH_MAX], address[512], traddr[LIMIT_ADDRESS + 1], port[HOST_NAME_SIZE];
-	char state[HOST_NAME_SIZE], text[HOST_NAME_SIZE];
+	char state[HOST_NAME_SIZE];
 	struct dirent *entry;
 	enum host_others others = HOST_OTHERS_NONE;
 	DIR *stream;
@@ -182,7 +193,7 @@ enum host_others host_others_find(const char *sysfs, const struct host_controlle
 	snprintf(folder, sizeof(folder), "%s/class/nvme", sysfs);
 	stream = opendir(folder);
 	while (stream != NULL && (entry = readdir(stream)) != NULL) {
-		unsigned long found;
+		unsigned found = 0;
 
 		if (entry->d_name[0] == '.' || strcmp(entry->d_name, controller->name) == 0 ||
 		    is_named(without, entry->d_name))
@@ -194,8 +205,8 @@ enum host_others host_others_find(const char *sysfs, const struct host_controlle
 		if (strcmp(traddr, controller->address) != 0 || strcmp(port, controller->port) != 0 ||
 		    !attribute_read(folder, entry->d_name, "state", state, sizeof(state)) || strcmp(state, "live") != 0)
 			continue;
-		found = attribute_read(folder, entry->d_name, "kato", text, sizeof(text)) ? strtoul(text, NULL, 10) : 0;
-		if (found != LIMIT_HOST_KEEP_ALIVE_SINGLE_S)
+		(void)host_controller_keep_alive(sysfs, entry->d_name, &found);
+		if (found != LIMIT_HOST_KEEP_ALIVE_SINGLE_S && found != LIMIT_HOST_KEEP_ALIVE_SINGLE_WATCHED_S)
 			others = HOST_OTHERS_ANY;
 		else if (others == HOST_OTHERS_NONE)
 			others = HOST_OTHERS_SINGLE;

@@ -38,6 +38,9 @@ bool host_controller_has_path(const char *sysfs, const char *controller);
 /* What the controller is in just now ("live"); false when it is gone. */
 bool host_controller_state(const char *sysfs, const char *controller, char ret_state[HOST_NAME_SIZE]);
 
+/* Its keep-alive timeout; false when it is gone, or the kernel (before 5.13) does not tell. */
+bool host_controller_keep_alive(const char *sysfs, const char *controller, unsigned *ret_s);
+
 /* Names of controllers. */
 struct host_names {
 	const char (*items)[HOST_NAME_SIZE];

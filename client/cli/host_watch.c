@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/cli/host_keep_alive.h"
 #include "client/cli/host_paths.h"
 #include "client/cli/host_report.h"
 #include "lib/base/clock.h"
@@ -53,6 +54,7 @@ struct watch {
 	struct host_sight sight;
 	uint64_t sight_ms; /* when it was looked at last */
 	struct host_reporter reporter;
+	struct host_keep_alive keep_alive;
 };
 
 static volatile sig_atomic_t stop_wanted;
@@ -317,6 +319,15 @@ static void report(struct watch *watch, uint64_t now_ms)
 	host_reporter_send(&watch->reporter, &batch);
 }
 
+static void keep_alive(struct watch *watch, uint64_t now_ms)
+{
+	struct error error;
+
+	error_clear(&error);
+	if (host_keep_alive_start(&watch->keep_alive, watch->identity.nqn, now_ms, &error) != 0)
+		log_failure(LOG_LEVEL_WARNING, "the kernel's keep-alives are left as they are", &error);
+}
+
 /* Returns how long may be slept. */
 static unsigned turn(struct watch *watch)
 {
@@ -324,6 +335,7 @@ static unsigned turn(struct watch *watch)
 	uint64_t now_ms = clock_boot_ms();
 	unsigned pause_ms = LOOK_MS;
 
+	keep_alive(watch, now_ms);
 	look(watch, now_ms);
 	for (struct watched **place = &watch->first, *watched; (watched = *place) != NULL;) {
 		if (!watched->named && !is_connected(watch, watched->nqn)) {
@@ -394,6 +406,7 @@ int host_watch_run(struct cli *cli, struct error *error)
 		signals_take(&before);
 		log_notice("watching", "host=%s volumes=%s", watch.identity.nqn, watch.all ? "all" : "named");
 		loop(&watch, &before);
+		host_keep_alive_stop(&watch.keep_alive);
 		log_notice("stopped", NULL);
 	}
 	while (watch.first != NULL) {

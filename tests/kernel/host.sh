@@ -126,13 +126,16 @@ done
 step "connected: never given up, I/O never failed, keep-alive 2 s with one active controller and 3 s with two"
 
 watch_start
+wait_until 10 "watch sends keep-alives to single" expect_paths single 2 24
+wait_until 10 "watch sends keep-alives to double" expect_paths double 2 25
+step "watch sends keep-alives itself: the kernel's own have 24 and 25 s"
 nqn=$(nqn_of single)
 standby=$(nodes_of single standby)
 on host1 "for c in /sys/class/nvme/nvme*; do
 	if grep -qx '$nqn' \$c/subsysnqn && grep -q 'traddr=$(node_address "$standby"),' \$c/address; then
 		echo 1 >\$c/delete_controller; fi
 done"
-wait_until 30 "the path is back" expect_paths single 2 2
+wait_until 30 "the path is back" expect_paths single 2 24
 step "watch made a path again that had been deleted"
 host_disconnect double >/dev/null || fail "disconnect double"
 wait_until 10 "watch lets go of it" on host1 'grep -q "not connected any more" /run/watch.log'
@@ -140,12 +143,13 @@ wait_until 10 "watch lets go of it" on host1 'grep -q "not connected any more" /
 leave_dead kill
 rack boot "$victim"
 agent_start "$victim"
-wait_until 60 "two paths again after the power cut" expect_paths single 2 2
+wait_until 60 "two paths again after the power cut" expect_paths single 2 24
 leave_dead cut
 rack heal "$victim"
-wait_until 60 "two paths again after the cut" expect_paths single 2 2
+wait_until 60 "two paths again after the cut" expect_paths single 2 24
 on host1 'kill $(cat /run/watch.pid)'
 wait_until 10 "watch stops" on host1 'grep -q stopped /run/watch.log && ! kill -0 $(cat /run/watch.pid) 2>/dev/null'
+wait_until 5 "the keep-alive timeout is as it was" expect_paths single 2 2
 step "watch stopped; it had left a volume alone that was disconnected"
 
 on host1 "dd if=/dev/urandom of=$device bs=64k count=16 oflag=direct 2>/dev/null"
