@@ -12,6 +12,7 @@
 #include "agent/gatekeeper.h"
 #include "agent/reconcile.h"
 #include "agent/session.h"
+#include "agent/silent_peers.h"
 #include "agent/text.h"
 #include "agent/worker.h"
 #include "lib/base/log.h"
@@ -30,10 +31,11 @@ struct agent {
 	struct worker_pool gate_pool; /* of its own: the gate must not wait behind other work */
 	struct desired_store *store;
 	struct reconciler *reconciler;
-	struct session *session;       /* NULL when applying a file */
-	struct gatekeeper *gatekeeper; /* NULL on a node that never holds a controller, and when applying a file */
-	struct beat *beat;	       /* the same */
-	struct buffer left;	       /* apply: the plan at the deadline */
+	struct session *session;	   /* NULL when applying a file */
+	struct gatekeeper *gatekeeper;	   /* NULL on a node that never holds a controller, and when applying a file */
+	struct beat *beat;		   /* the same */
+	struct silent_peers *silent_peers; /* the same */
+	struct buffer left;		   /* apply: the plan at the deadline */
 	uint64_t stop_ms;
 	bool stopping, done, abandoned;
 };
@@ -63,6 +65,7 @@ static void stop(struct agent *agent)
 	session_close(agent->session);
 	gatekeeper_close(agent->gatekeeper);
 	beat_close(agent->beat);
+	silent_peers_close(agent->silent_peers);
 	worker_pool_stop(&agent->pool);
 	worker_pool_stop(&agent->gate_pool);
 	reconciler_close(agent->reconciler);
@@ -197,7 +200,9 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 	agent->gatekeeper = gatekeeper_make(&agent->loop, &agent->gate_pool, kernel, agent->store, agent->reconciler,
 					    options->port);
 	agent->beat = beat_make(&agent->loop, agent->store);
-	return agent->gatekeeper == NULL || agent->beat == NULL ? error_set_nomem(error) : 0;
+	agent->silent_peers = silent_peers_make(&agent->loop, &agent->gate_pool, kernel);
+	return agent->gatekeeper == NULL || agent->beat == NULL || agent->silent_peers == NULL ? error_set_nomem(error)
+											       : 0;
 }
 
 /* Run until stopped. */

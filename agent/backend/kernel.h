@@ -34,6 +34,9 @@
 /* A path of which nothing was heard for so long is not there. Keep-alives are answered every second. */
 #define KERNEL_PATH_SILENCE_MS 1250
 
+/* A holder of a remote leg of which nothing was heard for so long, and which does not answer, is dead. */
+#define KERNEL_PEER_DEAD_MS 1500
+
 /* A member that takes longer to flush its cache is looked at again before its mirror relies on it. */
 #define KERNEL_FLUSH_MS 1000
 
@@ -239,6 +242,10 @@ struct kernel_operations {
 	 * hundreds. */
 	int (*imports_check)(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
 			     struct error *error);
+
+	/* End the connections to holders of remote legs that are silent for KERNEL_PEER_DEAD_MS and do not answer: their
+	 * paths are given up sooner. Blocks for 150 ms for each of them. */
+	int (*imports_end_silent)(struct kernel *kernel, struct error *error);
 
 	/* The gate before a TCP port on which this node serves: packets to it pass while the port's element is there,
 	 * those of established connections too, and are answered with a reset otherwise. The element runs out by

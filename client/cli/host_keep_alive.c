@@ -18,9 +18,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
-#define AGAIN_MS 1000u	     /* between two processes */
-#define END_MS 1000u	     /* for the paths that are live to be set back */
-#define STACK_BYTES 131072u  /* of a thread */
+#define AGAIN_MS 1000u	    /* between two processes */
+#define END_MS 1000u	    /* for the paths that are live to be set back */
+#define STACK_BYTES 131072u /* of a thread */
 #define PATH_SIZE (sizeof("/dev/") + HOST_NAME_SIZE)
 
 /* --- one path -------------------------------------------------------------------------------------------- */

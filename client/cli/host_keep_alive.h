@@ -2,13 +2,13 @@
 /*
  * Keep-alives of our own toward the controllers of volumes, so that nothing waits for the kernel's.
  *
- * Linux 6.1 to 6.11 send a keep-alive from a work item that waits for the answer, and everything by which a path is given
- * up waits for that work item: the error recovery, a reset, a deletion. So a host whose controller has died stands still
- * until that command times out, however soon it hears that another one serves. The kernel sends none while anything else
- * is answered. So each path gets a small administrative command (Get Features) each second, with a timeout that is what
- * the keep-alive timeout was. It does the same, and nobody waits for it: it is what notices that a controller is silent.
- * The kernel's own timeout is raised meanwhile (Set Features 0Fh, NVMe base specification, "Keep Alive Timer"), so that
- * the first keep-alive behind the last answer, a quarter of it later, comes when all is over.
+ * Linux 6.1 to 6.11 send a keep-alive from a work item that waits for the answer, and everything by which a path is
+ * given up waits for that work item: the error recovery, a reset, a deletion. So a host whose controller has died
+ * stands still until that command times out, however soon it hears that another one serves. The kernel sends none while
+ * anything else is answered. So each path gets a small administrative command (Get Features) each second, with a
+ * timeout that is what the keep-alive timeout was. It does the same, and nobody waits for it: it is what notices that a
+ * controller is silent. The kernel's own timeout is raised meanwhile (Set Features 0Fh, NVMe base specification, "Keep
+ * Alive Timer"), so that the first keep-alive behind the last answer, a quarter of it later, comes when all is over.
  *
  *   usual (2 s, 3 s) ── our first is answered ──► watched (24 s, 25 s)
  *         ▲                                            │
@@ -46,11 +46,12 @@ void host_keep_alive_restore(const char *sysfs, const struct host_keep_alive_dev
 
 /* The process. */
 struct host_keep_alive {
-	pid_t pid; /* 0: it does not run */
+	pid_t pid;	   /* 0: it does not run */
 	uint64_t begin_ms; /* not to be started before; boot clock */
 };
 
-/* Start it for all paths of `host_nqn`, if it does not run. Call it again and again: it is started anew when it died. */
+/* Start it for all paths of `host_nqn`, if it does not run. Call it again and again: it is started anew when it died.
+ */
 int host_keep_alive_start(struct host_keep_alive *keep_alive, const char *host_nqn, uint64_t now_ms,
 			  struct error *error);
 

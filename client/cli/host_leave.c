@@ -11,8 +11,8 @@
 #include "lib/base/clock.h"
 #include "lib/net/peer.h"
 
-#define ANSWER_MS 150  /* for a peer to answer a connection */
-#define SILENCE_MS 500 /* a first packet may get lost: nothing else was heard either for so long */
+#define ANSWER_MS 150	 /* for a peer to answer a connection */
+#define SILENCE_MS 500	 /* a first packet may get lost: nothing else was heard either for so long */
 #define ROUNDED_MS 3000u /* what the kernel's timers round up, and what else it does */
 #define POLL_NS 2000000L
 #define ATTEMPT_NS 50000000L /* between looks for an attempt that is in the way of a deletion */

@@ -131,6 +131,7 @@ static const struct kernel_operations linux_operations = {
 	.gate_admit = gate_admit,
 	.gate_read = gate_read,
 	.hosts_look = hosts_connections,
+	.imports_end_silent = imports_end_silent,
 	.errors_forget = trace_forget,
 	.cache_off = disk_cache_off,
 	.close = linux_close,

@@ -222,6 +222,7 @@ int gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 	       struct error *error);
 int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
+int imports_end_silent(struct kernel *kernel, struct error *error);
 int hosts_connections(struct kernel *kernel, uint64_t port, struct peer_visit **ret_visits, size_t *ret_count,
 		      struct error *error);
 

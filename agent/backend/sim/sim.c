@@ -318,6 +318,7 @@ static const struct kernel_operations sim_operations = {
 	.gate_admit = sim_gate_admit,
 	.gate_read = sim_gate_read,
 	.hosts_look = sim_hosts_look,
+	.imports_end_silent = sim_imports_end_silent,
 	.errors_forget = sim_errors_forget,
 	.cache_off = sim_cache_off,
 	.close = sim_close,
