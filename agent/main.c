@@ -135,6 +135,10 @@ int main(int argument_count, char **arguments)
 		log_open("dnvme-agent", LOG_TARGET_AUTO, LOG_LEVEL_INFO);
 		return kernel_linux_pause(argument_count - 1, arguments + 1);
 	}
+	if (argument_count == 3 && strcmp(arguments[1], KERNEL_LINUX_KEEP_ALIVE) == 0) {
+		log_open("dnvme-agent", LOG_TARGET_AUTO, LOG_LEVEL_INFO);
+		return kernel_linux_keep_alive(arguments[2]);
+	}
 	if (options_parse(argument_count, arguments, &options, &error) != 0) {
 		print_error(&error);
 		return EXIT_STATUS_USAGE;

@@ -26,7 +26,7 @@ static void look_run(struct worker_job *job)
 	struct silent_peers *this = (struct silent_peers *)job;
 
 	worker_step(job, "look for holders that died");
-	this->kernel->operations->imports_end_silent(this->kernel, &this->error);
+	this->kernel->operations->imports_tend(this->kernel, &this->error);
 }
 
 static void on_looked(struct worker_job *job)

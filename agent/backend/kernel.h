@@ -34,7 +34,7 @@
 /* A path of which nothing was heard for so long is not there. Keep-alives are answered every second. */
 #define KERNEL_PATH_SILENCE_MS 1250
 
-/* A holder of a remote leg of which nothing was heard for so long, and which does not answer, is dead. */
+/* A peer that we import from, of which nothing was heard for so long, and which does not answer, is dead. */
 #define KERNEL_PEER_DEAD_MS 1500
 
 /* A member that takes longer to flush its cache is looked at again before its mirror relies on it. */
@@ -243,9 +243,9 @@ struct kernel_operations {
 	int (*imports_check)(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
 			     struct error *error);
 
-	/* End the connections to holders of remote legs that are silent for KERNEL_PEER_DEAD_MS and do not answer: their
-	 * paths are given up sooner. Blocks for 150 ms for each of them. */
-	int (*imports_end_silent)(struct kernel *kernel, struct error *error);
+	/* To be called each quarter of a second, by one thread at a time: ends connections to peers that are silent for
+	 * KERNEL_PEER_DEAD_MS and do not answer, so that their paths are given up soon. Blocks for 150 ms for each. */
+	int (*imports_tend)(struct kernel *kernel, struct error *error);
 
 	/* The gate before a TCP port on which this node serves: packets to it pass while the port's element is there,
 	 * those of established connections too, and are answered with a reset otherwise. The element runs out by
@@ -307,6 +307,10 @@ int kernel_linux_open(struct kernel **ret_kernel, struct error *error);
 /* What the program is when that is its first argument: the process that holds up the I/O of a volume. The backend
  * starts it; nobody else does. Returns the exit status. */
 #define KERNEL_LINUX_PAUSE "pause"
+
+/* The process that sends keep-alives to Disk Nodes: "keep-alive", and the number of the agent's process. */
+#define KERNEL_LINUX_KEEP_ALIVE "keep-alive"
+int kernel_linux_keep_alive(const char *parent);
 int kernel_linux_pause(int argument_count, char **arguments);
 
 /* A kernel in memory; see agent/backend/sim/sim.h for what it knows. */

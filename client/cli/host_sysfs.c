@@ -206,7 +206,7 @@ enum host_others host_others_find(const char *sysfs, const struct host_controlle
 		    !attribute_read(folder, entry->d_name, "state", state, sizeof(state)) || strcmp(state, "live") != 0)
 			continue;
 		(void)host_controller_keep_alive(sysfs, entry->d_name, &found);
-		if (found != LIMIT_HOST_KEEP_ALIVE_SINGLE_S && found != LIMIT_HOST_KEEP_ALIVE_SINGLE_WATCHED_S)
+		if (found != LIMIT_HOST_KEEP_ALIVE_SINGLE_S && found != LIMIT_KEEP_ALIVE_SINGLE_RAISED_S)
 			others = HOST_OTHERS_ANY;
 		else if (others == HOST_OTHERS_NONE)
 			others = HOST_OTHERS_SINGLE;

@@ -137,10 +137,11 @@
  * known by that value. */
 #define LIMIT_HOST_KEEP_ALIVE_S 3u
 #define LIMIT_HOST_KEEP_ALIVE_SINGLE_S 2u
-/* The same two, while `dnvme host watch` sends keep-alives itself (client/cli/host_keep_alive.h). */
-#define LIMIT_HOST_KEEP_ALIVE_WATCHED_S 25u
-#define LIMIT_HOST_KEEP_ALIVE_SINGLE_WATCHED_S 24u
-#define LIMIT_HOST_PULSE_MS 1000u
+/* The last two, and that of an import, while keep-alives of our own are sent (lib/net/keep_alive.h). */
+#define LIMIT_KEEP_ALIVE_RAISED_S 25u
+#define LIMIT_KEEP_ALIVE_SINGLE_RAISED_S 24u
+#define LIMIT_HOST_PULSE_MS 1000u  /* between two of them: by `dnvme host watch` */
+#define LIMIT_IMPORT_PULSE_MS 500u /* by an agent */
 /* How long an initiator's kernel waits for the answer to an administrative command (nvme_core.admin_timeout, 60 of its
  * own accord). That is also how long a connection hangs whose target goes away while it is made, or made anew
  * (docs/FAILURES.md, "A connection that ends in its middle"). */
@@ -149,9 +150,9 @@
 _Static_assert(LIMIT_PEER_SILENCE_MS > LIMIT_IMPORT_KEEP_ALIVE_S * 1000 / 2, "who is well is heard in time");
 _Static_assert(LIMIT_HOST_KEEP_ALIVE_S * 1000 > 2 * LIMIT_PEER_SILENCE_MS + LIMIT_TCP_RETRY_MS,
 	       "what a node sends again after a silence that was borne arrives before a host gives that node up");
-_Static_assert(LIMIT_HOST_KEEP_ALIVE_SINGLE_WATCHED_S * 1000 / 4 >
+_Static_assert(LIMIT_KEEP_ALIVE_SINGLE_RAISED_S * 1000 / 4 >
 		       LIMIT_HOST_PULSE_MS + (LIMIT_HOST_KEEP_ALIVE_S + 1) * 1000,
-	       "of a host that is watched the kernel sends no keep-alive before one of ours timed out");
+	       "the kernel sends no keep-alive before one of ours timed out");
 _Static_assert(LIMIT_ADMIN_TIMEOUT_S > LIMIT_HOST_KEEP_ALIVE_S && LIMIT_ADMIN_TIMEOUT_S > LIMIT_IMPORT_KEEP_ALIVE_S,
 	       "of a target that lives a keep-alive is answered in less");
 _Static_assert(LIMIT_BACKUP_PIECE_BYTES < LIMIT_FRAME_CLIENT_BYTES, "a piece of a backup fits into a frame");

@@ -20,6 +20,7 @@
 #define LOOK_ALWAYS 10 /* in so many looks all are looked at, whatever changed */
 #define RECONNECT_US WORLD_SECOND
 #define KEEP_ALIVE_US (3 * WORLD_SECOND)
+#define AGENT_LOOK_US (400 * WORLD_MS) /* agents look at silent peers each 250 ms, and ask them for 150 */
 #define PATH_SILENCE_US (1250 * WORLD_MS)
 #define THINS_MAX 256
 
@@ -36,6 +37,7 @@ struct path {
 	unsigned cuts;		/* live: what it has seen of them */
 	uint64_t target_boots;	/* live */
 	uint64_t unheard_since; /* live; 0: heard */
+	uint64_t patience_us;	/* of its agent, since then */
 	uint64_t shown_stamp;	/* live: changes of both kernels when it was shown last */
 	bool seen;
 };
@@ -304,10 +306,14 @@ static bool path_look(struct path *path, const struct kernel_sim_import *import)
 		return true;
 	}
 	if (!hears) {
-		if (path->unheard_since == 0)
+		if (path->unheard_since == 0) {
 			path->unheard_since = world_now;
+			path->patience_us = KERNEL_PEER_DEAD_MS * WORLD_MS + world_between(0, AGENT_LOOK_US);
+		}
 		if (world_now - path->unheard_since > KEEP_ALIVE_US)
 			path_lost(path, import, "it is silent");
+		else if (path->node->process != NULL && world_now - path->unheard_since > path->patience_us)
+			path_lost(path, import, "it is silent, and the agent ends its connections");
 		return true;
 	}
 	path->unheard_since = 0;

@@ -12,6 +12,7 @@
 #include "agent/backend/linux/known.h"
 #include "agent/backend/linux/nvme_cache.h"
 #include "agent/backend/linux/signatures.h"
+#include "agent/backend/linux/tend.h"
 #include "lib/base/buffer.h"
 
 #define LINUX_MAPPER_DIRECTORY "/dev/mapper/"
@@ -45,6 +46,7 @@ struct linux_kernel {
 	struct reject_reason *rejects;
 	struct nft_ctx *rejects_context; /* NULL: not made yet */
 	bool rejects_ready;		 /* the rules are loaded */
+	struct tend tend;		 /* imports_tend()'s */
 	uint64_t rejects_alone_ms;	 /* boot clock: what an agent before this one left has run out */
 };
 
@@ -222,7 +224,7 @@ int gate_leave(struct kernel *kernel, uint64_t port, struct error *error);
 int gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list *peers, uint64_t timeout_ms,
 	       struct error *error);
 int gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
-int imports_end_silent(struct kernel *kernel, struct error *error);
+int imports_tend(struct kernel *kernel, struct error *error);
 int hosts_connections(struct kernel *kernel, uint64_t port, struct peer_visit **ret_visits, size_t *ret_count,
 		      struct error *error);
 

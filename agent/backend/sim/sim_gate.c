@@ -315,7 +315,7 @@ int sim_hosts_look(struct kernel *kernel, uint64_t port, struct peer_visit **ret
 }
 
 /* A path knows no silence here. In the simulation the world gives it up (tests/sim/fabric.c). */
-int sim_imports_end_silent(struct kernel *kernel, struct error *error)
+int sim_imports_tend(struct kernel *kernel, struct error *error)
 {
 	(void)kernel;
 	(void)error;

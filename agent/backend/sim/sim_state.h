@@ -162,7 +162,7 @@ int sim_gate_admit(struct kernel *kernel, uint64_t port, struct kernel_peer_list
 int sim_gate_read(struct kernel *kernel, uint64_t port, uint64_t *ret_remaining_ms, struct error *error);
 int sim_hosts_look(struct kernel *kernel, uint64_t port, struct peer_visit **ret_visits, size_t *ret_count,
 		   struct error *error);
-int sim_imports_end_silent(struct kernel *kernel, struct error *error);
+int sim_imports_tend(struct kernel *kernel, struct error *error);
 /* As they are after power came (sim_cache.c). Called with the lock held. */
 void sim_caches_on(struct sim_kernel *this);
 int sim_cache_off(struct kernel *kernel, const char *path, struct error *error);

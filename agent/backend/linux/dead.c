@@ -53,11 +53,12 @@ static int place_end(const struct peer_place *place, uint64_t silent_ms, struct 
 	return peer_disconnect(place->address, place->port, PEER_EVERY_CONNECTION, error);
 }
 
-int imports_end_silent(struct kernel *kernel, struct error *error)
+int imports_tend(struct kernel *kernel, struct error *error)
 {
+	struct linux_kernel *this = (struct linux_kernel *)kernel;
 	struct arena arena = ARENA_INIT;
 	struct nvme_seen seen = { 0 };
-	int code = nvme_cache_look(((struct linux_kernel *)kernel)->nvme, NVME_CONTROLLERS, &arena, &seen, error);
+	int code = nvme_cache_look(this->nvme, NVME_CONTROLLERS, &arena, &seen, error);
 	struct peer_place *places = arena_alloc_array(&arena, seen.count + 1, sizeof(*places));
 	uint64_t *silent_ms = arena_alloc_array(&arena, seen.count + 1, sizeof(*silent_ms));
 	size_t count = 0;
@@ -74,5 +75,5 @@ int imports_end_silent(struct kernel *kernel, struct error *error)
 			code = place_end(&places[i], silent_ms[i], error);
 	}
 	arena_free(&arena);
-	return code;
+	return code != 0 || count == 0 ? code : tend_start(&this->tend, error);
 }
