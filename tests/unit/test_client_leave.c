@@ -231,13 +231,32 @@ static void test_peer_is_silent(void **state)
 	assert_int_equal(host_leave(&leaving, &error), ERROR_UNAVAILABLE);
 	assert_non_null(strstr(error.message, "was heard of"));
 	/* A volume with several controllers has a path there that stays: not before its keep-alive. */
-	controller_make("nvme1", port, "live\n", "3\n");
+	controller_make("nvme1", port, "live\n", "25\n");
 	assert_int_equal(free_when_silent(&leaving, &error), ERROR_UNAVAILABLE);
 	assert_non_null(strstr(error.message, "other volumes"));
 	sysfs_expect(tree, "nvme0", "reset_controller", "");
 	sysfs_expect(tree, "nvme0", "delete_controller", "");
 	/* It leaves, too. */
 	leaving.others = (struct host_names){ names, 1 };
+	leave_live(&leaving, connection, 2000);
+	close(connection);
+	close(listener);
+}
+
+/* A volume with one slot loses nothing by it, whoever sends its keep-alives. */
+static void test_peer_is_silent_for_volumes_with_one_slot(void **state)
+{
+	struct host_leaving leaving;
+	unsigned port;
+	int listener = listener_make(0, &port), connection = connection_make(port);
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	controller_make("nvme0", port, "live\n", "24\n");
+	controller_make("nvme1", port, "live\n", "24\n");
+	controller_make("nvme2", port, "live\n", "2\n");
+	leaving = leaving_make(port, HOST_LEAVE_RESET);
 	leave_live(&leaving, connection, 2000);
 	close(connection);
 	close(listener);
@@ -279,6 +298,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_peer_answers_and_all_leave, tree_make, tree_remove),
 		cmocka_unit_test_setup_teardown(test_peer_refuses, tree_make, tree_remove),
 		cmocka_unit_test_setup_teardown(test_peer_is_silent, tree_make, tree_remove),
+		cmocka_unit_test_setup_teardown(test_peer_is_silent_for_volumes_with_one_slot, tree_make, tree_remove),
 		cmocka_unit_test(test_attempts_alone),
 	};
 

@@ -20,6 +20,7 @@ def power_cut(rig, count, shape, options, watch=True, stall_limit_ms=STALL_LIMIT
     witness.progress(witnesses, 20)
     rig.boot(victim)
     finish(rig, witnesses, stall_limit_ms=stall_limit_ms)
+    return victim
 
 
 @scenario("power_cut_1")
@@ -80,10 +81,29 @@ def power_cut_30(rig):
     power_cut(rig, 30, dict(SINGLE, size="16MiB"), "--threads 1 --rate 2")
 
 
+def keep_alives(rig, node, kind):
+    """Keep-alive timeouts of a node's live imports: from Disk Nodes ("slot"), or of legs of other slots ("leg")."""
+    return rig.sh(node, "for c in /sys/class/nvme/nvme*; do "
+                        f"! grep -q ':{kind}:' $c/subsysnqn 2>/dev/null || ! grep -qx live $c/state || cat $c/kato; done").split()
+
+
+def await_keep_alives(rig, node, seconds):
+    """Its agent's process sends them itself while the agent lives; those to holders of legs are always the kernel's."""
+    def look():
+        seen = keep_alives(rig, node, "slot")
+        return None if seen and set(seen) == {str(seconds)} else f"it is {seen}"
+    rig.wait(f"imports of {node} from Disk Nodes have a keep-alive of {seconds} s", 5, look, every=0.1)
+
+
 @scenario("power_cut_striped_1")
 def power_cut_striped_1(rig):
-    """One volume, three active controllers in a full mesh, one standby."""
-    power_cut(rig, 1, STRIPED, "--threads 4 --blocks 4")
+    """One volume, three active controllers in a full mesh, one standby. Those that live do not wait for their kernels to notice."""
+    victim = power_cut(rig, 1, STRIPED, "--threads 4 --blocks 4")
+    ended = [node for node in rig.cns if node != victim and
+             rig.sh(node, "grep -c 'a peer is silent: its connections are ended' /run/dnvme/agent.log || :").strip() != "0"]
+    legs = [seconds for node in rig.cns for seconds in keep_alives(rig, node, "leg")]
+    must(legs and set(legs) == {"2"}, f"keep-alives of imports of legs: {legs}")
+    must(len(ended) >= 2, f"only {ended} ended the connections to {victim}")
 
 
 @scenario("power_cut_striped_8")
@@ -146,7 +166,9 @@ def agent_dead(rig):
     """The kernel of a controller lives, its agent does not: the lease runs out by itself."""
     witnesses = serve(rig, many(2, **SINGLE))
     victim, keys = busiest(rig, [one.volume for one in witnesses])
+    await_keep_alives(rig, victim, 24)
     rig.agent_kill(victim)
+    await_keep_alives(rig, victim, 2)
     await_moved(rig, keys, victim)
     hold(rig, witnesses, 3)
     rig.agent_start(victim)
