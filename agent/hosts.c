@@ -7,6 +7,7 @@
 #include "lib/base/limits.h"
 
 _Static_assert(HOSTS_SILENCE_MS > LIMIT_HOST_KEEP_ALIVE_S * 1000 / 2, "who is well is heard in time");
+_Static_assert(HOSTS_SILENCE_MS >= 2 * LIMIT_HOST_PULSE_MS, "so is a host whose keep-alives are sent by its watch");
 _Static_assert(HOSTS_SILENCE_MS + 1000 <= LIMIT_HOST_KEEP_ALIVE_S * 1000, "who leaves is missed before");
 _Static_assert(HOSTS_NOTICE_MS > LIMIT_IMPORT_KEEP_ALIVE_S * 5 * 1000 / 2 + HOSTS_SILENCE_MS / 2,
 	       "a loss is noticed by then");
