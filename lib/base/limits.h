@@ -150,8 +150,7 @@
 _Static_assert(LIMIT_PEER_SILENCE_MS > LIMIT_IMPORT_KEEP_ALIVE_S * 1000 / 2, "who is well is heard in time");
 _Static_assert(LIMIT_HOST_KEEP_ALIVE_S * 1000 > 2 * LIMIT_PEER_SILENCE_MS + LIMIT_TCP_RETRY_MS,
 	       "what a node sends again after a silence that was borne arrives before a host gives that node up");
-_Static_assert(LIMIT_KEEP_ALIVE_SINGLE_RAISED_S * 1000 / 4 >
-		       LIMIT_HOST_PULSE_MS + (LIMIT_HOST_KEEP_ALIVE_S + 1) * 1000,
+_Static_assert(LIMIT_KEEP_ALIVE_SINGLE_RAISED_S * 1000 / 4 > LIMIT_HOST_PULSE_MS + (LIMIT_HOST_KEEP_ALIVE_S + 1) * 1000,
 	       "the kernel sends no keep-alive before one of ours timed out");
 _Static_assert(LIMIT_ADMIN_TIMEOUT_S > LIMIT_HOST_KEEP_ALIVE_S && LIMIT_ADMIN_TIMEOUT_S > LIMIT_IMPORT_KEEP_ALIVE_S,
 	       "of a target that lives a keep-alive is answered in less");
