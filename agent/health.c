@@ -322,8 +322,11 @@ static int group_report(struct maker *maker, const struct desired_volume *volume
 		if (member->state != LD_STATE_STALE &&
 		    path_note(maker, member->nqn, NULL, 0, &made->path_lost, &made->path_lost_ms) != 0)
 			return -1;
-		/* An import of that name that came since does not help what lies on the one that went. */
-		if (member->state == LD_STATE_IN_SYNC && i < table.count && table.data[i] != 0 && !made->path_lost &&
+		/* An import of that name that came since does not help what lies on the one that went; nor does it a
+		 * member that is complete but for its label, which can never say so. */
+		if ((member->state == LD_STATE_IN_SYNC ||
+		     (member->state == LD_STATE_REBUILDING && made->health != MEMBER_HEALTH_ABSENT)) &&
+		    i < table.count && table.data[i] != 0 && !made->path_lost &&
 		    group_path_find(maker->observed, table.data[i]) == GROUP_PATH_GONE) {
 			made->path_lost_ms = loss_note(maker, member->nqn);
 			made->path_lost = true;

@@ -14,6 +14,7 @@ struct maker {
 	const struct status_lane_list *lanes;
 	struct arena *arena;
 	struct object_status_list *statuses;
+	bool top_alone; /* of the volume that is told of */
 };
 
 static const struct status_lane *lane_find(const struct maker *maker, const char *lane)
@@ -69,11 +70,31 @@ static const char *remains(const struct maker *maker, enum object_kind kind, con
 	return NULL;
 }
 
+/* A volume on its way out: its export to hosts and its stripe go, and its legs stay until they went everywhere. What
+ * these wait for, a rebuild or a path, does not count: nobody sees to that any more. */
+static bool is_going(const struct desired_volume *volume)
+{
+	return volume->legs_wanted && !volume->top_wanted && !volume->unused;
+}
+
+static bool is_top(const struct owner *owner, const char *id)
+{
+	struct owner top = { .kind = OBJECT_KIND_VOLUME }, out;
+
+	snprintf(top.id, sizeof(top.id), "%s", id);
+	snprintf(top.lane, sizeof(top.lane), "%s", id);
+	owner_out_make(&top, &out);
+	return owner_is(owner, OBJECT_KIND_VOLUME, id) &&
+	       (strcmp(owner->lane, top.lane) == 0 || strcmp(owner->lane, out.lane) == 0);
+}
+
 /* A volume speaks for the exports to its consumers, too, unless they are objects of the desired state themselves. */
 static bool concerns(const struct maker *maker, const struct owner *owner, enum object_kind kind, const char *id)
 {
 	const struct desired_volume_list *volumes = &maker->desired->volumes;
 
+	if (maker->top_alone && kind == OBJECT_KIND_VOLUME)
+		return is_top(owner, id);
 	if (!owner_is_within(owner, kind, id) || owner_is(owner, kind, id))
 		return owner_is(owner, kind, id);
 	for (size_t i = 0; i < volumes->count; i++) {
@@ -131,6 +152,9 @@ static int add(struct maker *maker, enum object_kind kind, const char *id, uint6
 
 		if (!concerns(maker, &note->owner, kind, id))
 			continue;
+		/* There is nothing left to do but for what is below it, which goes with all the rest. */
+		if (maker->top_alone && kind == OBJECT_KIND_VOLUME && note->kind == PLAN_NOTE_WAITS)
+			continue;
 		if (lane != NULL && lane->failure != NULL)
 			take(status, OBJECT_STATE_FAILED, arena_strdup(maker->arena, lane->failure));
 		else
@@ -169,6 +193,7 @@ static int volume_add(struct maker *maker, const struct desired_volume *volume)
 	char id[NAMES_ID_SIZE];
 
 	names_id_format("v", volume->id, id);
+	maker->top_alone = is_going(volume);
 	if (add(maker, OBJECT_KIND_VOLUME, id, volume->revision, false) != 0)
 		return -1;
 	for (size_t i = 0; i < volume->consumers.count; i++) {
@@ -179,7 +204,8 @@ static int volume_add(struct maker *maker, const struct desired_volume *volume)
 			return -1;
 		own = &maker->statuses->items[maker->statuses->count - 1];
 		of_volume = &maker->statuses->items[place];
-		if (volume->role != CONTROLLER_ROLE_ACTIVE || consumer->parked || own->state == OBJECT_STATE_CONVERGED)
+		if (maker->top_alone || volume->role != CONTROLLER_ROLE_ACTIVE || consumer->parked ||
+		    own->state == OBJECT_STATE_CONVERGED)
 			continue;
 		take(of_volume, own->state, arena_strdup(maker->arena, own->message));
 		if (of_volume->message == NULL)
@@ -219,7 +245,7 @@ int status_make(const struct desired *desired, const struct observed *observed, 
 		struct error *error)
 {
 	struct object_status_list statuses = { 0 };
-	struct maker maker = { desired, observed, plan, lanes, arena, &statuses };
+	struct maker maker = { desired, observed, plan, lanes, arena, &statuses, false };
 	char id[NAMES_ID_SIZE];
 	int code = 0;
 
@@ -231,6 +257,7 @@ int status_make(const struct desired *desired, const struct observed *observed, 
 		code = export_add(&maker, &desired->exports.items[i]);
 	for (size_t i = 0; i < desired->volumes.count && code == 0; i++)
 		code = volume_add(&maker, &desired->volumes.items[i]);
+	maker.top_alone = false;
 	for (size_t i = 0; i < desired->removed.count && code == 0; i++)
 		code = add(&maker, desired->removed.items[i].kind, desired->removed.items[i].id,
 			   desired->removed.items[i].revision, true);

@@ -77,6 +77,17 @@ static uint64_t refused_ms(const struct place *place, const struct group *group,
 	return place->view->now_ms - moments_ld_since(place->view->moments, ld, place->view->now_ms);
 }
 
+/* For how long a rebuild has not come further; 0: none goes on. */
+static uint64_t stalled_ms(const struct place *place, const struct ld *ld)
+{
+	size_t index;
+	const struct member_status *member = reported_member(place->health, ld->id, place->slot->epoch, &index);
+
+	if (ld->state != LD_STATE_REBUILDING || member == NULL || member->health != MEMBER_HEALTH_REBUILDING)
+		return 0;
+	return place->view->now_ms - place->health->moved_ms[index];
+}
+
 static uint64_t lost_ms(const struct place *place, const struct member_status *member)
 {
 	return member->path_lost_ms + (place->view->now_ms - place->health->received_ms);
@@ -108,13 +119,16 @@ static enum verdict judge(const struct place *place, const struct group *group, 
 	const struct online_node *node = node_of(place, ld);
 
 	if ((member != NULL && member->health == MEMBER_HEALTH_FAILED) || is_left_out(place, group, ld) ||
-	    lags_behind(place, ld) || refused_ms(place, group, ld) > MEMBERS_RESYNC_MS)
+	    lags_behind(place, ld) || refused_ms(place, group, ld) > MEMBERS_RESYNC_MS ||
+	    stalled_ms(place, ld) > MEMBERS_STALLED_MS)
 		return VERDICT_MEDIUM;
 	/* The holder's kernel may take seconds to notice what the leader knows. */
 	if (node == NULL || node->health == HEALTH_OFFLINE)
 		return VERDICT_PATH_LOST;
 	if (step != NULL && refused_ms(place, group, ld) > 0)
 		online_look(step, MEMBERS_RESYNC_MS + 1 - refused_ms(place, group, ld));
+	if (step != NULL && stalled_ms(place, ld) > 0)
+		online_look(step, MEMBERS_STALLED_MS + 1 - stalled_ms(place, ld));
 	if (member == NULL || !member->path_lost)
 		return VERDICT_WELL;
 	if (lost_ms(place, member) > patience_ms(ld, member))
@@ -350,8 +364,39 @@ static int step_lost(const struct place *place, const struct ld *ld, struct aren
 		step, arena_printf(arena, "ld%llu is lost: its node was forgotten", (unsigned long long)ld->id), error);
 }
 
-static int step_rebuilding(const struct place *place, const struct ld *ld, struct arena *arena,
-			   struct online_step *step, struct error *error)
+/* One that counts, and is copied from, and returned errors; NULL. */
+static const struct ld *bad_source(const struct place *place, const struct group *group)
+{
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+
+		if (ld->state == LD_STATE_IN_SYNC && online_errors(place->view, ld, place->index) != NULL)
+			return ld;
+	}
+	return NULL;
+}
+
+static int wait_rebuilt(const struct place *place, const struct group *group, const struct ld *ld, struct arena *arena,
+			struct online_step *step, struct error *error)
+{
+	const struct ld *source = bad_source(place, group);
+
+	if (source == NULL)
+		return online_wait(step,
+				   arena_printf(arena, "ld%llu: node %s rebuilds it", (unsigned long long)ld->id,
+						place->slot->holder),
+				   error);
+	return online_wait(step,
+			   arena_printf(arena,
+					"ld%llu: node %s rebuilds it; ld%llu, from which it is copied, returned I/O "
+					"errors: that ends only when what cannot be read there is written anew",
+					(unsigned long long)ld->id, place->slot->holder,
+					(unsigned long long)source->id),
+			   error);
+}
+
+static int step_rebuilding(const struct place *place, const struct group *group, const struct ld *ld,
+			   struct arena *arena, struct online_step *step, struct error *error)
 {
 	const struct member_status *member = status_of(place, ld);
 	struct command_ld_in_sync *in_sync;
@@ -361,10 +406,7 @@ static int step_rebuilding(const struct place *place, const struct ld *ld, struc
 	if (member == NULL || member->path_lost ||
 	    (member->health != MEMBER_HEALTH_IN_SYNC && !canary("rebuild_believed")) ||
 	    place->health->revision != place->view->volume->revision)
-		return online_wait(step,
-				   arena_printf(arena, "ld%llu: node %s rebuilds it", (unsigned long long)ld->id,
-						place->slot->holder),
-				   error);
+		return wait_rebuilt(place, group, ld, arena, step, error);
 	/* Nothing can have been copied to what its Disk Node does not export. */
 	if (!online_export_confirmed(place->view, ld->disk, place->index, true))
 		return online_wait_export(place->view, ld->disk, place->index, arena, step, error);
@@ -402,7 +444,7 @@ static int come_back(const struct place *place, struct arena *arena, struct onli
 				else if (ld->state == LD_STATE_FREED)
 					rv = step_lost(place, ld, arena, step, error);
 				else if (ld->state == LD_STATE_REBUILDING)
-					rv = step_rebuilding(place, ld, arena, step, error);
+					rv = step_rebuilding(place, &leg->groups.items[g], ld, arena, step, error);
 				if (rv != 0 || step->command != NULL)
 					return rv;
 			}

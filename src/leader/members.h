@@ -24,6 +24,9 @@
 /* One that is to come back by bitmap and is not in its group after this time, though its path is well and nobody else
  * is being copied: the group cannot tell what it missed. All of it is copied then. */
 #define MEMBERS_RESYNC_MS 20000u
+/* One that is copied, and does not come further for this long, does not end: mostly as what it is copied from cannot be
+ * read, where md stops for good. It begins anew. The kernel tells how far it is each few minutes at least. */
+#define MEMBERS_STALLED_MS (30u * 60 * 1000)
 
 /* Of the group of a slot that serves: whether a copy in sync is well beyond doubt, `but` (NULL: none) aside; whether
  * all of them are. */

@@ -226,7 +226,7 @@ static struct reported_health *health_make(const struct volume_health *health, u
 {
 	size_t members = health->members.count * sizeof(struct member_status);
 	size_t peers = health->peers.count * sizeof(struct peer_status);
-	size_t rates = health->members.count * sizeof(uint64_t);
+	size_t numbers = health->members.count * sizeof(uint64_t), rates = 2 * numbers;
 	struct reported_health *made = calloc(1, sizeof(*made) + members + peers + rates + pause_size(health->pause));
 	char *at = (char *)(made + 1);
 
@@ -236,6 +236,7 @@ static struct reported_health *health_make(const struct volume_health *health, u
 	made->revision = health->revision;
 	made->lapsed = health->lapsed;
 	made->rates = (uint64_t *)at;
+	made->moved_ms = (uint64_t *)(at + numbers);
 	made->members = (struct member_status_list){ health->members.count, (void *)(at + rates) };
 	made->peers = (struct peer_status_list){ health->peers.count, (void *)(at + rates + members) };
 	if (members > 0)
@@ -268,6 +269,19 @@ static uint64_t rate_of(const struct reported_health *before, const struct membe
 	return before->rates[index] - before->rates[index] / RATE_WEIGHT + measured / RATE_WEIGHT;
 }
 
+/* Since when a rebuild has not come further; of what is none, now. */
+static uint64_t moved_at(const struct reported_health *before, const struct member_status *member, uint64_t now_ms)
+{
+	size_t index;
+	const struct member_status *last =
+		before != NULL ? reported_member(before, member->ld, member->epoch, &index) : NULL;
+
+	return last != NULL && member->health == MEMBER_HEALTH_REBUILDING && last->health == member->health &&
+			       member->done_bytes == last->done_bytes
+		       ? before->moved_ms[index]
+		       : now_ms;
+}
+
 int reported_health_update(struct reported *reported, const struct volume_health *health, uint64_t now_ms,
 			   struct error *error)
 {
@@ -280,8 +294,10 @@ int reported_health_update(struct reported *reported, const struct volume_health
 	made = group != NULL ? health_make(health, now_ms) : NULL;
 	if (made == NULL)
 		return error_set_nomem(error);
-	for (size_t i = 0; i < made->members.count; i++)
+	for (size_t i = 0; i < made->members.count; i++) {
 		made->rates[i] = rate_of(group->health, &made->members.items[i], now_ms);
+		made->moved_ms[i] = moved_at(group->health, &made->members.items[i], now_ms);
+	}
 	free(group->health);
 	group->health = made;
 	return 0;

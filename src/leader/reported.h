@@ -31,6 +31,7 @@ struct reported_health {
 	struct peer_status_list peers;
 	const struct pause_status *pause; /* NULL: it says nothing of one */
 	uint64_t *rates;		  /* bytes a second of late, of each member that is rebuilt */
+	uint64_t *moved_ms; /* the leader's boot clock: when each member that is rebuilt came further last */
 };
 
 /* The volume that an object belongs to ("v2", "d1.v2.s0", "v2.s0.nodeb"), 0 when it belongs to none. */

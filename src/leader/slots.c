@@ -41,6 +41,34 @@ static uint64_t group_frozen_ms(const struct online_view *view, const struct slo
 	return any ? frozen_ms : 0;
 }
 
+/* For how long the kernel has had a copy alone that counts for nothing; 0: it has not. It failed each member in sync,
+ * as their disks told, for one that was given up just when it was complete: nobody can take that back, as it was never
+ * called in sync, and nothing of it is exported any more. In the next epoch the errors that were told are waited for,
+ * so that a copy is not served that may lack something. */
+static uint64_t group_dead_ms(const struct online_view *view, size_t index, const struct group *group,
+			      const struct reported_health *health)
+{
+	const struct slot *slot = &view->volume->slots.items[index];
+	const struct ld *kept = NULL;
+
+	if (health->revision != view->volume->revision)
+		return 0;
+	for (size_t m = 0; m < group->members.count; m++) {
+		const struct ld *ld = &group->members.items[m];
+		const struct member_status *member = reported_member(health, ld->id, slot->epoch, NULL);
+
+		/* In the group it may be complete yet; nobody comes into this one. */
+		if (ld->state == LD_STATE_REBUILDING && (member == NULL || member->health != MEMBER_HEALTH_ABSENT))
+			return 0;
+		if (ld->state == LD_STATE_STALE && member != NULL && member->kept && !ld->pending)
+			kept = ld;
+		if (ld->state == LD_STATE_IN_SYNC && (member == NULL || member->health != MEMBER_HEALTH_FAILED ||
+						      online_errors(view, ld, index) == NULL))
+			return 0;
+	}
+	return kept != NULL ? view->now_ms - moments_ld_since(view->moments, kept, view->now_ms) : 0;
+}
+
 static bool slot_is_frozen(const struct online_view *view, size_t index, struct online_step *step)
 {
 	const struct slot *slot = &view->volume->slots.items[index];
@@ -58,6 +86,8 @@ static bool slot_is_frozen(const struct online_view *view, size_t index, struct 
 		for (size_t g = 0; leg->slot == index && g < leg->groups.count; g++) {
 			uint64_t frozen_ms = group_frozen_ms(view, slot, &leg->groups.items[g], health);
 
+			if (frozen_ms == 0)
+				frozen_ms = group_dead_ms(view, index, &leg->groups.items[g], health);
 			if (frozen_ms == 0)
 				continue;
 			if (frozen_ms > age_ms)

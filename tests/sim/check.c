@@ -230,11 +230,8 @@ static bool state_knows_volatile(struct fsm *fsm, const char *node, const char *
 
 void check_cached_write(const struct storage *node, uint64_t minor)
 {
-	/* The last that any server had applied: one that builds its state anew knows less than was told before. */
-	static uint64_t furthest;
 	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
 	const char *path = "";
-	bool asked = false;
 
 	for (size_t i = 0; i < kernel->observed.disks.count; i++) {
 		if (kernel->observed.disks.items[i].minor == minor)
@@ -246,14 +243,11 @@ void check_cached_write(const struct storage *node, uint64_t minor)
 		if (server->process == NULL || server->process->ended || server->dnvmed == NULL ||
 		    server->dnvmed->fsm == NULL || server->dnvmed->stage != DNVMED_RUNNING)
 			continue;
-		if (fsm_applied_index(server->dnvmed->fsm) >= furthest) {
-			furthest = fsm_applied_index(server->dnvmed->fsm);
-			asked = true;
-		}
 		if (state_knows_volatile(server->dnvmed->fsm, node->name, path))
 			return;
 	}
-	if (asked)
+	/* The one that knew may have died, and the others not have heard yet that it is committed. */
+	if (server_newest() != NULL)
 		world_fail("%s serves %s through a volatile write cache that the state says is off", node->name, path);
 }
 

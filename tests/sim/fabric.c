@@ -362,9 +362,11 @@ static void rebuild_look(struct storage *node, const struct observed_dm *dm)
 		rebuild->began_at = world_now;
 		rebuild->done_at = world_now + world_between(100 * WORLD_MS, 4 * WORLD_SECOND);
 	}
+	snprintf(name, sizeof(name), "%s", dm->name);
+	if (io_mirror_lost(node, name))
+		return;
 	if (world_now < rebuild->done_at || sim_dm_waits((struct sim_kernel *)node->kernel, dm, NULL) != 0)
 		return;
-	snprintf(name, sizeof(name), "%s", dm->name);
 	world_trace("%s has copied %s", node->name, name);
 	io_mirror_copied(node, name, rebuild->began_at);
 	node_enter(node);

@@ -47,6 +47,8 @@ int io_operation(struct storage *node, const char *operation, const char *name, 
 int io_flush(struct storage *node, const char *name, uint64_t timeout_us, struct error *error);
 /* The LDs that a read from a leg's first group may come from now, by its pool. */
 size_t io_copies(struct storage *node, const char *pool, uint64_t lds[], size_t count);
+/* Whether a member that is copied lies on a namespace that is gone: then it fails, as it cannot be written. */
+bool io_mirror_lost(struct storage *node, const char *name);
 /* A mirror's members are equal now; the copying began at that time. */
 void io_mirror_copied(struct storage *node, const char *name, uint64_t since);
 /* Whether writes to a device of a node, the argument, are under way. */

@@ -241,6 +241,30 @@ enum io_result io_mirror_read(struct io_at at, const char *name, uint64_t sector
 	}
 }
 
+bool io_mirror_lost(struct storage *node, const char *name)
+{
+	struct io_at at = { node, node->machine->boots };
+	struct group_status status;
+	struct group_table table;
+	bool suspended, lost = false;
+
+	if (!io_mirror_find(at, name, &table, &status, &suspended))
+		return false;
+	for (size_t i = 0; i < table.count && i < status.count; i++) {
+		struct sim_place place;
+		const struct observed_dm *dm =
+			io_dm_by_number(io_kernel(at), table.data[i] >> 32, table.data[i] & UINT32_MAX);
+
+		/* A path that does not answer is not gone: what is written to it waits. */
+		if (status.health[i] != 'a' ||
+		    (dm != NULL && sim_block_place(io_kernel(at), dm->name, 0, &place, NULL) != ERROR_INTERNAL))
+			continue;
+		member_fail(at, name, i);
+		lost = true;
+	}
+	return lost;
+}
+
 void io_mirror_copied(struct storage *node, const char *name, uint64_t since)
 {
 	struct io_at at = { node, node->machine->boots };

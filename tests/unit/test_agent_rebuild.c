@@ -329,6 +329,44 @@ static void test_rebuild_waits_for_resync(void **state)
 	buffer_free(&text);
 }
 
+/* Its Disk Node took the namespace away and exports it again. What the group has lies on the one that went, complete or
+ * not, whatever becomes of the new one. */
+static void test_namespace_goes(void **state)
+{
+	struct mirror *f = *state;
+	struct desired desired;
+	struct observed observed;
+	struct error error = { 0 };
+
+	format_and_lose(f);
+	desired = mirror_desired(f, LD_STATE_REBUILDING, 5);
+	kernel_sim_rebuild_hold(f->agent.kernel, true);
+	rig_converge(&f->agent, &desired);
+	assert_false(mirror_member_status(f, &desired, 1).path_lost);
+	observed = mirror_observe(f);
+	for (size_t i = 0; i < observed.imports.count; i++) {
+		const struct observed_import *found = &observed.imports.items[i];
+		struct kernel_import import = {
+			.nqn = found->nqn, .address = found->address, .port = 4421, .host_nqn = found->host_nqn
+		};
+
+		if (strcmp(found->nqn, MIRROR_IMPORT_2) == 0)
+			assert_int_equal(f->agent.kernel->operations->import_drop(f->agent.kernel, &import, &error), 0);
+	}
+	rig_wave(&f->agent, &desired);
+	assert_contains(mirror_log(f), "nvme    connect    " MIRROR_IMPORT_2);
+	assert_int_equal(mirror_member_status(f, &desired, 1).health, MEMBER_HEALTH_REBUILDING);
+	assert_true(mirror_member_status(f, &desired, 1).path_lost);
+	assert_int_equal(kernel_sim_rebuild_set(f->agent.kernel, MIRROR, 145408, &error), 0);
+	assert_true(mirror_member_status(f, &desired, 1).path_lost);
+	f->now_ms += 700;
+	assert_int_equal(mirror_member_status(f, &desired, 1).path_lost_ms, 701);
+	/* One that is not in the group lies on nothing that went. */
+	desired = mirror_desired(f, LD_STATE_REBUILDING, 9);
+	assert_int_equal(mirror_member_status(f, &desired, 1).health, MEMBER_HEALTH_ABSENT);
+	assert_false(mirror_member_status(f, &desired, 1).path_lost);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +379,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_complete_of_another_time, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_new_member_needs_no_label, mirror_setup, mirror_teardown),
 		cmocka_unit_test_setup_teardown(test_rebuild_waits_for_resync, mirror_setup, mirror_teardown),
+		cmocka_unit_test_setup_teardown(test_namespace_goes, mirror_setup, mirror_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -164,6 +165,42 @@ static void test_by_bitmap(void **state)
 	rig_member(&rig, C1, (struct member_status){ .ld = 1, .health = MEMBER_HEALTH_ABSENT });
 	rig.lds[0].resync = false;
 	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	rig_close(&rig);
+}
+
+/* The group copies it, and comes no further. */
+static void test_stalled(void **state)
+{
+	struct member_status member = {
+		.ld = 1, .health = MEMBER_HEALTH_REBUILDING, .done_bytes = 7, .total_bytes = 900
+	};
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.lds[0].state = LD_STATE_REBUILDING;
+	rig_member(&rig, C1, member);
+	rig_wait(&rig, MEMBERS_STALLED_MS - 1);
+	rig_member(&rig, C1, member);
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	assert_int_equal(rig.step.look_again_ms, 2);
+	/* It came further. */
+	member.done_bytes = 8;
+	rig_member(&rig, C1, member);
+	rig_wait(&rig, MEMBERS_STALLED_MS);
+	rig_member(&rig, C1, member);
+	rig_expect_wait(&rig, members_step, "ld1: node c1 rebuilds it");
+	/* What it is copied from cannot be read. */
+	rig_errors(&rig, N2, "d2.v7.s0", 2);
+	rig_take(&rig, members_step);
+	assert_non_null(strstr(rig.step.waits_for,
+			       "ld1: node c1 rebuilds it; ld2, from which it is copied, returned I/O errors"));
+	rig_wait(&rig, 1);
+	rig_expect_stale(&rig, members_step, "ld1", STALE_REASON_MEDIUM);
+	/* Not when it is all that there is to copy from. */
+	rig_offline(&rig, N2);
+	rig_take(&rig, members_step);
+	assert_non_null(strstr(rig.step.waits_for, "slot 0: ld1 is lost, and no other copy is well"));
 	rig_close(&rig);
 }
 
@@ -338,13 +375,10 @@ static void test_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rebuild),
-		cmocka_unit_test(test_held),
-		cmocka_unit_test(test_by_bitmap),
-		cmocka_unit_test(test_in_sync),
-		cmocka_unit_test(test_in_sync_needs_its_export),
-		cmocka_unit_test(test_replace),
-		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_rebuild),	  cmocka_unit_test(test_held),
+		cmocka_unit_test(test_by_bitmap), cmocka_unit_test(test_stalled),
+		cmocka_unit_test(test_in_sync),	  cmocka_unit_test(test_in_sync_needs_its_export),
+		cmocka_unit_test(test_replace),	  cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_lost),
 	};
 

@@ -121,10 +121,15 @@ static void test_health(void **state)
 	/* Nothing for 2 s: slower, but not yet still. */
 	assert_int_equal(reported_health_update(&reported, &health, 5000, NULL), 0);
 	assert_int_equal(reported_health_get(&reported, 4)->rates[1], 1500);
+	assert_int_equal(reported_health_get(&reported, 4)->moved_ms[1], 3000);
+	assert_int_equal(reported_health_get(&reported, 4)->moved_ms[0], 5000);
+	assert_int_equal(reported_health_update(&reported, &health, 5500, NULL), 0);
+	assert_int_equal(reported_health_get(&reported, 4)->moved_ms[1], 3000);
 	/* It began anew. */
 	members[1].done_bytes = 10;
 	assert_int_equal(reported_health_update(&reported, &health, 6000, NULL), 0);
 	assert_int_equal(reported_health_get(&reported, 4)->rates[1], 0);
+	assert_int_equal(reported_health_get(&reported, 4)->moved_ms[1], 6000);
 	health.members.count = 1;
 	health.peers.count = 0;
 	assert_int_equal(reported_health_update(&reported, &health, 7000, NULL), 0);

@@ -202,6 +202,63 @@ static void test_restart(void **state)
 	rig_close(&rig);
 }
 
+/* ld2 was rebuilt and given up, and is what the kernel has alone since ld1 failed a write: nobody takes it back. */
+static void test_dead(void **state)
+{
+	struct member_status members[] = { { .ld = 1, .health = MEMBER_HEALTH_FAILED },
+					   { .ld = 2, .health = MEMBER_HEALTH_ABSENT, .kept = true },
+					   { .ld = 9 } };
+	struct ld three[3] = { { 0 }, { 0 }, { .id = 9, .disk = 3, .state = LD_STATE_REBUILDING } };
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig.lds[1].state = LD_STATE_STALE;
+	rig_see(&rig);
+	rig_members(&rig, C1, members, 2);
+	rig_errors(&rig, N1, "d1.v7.s0", 1);
+	rig_wait(&rig, SLOTS_FROZEN_MS - 1);
+	rig_expect_wait(&rig, slots_step, NULL);
+	assert_int_equal(rig.step.look_again_ms, 1);
+	rig_wait(&rig, 1);
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	/* It has everything, and is taken back. */
+	rig.lds[1].pending = true;
+	rig_expect_wait(&rig, slots_step, NULL);
+	rig.lds[1].pending = false;
+	/* Without an error of its disk the next epoch would take ld1 for sound. */
+	rig_errors(&rig, N1, "d1.v7.s0", 0);
+	rig_expect_wait(&rig, slots_step, NULL);
+	rig_errors(&rig, N1, "d1.v7.s0", 1);
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	/* The group has let it go. */
+	members[1].kept = false;
+	rig_members(&rig, C1, members, 2);
+	rig_expect_wait(&rig, slots_step, NULL);
+	members[1].kept = true;
+	/* It is the last one that the kernel has, errors or not. */
+	members[0].health = MEMBER_HEALTH_IN_SYNC;
+	rig_members(&rig, C1, members, 2);
+	rig_expect_wait(&rig, slots_step, NULL);
+	members[0].health = MEMBER_HEALTH_FAILED;
+	rig_members(&rig, C1, members, 2);
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	/* One that is copied may be complete when its path is back; not one that is not in the group. */
+	rig.groups[0].members = (struct ld_list){ 3, three };
+	three[0] = rig.lds[0];
+	three[1] = rig.lds[1];
+	members[2].health = MEMBER_HEALTH_REBUILDING;
+	rig_members(&rig, C1, members, 3);
+	rig_expect_wait(&rig, slots_step, NULL);
+	members[2].health = MEMBER_HEALTH_ABSENT;
+	rig_members(&rig, C1, members, 3);
+	rig_expect_move(&rig, 0, "c1", MOVE_REASON_RESTART);
+	/* What was said before the group changed. */
+	rig.volume.revision++;
+	rig_expect_wait(&rig, slots_step, NULL);
+	rig_close(&rig);
+}
+
 /* Its gate was shut, and what waits there for the legs of others may be old. */
 static void test_lapse(void **state)
 {
@@ -423,6 +480,7 @@ int main(void)
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_reboot),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_dead),
 		cmocka_unit_test(test_lapse),
 		cmocka_unit_test(test_assembling),
 		cmocka_unit_test(test_assembling_after_errors),

@@ -231,7 +231,8 @@ static int fail(struct sim_kernel *this, struct observed_dm *dm, uint64_t index)
 		status.health[index] = 'D';
 	if (group_table_parse(&dm->targets, &table) && superblocks_put(this, &table, &status) != 0)
 		return -1;
-	return status_set(this, dm, status.health, status.done_sectors, status.rebuilding ? "recover" : "idle");
+	return status_set(this, dm, status.health, status.done_sectors,
+			  status.rebuilding && strchr(status.health, 'a') != NULL ? "recover" : "idle");
 }
 
 static int rebuild(struct sim_kernel *this, struct observed_dm *dm, uint64_t sectors)
