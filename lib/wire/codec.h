@@ -10,7 +10,6 @@
 #ifndef DNVME_LIB_WIRE_CODEC_H
 #define DNVME_LIB_WIRE_CODEC_H
 
-#include <msgpack/object.h>
 #include <msgpack/pack.h>
 
 #include "lib/base/arena.h"
@@ -35,9 +34,9 @@ int codec_decode(const struct schema *schema, struct bytes input, struct arena *
 int codec_decode_known(const struct schema *schema, struct bytes input, struct arena *arena, void *ret_record,
 		       struct error *error);
 
-/* As codec_decode() from an object that was already unpacked (borrowed; nothing of it is referenced afterwards). */
-int codec_decode_object(const struct schema *schema, const msgpack_object *object, struct arena *arena,
-			void *ret_record, struct error *error);
+/* As codec_decode() from a value that is part of a frame, whose size and depth were looked at before. */
+int codec_decode_value(const struct schema *schema, struct bytes value, struct arena *arena, void *ret_record,
+		       struct error *error);
 
 /* A copy that shares nothing with the record, as encoding and decoding would make it: an optional field that is empty
  * is absent. Bounds are not checked. INTERNAL (memory). */
