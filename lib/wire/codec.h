@@ -43,18 +43,16 @@ int codec_decode_value(const struct schema *schema, struct bytes value, struct a
 int codec_copy(const struct schema *schema, const void *record, struct arena *arena, void *ret_record,
 	       struct error *error);
 
-/* A copy of a record in one piece, for who copies the same one again and again. */
+/* A copy of a record in one piece, for who copies the same one again and again. All zeros: none yet. */
 struct codec_packed {
 	const struct schema *schema;
-	char *block; /* begins with the record */
-	size_t size;
-	const size_t *pointers; /* where in the block there is one, to another place in it */
-	size_t pointer_count;
+	struct buffer block;	/* begins with the record; where it has a pointer, there is an offset in the block */
+	struct buffer pointers; /* size_t each: where in the block one is */
 };
 
-/* All of it lives in `arena`. INTERNAL (memory). */
-int codec_pack(const struct schema *schema, const void *record, struct arena *arena, struct codec_packed *ret_packed,
-	       struct error *error);
+/* Replaces what was packed there before. INTERNAL (memory): then there is none. */
+int codec_pack(const struct schema *schema, const void *record, struct codec_packed *packed, struct error *error);
+void codec_packed_free(struct codec_packed *packed);
 /* The same as codec_copy() of the record that was packed. */
 int codec_unpack(const struct codec_packed *packed, struct arena *arena, void *ret_record, struct error *error);
 

@@ -411,6 +411,8 @@ static int decode_whole(const struct schema *schema, struct bytes input, bool kn
 	rv = next_value(&decoder, &value);
 	if (rv == 0)
 		rv = decode_record(&decoder, schema, &value, record, NULL);
+	if (rv == 0 && decoder.reader.at != decoder.reader.end)
+		rv = error_set(error, ERROR_INVALID_ARGUMENT, "%s: bytes behind the record", schema->name);
 	if (rv == 0)
 		memcpy(ret_record, record, schema->size);
 	return rv;

@@ -65,8 +65,12 @@ static int take_counted(struct value_reader *reader, enum value_type type, size_
 	return 0;
 }
 
-static int read_other(struct value_reader *reader, uint8_t first, struct value *ret_value)
+int value_read_other(struct value_reader *reader, uint8_t first, struct value *ret_value)
 {
+	if (first >= 0xe0) {
+		*ret_value = (struct value){ .type = VALUE_NEGATIVE };
+		return 0;
+	}
 	switch (first) {
 	case 0xc0:
 		*ret_value = (struct value){ .type = VALUE_NIL };
@@ -116,28 +120,6 @@ static int read_other(struct value_reader *reader, uint8_t first, struct value *
 	default: /* 0xc1 is never used */
 		return used_up(reader);
 	}
-}
-
-int value_read(struct value_reader *reader, struct value *ret_value)
-{
-	uint8_t first;
-
-	if (reader->at == reader->end)
-		return -1;
-	first = *reader->at++;
-	if (first <= 0x7f)
-		*ret_value = (struct value){ .type = VALUE_UNSIGNED, .number = first };
-	else if (first >= 0xe0)
-		*ret_value = (struct value){ .type = VALUE_NEGATIVE };
-	else if (first <= 0x8f)
-		*ret_value = (struct value){ .type = VALUE_MAP, .number = first & 0x0f };
-	else if (first <= 0x9f)
-		*ret_value = (struct value){ .type = VALUE_ARRAY, .number = first & 0x0f };
-	else if (first <= 0xbf)
-		return take_bytes(reader, VALUE_TEXT, first & 0x1f, ret_value);
-	else
-		return read_other(reader, first, ret_value);
-	return 0;
 }
 
 /* Values that follow the head of this one and belong to it. */

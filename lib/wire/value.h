@@ -44,7 +44,7 @@ static inline struct value_reader value_reader_of(struct bytes bytes)
 
 /* The next value; of an array or a map its head only, and its elements follow. -1: it is cut short, or no MessagePack;
  * the reader is then used up. */
-int value_read(struct value_reader *reader, struct value *ret_value);
+static inline int value_read(struct value_reader *reader, struct value *ret_value);
 
 /* Pass over a value with all that is in it, or over what is in one whose head was read. -1 as above. */
 int value_skip(struct value_reader *reader);
@@ -52,6 +52,35 @@ int value_skip_rest(struct value_reader *reader, const struct value *head);
 
 /* What is there is one value and nothing else, as large and as deep as a frame may be: INVALID_ARGUMENT, TOO_LARGE. */
 int value_check(struct bytes bytes, struct error *error);
+
+int value_read_other(struct value_reader *reader, uint8_t first, struct value *ret_value);
+
+/* Here, so that the compiler puts it where it is used: nearly all values are short ones. */
+static inline int value_read(struct value_reader *reader, struct value *ret_value)
+{
+	uint8_t first;
+
+	if (reader->at == reader->end)
+		return -1;
+	first = *reader->at++;
+	if (first >= 0xc0)
+		return value_read_other(reader, first, ret_value);
+	*ret_value = (struct value){ .type = VALUE_UNSIGNED, .number = first };
+	if (first <= 0x7f)
+		return 0;
+	if (first <= 0x9f) {
+		ret_value->type = first <= 0x8f ? VALUE_MAP : VALUE_ARRAY;
+		ret_value->number = first & 0x0f;
+		return 0;
+	}
+	ret_value->type = VALUE_TEXT;
+	ret_value->number = first & 0x1f;
+	if (ret_value->number > (uint64_t)(reader->end - reader->at))
+		return reader->at = reader->end, -1;
+	ret_value->bytes = (const char *)reader->at;
+	reader->at += ret_value->number;
+	return 0;
+}
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 

@@ -288,16 +288,15 @@ static void a_copy_shares_nothing(void **state)
 static void what_is_packed_is_a_copy_in_one_piece(void **state)
 {
 	struct buffer first = BUFFER_INIT, second = BUFFER_INIT;
-	struct arena arena = ARENA_INIT, kept = ARENA_INIT;
-	struct codec_packed packed;
+	struct arena arena = ARENA_INIT;
+	struct codec_packed packed = { 0 };
 	struct volume copies[2], empty = sample;
 
 	(void)state;
 	assert_int_equal(codec_encode(schema_volume(), &sample, CODEC_TAGGED, &first, NULL), 0);
-	assert_int_equal(codec_pack(schema_volume(), &sample, &kept, &packed, NULL), 0);
+	assert_int_equal(codec_pack(schema_volume(), &sample, &packed, NULL), 0);
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(codec_unpack(&packed, &arena, &copies[i], NULL), 0);
-	arena_free(&kept);
 	assert_ptr_not_equal(copies[0].name, copies[1].name);
 	for (size_t i = 0; i < 2; i++) {
 		buffer_clear(&second);
@@ -309,12 +308,12 @@ static void what_is_packed_is_a_copy_in_one_piece(void **state)
 	}
 	/* What is optional and empty is absent, as behind a decoder. */
 	empty.hosts.count = 0;
-	assert_int_equal(codec_pack(schema_volume(), &empty, &kept, &packed, NULL), 0);
+	assert_int_equal(codec_pack(schema_volume(), &empty, &packed, NULL), 0);
 	assert_int_equal(codec_unpack(&packed, &arena, &copies[0], NULL), 0);
 	assert_null(copies[0].hosts.items);
 	buffer_free(&first);
 	buffer_free(&second);
-	arena_free(&kept);
+	codec_packed_free(&packed);
 	arena_free(&arena);
 }
 
@@ -329,7 +328,7 @@ static void codec_survives_failing_allocations(void **state)
 		struct buffer output = BUFFER_INIT;
 		struct arena arena = ARENA_INIT;
 		struct error error = { 0 };
-		struct codec_packed packed;
+		struct codec_packed packed = { 0 };
 		struct volume volume;
 		int rv;
 
@@ -340,11 +339,12 @@ static void codec_survives_failing_allocations(void **state)
 		if (rv == 0)
 			rv = codec_copy(schema_volume(), &sample, &arena, &volume, &error);
 		if (rv == 0)
-			rv = codec_pack(schema_volume(), &sample, &arena, &packed, &error);
+			rv = codec_pack(schema_volume(), &sample, &packed, &error);
 		if (rv == 0)
 			rv = codec_unpack(&packed, &arena, &volume, &error);
 		failed = failing_alloc_disarm();
 		assert_int_equal(rv, failed ? ERROR_INTERNAL : 0);
+		codec_packed_free(&packed);
 		buffer_free(&output);
 		arena_free(&arena);
 		if (!failed)
@@ -424,6 +424,33 @@ static void frames_end_where_the_library_says(void **state)
 		assert_int_equal(frame_scanner_feed(&scanner, bytes, sizeof(bytes), &used, &complete, NULL), 0);
 		assert_true(complete);
 		assert_int_equal(used, end);
+	}
+}
+
+/* Eight bytes of a text are looked at together: each byte counts at each place, as it does alone. */
+static void texts_are_checked_bytewise(void **state)
+{
+	struct arena arena = ARENA_INIT;
+	struct label label;
+	struct error error = { 0 };
+
+	(void)state;
+	for (size_t length = 1; length <= 25; length++) {
+		for (size_t at = 0; at < length; at++) {
+			for (unsigned byte = 0; byte < 256; byte++) {
+				/* {1: "k", 2: text} */
+				uint8_t input[5 + 32] = { 0x82, 0x01, 0xa1, 'k', 0x02 };
+				bool good = byte >= 0x20 && byte < 0x7f;
+
+				input[5] = (uint8_t)(0xa0 | length);
+				memset(input + 6, 'x', length);
+				input[6 + at] = (uint8_t)byte;
+				assert_int_equal(codec_decode(schema_label(), (struct bytes){ input, 6 + length },
+							      &arena, &label, &error),
+						 good ? 0 : ERROR_INVALID_ARGUMENT);
+			}
+		}
+		arena_free(&arena);
 	}
 }
 
@@ -564,6 +591,7 @@ int main(void)
 		cmocka_unit_test(codec_survives_failing_allocations),
 		cmocka_unit_test(frames_end_at_the_same_byte_for_any_pieces),
 		cmocka_unit_test(frames_end_where_the_library_says),
+		cmocka_unit_test(texts_are_checked_bytewise),
 		cmocka_unit_test(frames_are_bounded),
 		cmocka_unit_test(rpc_messages_are_checked),
 		cmocka_unit_test(rpc_round_trips),
