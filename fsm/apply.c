@@ -390,7 +390,9 @@ static int command_apply(struct entry *entry, struct bytes bytes, struct buffer 
 		goto cleanup;
 	}
 	if (command.request_id.size > 0) {
-		result = store_get(entry->txn, STORE_TABLE_REQUEST, command.request_id, &remembered, error);
+		result = store_get(entry->txn, STORE_TABLE_REQUEST, command.request_id, &remembered, NULL);
+		if (result != 0 && result != ERROR_NOT_FOUND)
+			result = store_get(entry->txn, STORE_TABLE_REQUEST, command.request_id, &remembered, error);
 		if (result == 0) {
 			if (buffer_append(output, remembered.data, remembered.size) != 0)
 				result = error_set_nomem(error);

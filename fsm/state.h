@@ -32,8 +32,9 @@ struct fsm {
 /* A record that a command wrote or deleted, as it was before. */
 struct journal_item {
 	enum store_table table;
-	struct bytes key, before; /* before.data NULL: there was none */
-	size_t place;		  /* in the order of writes */
+	struct bytes key,
+		before; /* the store's, while the command's transaction is open; before.data NULL: there was none */
+	size_t place;	/* in the order of writes */
 };
 
 struct journal {
