@@ -70,13 +70,18 @@ int transition_changed_cluster(struct transition *transition, struct error *erro
 	return change_add(transition, (struct fsm_change){ .kind = FSM_CHANGE_CLUSTER }, error);
 }
 
-int transition_changed_node(struct transition *transition, const char *name, bool removed, struct error *error)
+int transition_changed_node(struct transition *transition, const char *name, enum node_change change,
+			    struct error *error)
 {
 	const char *copy = arena_strdup(transition->entry_arena, name);
 
 	if (copy == NULL)
 		return state_nomem(&transition->state, error);
-	return change_add(transition, (struct fsm_change){ .kind = FSM_CHANGE_NODE, .node = copy, .removed = removed },
+	return change_add(transition,
+			  (struct fsm_change){ .kind = FSM_CHANGE_NODE,
+					       .node = copy,
+					       .removed = change == NODE_REMOVED,
+					       .moved = change == NODE_MOVED },
 			  error);
 }
 
