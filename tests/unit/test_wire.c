@@ -15,6 +15,7 @@
 #include "lib/wire/json.h"
 #include "lib/wire/methods.h"
 #include "lib/wire/rpc.h"
+#include "lib/wire/value.h"
 #include "tests/unit/failing_alloc.h"
 
 static struct ld members[2] = {
@@ -407,11 +408,14 @@ static void frames_end_where_the_library_says(void **state)
 		uint8_t bytes[64] = { (uint8_t)first, 3 };
 		struct frame_scanner scanner;
 		msgpack_unpacked unpacked;
+		struct value_reader reader = value_reader_of((struct bytes){ bytes, sizeof(bytes) });
 		size_t used = 0, end = 0;
 		int complete = 0;
 
-		if (first == 0xc1)
+		if (first == 0xc1) {
+			assert_int_equal(value_skip(&reader), -1);
 			continue;
+		}
 		if (memchr(long_length, (int)first, sizeof(long_length)) != NULL)
 			memcpy(bytes + 1, "\0\0\0\3", 4);
 		if (memchr(short_length, (int)first, sizeof(short_length)) != NULL)
@@ -424,6 +428,11 @@ static void frames_end_where_the_library_says(void **state)
 		assert_int_equal(frame_scanner_feed(&scanner, bytes, sizeof(bytes), &used, &complete, NULL), 0);
 		assert_true(complete);
 		assert_int_equal(used, end);
+		assert_int_equal(value_skip(&reader), 0);
+		assert_int_equal(reader.at - bytes, end);
+		assert_int_equal(value_check((struct bytes){ bytes, end }, NULL), 0);
+		for (size_t size = 0; size < end; size++)
+			assert_int_equal(value_check((struct bytes){ bytes, size }, NULL), ERROR_INVALID_ARGUMENT);
 	}
 }
 
@@ -466,7 +475,7 @@ static int scan(const void *data, size_t size, size_t max_bytes, struct error *e
 
 static void frames_are_bounded(void **state)
 {
-	uint8_t nested[LIMIT_FRAME_DEPTH + 1];
+	uint8_t nested[LIMIT_FRAME_DEPTH + 1], deep[LIMIT_FRAME_DEPTH + 2] = { 0 };
 	struct error error;
 
 	(void)state;
@@ -474,6 +483,14 @@ static void frames_are_bounded(void **state)
 	assert_int_equal(scan(nested, LIMIT_FRAME_DEPTH, 1000, &error), 0);
 	assert_int_equal(scan(nested, sizeof(nested), 1000, &error), ERROR_TOO_LARGE);
 	assert_string_equal(error.message, "the frame is nested deeper than the limit of 24");
+	/* A record is held to the same. */
+	memset(deep, 0x91, LIMIT_FRAME_DEPTH);
+	assert_int_equal(value_check((struct bytes){ deep, LIMIT_FRAME_DEPTH + 1 }, &error), 0);
+	deep[LIMIT_FRAME_DEPTH] = 0x91;
+	assert_int_equal(value_check((struct bytes){ deep, LIMIT_FRAME_DEPTH + 2 }, &error), ERROR_TOO_LARGE);
+	assert_string_equal(error.message, "the record is nested deeper than the limit of 24");
+	assert_int_equal(value_check((struct bytes){ (const uint8_t *)"\xdf\xff\xff\xff\xff", 5 }, &error),
+			 ERROR_TOO_LARGE);
 	assert_int_equal(scan("\xdd\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
 	assert_int_equal(scan("\xdf\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
 	assert_int_equal(scan("\xdb\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
