@@ -227,7 +227,7 @@ static void take_welcome(struct session *this, struct rpc_message *message, stru
 	struct agent_welcome welcome;
 	struct error error = { 0 };
 
-	if (rpc_failure_decode(&message->failure, &error) != 0) {
+	if (rpc_failure_decode(message->failure, &error) != 0) {
 		if (error.code == ERROR_UNAVAILABLE)
 			redirect_find(this, &error);
 		else
@@ -235,7 +235,7 @@ static void take_welcome(struct session *this, struct rpc_message *message, stru
 		leave(this, error.message);
 		return;
 	}
-	if (codec_decode_object(schema_agent_welcome(), &message->result, arena, &welcome, &error) != 0) {
+	if (codec_decode_value(schema_agent_welcome(), message->result, arena, &welcome, &error) != 0) {
 		leave(this, error.message);
 		return;
 	}
@@ -288,13 +288,13 @@ static void take_heartbeat(struct session *this, struct rpc_message *message, st
 	struct agent_heartbeat_reply reply;
 	struct error error = { 0 };
 
-	if (rpc_failure_decode(&message->failure, &error) != 0) {
+	if (rpc_failure_decode(message->failure, &error) != 0) {
 		if (error.code == ERROR_UNAVAILABLE)
 			redirect_find(this, &error);
 		leave(this, error.message);
 		return;
 	}
-	if (codec_decode_object(schema_agent_heartbeat_reply(), &message->result, arena, &reply, &error) != 0)
+	if (codec_decode_value(schema_agent_heartbeat_reply(), message->result, arena, &reply, &error) != 0)
 		leave(this, error.message);
 	else if (term_take(this, reply.term)) {
 		servers_take(this, &reply.servers);
@@ -331,7 +331,7 @@ static void take_desired(struct session *this, struct rpc_message *message, stru
 	struct desired part;
 	bool complete = false;
 
-	if (codec_decode_object(schema_desired(), &message->params, arena, &part, &error) != 0) {
+	if (codec_decode_value(schema_desired(), message->params, arena, &part, &error) != 0) {
 		error_prefix(&error, "desired state");
 		log_failure(LOG_LEVEL_ERROR, "cannot take what the leader sent", &error);
 		leave(this, error.message);
@@ -382,7 +382,6 @@ static void on_frame(void *data, struct bytes frame)
 	else
 		log_debug("unexpected message", "type=%d state=%s", (int)message.type,
 			  state_machine_name(&this->machine));
-	rpc_message_close(&message);
 	arena_free(&arena);
 }
 

@@ -311,7 +311,7 @@ static void take_response(struct dnvme *dnvme, size_t server, const struct rpc_m
 
 	if (call == NULL || call->machine.state == CALL_FINISHED)
 		return; /* cancelled, or answered by another server first */
-	if (rpc_failure_decode(&message->failure, &failure) != 0) {
+	if (rpc_failure_decode(message->failure, &failure) != 0) {
 		if (failure.code != ERROR_UNAVAILABLE) {
 			if (call->doubtful && (call->method->flags & METHOD_MUTATE) != 0)
 				error_doubt(&failure);
@@ -324,7 +324,7 @@ static void take_response(struct dnvme *dnvme, size_t server, const struct rpc_m
 	}
 	dnvme->preferred = server;
 	error_clear(&failure);
-	if (result_make(call->method, &message->result, &call->result, &failure) != 0)
+	if (result_make(call->method, message->result, &call->result, &failure) != 0)
 		call_finish(call, &failure);
 	else
 		call_finish(call, NULL);
@@ -343,13 +343,11 @@ static int take_frame(struct dnvme *dnvme, size_t server, struct bytes frame, ui
 
 	rc = rpc_message_open(frame, &arena, &message, &msgid_known, &failure);
 	if (rc == 0 && message.type == RPC_REQUEST) {
-		rpc_message_close(&message);
 		rc = error_set(&failure, ERROR_INVALID_ARGUMENT, "it sent a request instead of an answer");
 	} else if (rc == 0) {
 		connection_praise(connection);
 		if (message.type == RPC_RESPONSE)
 			take_response(dnvme, server, &message, now_ms);
-		rpc_message_close(&message);
 	}
 	arena_free(&arena);
 	if (rc != 0) {

@@ -17,18 +17,7 @@ void dnvme_result_free(struct dnvme_result *result)
 	free(result);
 }
 
-static int copy_payload(struct dnvme_result *result, const msgpack_object *answer, struct error *error)
-{
-	msgpack_packer packer;
-
-	msgpack_packer_init(&packer, &result->payload, codec_buffer_write);
-	if (msgpack_pack_object(&packer, *answer) != 0)
-		return error_set_nomem(error);
-	return 0;
-}
-
-int result_make(const struct method *method, const msgpack_object *answer, struct dnvme_result **ret_result,
-		struct error *error)
+int result_make(const struct method *method, struct bytes answer, struct dnvme_result **ret_result, struct error *error)
 {
 	const struct schema *schema = method->reply();
 	struct dnvme_result *result = calloc(1, sizeof(*result));
@@ -43,7 +32,7 @@ int result_make(const struct method *method, const msgpack_object *answer, struc
 		rc = error_set_nomem(error);
 		goto cleanup;
 	}
-	rc = codec_decode_object(schema, answer, &result->arena, record, error);
+	rc = codec_decode_value(schema, answer, &result->arena, record, error);
 	if (rc != 0) {
 		if (rc != ERROR_INTERNAL) {
 			error_prefix(error, "the answer to %s is not understood", method->name);
@@ -55,7 +44,7 @@ int result_make(const struct method *method, const msgpack_object *answer, struc
 		goto cleanup;
 	}
 	result->record = record;
-	rc = copy_payload(result, answer, error);
+	rc = buffer_append(&result->payload, answer.data, answer.size) == 0 ? 0 : error_set_nomem(error);
 	if (rc == 0)
 		rc = result_view_make(result, error);
 	if (rc != 0)

@@ -37,7 +37,7 @@ struct dnvme_result {
 };
 
 /* Take an answer (borrowed, copied). INTERNAL: it is not of the form that the method promises, or no memory. */
-int result_make(const struct method *method, const msgpack_object *answer, struct dnvme_result **ret_result,
+int result_make(const struct method *method, struct bytes answer, struct dnvme_result **ret_result,
 		struct error *error);
 
 /* Fill the views from the record. INTERNAL: no memory. */

@@ -70,13 +70,18 @@ int transition_changed_cluster(struct transition *transition, struct error *erro
 	return change_add(transition, (struct fsm_change){ .kind = FSM_CHANGE_CLUSTER }, error);
 }
 
-int transition_changed_node(struct transition *transition, const char *name, bool removed, struct error *error)
+int transition_changed_node(struct transition *transition, const char *name, enum node_change change,
+			    struct error *error)
 {
 	const char *copy = arena_strdup(transition->entry_arena, name);
 
 	if (copy == NULL)
 		return state_nomem(&transition->state, error);
-	return change_add(transition, (struct fsm_change){ .kind = FSM_CHANGE_NODE, .node = copy, .removed = removed },
+	return change_add(transition,
+			  (struct fsm_change){ .kind = FSM_CHANGE_NODE,
+					       .node = copy,
+					       .removed = change == NODE_REMOVED,
+					       .moved = change == NODE_MOVED },
 			  error);
 }
 
@@ -390,7 +395,9 @@ static int command_apply(struct entry *entry, struct bytes bytes, struct buffer 
 		goto cleanup;
 	}
 	if (command.request_id.size > 0) {
-		result = store_get(entry->txn, STORE_TABLE_REQUEST, command.request_id, &remembered, error);
+		result = store_get(entry->txn, STORE_TABLE_REQUEST, command.request_id, &remembered, NULL);
+		if (result != 0 && result != ERROR_NOT_FOUND)
+			result = store_get(entry->txn, STORE_TABLE_REQUEST, command.request_id, &remembered, error);
 		if (result == 0) {
 			if (buffer_append(output, remembered.data, remembered.size) != 0)
 				result = error_set_nomem(error);

@@ -239,6 +239,6 @@ int command_node_forget_apply(struct transition *transition, const struct comman
 	transition_touch(transition);
 	result = state_delete(state, STORE_TABLE_NODE, key_text(&key, node.name), error);
 	if (result == 0)
-		result = transition_changed_node(transition, node.name, true, error);
+		result = transition_changed_node(transition, node.name, NODE_REMOVED, error);
 	return result;
 }

@@ -115,7 +115,7 @@ static int node_create(struct transition *transition, const struct command_node_
 	node.revision = transition_touch(transition);
 	result = state_node_put(&transition->state, &node, error);
 	if (result == 0)
-		result = transition_changed_node(transition, node.name, false, error);
+		result = transition_changed_node(transition, node.name, NODE_MOVED, error);
 	return result;
 }
 
@@ -262,7 +262,7 @@ int command_node_register_apply(struct transition *transition, const struct comm
 	node.revision = transition_touch(transition);
 	result = state_node_put(state, &node, error);
 	if (result == 0)
-		result = transition_changed_node(transition, node.name, false, error);
+		result = transition_changed_node(transition, node.name, moved ? NODE_MOVED : NODE_STAYS, error);
 	if (result == 0 && (moved || rebooted))
 		result = node_changed(transition, &node, moved, rebooted, error);
 	return result;
@@ -294,6 +294,6 @@ int command_node_cordon_apply(struct transition *transition, const struct comman
 	node.revision = transition_touch(transition);
 	result = state_node_put(&transition->state, &node, error);
 	if (result == 0)
-		result = transition_changed_node(transition, node.name, false, error);
+		result = transition_changed_node(transition, node.name, NODE_STAYS, error);
 	return result;
 }

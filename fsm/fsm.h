@@ -41,6 +41,7 @@ struct fsm_change {
 	const char *node; /* NODE: its name */
 	uint64_t id;	  /* DISK, VOLUME */
 	bool removed;
+	bool moved; /* NODE: it is new, or reached elsewhere */
 	/* VOLUME: nodes whose desired state may have changed (controllers, retired ones included, and nodes of its
 	 * disks, before and after); DISK: its node. */
 	const char *const *nodes;

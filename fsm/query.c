@@ -89,6 +89,7 @@ int fsm_volume_find(struct fsm *fsm, const char *name, struct arena *arena, stru
 int fsm_request_get(struct fsm *fsm, struct bytes request_id, struct arena *arena, struct outcome *ret_outcome,
 		    struct error *error)
 {
+	struct bytes value;
 	struct state state;
 	int result;
 
@@ -98,7 +99,11 @@ int fsm_request_get(struct fsm *fsm, struct bytes request_id, struct arena *aren
 	result = query_open(fsm, arena, &state, error);
 	if (result != 0)
 		return result;
-	result = state_get(&state, STORE_TABLE_REQUEST, request_id, schema_outcome(), ret_outcome, error);
+	/* Nearly all are new: that takes no sentence of the store. */
+	if (store_get(state.txn, STORE_TABLE_REQUEST, request_id, &value, NULL) == ERROR_NOT_FOUND)
+		result = error_set_text(error, ERROR_NOT_FOUND, "no outcome is known for this request id");
+	else
+		result = state_get(&state, STORE_TABLE_REQUEST, request_id, schema_outcome(), ret_outcome, error);
 	query_close(&state);
 	return result;
 }
@@ -427,18 +432,30 @@ int fsm_transition_list(struct fsm *fsm, uint64_t after, size_t limit, struct ar
 	return 0;
 }
 
+static int node_exists(struct state *state, const char *name, struct error *error)
+{
+	struct key key;
+	bool exists = false;
+	int result = 0;
+
+	if (name[0] != '\0' && strlen(name) <= LIMIT_NAME)
+		result = state_has(state, STORE_TABLE_NODE, key_text(&key, name), &exists, error);
+	if (result == 0 && !exists)
+		result = error_set(error, ERROR_NOT_FOUND, "there is no node \"%s\"", name);
+	return result;
+}
+
 int fsm_node_volume_list(struct fsm *fsm, const char *node, uint64_t after, size_t limit, struct arena *arena,
 			 uint64_t **ret_ids, size_t *ret_count, struct error *error)
 {
 	struct id_list list = { 0 };
-	struct node found;
 	struct state state;
 	size_t first = 0;
 	int result = query_open(fsm, arena, &state, error);
 
 	if (result != 0)
 		return result;
-	result = state_node(&state, node, &found, error);
+	result = node_exists(&state, node, error);
 	if (result == 0)
 		result = state_node_volumes(&state, node, &list, error);
 	query_close(&state);

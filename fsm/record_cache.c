@@ -6,12 +6,6 @@
 
 #include "lib/wire/codec.h"
 
-static void place_clear(struct record_cache_place *place)
-{
-	arena_free(&place->arena);
-	*place = (struct record_cache_place){ .arena = ARENA_INIT };
-}
-
 static bool place_has(const struct record_cache_place *place, const struct schema *schema, struct bytes value)
 {
 	return place->schema == schema && place->value.size == value.size &&
@@ -25,18 +19,15 @@ static struct record_cache_place *place_of(struct record_cache *cache, struct by
 	return &cache->places[XXH3_64bits(value.data, value.size) % RECORD_CACHE_PLACES];
 }
 
-/* Another record takes the place; false: there is no memory. */
-static bool place_fill(struct record_cache_place *place, const struct schema *schema, struct bytes value,
+/* Another record takes the place, and its memory. */
+static void place_fill(struct record_cache_place *place, const struct schema *schema, struct bytes value,
 		       const void *record)
 {
-	place_clear(place);
-	place->value = (struct bytes){ arena_memdup(&place->arena, value.data, value.size), value.size };
-	if (place->value.data == NULL || codec_pack(schema, record, &place->arena, &place->record, NULL) != 0) {
-		place_clear(place);
-		return false;
-	}
-	place->schema = schema;
-	return true;
+	place->schema = NULL;
+	buffer_clear(&place->value);
+	if (buffer_append(&place->value, value.data, value.size) == 0 &&
+	    codec_pack(schema, record, &place->record, NULL) == 0)
+		place->schema = schema;
 }
 
 int record_cache_decode(struct record_cache *cache, const struct schema *schema, struct bytes value,
@@ -47,7 +38,7 @@ int record_cache_decode(struct record_cache *cache, const struct schema *schema,
 
 	if (place != NULL && place_has(place, schema, value))
 		return codec_unpack(&place->record, arena, ret_record, error);
-	code = codec_decode(schema, value, arena, ret_record, error);
+	code = codec_decode_value(schema, value, arena, ret_record, error);
 	if (code == 0 && place != NULL)
 		place_fill(place, schema, value, ret_record);
 	return code;
@@ -63,6 +54,11 @@ void record_cache_put(struct record_cache *cache, const struct schema *schema, s
 
 void record_cache_clear(struct record_cache *cache)
 {
-	for (size_t i = 0; i < RECORD_CACHE_PLACES; i++)
-		place_clear(&cache->places[i]);
+	for (size_t i = 0; i < RECORD_CACHE_PLACES; i++) {
+		struct record_cache_place *place = &cache->places[i];
+
+		buffer_free(&place->value);
+		codec_packed_free(&place->record);
+		place->schema = NULL;
+	}
 }

@@ -18,9 +18,8 @@
 struct record_cache {
 	struct record_cache_place {
 		const struct schema *schema; /* NULL: nothing is here */
-		struct bytes value;
+		struct buffer value;
 		struct codec_packed record;
-		struct arena arena; /* of both */
 	} places[RECORD_CACHE_PLACES];
 };
 

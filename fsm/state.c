@@ -156,38 +156,29 @@ int state_put(struct state *state, enum store_table table, struct bytes key, con
 	return state_put_bytes(state, table, key, buffer_bytes(&state->scratch), error);
 }
 
-/* Keep what a key held before it changes. */
-static int journal_note(struct state *state, enum store_table table, struct bytes key, struct error *error)
+/* Keep what the key held that was just changed. */
+static int journal_note(struct state *state, enum store_table table, struct error *error)
 {
-	struct bytes before = { NULL, 0 };
 	struct journal_item *item;
-	int result;
 
 	if (state->journal == NULL || !is_object(table))
 		return 0;
-	result = store_result(state, store_get(state->txn, table, key, &before, error));
-	if (result != 0 && result != ERROR_NOT_FOUND)
-		return result;
 	item = list_add(state->arena, state->journal, sizeof(*item));
 	if (item == NULL)
 		return state_nomem(state, error);
-	*item = (struct journal_item){ .table = table, .place = state->journal->count };
-	item->key.data = arena_memdup(state->arena, key.data, key.size);
-	item->key.size = key.size;
-	if (result == 0) {
-		item->before.data = arena_memdup(state->arena, before.data, before.size);
-		item->before.size = before.size;
-	}
-	return item->key.data != NULL && (result != 0 || item->before.data != NULL) ? 0 : state_nomem(state, error);
+	item->table = table;
+	item->place = state->journal->count;
+	store_change_last(state->txn, &item->key, &item->before);
+	return 0;
 }
 
 int state_put_bytes(struct state *state, enum store_table table, struct bytes key, struct bytes value,
 		    struct error *error)
 {
-	int result = journal_note(state, table, key, error);
+	int result = store_put(state->txn, table, key, value, error);
 
 	if (result == 0)
-		result = store_put(state->txn, table, key, value, error);
+		result = journal_note(state, table, error);
 	state->broken |= result != 0;
 	return result;
 }
@@ -222,10 +213,10 @@ int state_get_id(struct state *state, enum store_table table, struct bytes key, 
 
 int state_delete(struct state *state, enum store_table table, struct bytes key, struct error *error)
 {
-	int result = journal_note(state, table, key, error);
+	int result = store_delete(state->txn, table, key, error);
 
 	if (result == 0)
-		result = store_delete(state->txn, table, key, error);
+		result = journal_note(state, table, error);
 	if (result == 0)
 		return 0;
 	state->broken = true;

@@ -32,8 +32,9 @@ struct fsm {
 /* A record that a command wrote or deleted, as it was before. */
 struct journal_item {
 	enum store_table table;
-	struct bytes key, before; /* before.data NULL: there was none */
-	size_t place;		  /* in the order of writes */
+	struct bytes key,
+		before; /* the store's, while the command's transaction is open; before.data NULL: there was none */
+	size_t place;	/* in the order of writes */
 };
 
 struct journal {
@@ -174,7 +175,9 @@ uint64_t transition_touch(struct transition *transition);
 int transition_id(struct transition *transition, const char *prefix, uint64_t id, struct error *error);
 /* Remember what the callback shall hear. */
 int transition_changed_cluster(struct transition *transition, struct error *error);
-int transition_changed_node(struct transition *transition, const char *name, bool removed, struct error *error);
+enum node_change { NODE_STAYS, NODE_MOVED, NODE_REMOVED };
+int transition_changed_node(struct transition *transition, const char *name, enum node_change change,
+			    struct error *error);
 int transition_changed_disk(struct transition *transition, const struct disk *disk, bool removed, struct error *error);
 int transition_changed_volume(struct transition *transition, const struct volume *volume, bool removed,
 			      struct error *error);

@@ -436,6 +436,8 @@ static void node_changed(struct dnvmed *dnvmed, const struct fsm_change *change)
 			agent_drop(dnvmed, agent, "the node was forgotten");
 		return;
 	}
+	if (agent != NULL && !change->moved)
+		return;
 	if (fsm_node_get(dnvmed->fsm, change->node, &arena, &node, &error) != 0) {
 		log_failure(LOG_LEVEL_ERROR, "cannot read a node that changed", &error);
 	} else if (agent == NULL) {

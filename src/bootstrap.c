@@ -164,7 +164,7 @@ static void on_joined(void *data, const struct rpc_message *response, bool sent,
 		join->failure = *failure;
 		return;
 	}
-	if (rpc_failure_decode(&response->failure, &refusal) == 0) {
+	if (rpc_failure_decode(response->failure, &refusal) == 0) {
 		join->answered = true;
 		log_info("server joined", "server=%llu", (unsigned long long)join->server->id);
 		return;
@@ -371,8 +371,8 @@ static void on_probed(void *data, const struct rpc_message *response, bool sent,
 		probe->failure = *failure;
 		return;
 	}
-	if (rpc_failure_decode(&response->failure, &error) != 0 ||
-	    codec_decode_object(schema_server_info(), &response->result, &request->arena, &info, &error) != 0) {
+	if (rpc_failure_decode(response->failure, &error) != 0 ||
+	    codec_decode_value(schema_server_info(), response->result, &request->arena, &info, &error) != 0) {
 		probe->failure = error;
 		return;
 	}

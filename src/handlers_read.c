@@ -80,8 +80,8 @@ static void on_info(void *data, const struct rpc_message *response, bool sent, c
 	struct error error;
 
 	(void)sent;
-	if (failure == NULL && rpc_failure_decode(&response->failure, &error) == 0 &&
-	    codec_decode_object(schema_server_info(), &response->result, &work->request->arena, &info, &error) == 0 &&
+	if (failure == NULL && rpc_failure_decode(response->failure, &error) == 0 &&
+	    codec_decode_value(schema_server_info(), response->result, &work->request->arena, &info, &error) == 0 &&
 	    info.id == call->info->id) {
 		info_take(call->info, &info);
 	}

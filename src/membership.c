@@ -278,8 +278,8 @@ static void on_info(void *data, const struct rpc_message *response, bool sent, c
 		trouble_set(probe, failure->message);
 		return;
 	}
-	if (rpc_failure_decode(&response->failure, &error) == 0 &&
-	    codec_decode_object(schema_server_info(), &response->result, &arena, &info, &error) == 0 &&
+	if (rpc_failure_decode(response->failure, &error) == 0 &&
+	    codec_decode_value(schema_server_info(), response->result, &arena, &info, &error) == 0 &&
 	    info.id == probe->id && info.cluster != NULL && strcmp(info.cluster, dnvmed->cluster.id) == 0) {
 		probe->heard = true;
 		probe->heard_ms = uv_now(&dnvmed->loop);
@@ -298,7 +298,7 @@ static void on_told(void *data, const struct rpc_message *response, bool sent, c
 	(void)sent;
 	if (failure != NULL)
 		trouble_set(probe, failure->message);
-	else if (rpc_failure_decode(&response->failure, &refusal) != 0)
+	else if (rpc_failure_decode(response->failure, &refusal) != 0)
 		trouble_set(probe, refusal.message);
 	else
 		probe->info_ms = 0; /* look at once */
@@ -507,8 +507,8 @@ static void on_asked(void *data, const struct rpc_message *response, bool sent, 
 	struct error error;
 
 	(void)sent;
-	if (failure == NULL && rpc_failure_decode(&response->failure, &error) == 0 &&
-	    codec_decode_object(schema_server_info(), &response->result, &arena, &info, &error) == 0 && info.removed &&
+	if (failure == NULL && rpc_failure_decode(response->failure, &error) == 0 &&
+	    codec_decode_value(schema_server_info(), response->result, &arena, &info, &error) == 0 && info.removed &&
 	    info.cluster != NULL && strcmp(info.cluster, dnvmed->cluster.id) == 0) {
 		log_error("this server was removed from its cluster",
 			  "cluster=%s hint=\"empty its data directory to add it anew\"", dnvmed->cluster.id);

@@ -112,7 +112,6 @@ static void on_frame(struct connection *connection, struct bytes frame)
 			}
 		}
 	}
-	rpc_message_close(&message);
 	arena_free(&arena);
 }
 
@@ -218,7 +217,7 @@ static struct peer *peer_get(struct peers *peers, uint64_t id, const char *addre
 }
 
 int peer_call(struct peers *peers, uint64_t id, const char *address, const struct method *method,
-	      const msgpack_object *params, const void *record, uint64_t timeout_ms, struct peer_call *call,
+	      const struct bytes *params, const void *record, uint64_t timeout_ms, struct peer_call *call,
 	      peer_callback callback, void *data, struct error *error)
 {
 	struct peer *peer = peer_get(peers, id, address);
@@ -243,7 +242,7 @@ int peer_call(struct peers *peers, uint64_t id, const char *address, const struc
 				 (unsigned long long)id, address);
 	msgid = ++peer->next_msgid;
 	output = connection_output(&peer->connection);
-	rv = params != NULL ? rpc_request_forward(msgid, method->name, params, output, error)
+	rv = params != NULL ? rpc_request_forward(msgid, method->name, *params, output, error)
 			    : rpc_request_encode(msgid, method->name, method->request(), record, output, error);
 	if (rv != 0)
 		return rv;

@@ -45,7 +45,7 @@ void peers_close(struct peers *peers);
  * encoded when it is NULL. Returns 0, then the callback runs later, never inside this call; or an error (UNAVAILABLE:
  * nothing was sent), then it never runs. */
 int peer_call(struct peers *peers, uint64_t id, const char *address, const struct method *method,
-	      const msgpack_object *params, const void *record, uint64_t timeout_ms, struct peer_call *call,
+	      const struct bytes *params, const void *record, uint64_t timeout_ms, struct peer_call *call,
 	      peer_callback callback, void *data, struct error *error);
 
 /* Forget a call; its callback does not run. Harmless when it is not active. */

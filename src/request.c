@@ -72,8 +72,6 @@ void request_release(struct request *request)
 {
 	if (--request->references > 0)
 		return;
-	if (request->message_open)
-		rpc_message_close(&request->message);
 	arena_free(&request->arena);
 	free(request);
 }

@@ -54,7 +54,6 @@ struct request {
 	uint32_t msgid;
 	struct arena arena;
 	struct rpc_message message;
-	bool message_open;
 	void *params; /* the method's request record */
 	struct bytes request_id;
 	unsigned references;

@@ -41,9 +41,9 @@ static int open_params(struct request *request, struct error *error)
 		return error_set_nomem(error);
 	/* Agents and servers may be of another version; a client that misspells a field wants to know. */
 	if (!(flags & METHOD_AGENT) && !(flags & METHOD_LOCAL && request->session->kind == SESSION_PEER) &&
-	    strict_check(method->request(), &message->params, error) != 0)
+	    strict_check(method->request(), message->params, error) != 0)
 		return error_prefix(error, "%s", method->name);
-	if (codec_decode_object(method->request(), &message->params, &request->arena, request->params, error) != 0)
+	if (codec_decode_value(method->request(), message->params, &request->arena, request->params, error) != 0)
 		return error_prefix(error, "%s", method->name);
 	request->request_id = request_id_of(method->request(), request->params);
 	if (request->request_id.size != 0 && request->request_id.size != LIMIT_REQUEST_ID)
@@ -57,7 +57,7 @@ static void on_peer(struct session *session, struct request *request)
 {
 	struct server_hello hello;
 	struct error error;
-	int rv = codec_decode_object(schema_server_hello(), &request->message.params, &request->arena, &hello, &error);
+	int rv = codec_decode_value(schema_server_hello(), request->message.params, &request->arena, &hello, &error);
 
 	if (rv == 0 && hello.protocol != 0 && hello.protocol < PROTOCOL_VERSION_MIN)
 		rv = error_set(&error, ERROR_UNSUPPORTED,
@@ -82,8 +82,8 @@ static void on_notification(struct session *session, struct request *request)
 	if (method != NULL && method->id == METHOD_ID_SERVER_PEER && session->kind == SESSION_CLIENT) {
 		on_peer(session, request);
 	} else if (method != NULL && method->id == METHOD_ID_AGENT_REPORT && session->kind == SESSION_AGENT) {
-		if (codec_decode_object(schema_agent_report(), &request->message.params, &request->arena, &report,
-					&error) != 0) {
+		if (codec_decode_value(schema_agent_report(), request->message.params, &request->arena, &report,
+				       &error) != 0) {
 			error_prefix(&error, "agent.report");
 			session_finish(session, error.message);
 			return;
@@ -159,7 +159,6 @@ void request_receive(struct session *session, struct bytes frame)
 		request_release(request);
 		return;
 	}
-	request->message_open = true;
 	request->msgid = request->message.msgid;
 	if (request->message.type == RPC_REQUEST) {
 		on_request(request);

@@ -313,7 +313,7 @@ static void pass_response(struct request *request, const struct rpc_message *res
 {
 	request_hold(request);
 	if (request->session != NULL) {
-		if (rpc_response_forward(request->msgid, &response->failure, &response->result,
+		if (rpc_response_forward(request->msgid, response->failure, response->result,
 					 session_output(request->session), NULL) == 0)
 			session_touch(request->session);
 		else
@@ -331,7 +331,7 @@ static void on_forwarded(void *data, const struct rpc_message *response, bool se
 
 	request_hold(request);
 	if (response != NULL) {
-		rv = rpc_failure_decode(&response->failure, &refusal);
+		rv = rpc_failure_decode(response->failure, &refusal);
 		if (rv != 0 && rv != ERROR_UNAVAILABLE && request->copied) {
 			request_fail(request, &refusal);
 		} else if (rv != ERROR_UNAVAILABLE) {

@@ -4,38 +4,40 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/wire/value.h"
+
 #define SHOWN_BYTES 64
 
-static const struct schema_field *field_find(const struct schema *schema, const msgpack_object *key)
+static const struct schema_field *field_find(const struct schema *schema, const struct value *key)
 {
 	for (size_t i = 0; i < schema->field_count; i++) {
 		const struct schema_field *field = &schema->fields[i];
 
-		if (key->type == MSGPACK_OBJECT_STR && key->via.str.size == strlen(field->name) &&
-		    memcmp(key->via.str.ptr, field->name, key->via.str.size) == 0)
+		if (key->type == VALUE_TEXT && key->number == strlen(field->name) &&
+		    memcmp(key->bytes, field->name, key->number) == 0)
 			return field;
-		if (key->type == MSGPACK_OBJECT_POSITIVE_INTEGER && key->via.u64 == field->tag)
+		if (key->type == VALUE_UNSIGNED && key->number == field->tag)
 			return field;
 	}
 	return NULL;
 }
 
 /* Bytes of a stranger, made fit for a message. */
-static void key_show(const msgpack_object *key, char shown[SHOWN_BYTES])
+static void key_show(const struct value *key, char shown[SHOWN_BYTES])
 {
 	size_t length;
 
-	if (key->type != MSGPACK_OBJECT_STR) {
+	if (key->type != VALUE_TEXT) {
 		snprintf(shown, SHOWN_BYTES, "(a key that is no text)");
 		return;
 	}
-	length = key->via.str.size < SHOWN_BYTES - 1 ? key->via.str.size : SHOWN_BYTES - 1;
+	length = key->number < SHOWN_BYTES - 1 ? key->number : SHOWN_BYTES - 1;
 	for (size_t i = 0; i < length; i++)
-		shown[i] = key->via.str.ptr[i] >= 0x20 && key->via.str.ptr[i] < 0x7f ? key->via.str.ptr[i] : '?';
+		shown[i] = key->bytes[i] >= 0x20 && key->bytes[i] < 0x7f ? key->bytes[i] : '?';
 	shown[length] = '\0';
 }
 
-static int unknown(const struct schema *schema, const msgpack_object *key, struct error *error)
+static int unknown(const struct schema *schema, const struct value *key, struct error *error)
 {
 	char shown[SHOWN_BYTES], known[ERROR_HINT_SIZE - 32] = "";
 	size_t used = 0;
@@ -54,33 +56,51 @@ static int unknown(const struct schema *schema, const msgpack_object *key, struc
 	return ERROR_INVALID_ARGUMENT;
 }
 
-static int field_check(const struct schema_field *field, const msgpack_object *value, struct error *error)
+static int record_check(const struct schema *schema, struct value_reader *reader, struct error *error);
+
+/* Passes over the value. */
+static int field_check(const struct schema_field *field, struct value_reader *reader, struct error *error)
 {
+	struct value_reader list = *reader;
+	struct value head;
+
 	if (field->type == FIELD_ONE) {
-		if (strict_check(field->record(), value, error) != 0)
+		if (record_check(field->record(), reader, error) != 0)
 			return error_prefix(error, "%s", field->name);
 		return 0;
 	}
-	if (field->type != FIELD_LIST || value->type != MSGPACK_OBJECT_ARRAY)
-		return 0;
-	for (uint32_t i = 0; i < value->via.array.size; i++) {
-		if (strict_check(field->record(), &value->via.array.ptr[i], error) != 0)
-			return error_prefix(error, "%s[%u]", field->name, i);
+	if (field->type != FIELD_LIST || value_read(&list, &head) != 0 || head.type != VALUE_ARRAY)
+		return value_skip(reader), 0;
+	for (uint64_t i = 0; i < head.number && list.at != list.end; i++) {
+		if (record_check(field->record(), &list, error) != 0)
+			return error_prefix(error, "%s[%u]", field->name, (unsigned)i);
 	}
+	*reader = list;
 	return 0;
 }
 
-int strict_check(const struct schema *schema, const msgpack_object *object, struct error *error)
+/* Passes over what may be no map. What is cut short is the decoder's business, too. */
+static int record_check(const struct schema *schema, struct value_reader *reader, struct error *error)
 {
-	if (object->type != MSGPACK_OBJECT_MAP)
+	struct value head, key;
+
+	if (value_read(reader, &head) != 0)
 		return 0;
-	for (uint32_t i = 0; i < object->via.map.size; i++) {
-		const msgpack_object_kv *pair = &object->via.map.ptr[i];
-		const struct schema_field *field = field_find(schema, &pair->key);
-		int rv = field == NULL ? unknown(schema, &pair->key, error) : field_check(field, &pair->val, error);
+	if (head.type != VALUE_MAP)
+		return value_skip_rest(reader, &head), 0;
+	for (uint64_t i = 0; i < head.number && value_read(reader, &key) == 0; i++) {
+		const struct schema_field *field = field_find(schema, &key);
+		int rv = field == NULL ? unknown(schema, &key, error) : field_check(field, reader, error);
 
 		if (rv != 0)
 			return rv;
 	}
 	return 0;
+}
+
+int strict_check(const struct schema *schema, struct bytes bytes, struct error *error)
+{
+	struct value_reader reader = value_reader_of(bytes);
+
+	return record_check(schema, &reader, error);
 }

@@ -3,13 +3,12 @@
 #ifndef DNVME_SRC_STRICT_H
 #define DNVME_SRC_STRICT_H
 
-#include <msgpack/object.h>
-
+#include "lib/base/buffer.h"
 #include "lib/base/error.h"
 #include "lib/model/schema.h"
 
-/* INVALID_ARGUMENT with the path of the first unknown field, and the known ones as a hint. What is wrong with known
- * fields is left to the decoder. */
-int strict_check(const struct schema *schema, const msgpack_object *object, struct error *error);
+/* Of a value that is part of a frame: INVALID_ARGUMENT with the path of the first unknown field, and the known ones as
+ * a hint. What is wrong with known fields is left to the decoder. */
+int strict_check(const struct schema *schema, struct bytes bytes, struct error *error);
 
 #endif

@@ -82,8 +82,7 @@ int store_cursor_next(struct store_cursor *cursor, struct bytes *ret_key, struct
 	code = cursor->ended ? MDB_NOTFOUND : cursor_move(cursor, &key, &value);
 	if (code == MDB_NOTFOUND) {
 		cursor->ended = true;
-		return error_set(error, ERROR_NOT_FOUND, "table \"%s\" has no further key",
-				 store_table_name(cursor->table));
+		return error_set_text(error, ERROR_NOT_FOUND, "the table has no further key");
 	}
 	if (code != 0)
 		return store_error_set(error, code, "cannot walk table \"%s\"", store_table_name(cursor->table));

@@ -91,12 +91,16 @@ void store_txn_abort(struct store_txn *txn);			  /* accepts NULL */
 /* Nested write transaction: abort undoes only what it did. */
 int store_txn_begin_nested(struct store_txn *parent, struct store_txn **ret_txn, struct error *error);
 
-/* NOT_FOUND when there is no such key (the message names the table). The value is borrowed until the next change in
- * the transaction or its end. */
+/* NOT_FOUND when there is no such key (the message names the table; without an `error` it costs nothing). The value is
+ * borrowed until the next change in the transaction or its end. */
 int store_get(struct store_txn *txn, enum store_table table, struct bytes key, struct bytes *ret_value,
 	      struct error *error);
 int store_put(struct store_txn *txn, enum store_table table, struct bytes key, struct bytes value, struct error *error);
 int store_delete(struct store_txn *txn, enum store_table table, struct bytes key, struct error *error);
+
+/* The key that was put or deleted last in a nested transaction, and what it held before; data NULL: nothing. Both are
+ * borrowed until the transaction ends. */
+void store_change_last(const struct store_txn *txn, struct bytes *ret_key, struct bytes *ret_before);
 
 /* Number of keys in a table. */
 int store_count(struct store_txn *txn, enum store_table table, uint64_t *ret_count, struct error *error);

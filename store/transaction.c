@@ -94,37 +94,91 @@ static void undo_free(struct store_undo *undo)
 	}
 }
 
-/* Before a nested transaction changes `key`: keep what is there. Sets *ret_existed. */
+/* Room for a change of `key`, and for a value there of so many bytes. */
+static struct store_undo *undo_make(struct store_undo *undo, enum store_table table, struct bytes key,
+				    size_t value_size, struct error *error)
+{
+	size_t size;
+
+	if (__builtin_add_overflow(sizeof(*undo) + key.size, value_size, &size)) {
+		error_set_nomem(error);
+		return NULL;
+	}
+	undo = realloc(undo, size);
+	if (undo == NULL) {
+		error_set_nomem(error);
+		return NULL;
+	}
+	*undo = (struct store_undo){ .table = table, .key_size = key.size };
+	memcpy(undo->bytes, key.data, key.size);
+	return undo;
+}
+
+/* What is there before it is changed. */
+static void undo_keep(struct store_undo *undo, const MDB_val *old)
+{
+	undo->existed = true;
+	undo->value_size = old->mv_size;
+	if (old->mv_size > 0)
+		memcpy(undo->bytes + undo->key_size, old->mv_data, old->mv_size);
+}
+
+static void undo_push(struct store_txn *txn, struct store_undo *undo)
+{
+	undo->next = txn->undo;
+	txn->undo = undo;
+}
+
+/* Before a nested transaction deletes `key`: keep what is there. Sets *ret_existed. */
 static int undo_record(struct store_txn *txn, enum store_table table, struct bytes key, bool *ret_existed,
 		       struct error *error)
 {
 	MDB_val mdb_key = store_value(key), old = { 0 };
 	struct store_undo *undo;
-	size_t size;
 	int code;
 
 	code = mdb_get(txn->mdb, txn->store->tables[table], &mdb_key, &old);
 	if (code != 0 && code != MDB_NOTFOUND)
 		return change_failed(txn, code, "read", table, error);
 	*ret_existed = code == 0;
-	if (code == MDB_NOTFOUND)
-		old.mv_size = 0;
-	if (__builtin_add_overflow(sizeof(*undo) + key.size, old.mv_size, &size))
-		return error_set_nomem(error);
-	undo = malloc(size);
+	undo = undo_make(NULL, table, key, code == 0 ? old.mv_size : 0, error);
 	if (undo == NULL)
-		return error_set_nomem(error);
-	*undo = (struct store_undo){
-		.next = txn->undo,
-		.table = table,
-		.existed = code == 0,
-		.key_size = key.size,
-		.value_size = old.mv_size,
-	};
-	memcpy(undo->bytes, key.data, key.size);
-	if (old.mv_size > 0)
-		memcpy(undo->bytes + key.size, old.mv_data, old.mv_size);
-	txn->undo = undo;
+		return ERROR_INTERNAL;
+	if (code == 0)
+		undo_keep(undo, &old);
+	undo_push(txn, undo);
+	return 0;
+}
+
+/* Within a nested transaction. Most keys are new: then LMDB looks for their place once. */
+static int put_undoably(struct store_txn *txn, enum store_table table, struct bytes key, struct bytes value,
+			struct error *error)
+{
+	MDB_val mdb_key = store_value(key), mdb_value = store_value(value);
+	struct store_undo *undo = undo_make(NULL, table, key, value.size, error), *larger;
+	int code;
+
+	if (undo == NULL)
+		return ERROR_INTERNAL;
+	code = mdb_put(txn->mdb, txn->store->tables[table], &mdb_key, &mdb_value, MDB_NOOVERWRITE);
+	if (code == MDB_KEYEXIST) {
+		if (mdb_value.mv_size > value.size) {
+			larger = undo_make(undo, table, key, mdb_value.mv_size, error);
+			if (larger == NULL) {
+				free(undo);
+				return ERROR_INTERNAL;
+			}
+			undo = larger;
+		}
+		undo_keep(undo, &mdb_value);
+		mdb_value = store_value(value);
+		code = mdb_put(txn->mdb, txn->store->tables[table], &mdb_key, &mdb_value, 0);
+	}
+	if (code != 0) {
+		free(undo);
+		return change_failed(txn, code, "write", table, error);
+	}
+	undo_push(txn, undo);
 	return 0;
 }
 
@@ -232,6 +286,8 @@ int store_get(struct store_txn *txn, enum store_table table, struct bytes key, s
 	if (code != 0)
 		return code;
 	code = mdb_get(txn->mdb, txn->store->tables[table], &mdb_key, &value);
+	if (code == MDB_NOTFOUND && error == NULL)
+		return ERROR_NOT_FOUND;
 	if (code != 0)
 		return store_error_set(error, code, "cannot read from table \"%s\"", store_table_name(table));
 	*ret_value = store_bytes(&value);
@@ -241,7 +297,6 @@ int store_get(struct store_txn *txn, enum store_table table, struct bytes key, s
 int store_put(struct store_txn *txn, enum store_table table, struct bytes key, struct bytes value, struct error *error)
 {
 	MDB_val mdb_key = store_value(key), mdb_value = store_value(value);
-	bool existed;
 	int code;
 
 	STORE_CONTRACT(txn->write);
@@ -251,15 +306,27 @@ int store_put(struct store_txn *txn, enum store_table table, struct bytes key, s
 	if (code == 0 && value.size > UINT32_MAX / 2)
 		code = error_set(error, ERROR_TOO_LARGE, "a value of table \"%s\" has %zu bytes",
 				 store_table_name(table), value.size);
-	if (code == 0 && txn->parent != NULL)
-		code = undo_record(txn, table, key, &existed, error);
 	if (code != 0)
 		return code;
-	code = mdb_put(txn->mdb, txn->store->tables[table], &mdb_key, &mdb_value, 0);
-	if (code != 0)
-		return change_failed(txn, code, "write", table, error);
-	txn->root->changes++;
-	return 0;
+	if (txn->parent != NULL) {
+		code = put_undoably(txn, table, key, value, error);
+	} else {
+		code = mdb_put(txn->mdb, txn->store->tables[table], &mdb_key, &mdb_value, 0);
+		if (code != 0)
+			code = change_failed(txn, code, "write", table, error);
+	}
+	txn->root->changes += code == 0;
+	return code;
+}
+
+void store_change_last(const struct store_txn *txn, struct bytes *ret_key, struct bytes *ret_before)
+{
+	const struct store_undo *undo = txn->undo;
+
+	STORE_CONTRACT(undo != NULL);
+	*ret_key = (struct bytes){ undo->bytes, undo->key_size };
+	*ret_before = undo->existed ? (struct bytes){ undo->bytes + undo->key_size, undo->value_size }
+				    : (struct bytes){ NULL, 0 };
 }
 
 int store_delete(struct store_txn *txn, enum store_table table, struct bytes key, struct error *error)

@@ -68,6 +68,21 @@ int error_set(struct error *error, enum error_code code, const char *format, ...
 	return code;
 }
 
+int error_set_text(struct error *error, enum error_code code, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (error == NULL)
+		return code;
+	error_clear(error);
+	error->code = code;
+	if (length > sizeof(error->message) - 1)
+		length = sizeof(error->message) - 1;
+	memcpy(error->message, text, length);
+	error->message[length] = '\0';
+	return code;
+}
+
 static enum error_code code_of_errno(int errno_value)
 {
 	switch (errno_value) {

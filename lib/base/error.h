@@ -59,6 +59,8 @@ void error_clear(struct error *error);
 /* Set code and message, clear hint and details. Text that is too long is cut. Returns `code`. */
 int error_set(struct error *error, enum error_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int error_set_va(struct error *error, enum error_code code, const char *format, va_list arguments);
+/* The same of a text as it is, for what is said often. */
+int error_set_text(struct error *error, enum error_code code, const char *text);
 
 /* Set code INTERNAL (or NO_CAPACITY for ENOSPC/EDQUOT, PERMISSION_DENIED for EACCES/EPERM, NOT_FOUND for
  * ENOENT, UNAVAILABLE for connection errors) and the message "<text>: <strerror>". `errno_value` is positive. */

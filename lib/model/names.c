@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/ascii.h"
 #include "lib/base/error.h"
 #include "lib/base/uuid.h"
 
@@ -65,7 +66,28 @@ int names_id_parse(const char *prefix, const char *text, uint64_t *ret_id)
 
 static bool is_alphanumeric(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+	return (unsigned char)(c - 'a') < 26 || (unsigned char)(c - '0') < 10;
+}
+
+bool names_name_is_valid(const char *name, size_t length)
+{
+	size_t i = 0;
+
+	if (length == 0 || length > LIMIT_NAME || name[0] == '-' || name[length - 1] == '-')
+		return false;
+	for (; length - i >= ASCII_WORD_BYTES; i += ASCII_WORD_BYTES) {
+		uint64_t word = ascii_word(name + i);
+
+		if (!ascii_is_plain(word) ||
+		    !ascii_is_all(ascii_between(word, 'a', 'z') | ascii_between(word, '0', '9') |
+				  ascii_between(word, '-', '-')))
+			return false;
+	}
+	for (; i < length; i++) {
+		if (!is_alphanumeric(name[i]) && name[i] != '-')
+			return false;
+	}
+	return true;
 }
 
 int names_name_check(const char *field, const char *name, struct error *error)
@@ -77,13 +99,10 @@ int names_name_check(const char *field, const char *name, struct error *error)
 	if (length > LIMIT_NAME)
 		return error_set(error, ERROR_INVALID_ARGUMENT, "%s has %zu bytes, the limit is %u", field, length,
 				 LIMIT_NAME);
-	for (size_t i = 0; i < length; i++) {
-		if (is_alphanumeric(name[i]) || (name[i] == '-' && i > 0 && i < length - 1))
-			continue;
-		error_set(error, ERROR_INVALID_ARGUMENT, "%s \"%s\" is not a valid name", field, name);
-		return error_hint(error, "use lower-case letters, digits and inner hyphens"), ERROR_INVALID_ARGUMENT;
-	}
-	return 0;
+	if (names_name_is_valid(name, length))
+		return 0;
+	error_set(error, ERROR_INVALID_ARGUMENT, "%s \"%s\" is not a valid name", field, name);
+	return error_hint(error, "use lower-case letters, digits and inner hyphens"), ERROR_INVALID_ARGUMENT;
 }
 
 int names_nqn_check(const char *field, const char *nqn, struct error *error)

@@ -7,6 +7,7 @@
 #define DNVME_LIB_MODEL_NAMES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/base/limits.h"
@@ -32,6 +33,9 @@ int names_id_parse(const char *prefix, const char *text, uint64_t *ret_id);
 /* A DNS label: lower-case letters, digits, '-'; begins and ends with a letter or digit; 1 to LIMIT_NAME bytes.
  * Otherwise INVALID_ARGUMENT, naming `field`. */
 int names_name_check(const char *field, const char *name, struct error *error);
+
+/* The same of a name that need not be terminated, without a word. */
+bool names_name_is_valid(const char *name, size_t length);
 
 /* An NQN as NVMe Base Specification 2.0, 4.5 has it ("nqn." and a date or uuid form, at most 223 bytes). */
 int names_nqn_check(const char *field, const char *nqn, struct error *error);

@@ -21,8 +21,28 @@
 #undef ENUM_VALUE
 #undef ENUM_END
 
-#define REQUIRED true
-#define OPTIONAL false
+/* How many fields of each record must be there. */
+#define REQUIRED 1
+#define OPTIONAL 0
+#define RECORD_BEGIN(type, text) enum { required_count_##type = 0
+#define RECORD_END(type)                                                                                               \
+	}                                                                                                              \
+	;
+#define U64(tag, field, presence, low, high, doc) +presence
+#define FLAG(tag, field, presence, doc) +presence
+#define NAME(tag, field, presence, doc) +presence
+#define STRING(tag, field, presence, high, doc) +presence
+#define TEXT(tag, field, presence, high, doc) +presence
+#define BINARY(tag, field, presence, high, doc) +presence
+#define UUID(tag, field, presence, doc) +presence
+#define ID(tag, field, presence, start, doc) +presence
+#define ENUM(tag, field, presence, type, doc) +presence
+#define ONE(tag, field, presence, type, doc) +presence
+#define LIST(tag, field, presence, type, high, doc) +presence
+#define STRINGS(tag, field, presence, high, length, doc) +presence
+#include "lib/model/schema.def"
+#include "lib/model/schema_undef.h"
+
 #define RECORD_BEGIN(type, text)                                                                                       \
 	const struct schema *schema_##type(void)                                                                       \
 	{                                                                                                              \
@@ -33,8 +53,12 @@
 #define RECORD_END(type)                                                                                               \
 	}                                                                                                              \
 	;                                                                                                              \
-	static const struct schema schema = { record_name, record_doc, sizeof(self), fields,                           \
-					      sizeof(fields) / sizeof(fields[0]) };                                    \
+	static const struct schema schema = { record_name,                                                             \
+					      record_doc,                                                              \
+					      sizeof(self),                                                            \
+					      fields,                                                                  \
+					      sizeof(fields) / sizeof(fields[0]),                                      \
+					      required_count_##type };                                                 \
 	return &schema;                                                                                                \
 	}
 #define FIELD(tag_, field, presence, kind, text, ...)                                                                  \

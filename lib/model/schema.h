@@ -59,6 +59,7 @@ struct schema {
 	size_t size; /* of the struct */
 	const struct schema_field *fields;
 	size_t field_count;
+	size_t required_count; /* of the fields */
 };
 
 /* How any LIST and STRINGS field lies in memory. */

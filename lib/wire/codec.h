@@ -10,7 +10,6 @@
 #ifndef DNVME_LIB_WIRE_CODEC_H
 #define DNVME_LIB_WIRE_CODEC_H
 
-#include <msgpack/object.h>
 #include <msgpack/pack.h>
 
 #include "lib/base/arena.h"
@@ -35,27 +34,25 @@ int codec_decode(const struct schema *schema, struct bytes input, struct arena *
 int codec_decode_known(const struct schema *schema, struct bytes input, struct arena *arena, void *ret_record,
 		       struct error *error);
 
-/* As codec_decode() from an object that was already unpacked (borrowed; nothing of it is referenced afterwards). */
-int codec_decode_object(const struct schema *schema, const msgpack_object *object, struct arena *arena,
-			void *ret_record, struct error *error);
+/* As codec_decode() from a value that is part of a frame, whose size and depth were looked at before. */
+int codec_decode_value(const struct schema *schema, struct bytes value, struct arena *arena, void *ret_record,
+		       struct error *error);
 
 /* A copy that shares nothing with the record, as encoding and decoding would make it: an optional field that is empty
  * is absent. Bounds are not checked. INTERNAL (memory). */
 int codec_copy(const struct schema *schema, const void *record, struct arena *arena, void *ret_record,
 	       struct error *error);
 
-/* A copy of a record in one piece, for who copies the same one again and again. */
+/* A copy of a record in one piece, for who copies the same one again and again. All zeros: none yet. */
 struct codec_packed {
 	const struct schema *schema;
-	char *block; /* begins with the record */
-	size_t size;
-	const size_t *pointers; /* where in the block there is one, to another place in it */
-	size_t pointer_count;
+	struct buffer block;	/* begins with the record; where it has a pointer, there is an offset in the block */
+	struct buffer pointers; /* size_t each: where in the block one is */
 };
 
-/* All of it lives in `arena`. INTERNAL (memory). */
-int codec_pack(const struct schema *schema, const void *record, struct arena *arena, struct codec_packed *ret_packed,
-	       struct error *error);
+/* Replaces what was packed there before. INTERNAL (memory): then there is none. */
+int codec_pack(const struct schema *schema, const void *record, struct codec_packed *packed, struct error *error);
+void codec_packed_free(struct codec_packed *packed);
 /* The same as codec_copy() of the record that was packed. */
 int codec_unpack(const struct codec_packed *packed, struct arena *arena, void *ret_record, struct error *error);
 

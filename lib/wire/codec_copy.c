@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -123,37 +124,39 @@ int codec_copy(const struct schema *schema, const void *record, struct arena *ar
 
 /* --- packed ------------------------------------------------------------------------------------------------------ */
 
-/* The first time it only measures: there is no block yet. */
+/* Places in a block are offsets in it: it moves when it grows. */
 struct packer {
-	char *block;
-	size_t used;
-	size_t *pointers; /* where there is one in the block */
-	size_t pointer_count;
+	struct buffer *block, *pointers;
+	bool failed; /* memory is exhausted */
 };
 
+/* Append to the block; returns where it lies. */
 static size_t pack(struct packer *packer, const void *data, size_t size)
 {
-	size_t at = (packer->used + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
+	struct buffer *block = packer->block;
+	size_t at = (block->size + sizeof(void *) - 1) & ~(sizeof(void *) - 1);
 
-	packer->used = at + size;
-	if (packer->block != NULL && size > 0)
-		memcpy(packer->block + at, data, size);
+	if (packer->failed || buffer_reserve(block, at - block->size + size) != 0) {
+		packer->failed = true;
+		return 0;
+	}
+	if (size > 0)
+		memcpy(block->data + at, data, size);
+	block->size = at + size;
 	return at;
 }
 
 static void point(struct packer *packer, size_t slot, size_t at)
 {
-	if (packer->block != NULL) {
-		*(char **)(packer->block + slot) = packer->block + at;
-		packer->pointers[packer->pointer_count] = slot;
-	}
-	packer->pointer_count++;
+	packer->failed = packer->failed || buffer_append(packer->pointers, &slot, sizeof(slot)) != 0;
+	if (!packer->failed)
+		memcpy(packer->block->data + slot, &at, sizeof(at));
 }
 
 static void clear(struct packer *packer, size_t slot, size_t size)
 {
-	if (packer->block != NULL)
-		memset(packer->block + slot, 0, size);
+	if (!packer->failed)
+		memset(packer->block->data + slot, 0, size);
 }
 
 static void pack_text(struct packer *packer, const char *text, size_t slot)
@@ -233,43 +236,40 @@ static void pack_parts(struct packer *packer, const struct schema *schema, const
 	}
 }
 
-static void pack_all(struct packer *packer, const struct schema *schema, const void *record)
+int codec_pack(const struct schema *schema, const void *record, struct codec_packed *packed, struct error *error)
 {
-	packer->used = packer->pointer_count = 0;
-	pack_parts(packer, schema, record, pack(packer, record, schema->size));
-}
+	struct packer packer = { .block = &packed->block, .pointers = &packed->pointers };
 
-int codec_pack(const struct schema *schema, const void *record, struct arena *arena, struct codec_packed *ret_packed,
-	       struct error *error)
-{
-	struct packer packer = { 0 };
-
-	pack_all(&packer, schema, record);
-	packer.pointers = arena_alloc_array(arena, packer.pointer_count, sizeof(*packer.pointers));
-	packer.block = arena_room(arena, packer.used);
-	if (packer.pointers == NULL || packer.block == NULL)
-		return error_set_nomem(error);
-	pack_all(&packer, schema, record);
-	*ret_packed = (struct codec_packed){ .schema = schema,
-					     .block = packer.block,
-					     .size = packer.used,
-					     .pointers = packer.pointers,
-					     .pointer_count = packer.pointer_count };
-	return 0;
+	packed->schema = schema;
+	buffer_clear(&packed->block);
+	buffer_clear(&packed->pointers);
+	pack_parts(&packer, schema, record, pack(&packer, record, schema->size));
+	return packer.failed ? error_set_nomem(error) : 0;
 }
 
 int codec_unpack(const struct codec_packed *packed, struct arena *arena, void *ret_record, struct error *error)
 {
-	char *block = arena_room(arena, packed->size);
+	size_t count = packed->pointers.size / sizeof(size_t);
+	char *block = arena_room(arena, packed->block.size);
 
 	if (block == NULL)
 		return error_set_nomem(error);
-	memcpy(block, packed->block, packed->size);
-	for (size_t i = 0; i < packed->pointer_count; i++) {
-		char **pointer = (char **)(block + packed->pointers[i]);
+	memcpy(block, packed->block.data, packed->block.size);
+	for (size_t i = 0; i < count; i++) {
+		size_t slot = ((const size_t *)packed->pointers.data)[i], at;
+		char *target;
 
-		*pointer = block + (*pointer - packed->block);
+		memcpy(&at, block + slot, sizeof(at));
+		target = block + at;
+		memcpy(block + slot, &target, sizeof(target));
 	}
 	memcpy(ret_record, block, packed->schema->size);
 	return 0;
+}
+
+void codec_packed_free(struct codec_packed *packed)
+{
+	buffer_free(&packed->block);
+	buffer_free(&packed->pointers);
+	packed->schema = NULL;
 }

@@ -6,9 +6,10 @@
 #include "lib/model/names.h"
 #include "lib/wire/codec.h"
 #include "lib/wire/codec_field.h"
+#include "lib/wire/value.h"
 
 struct encoder {
-	msgpack_packer packer;
+	struct buffer *output; /* NULL: nothing is written, only checked */
 	enum codec_style style;
 	struct error *error;
 };
@@ -21,21 +22,66 @@ int codec_buffer_write(void *buffer, const char *data, size_t size)
 	return buffer_append(buffer, data, size);
 }
 
-static int packed(struct encoder *encoder, int result)
+/* A head or a number, and the bytes behind it. */
+static int append(struct encoder *encoder, const uint8_t head[VALUE_HEAD_MAX], size_t head_size, const void *bytes,
+		  size_t size)
 {
-	return result == 0 ? 0 : error_set_nomem(encoder->error);
+	struct buffer *output = encoder->output;
+	uint8_t *at;
+
+	if (output == NULL)
+		return 0;
+	if (output->capacity - output->size < VALUE_HEAD_MAX + size &&
+	    buffer_reserve(output, VALUE_HEAD_MAX + size) != 0)
+		return error_set_nomem(encoder->error);
+	at = output->data + output->size;
+	memcpy(at, head, VALUE_HEAD_MAX); /* all of it: there is room, and its size is known to the compiler */
+	if (size > 0)
+		memcpy(at + head_size, bytes, size);
+	output->size += head_size + size;
+	return 0;
 }
 
-static int pack_text(struct encoder *encoder, const char *text, size_t length)
+static int append_text(struct encoder *encoder, const char *text, size_t length)
 {
-	return packed(encoder, msgpack_pack_str(&encoder->packer, length) ||
-				       msgpack_pack_str_body(&encoder->packer, text, length));
+	uint8_t head[VALUE_HEAD_MAX] = { 0 };
+
+	return append(encoder, head, value_text_head(head, length), text, length);
 }
 
-static int pack_bytes(struct encoder *encoder, const void *data, size_t size)
+static int append_bytes(struct encoder *encoder, const void *data, size_t size)
 {
-	return packed(encoder,
-		      msgpack_pack_bin(&encoder->packer, size) || msgpack_pack_bin_body(&encoder->packer, data, size));
+	uint8_t head[VALUE_HEAD_MAX] = { 0 };
+
+	return append(encoder, head, value_binary_head(head, size), data, size);
+}
+
+static int append_number(struct encoder *encoder, uint64_t number)
+{
+	uint8_t head[VALUE_HEAD_MAX] = { 0 };
+
+	return append(encoder, head, value_number(head, number), NULL, 0);
+}
+
+static int append_byte(struct encoder *encoder, uint8_t byte)
+{
+	uint8_t head[VALUE_HEAD_MAX] = { byte };
+
+	return append(encoder, head, 1, NULL, 0);
+}
+
+static int append_array(struct encoder *encoder, size_t elements)
+{
+	uint8_t head[VALUE_HEAD_MAX] = { 0 };
+
+	return append(encoder, head, value_array_head(head, elements), NULL, 0);
+}
+
+static int append_map(struct encoder *encoder, size_t pairs)
+{
+	uint8_t head[VALUE_HEAD_MAX] = { 0 };
+
+	return append(encoder, head, value_map_head(head, pairs), NULL, 0);
 }
 
 static int encode_string(struct encoder *encoder, const struct codec_path *path, const char *text)
@@ -47,7 +93,7 @@ static int encode_string(struct encoder *encoder, const struct codec_path *path,
 		return codec_path_error(path, encoder->error, "missing");
 	length = strlen(text);
 	rv = codec_check_string(path, text, length, encoder->error);
-	return rv != 0 ? rv : pack_text(encoder, text, length);
+	return rv != 0 ? rv : append_text(encoder, text, length);
 }
 
 static int encode_id(struct encoder *encoder, const struct codec_path *path, uint64_t id)
@@ -57,9 +103,9 @@ static int encode_id(struct encoder *encoder, const struct codec_path *path, uin
 	if (id == 0)
 		return codec_path_error(path, encoder->error, "missing");
 	if (encoder->style == CODEC_TAGGED)
-		return packed(encoder, msgpack_pack_uint64(&encoder->packer, id));
+		return append_number(encoder, id);
 	names_id_format(path->field->prefix, id, text);
-	return pack_text(encoder, text, strlen(text));
+	return append_text(encoder, text, strlen(text));
 }
 
 static int encode_enum(struct encoder *encoder, const struct codec_path *path, int value)
@@ -70,8 +116,8 @@ static int encode_enum(struct encoder *encoder, const struct codec_path *path, i
 		return codec_path_error(path, encoder->error, "%d is not a value of %s", value,
 					path->field->values()->name);
 	if (encoder->style == CODEC_TAGGED)
-		return packed(encoder, msgpack_pack_int(&encoder->packer, value));
-	return pack_text(encoder, name, strlen(name));
+		return append_number(encoder, (uint64_t)value);
+	return append_text(encoder, name, strlen(name));
 }
 
 static int encode_list(struct encoder *encoder, struct codec_path *path, const struct any_list *list)
@@ -80,7 +126,7 @@ static int encode_list(struct encoder *encoder, struct codec_path *path, const s
 	int rv = codec_check_count(path, list->count, encoder->error);
 
 	if (rv == 0)
-		rv = packed(encoder, msgpack_pack_array(&encoder->packer, list->count));
+		rv = append_array(encoder, list->count);
 	for (size_t i = 0; rv == 0 && i < list->count; i++) {
 		path->index = (long)i;
 		rv = encode_record(encoder, schema, (const char *)list->items + i * schema->size, path);
@@ -93,7 +139,7 @@ static int encode_strings(struct encoder *encoder, struct codec_path *path, cons
 	int rv = codec_check_count(path, list->count, encoder->error);
 
 	if (rv == 0)
-		rv = packed(encoder, msgpack_pack_array(&encoder->packer, list->count));
+		rv = append_array(encoder, list->count);
 	for (size_t i = 0; rv == 0 && i < list->count; i++) {
 		path->index = (long)i;
 		rv = encode_string(encoder, path, list->items[i]);
@@ -114,11 +160,10 @@ static int encode_value(struct encoder *encoder, struct codec_path *path, const 
 		rv = codec_check_u64(path, codec_field_u64(field, record), encoder->error);
 		if (rv != 0)
 			return rv;
-		return packed(encoder, msgpack_pack_uint64(&encoder->packer, codec_field_u64(field, record)));
+		return append_number(encoder, codec_field_u64(field, record));
 	case FIELD_FLAG:
-		if (*(const bool *)codec_field_at(field, record))
-			return packed(encoder, msgpack_pack_true(&encoder->packer));
-		return packed(encoder, msgpack_pack_false(&encoder->packer));
+		return append_byte(encoder,
+				   *(const bool *)codec_field_at(field, record) ? VALUE_TRUE_BYTE : VALUE_FALSE_BYTE);
 	case FIELD_NAME:
 	case FIELD_STRING:
 	case FIELD_TEXT:
@@ -128,12 +173,12 @@ static int encode_value(struct encoder *encoder, struct codec_path *path, const 
 		if (bytes->size > field->max)
 			return codec_path_error(path, encoder->error, "%zu bytes, the limit is %" PRIu64, bytes->size,
 						field->max);
-		return pack_bytes(encoder, bytes->data, bytes->size);
+		return append_bytes(encoder, bytes->data, bytes->size);
 	case FIELD_UUID:
 		if (encoder->style == CODEC_TAGGED)
-			return pack_bytes(encoder, codec_field_at(field, record), 16);
+			return append_bytes(encoder, codec_field_at(field, record), 16);
 		uuid_text_format(codec_field_at(field, record), text);
-		return pack_text(encoder, text, UUID_TEXT_SIZE - 1);
+		return append_text(encoder, text, UUID_TEXT_SIZE - 1);
 	case FIELD_ID:
 		return encode_id(encoder, path, codec_field_u64(field, record));
 	case FIELD_ENUM:
@@ -151,25 +196,28 @@ static int encode_value(struct encoder *encoder, struct codec_path *path, const 
 	return codec_path_error(path, encoder->error, "unknown type");
 }
 
+static int encode_key(struct encoder *encoder, const struct schema_field *field)
+{
+	if (encoder->style == CODEC_TAGGED)
+		return append_number(encoder, field->tag);
+	return append_text(encoder, field->name, strlen(field->name));
+}
+
 static int encode_record(struct encoder *encoder, const struct schema *schema, const void *record,
 			 const struct codec_path *parent)
 {
-	size_t present = 0;
+	uint64_t present = 0;
 	int rv;
 
-	for (size_t i = 0; i < schema->field_count; i++)
-		present += schema->fields[i].required || !codec_field_is_zero(&schema->fields[i], record);
-	rv = packed(encoder, msgpack_pack_map(&encoder->packer, present));
-	for (size_t i = 0; rv == 0 && i < schema->field_count; i++) {
-		const struct schema_field *field = &schema->fields[i];
-		struct codec_path path = { parent, field, -1 };
+	for (size_t i = 0; i < schema->field_count; i++) {
+		if (schema->fields[i].required || !codec_field_is_zero(&schema->fields[i], record))
+			present |= UINT64_C(1) << i;
+	}
+	rv = append_map(encoder, (size_t)__builtin_popcountll(present));
+	for (; rv == 0 && present != 0; present &= present - 1) {
+		struct codec_path path = { parent, &schema->fields[__builtin_ctzll(present)], -1 };
 
-		if (!field->required && codec_field_is_zero(field, record))
-			continue;
-		if (encoder->style == CODEC_TAGGED)
-			rv = packed(encoder, msgpack_pack_uint32(&encoder->packer, field->tag));
-		else
-			rv = pack_text(encoder, field->name, strlen(field->name));
+		rv = encode_key(encoder, path.field);
 		if (rv == 0)
 			rv = encode_value(encoder, &path, record);
 	}
@@ -179,29 +227,18 @@ static int encode_record(struct encoder *encoder, const struct schema *schema, c
 int codec_encode(const struct schema *schema, const void *record, enum codec_style style, struct buffer *output,
 		 struct error *error)
 {
-	struct encoder encoder = { .style = style, .error = error };
+	struct encoder encoder = { output, style, error };
 	size_t before = output->size;
-	int rv;
+	int rv = encode_record(&encoder, schema, record, NULL);
 
-	msgpack_packer_init(&encoder.packer, output, codec_buffer_write);
-	rv = encode_record(&encoder, schema, record, NULL);
 	if (rv != 0)
 		output->size = before;
 	return rv;
 }
 
-static int write_nothing(void *data, const char *bytes, size_t size)
-{
-	(void)data;
-	(void)bytes;
-	(void)size;
-	return 0;
-}
-
 int codec_validate(const struct schema *schema, const void *record, struct error *error)
 {
-	struct encoder encoder = { .style = CODEC_NAMED, .error = error };
+	struct encoder encoder = { NULL, CODEC_NAMED, error };
 
-	msgpack_packer_init(&encoder.packer, NULL, write_nothing);
 	return encode_record(&encoder, schema, record, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/ascii.h"
 #include "lib/base/canary.h"
 #include "lib/base/buffer.h"
 #include "lib/model/names.h"
@@ -40,66 +41,6 @@ int codec_path_error(const struct codec_path *path, struct error *error, const c
 	va_end(arguments);
 	error_prefix(error, "%s", text);
 	return ERROR_INVALID_ARGUMENT;
-}
-
-const void *codec_field_at(const struct schema_field *field, const void *record)
-{
-	return (const char *)record + field->offset;
-}
-
-const char *codec_field_string(const struct schema_field *field, const void *record)
-{
-	return *(const char *const *)codec_field_at(field, record);
-}
-
-uint64_t codec_field_u64(const struct schema_field *field, const void *record)
-{
-	return *(const uint64_t *)codec_field_at(field, record);
-}
-
-/* Every enumeration of the schema has the size of an int: its values are small and its compiler type unsigned. */
-int codec_field_enum(const struct schema_field *field, const void *record)
-{
-	int value;
-
-	memcpy(&value, codec_field_at(field, record), sizeof(value));
-	return value;
-}
-
-const struct any_list *codec_field_list(const struct schema_field *field, const void *record)
-{
-	return codec_field_at(field, record);
-}
-
-bool codec_field_is_zero(const struct schema_field *field, const void *record)
-{
-	static const uint8_t zero[16];
-	const char *text;
-
-	switch (field->type) {
-	case FIELD_U64:
-	case FIELD_ID:
-		return codec_field_u64(field, record) == 0;
-	case FIELD_FLAG:
-		return !*(const bool *)codec_field_at(field, record);
-	case FIELD_NAME:
-	case FIELD_STRING:
-	case FIELD_TEXT:
-		text = codec_field_string(field, record);
-		return text == NULL || text[0] == '\0';
-	case FIELD_BINARY:
-		return ((const struct bytes *)codec_field_at(field, record))->size == 0;
-	case FIELD_UUID:
-		return memcmp(codec_field_at(field, record), zero, sizeof(zero)) == 0;
-	case FIELD_ENUM:
-		return codec_field_enum(field, record) == 0;
-	case FIELD_ONE:
-		return *(void *const *)codec_field_at(field, record) == NULL;
-	case FIELD_LIST:
-	case FIELD_STRINGS:
-		return codec_field_list(field, record)->count == 0;
-	}
-	return false;
 }
 
 int codec_check_u64(const struct codec_path *path, uint64_t value, struct error *error)
@@ -148,23 +89,37 @@ size_t codec_utf8_length(const uint8_t *text, size_t left)
 	return 0;
 }
 
+/* Bytes at the beginning of the text that are printable ASCII, which nearly all text is. */
+static size_t printable_length(const char *text, size_t length)
+{
+	size_t at = 0;
+
+	for (; length - at >= ASCII_WORD_BYTES; at += ASCII_WORD_BYTES) {
+		uint64_t word = ascii_word(text + at);
+
+		if (!ascii_is_plain(word) || !ascii_is_all(ascii_between(word, 0x20, 0x7e)))
+			break;
+	}
+	while (at < length && text[at] >= 0x20 && text[at] < 0x7f)
+		at++;
+	return at;
+}
+
 int codec_check_string(const struct codec_path *path, const char *text, size_t length, struct error *error)
 {
 	const struct schema_field *field = path->field;
 	uint64_t max = field->type == FIELD_STRINGS ? field->min : field->max;
 	const uint8_t *at = (const uint8_t *)text;
 	char copy[LIMIT_NAME + 1], name[CODEC_PATH_SIZE];
-	size_t step;
+	size_t step = 0;
 
 	if (canary("fuzz_length"))
 		max++;
 	if (length > max)
 		return codec_path_error(path, error, "%zu bytes, the limit is %" PRIu64, length, max);
-	for (size_t i = 0; i < length; i += step) {
-		/* Nearly all text is this. */
-		step = 1;
-		if (at[i] >= 0x20 && at[i] < 0x7f)
-			continue;
+	if (field->type == FIELD_NAME && names_name_is_valid(text, length))
+		return 0;
+	for (size_t i = printable_length(text, length); i < length; i += step) {
 		step = codec_utf8_length(at + i, length - i);
 		if (step == 0)
 			return codec_path_error(path, error, "not valid UTF-8 at byte %zu", i);
@@ -174,8 +129,6 @@ int codec_check_string(const struct codec_path *path, const char *text, size_t l
 	if (field->type == FIELD_NAME && length > 0) {
 		memcpy(copy, text, length);
 		copy[length] = '\0';
-		if (names_name_check("", copy, NULL) == 0)
-			return 0;
 		codec_path_format(path, name);
 		return names_name_check(name, copy, error);
 	}

@@ -7,8 +7,7 @@
 #ifndef DNVME_LIB_WIRE_RPC_H
 #define DNVME_LIB_WIRE_RPC_H
 
-#include <msgpack/object.h>
-#include <msgpack/unpack.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/arena.h"
@@ -18,22 +17,21 @@
 
 enum rpc_type { RPC_REQUEST = 0, RPC_RESPONSE = 1, RPC_NOTIFICATION = 2 };
 
+/* The payloads are values as they lie in the frame. */
 struct rpc_message {
 	enum rpc_type type;
 	uint32_t msgid;
-	const char *method;	   /* request, notification; NUL-terminated, in the arena */
-	msgpack_object params;	   /* request, notification: the one map (an empty one for []) */
-	msgpack_object failure;	   /* response: nil or a map */
-	msgpack_object result;	   /* response */
-	msgpack_unpacked unpacked; /* owns the objects */
+	const char *method;   /* request, notification; NUL-terminated, in the arena */
+	struct bytes params;  /* request, notification: the one map (an empty one for []) */
+	struct bytes failure; /* response: nil or a map */
+	struct bytes result;  /* response */
 };
 
 /* Take a complete frame apart. INVALID_ARGUMENT when it is no MessagePack-RPC message; *ret_msgid_known tells whether
- * an error response can still be sent to `ret_message->msgid`. On success rpc_message_close() must be called; the
- * message's objects point into `frame`, which must live as long. */
+ * an error response can still be sent to `ret_message->msgid`. The message points into `frame`, which must live as
+ * long. */
 int rpc_message_open(struct bytes frame, struct arena *arena, struct rpc_message *ret_message, int *ret_msgid_known,
 		     struct error *error);
-void rpc_message_close(struct rpc_message *message);
 
 /* Append a message. `record` may be NULL for an empty map. INTERNAL when memory is exhausted, INVALID_ARGUMENT when
  * the record breaks its schema; `output` then keeps what it held. */
@@ -46,13 +44,15 @@ int rpc_response_encode(uint32_t msgid, const struct schema *schema, const void 
 int rpc_failure_encode(uint32_t msgid, const struct error *failure, struct buffer *output, struct error *error);
 
 /* Append a request or response whose payload is passed through as it came. */
-int rpc_request_forward(uint32_t msgid, const char *method, const msgpack_object *params, struct buffer *output,
+int rpc_request_forward(uint32_t msgid, const char *method, struct bytes params, struct buffer *output,
 			struct error *error);
-int rpc_response_forward(uint32_t msgid, const msgpack_object *failure, const msgpack_object *result,
-			 struct buffer *output, struct error *error);
+int rpc_response_forward(uint32_t msgid, struct bytes failure, struct bytes result, struct buffer *output,
+			 struct error *error);
+
+bool rpc_failure_is_none(struct bytes failure);
 
 /* Turn a response's error map into `ret_failure` (INTERNAL with a sentence when it is not of that form).
  * Returns its code; 0 when it is nil. */
-int rpc_failure_decode(const msgpack_object *failure, struct error *ret_failure);
+int rpc_failure_decode(struct bytes failure, struct error *ret_failure);
 
 #endif

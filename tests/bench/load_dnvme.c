@@ -65,8 +65,7 @@ static void answer(struct load_connection *connection, struct bytes frame)
 		load_fail("%s: %s", connection->address, error.message);
 	if (message.type == RPC_RESPONSE)
 		load_answered(connection, message.msgid,
-			      rpc_failure_decode(&message.failure, &error) != 0 ? error.message : NULL);
-	rpc_message_close(&message);
+			      rpc_failure_decode(message.failure, &error) != 0 ? error.message : NULL);
 	arena_free(&arena);
 }
 

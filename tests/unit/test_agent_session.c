@@ -138,7 +138,7 @@ static void answer_heartbeat(struct peer *peer, const struct rpc_message *messag
 	struct buffer output = BUFFER_INIT;
 	struct error error = { 0 };
 
-	assert_int_equal(codec_decode_object(schema_agent_heartbeat(), &message->params, arena, &heartbeat, &error), 0);
+	assert_int_equal(codec_decode_value(schema_agent_heartbeat(), message->params, arena, &heartbeat, &error), 0);
 	reply.sequence = heartbeat.sequence;
 	if (peer->server->other != NULL)
 		reply.servers = (struct server_list){ 2, servers };
@@ -159,8 +159,8 @@ static void peer_frame(struct peer *peer, struct bytes frame)
 	assert_int_equal(rpc_message_open(frame, &arena, &message, &known, &error), 0);
 	if (strcmp(message.method, "agent.hello") == 0) {
 		server->hellos++;
-		assert_int_equal(codec_decode_object(schema_agent_hello(), &message.params, &server->fixture->arena,
-						     &server->hello, &error),
+		assert_int_equal(codec_decode_value(schema_agent_hello(), message.params, &server->fixture->arena,
+						    &server->hello, &error),
 				 0);
 		answer_hello(peer, message.msgid);
 	} else if (strcmp(message.method, "agent.heartbeat") == 0) {
@@ -169,12 +169,10 @@ static void peer_frame(struct peer *peer, struct bytes frame)
 			answer_heartbeat(peer, &message, &arena);
 	} else {
 		assert_string_equal(message.method, "agent.report");
-		assert_int_equal(codec_decode_object(schema_agent_report(), &message.params, &arena, &report, &error),
-				 0);
+		assert_int_equal(codec_decode_value(schema_agent_report(), message.params, &arena, &report, &error), 0);
 		server->reports++;
 		server->reported_objects += (unsigned)report.objects.count;
 	}
-	rpc_message_close(&message);
 	arena_free(&arena);
 	look(server->fixture);
 }

@@ -15,6 +15,7 @@
 #include "lib/wire/frame.h"
 #include "lib/wire/methods.h"
 #include "lib/wire/rpc.h"
+#include "lib/wire/value.h"
 
 static void demand(bool condition, const char *what)
 {
@@ -290,20 +291,27 @@ static bool play(enum double_step step, int fd, const struct rpc_message *reques
 
 static void note_request(struct server_double *one, const struct rpc_message *request)
 {
+	struct value_reader reader = value_reader_of(request->params);
 	size_t index = one->request_count++;
+	struct value map;
 
 	if (index >= DOUBLE_REQUESTS)
 		return; /* counted, but not remembered */
 	snprintf(one->methods[index], sizeof(one->methods[index]), "%s", request->method);
-	for (uint32_t i = 0; i < request->params.via.map.size; i++) {
-		const msgpack_object_kv *pair = &request->params.via.map.ptr[i];
+	DEMAND(value_read(&reader, &map) == 0 && map.type == VALUE_MAP);
+	for (uint64_t i = 0; i < map.number; i++) {
+		struct value_reader behind_key;
+		struct value key, value;
 
-		if (pair->key.via.str.size == 5 && memcmp(pair->key.via.str.ptr, "again", 5) == 0)
-			one->again[index] = pair->val.via.boolean;
-		if (pair->key.via.str.size == 10 && memcmp(pair->key.via.str.ptr, "request_id", 10) == 0) {
-			one->request_id_sizes[index] = pair->val.via.bin.size;
-			DEMAND(pair->val.type == MSGPACK_OBJECT_BIN && pair->val.via.bin.size <= 16);
-			memcpy(one->request_ids[index], pair->val.via.bin.ptr, pair->val.via.bin.size);
+		DEMAND(value_read(&reader, &key) == 0 && key.type == VALUE_TEXT);
+		behind_key = reader;
+		DEMAND(value_read(&behind_key, &value) == 0 && value_skip(&reader) == 0);
+		if (key.number == 5 && memcmp(key.bytes, "again", 5) == 0)
+			one->again[index] = value.number != 0;
+		if (key.number == 10 && memcmp(key.bytes, "request_id", 10) == 0) {
+			DEMAND(value.type == VALUE_BINARY && value.number <= 16);
+			one->request_id_sizes[index] = value.number;
+			memcpy(one->request_ids[index], value.bytes, value.number);
 		}
 	}
 }
@@ -320,7 +328,6 @@ static bool take_request(struct server_double *one, int fd, struct bytes frame)
 	note_request(one, &message);
 	index = one->request_count - 1;
 	stays = play(one->steps[index < one->step_count ? index : one->step_count - 1], fd, &message);
-	rpc_message_close(&message);
 	arena_free(&arena);
 	return stays;
 }

@@ -154,9 +154,29 @@ static void volume_sizes_round_up_to_stripes(void **state)
 	assert_int_equal(layout_leg_bytes(0, 1, LAYOUT_STRIPE_BYTES, &leg, &volume, &error), ERROR_INVALID_ARGUMENT);
 }
 
+/* Eight bytes of a name are looked at together: each byte counts at each place, as it does alone. */
+static void names_are_checked_bytewise(void **state)
+{
+	(void)state;
+	for (size_t length = 1; length <= 20; length++) {
+		for (size_t at = 0; at < length; at++) {
+			for (unsigned byte = 0; byte < 256; byte++) {
+				char name[20];
+				bool letter = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9');
+				bool inner = at > 0 && at < length - 1;
+
+				memset(name, 'x', sizeof(name));
+				name[at] = (char)byte;
+				assert_int_equal(names_name_is_valid(name, length), letter || (byte == '-' && inner));
+			}
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_are_checked_bytewise),
 		cmocka_unit_test(every_record_is_well_formed),
 		cmocka_unit_test(names_round_trip),
 		cmocka_unit_test(names_are_checked),

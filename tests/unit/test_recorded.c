@@ -294,13 +294,13 @@ static const char *message_show(struct bytes frame, struct arena *arena)
 		schema = method_find(message.method)->request();
 	}
 	record = arena_alloc(arena, schema->size);
-	if (message.type == RPC_RESPONSE && rpc_failure_decode(&message.failure, &error) != 0) {
+	if (message.type == RPC_RESPONSE && rpc_failure_decode(message.failure, &error) != 0) {
 		text = arena_printf(arena, "response %u %s: %s (%s) %s", message.msgid, error_code_name(error.code),
 				    error.message, error.hint, error.details);
 	} else {
-		assert_int_equal(codec_decode_object(schema,
-						     message.type == RPC_RESPONSE ? &message.result : &message.params,
-						     arena, record, &error),
+		assert_int_equal(codec_decode_value(schema,
+						    message.type == RPC_RESPONSE ? message.result : message.params,
+						    arena, record, &error),
 				 0);
 		text = json_of(schema, record, arena);
 		if (message.type == RPC_RESPONSE)
@@ -310,7 +310,6 @@ static const char *message_show(struct bytes frame, struct arena *arena)
 		else
 			text = arena_printf(arena, "notification %s %s", message.method, text);
 	}
-	rpc_message_close(&message);
 	return text;
 }
 

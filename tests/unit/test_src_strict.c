@@ -10,56 +10,67 @@
 #include "lib/model/records.h"
 #include "src/strict.h"
 
-#define TEXT(literal)                                                                                                  \
-	{                                                                                                              \
-		.type = MSGPACK_OBJECT_STR, .via.str = { sizeof(literal) - 1, literal }                                \
-	}
-
-static msgpack_object map_of(msgpack_object_kv *pairs, uint32_t count)
+/* Of a value that is written as a literal. */
+static int check(const struct schema *schema, const char *bytes, size_t size, struct error *error)
 {
-	return (msgpack_object){ .type = MSGPACK_OBJECT_MAP, .via.map = { count, pairs } };
+	return strict_check(schema, (struct bytes){ (const uint8_t *)bytes, size }, error);
 }
+#define CHECK(schema, literal, error) check(schema, literal, sizeof(literal) - 1, error)
 
 static void test_top(void **state)
 {
-	msgpack_object_kv good[] = { { TEXT("name"), TEXT("x") }, { TEXT("copies"), TEXT("not a number") } };
-	msgpack_object_kv bad[] = { { TEXT("name"), TEXT("x") }, { TEXT("co\npies"), TEXT("2") } };
-	msgpack_object_kv prefix[] = { { TEXT("nam"), TEXT("x") } };
-	msgpack_object_kv tag[] = { { { .type = MSGPACK_OBJECT_POSITIVE_INTEGER, .via.u64 = 1 }, TEXT("x") } };
-	msgpack_object_kv no_tag[] = { { { .type = MSGPACK_OBJECT_POSITIVE_INTEGER, .via.u64 = 99 }, TEXT("x") } };
-	msgpack_object object = map_of(good, 2), nil = { .type = MSGPACK_OBJECT_NIL };
 	struct error error;
 
 	(void)state;
 	/* What is wrong with a known field is the decoder's business. */
-	assert_int_equal(strict_check(schema_volume_create_request(), &object, &error), 0);
-	assert_int_equal(strict_check(schema_volume_create_request(), &nil, &error), 0);
-	object = map_of(bad, 2);
-	assert_int_equal(strict_check(schema_volume_create_request(), &object, &error), ERROR_INVALID_ARGUMENT);
+	assert_int_equal(CHECK(schema_volume_create_request(),
+			       "\x82\xa4name\xa1x\xa6"
+			       "copies\xacnot a number",
+			       &error),
+			 0);
+	assert_int_equal(CHECK(schema_volume_create_request(), "\xc0", &error), 0);
+	assert_int_equal(CHECK(schema_volume_create_request(),
+			       "\x82\xa4name\xa1x\xa7"
+			       "co\npies\xa1"
+			       "2",
+			       &error),
+			 ERROR_INVALID_ARGUMENT);
 	assert_string_equal(error.message, "co?pies: unknown field");
 	assert_non_null(strstr(error.hint, "name, size_bytes, copies"));
-	object = map_of(prefix, 1);
-	assert_int_equal(strict_check(schema_volume_create_request(), &object, &error), ERROR_INVALID_ARGUMENT);
-	object = map_of(tag, 1);
-	assert_int_equal(strict_check(schema_volume_create_request(), &object, &error), 0);
-	object = map_of(no_tag, 1);
-	assert_int_equal(strict_check(schema_volume_create_request(), &object, &error), ERROR_INVALID_ARGUMENT);
+	assert_int_equal(CHECK(schema_volume_create_request(), "\x81\xa3nam\xa1x", &error), ERROR_INVALID_ARGUMENT);
+	assert_int_equal(CHECK(schema_volume_create_request(), "\x81\x01\xa1x", &error), 0);
+	assert_int_equal(CHECK(schema_volume_create_request(), "\x81\x63\xa1x", &error), ERROR_INVALID_ARGUMENT);
+	/* It goes on behind what it passes over, and ends where the input does. */
+	assert_int_equal(CHECK(schema_volume_create_request(), "\x82\xa4name\x92\x81\x01\x02\xc0\xa3nam\x01", &error),
+			 ERROR_INVALID_ARGUMENT);
+	assert_int_equal(CHECK(schema_volume_create_request(), "\x8f\xa4name\x92\x81", &error), 0);
 }
 
 static void test_nested(void **state)
 {
-	msgpack_object_kv server[] = { { TEXT("id"), TEXT("1") }, { TEXT("colour"), TEXT("red") } };
-	msgpack_object_kv fine[] = { { TEXT("id"), TEXT("1") } };
-	msgpack_object items[2] = { map_of(fine, 1), map_of(server, 2) };
-	msgpack_object_kv top[] = { { TEXT("servers"), { .type = MSGPACK_OBJECT_ARRAY, .via.array = { 2, items } } } };
-	msgpack_object object = map_of(top, 1);
 	struct error error;
 
 	(void)state;
-	assert_int_equal(strict_check(schema_cluster_init_request(), &object, &error), ERROR_INVALID_ARGUMENT);
+	assert_int_equal(CHECK(schema_cluster_init_request(),
+			       "\x81\xa7servers\x92\x81\xa2id\xa1"
+			       "1\x82\xa2id\xa1"
+			       "1\xa6"
+			       "colour\xa3red",
+			       &error),
+			 ERROR_INVALID_ARGUMENT);
 	assert_string_equal(error.message, "servers[1]: colour: unknown field");
-	top[0].val.via.array.size = 1;
-	assert_int_equal(strict_check(schema_cluster_init_request(), &object, &error), 0);
+	assert_int_equal(CHECK(schema_cluster_init_request(),
+			       "\x81\xa7servers\x91\x81\xa2id\xa1"
+			       "1",
+			       &error),
+			 0);
+	/* An element that is no map, and a field behind the list. */
+	assert_int_equal(CHECK(schema_cluster_init_request(),
+			       "\x82\xa7servers\x92\x91\x05\x06\xa6"
+			       "colour\x01",
+			       &error),
+			 ERROR_INVALID_ARGUMENT);
+	assert_string_equal(error.message, "colour: unknown field");
 }
 
 int main(void)

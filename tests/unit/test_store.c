@@ -157,6 +157,20 @@ static void test_cursor_many(void **state)
 	store_close(store);
 }
 
+/* Of the change that was made last. */
+static void must_have_held(const struct store_txn *txn, const char *key, const char *before)
+{
+	struct bytes seen, held;
+
+	store_change_last(txn, &seen, &held);
+	assert_int_equal(seen.size, strlen(key));
+	assert_memory_equal(seen.data, key, seen.size);
+	assert_int_equal(held.data != NULL, before != NULL);
+	assert_int_equal(held.size, before != NULL ? strlen(before) : 0);
+	if (before != NULL)
+		assert_memory_equal(held.data, before, held.size);
+}
+
 static void test_nested(void **state)
 {
 	struct store *store = store_rig_must_open(*state);
@@ -172,8 +186,14 @@ static void test_nested(void **state)
 	assert_int_equal(store_txn_begin_nested(txn, &nested, NULL), 0);
 	must_put(nested, STORE_TABLE_NODE, "changed", "2");
 	must_put(nested, STORE_TABLE_NODE, "changed", "3");
+	must_have_held(nested, "changed", "2");
+	must_put(nested, STORE_TABLE_NODE, "changed", "a value that is longer than the next one");
+	must_put(nested, STORE_TABLE_NODE, "changed", "4");
+	must_have_held(nested, "changed", "a value that is longer than the next one");
 	must_delete(nested, STORE_TABLE_NODE, "changed");
+	must_have_held(nested, "changed", "4");
 	must_put(nested, STORE_TABLE_NODE, "new", "x");
+	must_have_held(nested, "new", NULL);
 	must_delete(nested, STORE_TABLE_NODE, "new");
 	must_put(nested, STORE_TABLE_NODE, "new", "y");
 	must_put(nested, STORE_TABLE_VOLUME, "new", "y");

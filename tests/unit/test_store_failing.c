@@ -300,9 +300,11 @@ static void test_changes(void **state)
 	must_put_committed(store, STORE_TABLE_NODE, "old", "1");
 	change_fails(store, "mdb_get", 1, "cannot read in table \"node\"");
 	change_fails(store, "mdb_put", 1, "cannot write in table \"node\"");
+	change_fails(store, "mdb_put", 2,
+		     "cannot write in table \"node\""); /* the first one found that "old" is there */
 	change_fails(store, "mdb_del", 1, "cannot delete in table \"node\"");
 	/* In the abort of the nested one: of "old" twice, then of "inner". */
-	change_fails(store, "mdb_put", 2, "cannot undo a change in table \"node\"");
+	change_fails(store, "mdb_put", 3, "cannot undo a change in table \"node\"");
 	change_fails(store, "mdb_del", 2, "cannot undo a change in table \"node\"");
 
 	assert_int_equal(store_txn_begin(store, true, &txn, NULL), 0);

@@ -15,6 +15,7 @@
 #include "lib/wire/json.h"
 #include "lib/wire/methods.h"
 #include "lib/wire/rpc.h"
+#include "lib/wire/value.h"
 #include "tests/unit/failing_alloc.h"
 
 static struct ld members[2] = {
@@ -223,7 +224,6 @@ static void empty_texts_have_no_address(void **state)
 					  &message, &known, &error),
 			 0);
 	assert_string_equal(message.method, "");
-	rpc_message_close(&message);
 	arena_free(&arena);
 }
 
@@ -289,16 +289,15 @@ static void a_copy_shares_nothing(void **state)
 static void what_is_packed_is_a_copy_in_one_piece(void **state)
 {
 	struct buffer first = BUFFER_INIT, second = BUFFER_INIT;
-	struct arena arena = ARENA_INIT, kept = ARENA_INIT;
-	struct codec_packed packed;
+	struct arena arena = ARENA_INIT;
+	struct codec_packed packed = { 0 };
 	struct volume copies[2], empty = sample;
 
 	(void)state;
 	assert_int_equal(codec_encode(schema_volume(), &sample, CODEC_TAGGED, &first, NULL), 0);
-	assert_int_equal(codec_pack(schema_volume(), &sample, &kept, &packed, NULL), 0);
+	assert_int_equal(codec_pack(schema_volume(), &sample, &packed, NULL), 0);
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(codec_unpack(&packed, &arena, &copies[i], NULL), 0);
-	arena_free(&kept);
 	assert_ptr_not_equal(copies[0].name, copies[1].name);
 	for (size_t i = 0; i < 2; i++) {
 		buffer_clear(&second);
@@ -310,12 +309,12 @@ static void what_is_packed_is_a_copy_in_one_piece(void **state)
 	}
 	/* What is optional and empty is absent, as behind a decoder. */
 	empty.hosts.count = 0;
-	assert_int_equal(codec_pack(schema_volume(), &empty, &kept, &packed, NULL), 0);
+	assert_int_equal(codec_pack(schema_volume(), &empty, &packed, NULL), 0);
 	assert_int_equal(codec_unpack(&packed, &arena, &copies[0], NULL), 0);
 	assert_null(copies[0].hosts.items);
 	buffer_free(&first);
 	buffer_free(&second);
-	arena_free(&kept);
+	codec_packed_free(&packed);
 	arena_free(&arena);
 }
 
@@ -330,7 +329,7 @@ static void codec_survives_failing_allocations(void **state)
 		struct buffer output = BUFFER_INIT;
 		struct arena arena = ARENA_INIT;
 		struct error error = { 0 };
-		struct codec_packed packed;
+		struct codec_packed packed = { 0 };
 		struct volume volume;
 		int rv;
 
@@ -341,11 +340,12 @@ static void codec_survives_failing_allocations(void **state)
 		if (rv == 0)
 			rv = codec_copy(schema_volume(), &sample, &arena, &volume, &error);
 		if (rv == 0)
-			rv = codec_pack(schema_volume(), &sample, &arena, &packed, &error);
+			rv = codec_pack(schema_volume(), &sample, &packed, &error);
 		if (rv == 0)
 			rv = codec_unpack(&packed, &arena, &volume, &error);
 		failed = failing_alloc_disarm();
 		assert_int_equal(rv, failed ? ERROR_INTERNAL : 0);
+		codec_packed_free(&packed);
 		buffer_free(&output);
 		arena_free(&arena);
 		if (!failed)
@@ -408,11 +408,14 @@ static void frames_end_where_the_library_says(void **state)
 		uint8_t bytes[64] = { (uint8_t)first, 3 };
 		struct frame_scanner scanner;
 		msgpack_unpacked unpacked;
+		struct value_reader reader = value_reader_of((struct bytes){ bytes, sizeof(bytes) });
 		size_t used = 0, end = 0;
 		int complete = 0;
 
-		if (first == 0xc1)
+		if (first == 0xc1) {
+			assert_int_equal(value_skip(&reader), -1);
 			continue;
+		}
 		if (memchr(long_length, (int)first, sizeof(long_length)) != NULL)
 			memcpy(bytes + 1, "\0\0\0\3", 4);
 		if (memchr(short_length, (int)first, sizeof(short_length)) != NULL)
@@ -425,6 +428,38 @@ static void frames_end_where_the_library_says(void **state)
 		assert_int_equal(frame_scanner_feed(&scanner, bytes, sizeof(bytes), &used, &complete, NULL), 0);
 		assert_true(complete);
 		assert_int_equal(used, end);
+		assert_int_equal(value_skip(&reader), 0);
+		assert_int_equal(reader.at - bytes, end);
+		assert_int_equal(value_check((struct bytes){ bytes, end }, NULL), 0);
+		for (size_t size = 0; size < end; size++)
+			assert_int_equal(value_check((struct bytes){ bytes, size }, NULL), ERROR_INVALID_ARGUMENT);
+	}
+}
+
+/* Eight bytes of a text are looked at together: each byte counts at each place, as it does alone. */
+static void texts_are_checked_bytewise(void **state)
+{
+	struct arena arena = ARENA_INIT;
+	struct label label;
+	struct error error = { 0 };
+
+	(void)state;
+	for (size_t length = 1; length <= 25; length++) {
+		for (size_t at = 0; at < length; at++) {
+			for (unsigned byte = 0; byte < 256; byte++) {
+				/* {1: "k", 2: text} */
+				uint8_t input[5 + 32] = { 0x82, 0x01, 0xa1, 'k', 0x02 };
+				bool good = byte >= 0x20 && byte < 0x7f;
+
+				input[5] = (uint8_t)(0xa0 | length);
+				memset(input + 6, 'x', length);
+				input[6 + at] = (uint8_t)byte;
+				assert_int_equal(codec_decode(schema_label(), (struct bytes){ input, 6 + length },
+							      &arena, &label, &error),
+						 good ? 0 : ERROR_INVALID_ARGUMENT);
+			}
+		}
+		arena_free(&arena);
 	}
 }
 
@@ -440,7 +475,7 @@ static int scan(const void *data, size_t size, size_t max_bytes, struct error *e
 
 static void frames_are_bounded(void **state)
 {
-	uint8_t nested[LIMIT_FRAME_DEPTH + 1];
+	uint8_t nested[LIMIT_FRAME_DEPTH + 1], deep[LIMIT_FRAME_DEPTH + 2] = { 0 };
 	struct error error;
 
 	(void)state;
@@ -448,6 +483,14 @@ static void frames_are_bounded(void **state)
 	assert_int_equal(scan(nested, LIMIT_FRAME_DEPTH, 1000, &error), 0);
 	assert_int_equal(scan(nested, sizeof(nested), 1000, &error), ERROR_TOO_LARGE);
 	assert_string_equal(error.message, "the frame is nested deeper than the limit of 24");
+	/* A record is held to the same. */
+	memset(deep, 0x91, LIMIT_FRAME_DEPTH);
+	assert_int_equal(value_check((struct bytes){ deep, LIMIT_FRAME_DEPTH + 1 }, &error), 0);
+	deep[LIMIT_FRAME_DEPTH] = 0x91;
+	assert_int_equal(value_check((struct bytes){ deep, LIMIT_FRAME_DEPTH + 2 }, &error), ERROR_TOO_LARGE);
+	assert_string_equal(error.message, "the record is nested deeper than the limit of 24");
+	assert_int_equal(value_check((struct bytes){ (const uint8_t *)"\xdf\xff\xff\xff\xff", 5 }, &error),
+			 ERROR_TOO_LARGE);
 	assert_int_equal(scan("\xdd\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
 	assert_int_equal(scan("\xdf\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
 	assert_int_equal(scan("\xdb\xff\xff\xff\xff", 5, 1 << 20, &error), ERROR_TOO_LARGE);
@@ -508,10 +551,9 @@ static void rpc_round_trips(void **state)
 	assert_int_equal(known, 1);
 	assert_true(message.msgid == UINT32_MAX);
 	assert_string_equal(message.method, "volume.get");
-	assert_int_equal(rpc_request_forward(message.msgid, message.method, &message.params, &forwarded, &error), 0);
+	assert_int_equal(rpc_request_forward(message.msgid, message.method, message.params, &forwarded, &error), 0);
 	assert_int_equal(forwarded.size, frame.size);
 	assert_memory_equal(forwarded.data, frame.data, frame.size);
-	rpc_message_close(&message);
 	buffer_clear(&frame);
 	error_set(&failure, ERROR_NO_CAPACITY, "not enough space");
 	error_hint(&failure, "add a disk");
@@ -520,11 +562,10 @@ static void rpc_round_trips(void **state)
 	assert_int_equal(rpc_failure_encode(9, &failure, &frame, &error), 0);
 	assert_int_equal(rpc_message_open(buffer_bytes(&frame), &arena, &message, &known, &error), 0);
 	assert_int_equal(message.type, RPC_RESPONSE);
-	assert_int_equal(rpc_failure_decode(&message.failure, &error), ERROR_NO_CAPACITY);
+	assert_int_equal(rpc_failure_decode(message.failure, &error), ERROR_NO_CAPACITY);
 	assert_string_equal(error.message, failure.message);
 	assert_string_equal(error.hint, failure.hint);
 	assert_string_equal(error.details, failure.details);
-	rpc_message_close(&message);
 	buffer_free(&frame);
 	buffer_free(&forwarded);
 	arena_free(&arena);
@@ -567,6 +608,7 @@ int main(void)
 		cmocka_unit_test(codec_survives_failing_allocations),
 		cmocka_unit_test(frames_end_at_the_same_byte_for_any_pieces),
 		cmocka_unit_test(frames_end_where_the_library_says),
+		cmocka_unit_test(texts_are_checked_bytewise),
 		cmocka_unit_test(frames_are_bounded),
 		cmocka_unit_test(rpc_messages_are_checked),
 		cmocka_unit_test(rpc_round_trips),
