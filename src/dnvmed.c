@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "fsm/stock.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/wire/codec.h"
@@ -138,6 +139,7 @@ static int machine_load(void *data, uint64_t index, struct bytes dump, struct er
 
 	change_of_all(dnvmed);
 	dnvmed->servers_stale = true;
+	stock_clear(dnvmed->stock);
 	return fsm_load(dnvmed->fsm, index, dump, error);
 }
 
@@ -145,6 +147,7 @@ static void on_change(void *data, const struct fsm_change *change)
 {
 	struct dnvmed *dnvmed = data;
 
+	stock_changed(dnvmed->stock, change);
 	change_of_something(dnvmed);
 	if (change->kind == FSM_CHANGE_VOLUME)
 		change_of_volume(dnvmed, change->id);
@@ -176,6 +179,7 @@ static void leader_lost(struct dnvmed *dnvmed)
 	agents_leader_end(dnvmed);
 	hosts_leader_end(dnvmed);
 	membership_leader_end(dnvmed);
+	stock_clear(dnvmed->stock);
 	request_leadership_changed(dnvmed);
 }
 
@@ -559,12 +563,14 @@ static int parts_make(struct dnvmed *dnvmed, struct error *error)
 	dnvmed->agents = agents_make();
 	dnvmed->driver = driver_make();
 	dnvmed->hosts = hosts_make();
+	dnvmed->stock = stock_make();
 	dnvmed->bootstrap = bootstrap_make();
 	dnvmed->membership = membership_make();
 	dnvmed->audit = audit_make(dnvmed);
 	dnvmed->backups = backups_make();
 	if (dnvmed->peers == NULL || dnvmed->agents == NULL || dnvmed->driver == NULL || dnvmed->hosts == NULL ||
-	    dnvmed->bootstrap == NULL || dnvmed->membership == NULL || dnvmed->audit == NULL || dnvmed->backups == NULL)
+	    dnvmed->stock == NULL || dnvmed->bootstrap == NULL || dnvmed->membership == NULL || dnvmed->audit == NULL ||
+	    dnvmed->backups == NULL)
 		return error_set_nomem(error);
 	return 0;
 }
@@ -627,6 +633,7 @@ int dnvmed_run(struct dnvmed *dnvmed)
 	driver_free(dnvmed->driver);
 	agents_free(dnvmed->agents);
 	hosts_free(dnvmed->hosts);
+	stock_free(dnvmed->stock);
 	bootstrap_free(dnvmed->bootstrap);
 	membership_free(dnvmed->membership);
 	audit_free(dnvmed->audit);
