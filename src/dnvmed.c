@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/dnvmed.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -155,6 +156,7 @@ static void on_change(void *data, const struct fsm_change *change)
 		dnvmed->servers_stale = true;
 	if (!dnvmed->leader_ready)
 		return;
+	driver_places_changed(dnvmed);
 	agents_change(dnvmed, change);
 	if (change->kind == FSM_CHANGE_VOLUME)
 		driver_volume_dirty(dnvmed, change->id);
@@ -180,6 +182,8 @@ static void leader_lost(struct dnvmed *dnvmed)
 	hosts_leader_end(dnvmed);
 	membership_leader_end(dnvmed);
 	stock_clear(dnvmed->stock);
+	/* What a leader knew of many volumes: the allocator would keep it for the next time. */
+	malloc_trim(0);
 	request_leadership_changed(dnvmed);
 }
 

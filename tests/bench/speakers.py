@@ -75,8 +75,8 @@ def all_online(server, nodes):
 class Rack:
     """Servers with `volumes` volumes on `nodes` nodes, `on_first` of them served by node1; and the nodes."""
 
-    def __init__(self, count, volumes, nodes, on_first=0):
-        self.cluster = restart.Cluster(count)
+    def __init__(self, count, volumes, nodes, on_first=0, options=()):
+        self.cluster = restart.Cluster(count, options)
         self.speakers = None
         self.volumes, self.nodes, self.on_first = volumes, nodes, on_first
 
