@@ -524,6 +524,7 @@ void agents_tick(struct dnvmed *dnvmed)
 			continue;
 		if (agent->health.state == HEALTH_OFFLINE)
 			agent->offline_since_ms = now;
+		driver_places_changed(dnvmed);
 		driver_node_changed(dnvmed, agent->name);
 		log_notice("node changed health", "node=%s health=%s", agent->name,
 			   ENUM_NAME(health, agent->health.state));

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/dnvmed.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "fsm/stock.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/wire/codec.h"
@@ -138,6 +140,7 @@ static int machine_load(void *data, uint64_t index, struct bytes dump, struct er
 
 	change_of_all(dnvmed);
 	dnvmed->servers_stale = true;
+	stock_clear(dnvmed->stock);
 	return fsm_load(dnvmed->fsm, index, dump, error);
 }
 
@@ -145,6 +148,7 @@ static void on_change(void *data, const struct fsm_change *change)
 {
 	struct dnvmed *dnvmed = data;
 
+	stock_changed(dnvmed->stock, change);
 	change_of_something(dnvmed);
 	if (change->kind == FSM_CHANGE_VOLUME)
 		change_of_volume(dnvmed, change->id);
@@ -152,6 +156,7 @@ static void on_change(void *data, const struct fsm_change *change)
 		dnvmed->servers_stale = true;
 	if (!dnvmed->leader_ready)
 		return;
+	driver_places_changed(dnvmed);
 	agents_change(dnvmed, change);
 	if (change->kind == FSM_CHANGE_VOLUME)
 		driver_volume_dirty(dnvmed, change->id);
@@ -176,6 +181,9 @@ static void leader_lost(struct dnvmed *dnvmed)
 	agents_leader_end(dnvmed);
 	hosts_leader_end(dnvmed);
 	membership_leader_end(dnvmed);
+	stock_clear(dnvmed->stock);
+	/* What a leader knew of many volumes: the allocator would keep it for the next time. */
+	malloc_trim(0);
 	request_leadership_changed(dnvmed);
 }
 
@@ -559,12 +567,14 @@ static int parts_make(struct dnvmed *dnvmed, struct error *error)
 	dnvmed->agents = agents_make();
 	dnvmed->driver = driver_make();
 	dnvmed->hosts = hosts_make();
+	dnvmed->stock = stock_make();
 	dnvmed->bootstrap = bootstrap_make();
 	dnvmed->membership = membership_make();
 	dnvmed->audit = audit_make(dnvmed);
 	dnvmed->backups = backups_make();
 	if (dnvmed->peers == NULL || dnvmed->agents == NULL || dnvmed->driver == NULL || dnvmed->hosts == NULL ||
-	    dnvmed->bootstrap == NULL || dnvmed->membership == NULL || dnvmed->audit == NULL || dnvmed->backups == NULL)
+	    dnvmed->stock == NULL || dnvmed->bootstrap == NULL || dnvmed->membership == NULL || dnvmed->audit == NULL ||
+	    dnvmed->backups == NULL)
 		return error_set_nomem(error);
 	return 0;
 }
@@ -627,6 +637,7 @@ int dnvmed_run(struct dnvmed *dnvmed)
 	driver_free(dnvmed->driver);
 	agents_free(dnvmed->agents);
 	hosts_free(dnvmed->hosts);
+	stock_free(dnvmed->stock);
 	bootstrap_free(dnvmed->bootstrap);
 	membership_free(dnvmed->membership);
 	audit_free(dnvmed->audit);

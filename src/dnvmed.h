@@ -40,6 +40,7 @@ struct backups;
 struct bootstrap;
 struct driver;
 struct hosts;
+struct stock;
 struct membership;
 
 struct dnvmed {
@@ -99,6 +100,7 @@ struct dnvmed {
 	struct agents *agents;
 	struct driver *driver;
 	struct hosts *hosts;
+	struct stock *stock; /* nodes and disks, for view_fill() */
 
 	uv_timer_t tick;
 	uv_prepare_t prepare;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/driver.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/base/clock.h"
@@ -10,6 +9,7 @@
 #include "lib/wire/codec.h"
 #include "src/agents.h"
 #include "src/dnvmed.h"
+#include "src/driver_note.h"
 #include "src/driver_online.h"
 #include "src/due.h"
 #include "src/list.h"
@@ -21,7 +21,10 @@
 #define BUDGET_NS 20000000u
 
 #define SLOW_LOOK_MS 1000u /* after a failure that nothing else would end */
-#define NOTE_SIZE 256
+/* Where nothing had room, something may have by now: between the beginnings of two looks at all those that wait for
+ * that. */
+#define PLACE_AGAIN_MS 5000u
+#define PLACE_AGAIN_COUNT 100u /* of them in a tick */
 
 /* Rebuilds of a volume that a holder works at; they count at the holder's agent. */
 struct share {
@@ -33,12 +36,12 @@ struct share {
 struct driver_volume {
 	struct driver *driver;
 	struct dnvmed *dnvmed;
-	struct list dirty_link; /* in driver->dirty or driver->later */
+	struct list dirty_link;	    /* in driver->dirty or driver->later */
+	struct list placeless_link; /* in driver->placeless or driver->placing */
 	struct due_entry due;
 	uint64_t id;
 	bool under_way;
-	char note[NOTE_SIZE]; /* fields for the log once the proposal is applied */
-	const char *note_message;
+	struct driver_note *note; /* owned, while a proposal is under way; NULL: nothing is to be said */
 	struct moments moments;
 	struct share *shares; /* owned */
 	size_t share_count;
@@ -48,6 +51,10 @@ struct driver {
 	struct table volumes; /* "v1" -> struct driver_volume */
 	struct list dirty;
 	struct list later;
+	struct list placeless; /* placement found nothing for these */
+	struct list placing;   /* and is asked again for these */
+	bool places_changed;   /* since it was begun to ask again */
+	uint64_t placing_ms;   /* boot clock: when that was */
 	struct due due;
 };
 
@@ -58,6 +65,8 @@ struct driver *driver_make(void)
 	if (driver != NULL) {
 		list_init(&driver->dirty);
 		list_init(&driver->later);
+		list_init(&driver->placeless);
+		list_init(&driver->placing);
 	}
 	return driver;
 }
@@ -82,6 +91,7 @@ static void volume_settle(struct driver_volume *volume)
 {
 	shares_end(volume);
 	moments_clear(&volume->moments);
+	list_remove(&volume->placeless_link);
 	due_remove(&volume->driver->due, &volume->due);
 }
 
@@ -93,13 +103,14 @@ static void volume_free(struct driver_volume *volume)
 	table_remove(&volume->driver->volumes, key);
 	list_remove(&volume->dirty_link);
 	volume_settle(volume);
+	free(volume->note);
 	free(volume);
 }
 
 static void free_if_idle(struct driver_volume *volume)
 {
 	if (!volume->under_way && list_is_empty(&volume->dirty_link) && volume->due.place == 0 &&
-	    moments_are_quiet(&volume->moments))
+	    list_is_empty(&volume->placeless_link) && moments_are_quiet(&volume->moments))
 		volume_free(volume);
 }
 
@@ -133,6 +144,7 @@ static struct driver_volume *volume_get(struct dnvmed *dnvmed, uint64_t id)
 	volume->dnvmed = dnvmed;
 	volume->id = id;
 	list_init(&volume->dirty_link);
+	list_init(&volume->placeless_link);
 	if (table_put(&driver->volumes, key, volume) != 0) {
 		free(volume);
 		return NULL;
@@ -220,6 +232,11 @@ void driver_node_changed(struct dnvmed *dnvmed, const char *node)
 	} while (count == TRANSITION_PAGE);
 }
 
+void driver_places_changed(struct dnvmed *dnvmed)
+{
+	dnvmed->driver->places_changed = true;
+}
+
 void driver_settings_changed(struct dnvmed *dnvmed)
 {
 	if (dnvmed->leader_ready)
@@ -263,6 +280,12 @@ static void look_in(struct driver_volume *volume, uint64_t after_ms)
 	}
 }
 
+static void note_forget(struct driver_volume *volume)
+{
+	free(volume->note);
+	volume->note = NULL;
+}
+
 static void on_proposed(void *data, struct bytes bytes, bool unknown, const struct error *failure)
 {
 	struct driver_volume *volume = data;
@@ -289,103 +312,14 @@ static void on_proposed(void *data, struct bytes bytes, bool unknown, const stru
 		if (dnvmed->leader_ready)
 			look_in(volume, SLOW_LOOK_MS);
 	} else {
-		if (outcome.code == 0 && volume->note_message != NULL)
-			log_notice(volume->note_message, "%s", volume->note);
+		if (outcome.code == 0 && volume->note != NULL)
+			log_notice(volume->note->message, "%s", volume->note->fields);
 		if (dnvmed->leader_ready)
 			driver_volume_dirty(dnvmed, volume->id);
 	}
 	arena_free(&arena);
+	note_forget(volume);
 	free_if_idle(volume);
-}
-
-/* What the log says of a command once it is applied. */
-static void note(struct driver_volume *volume, const struct command *command)
-{
-	unsigned long long id = volume->id;
-	int length = 0;
-
-	volume->note_message = NULL;
-	if (command->volume_advance != NULL) {
-		volume->note_message = "volume advances";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu from=%s to=%s", id,
-				  ENUM_NAME(volume_phase, command->volume_advance->from),
-				  ENUM_NAME(volume_phase, command->volume_advance->to));
-	} else if (command->slot_move != NULL) {
-		volume->note_message = "slot moves";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu slot=%llu epoch=%llu to=%s reason=%s", id,
-				  (unsigned long long)command->slot_move->slot,
-				  (unsigned long long)command->slot_move->epoch + 1, command->slot_move->to,
-				  ENUM_NAME(move_reason, command->slot_move->reason));
-	} else if (command->lds_stale != NULL) {
-		volume->note_message = "members are stale";
-		length = snprintf(
-			volume->note, NOTE_SIZE, "volume=v%llu slot=%llu epoch=%llu lds=%zu first=%s reason=%s", id,
-			(unsigned long long)command->lds_stale->slot, (unsigned long long)command->lds_stale->epoch,
-			command->lds_stale->lds.count, command->lds_stale->lds.items[0],
-			ENUM_NAME(stale_reason, command->lds_stale->reason));
-	} else if (command->ld_rebuild != NULL) {
-		volume->note_message = "member is rebuilt";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu resync=%s", id,
-				  (unsigned long long)command->ld_rebuild->ld,
-				  command->ld_rebuild->resync ? "yes" : "no");
-	} else if (command->ld_in_sync != NULL) {
-		volume->note_message = "member is in sync";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
-				  (unsigned long long)command->ld_in_sync->ld);
-	} else if (command->ld_settle != NULL) {
-		volume->note_message = command->ld_settle->left ? "its group goes on without the member"
-								: "member has everything, says its holder";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
-				  (unsigned long long)command->ld_settle->ld);
-	} else if (command->ld_drain != NULL) {
-		volume->note_message = "member failed to read, its holder looks whether its group repaired that";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu reads=%llu", id,
-				  (unsigned long long)command->ld_drain->ld,
-				  (unsigned long long)command->ld_drain->failed_reads->reads);
-	} else if (command->ld_excuse != NULL) {
-		volume->note_message = "what the member failed to read is repaired";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
-				  (unsigned long long)command->ld_excuse->ld);
-	} else if (command->ld_replace != NULL) {
-		volume->note_message = "another disk takes the place of a lost member";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu disk=d%llu", id,
-				  (unsigned long long)command->ld_replace->ld,
-				  (unsigned long long)command->ld_replace->disk);
-	} else if (command->ld_move != NULL) {
-		volume->note_message = "an LD moves to another disk";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu disk=d%llu", id,
-				  (unsigned long long)command->ld_move->ld, (unsigned long long)command->ld_move->disk);
-	} else if (command->ld_moved != NULL) {
-		volume->note_message = "an LD moved to another disk";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu ld=ld%llu", id,
-				  (unsigned long long)command->ld_moved->ld);
-	} else if (command->controller_add != NULL) {
-		volume->note_message = "standby added";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_add->node);
-	} else if (command->controller_retire != NULL) {
-		volume->note_message = "standby retired";
-		length =
-			snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_retire->node);
-	} else if (command->job_advance != NULL) {
-		volume->note_message = "job advances";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu job=j%llu from=%s to=%s", id,
-				  (unsigned long long)command->job_advance->id,
-				  ENUM_NAME(operation_phase, command->job_advance->from),
-				  ENUM_NAME(operation_phase, command->job_advance->to));
-	} else if (command->snapshot_retry != NULL) {
-		volume->note_message = "a snapshot is tried again";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu job=j%llu reason=\"%s\"", id,
-				  (unsigned long long)command->snapshot_retry->id,
-				  command->snapshot_retry->error->message);
-	} else if (command->job_fail != NULL) {
-		volume->note_message = "job fails, and is undone";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu job=j%llu reason=\"%s\"", id,
-				  (unsigned long long)command->job_fail->id, command->job_fail->error->message);
-	} else if (command->controller_drop != NULL) {
-		volume->note_message = "controller dropped";
-		length = snprintf(volume->note, NOTE_SIZE, "volume=v%llu node=%s", id, command->controller_drop->node);
-	}
-	(void)length; /* cut off if it is too long */
 }
 
 static void propose(struct driver_volume *volume, struct command *command)
@@ -396,14 +330,17 @@ static void propose(struct driver_volume *volume, struct command *command)
 	int rv;
 
 	command->time_ms = clock_wall_ms();
-	note(volume, command);
+	volume->note = driver_note_make(volume->id, command);
 	rv = codec_encode(schema_command(), command, CODEC_TAGGED, &bytes, &error);
 	if (rv == 0)
 		rv = consensus_propose(dnvmed->consensus, buffer_bytes(&bytes), on_proposed, volume, &error);
 	buffer_free(&bytes);
 	if (rv == 0) {
 		volume->under_way = true;
-	} else if (rv == ERROR_UNAVAILABLE) {
+		return;
+	}
+	note_forget(volume);
+	if (rv == ERROR_UNAVAILABLE) {
 		dnvmed_leadership_check(dnvmed);
 	} else if (rv == ERROR_NO_CAPACITY) {
 		list_append(&volume->driver->later, &volume->dirty_link);
@@ -497,6 +434,8 @@ static int look_online(struct driver_volume *driver_volume, const struct volume 
 		propose(driver_volume, step.command);
 		return 0;
 	}
+	if (step.placeless)
+		list_append(&driver_volume->driver->placeless, &driver_volume->placeless_link);
 	if (step.look_again_ms != ONLINE_LOOK_NEVER)
 		look_in(driver_volume, step.look_again_ms);
 	if (step.waits_for != NULL)
@@ -533,6 +472,7 @@ static void look(struct driver_volume *driver_volume)
 	int rv = fsm_volume_get(dnvmed->fsm, driver_volume->id, &arena, &volume, &error);
 
 	due_remove(&driver_volume->driver->due, &driver_volume->due);
+	list_remove(&driver_volume->placeless_link);
 	if (rv == ERROR_NOT_FOUND) {
 		agents_volume_forget(dnvmed, driver_volume->id);
 		volume_settle(driver_volume);
@@ -628,10 +568,33 @@ void driver_prepare(struct dnvmed *dnvmed)
 	}
 }
 
+/* Those that wait for a place, some at a time: there may be as many as there are volumes. */
+static void placeless_tick(struct dnvmed *dnvmed)
+{
+	struct driver *driver = dnvmed->driver;
+	uint64_t now_ms = clock_boot_ms();
+
+	if (driver->places_changed && list_is_empty(&driver->placing) &&
+	    now_ms - driver->placing_ms >= PLACE_AGAIN_MS) {
+		driver->places_changed = false;
+		driver->placing_ms = now_ms;
+		list_take(&driver->placing, &driver->placeless);
+	}
+	for (unsigned i = 0; i < PLACE_AGAIN_COUNT && !list_is_empty(&driver->placing); i++) {
+		struct list *link = driver->placing.next;
+
+		list_remove(link);
+		driver_volume_dirty(dnvmed, list_entry(link, struct driver_volume, placeless_link)->id);
+	}
+}
+
 void driver_tick(struct dnvmed *dnvmed)
 {
 	struct due_entry *due;
 
+	if (!dnvmed->leader_ready)
+		return;
+	placeless_tick(dnvmed);
 	while ((due = due_take(&dnvmed->driver->due, clock_boot_ms())) != NULL) {
 		struct driver_volume *volume =
 			(struct driver_volume *)((char *)due - offsetof(struct driver_volume, due));

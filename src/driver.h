@@ -31,6 +31,10 @@ void driver_volume_dirty(struct dnvmed *dnvmed, uint64_t volume);
 /* A node is another than before: its health, its flags, its block devices. Its volumes are looked at. */
 void driver_node_changed(struct dnvmed *dnvmed, const char *node);
 
+/* What placement looks at may be another than before: a record of a node or a disk, or what is believed of a node.
+ * Volumes for which it found nothing are looked at again, in a while. */
+void driver_places_changed(struct dnvmed *dnvmed);
+
 /* The operator changed settings: what waits may wait for another time. */
 void driver_settings_changed(struct dnvmed *dnvmed);
 

@@ -13,9 +13,6 @@
 #include "src/leader/volumes.h"
 #include "src/view.h"
 
-/* Where nothing has room now, something may have by then: disks are added, volumes are removed. */
-#define PLACE_AGAIN_MS 5000u
-
 /* --- the view ----------------------------------------------------------------------------------------------------- */
 
 struct filling {
@@ -197,7 +194,7 @@ static int no_place(const struct error *reason, const char *what, struct arena *
 	const char *text =
 		arena_printf(arena, "%.400s%s%s: %.500s", first, first[0] != '\0' ? "; " : "", what, reason->message);
 
-	online_look(step, PLACE_AGAIN_MS);
+	step->placeless = true;
 	if (text == NULL)
 		return error_set_nomem(error);
 	step->waits_for = text;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "src/handlers_mutate.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "fsm/policy/placement.h"
@@ -192,12 +193,19 @@ int disk_remove_prepare(struct request *request, struct command *command, struct
 
 /* --- placing a volume ------------------------------------------------------------------------------------- */
 
+static int node_compare(const void *name, const void *node)
+{
+	return strcmp(name, ((const struct node *)node)->name);
+}
+
+/* Nodes come in the order of their names. */
 static void charge_node(struct placement_view *view, const char *name)
 {
-	for (size_t i = 0; i < view->nodes.count; i++) {
-		if (strcmp(view->nodes.items[i].name, name) == 0)
-			view->nodes.items[i].controllers++;
-	}
+	struct node *node =
+		bsearch(name, view->nodes.items, view->nodes.count, sizeof(*view->nodes.items), node_compare);
+
+	if (node != NULL)
+		node->controllers++;
 }
 
 /* Disks come in the order of their ids. */
@@ -241,6 +249,16 @@ static void view_charge(struct placement_view *view, const struct command_volume
 			}
 		}
 	}
+}
+
+static int names_keep(struct string_list *names, struct arena *arena)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		names->items[i] = arena_strdup(arena, names->items[i]);
+		if (names->items[i] == NULL)
+			return -1;
+	}
+	return 0;
 }
 
 static int create_check(const struct volume_create_request *params, struct error *error)
@@ -291,6 +309,10 @@ int volume_create_prepare(struct request *request, struct command *command, stru
 		return error->code;
 	if (placement_plan(&wanted, &view, &request->arena, command->volume_create, error) != 0)
 		return view_refused(&view, error);
+	/* The command is counted in (view_charge) while it is under way, and the view's names are not for so long. */
+	if (names_keep(&command->volume_create->actives, &request->arena) != 0 ||
+	    names_keep(&command->volume_create->standby_nodes, &request->arena) != 0)
+		return error_set_nomem(error);
 	return 0;
 }
 

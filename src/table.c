@@ -50,6 +50,7 @@ static int grow(struct table *table)
 	free(table->buckets);
 	table->buckets = buckets;
 	table->bucket_count = count;
+	table->first = 0;
 	return 0;
 }
 
@@ -75,6 +76,8 @@ int table_put(struct table *table, const char *key, void *value)
 	memcpy(entry->key, key, size);
 	*place = entry;
 	table->count++;
+	if ((hash & (table->bucket_count - 1)) < table->first)
+		table->first = hash & (table->bucket_count - 1);
 	return 0;
 }
 
@@ -98,7 +101,7 @@ void *table_remove(struct table *table, const char *key)
 
 struct table_entry *table_next(const struct table *table, const struct table_entry *entry)
 {
-	size_t bucket = 0;
+	size_t bucket = table->first;
 
 	if (entry != NULL) {
 		if (entry->next != NULL)
@@ -112,9 +115,14 @@ struct table_entry *table_next(const struct table *table, const struct table_ent
 	return NULL;
 }
 
-struct table_entry *table_any(const struct table *table)
+/* Who empties a table that way begins each time where the last entry was, and not at the first bucket. */
+struct table_entry *table_any(struct table *table)
 {
-	return table->count > 0 ? table_next(table, NULL) : NULL;
+	if (table->count == 0)
+		return NULL;
+	while (table->buckets[table->first] == NULL)
+		table->first++;
+	return table->buckets[table->first];
 }
 
 void table_free(struct table *table)

@@ -17,6 +17,7 @@ struct table {
 	struct table_entry **buckets;
 	size_t bucket_count;
 	size_t count;
+	size_t first; /* no bucket before this one has an entry */
 };
 
 #define TABLE_INIT                                                                                                     \
@@ -38,7 +39,7 @@ void *table_remove(struct table *table, const char *key);
 struct table_entry *table_next(const struct table *table, const struct table_entry *entry);
 
 /* Some entry, or NULL when the table is empty: for emptying it one by one. */
-struct table_entry *table_any(const struct table *table);
+struct table_entry *table_any(struct table *table);
 
 /* Free keys and buckets; the table can be used again. */
 void table_free(struct table *table);

@@ -9,7 +9,8 @@
 
 struct dnvmed;
 
-/* Everything in `view` lives in `arena`. */
+/* Lists and records live in `arena`; texts within the records are borrowed until the state changes, which is not before
+ * the loop turns. */
 int view_fill(struct dnvmed *dnvmed, struct arena *arena, struct placement_view *view, struct error *error);
 
 /* Placement refused, for the reason in `error`. For want of room while the leader, which has just begun, has not heard

@@ -59,6 +59,25 @@ static int label_compare(const void *a, const void *b)
 	return strcmp(x->label, y->label);
 }
 
+/* A view comes in order, mostly. */
+static void sort(void *items, size_t count, size_t size, int (*compare)(const void *, const void *))
+{
+	for (size_t i = 1; i < count; i++) {
+		if (compare((char *)items + (i - 1) * size, (char *)items + i * size) > 0) {
+			qsort(items, count, size, compare);
+			return;
+		}
+	}
+}
+
+/* The disks of a node follow each other, mostly: `last` is the site of the one before, or NULL. */
+static struct site *disk_site(const struct plan *plan, const struct disk *disk, struct site *last)
+{
+	if (last != NULL && strcmp(last->node->name, disk->node) == 0)
+		return last;
+	return bsearch(disk->node, plan->sites, plan->site_count, sizeof(*plan->sites), site_find);
+}
+
 /* Number the domains. */
 static int domains_make(struct plan *plan, struct error *error)
 {
@@ -91,6 +110,7 @@ static bool site_takes_data(const struct site *site)
 int placement_plan_open(struct plan *plan, struct error *error)
 {
 	const struct placement_view *view = plan->view;
+	struct site *site = NULL;
 	int result;
 
 	plan->sites = arena_alloc_array(plan->arena, view->nodes.count, sizeof(*plan->sites));
@@ -103,15 +123,14 @@ int placement_plan_open(struct plan *plan, struct error *error)
 			.health = view->health != NULL ? view->health[i] : HEALTH_ONLINE,
 			.label = placement_domain_label(&view->nodes.items[i], plan->request->spread),
 		};
-	if (plan->site_count > 0)
-		qsort(plan->sites, plan->site_count, sizeof(*plan->sites), site_compare);
+	sort(plan->sites, plan->site_count, sizeof(*plan->sites), site_compare);
 	result = domains_make(plan, error);
 	if (result != 0)
 		return result;
 	for (size_t i = 0; i < view->disks.count; i++) {
 		const struct disk *disk = &view->disks.items[i];
-		struct site *site = bsearch(disk->node, plan->sites, plan->site_count, sizeof(*plan->sites), site_find);
 
+		site = disk_site(plan, disk, site);
 		if (site == NULL)
 			continue;
 		site->disks++;
@@ -120,8 +139,7 @@ int placement_plan_open(struct plan *plan, struct error *error)
 		if (!disk->cordoned && !disk->held && site_takes_data(site))
 			plan->seats[plan->seat_count++] = (struct seat){ disk, site, disk->extents_free, 0 };
 	}
-	if (plan->seat_count > 0)
-		qsort(plan->seats, plan->seat_count, sizeof(*plan->seats), seat_compare);
+	sort(plan->seats, plan->seat_count, sizeof(*plan->seats), seat_compare);
 	return 0;
 }
 

@@ -84,6 +84,7 @@ struct online_step {
 	uint64_t move_slot;
 	const char *waits_for;	/* the first thing that is waited for; NULL when nothing is */
 	uint64_t look_again_ms; /* from now on, at the latest; ONLINE_LOOK_NEVER: when something happens */
+	bool placeless;		/* placement found nothing: look again when nodes or disks changed */
 	struct online_outlook
 		*outlook; /* filled in with all that is waited for, not only the first; NULL: nobody asks */
 };

@@ -3,7 +3,9 @@
 """How fast it is, one program for each question; docs/PERFORMANCE.md says what came of it and what it means.
 
     commits   committed commands per second and their latency, beside bare libraft and etcd
+    create    volumes made per second, until they are online, with few volumes and with many, beside raw puts of etcd
     gap       how long no command is committed when the leader dies, stops, is cut off, or hands over
+    nodes     what heartbeats of many nodes cost, how soon a new leader has them all, and how soon a dead one is planned away
     restart   how long a start takes with many volumes, and what memory and time servers use
 """
 
@@ -18,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "cluster")]
 
 SKIPPED = 77
-QUESTIONS = ("commits", "gap", "restart")
+QUESTIONS = ("commits", "create", "gap", "nodes", "restart")
 
 
 def arguments_parse():
@@ -31,6 +33,7 @@ def arguments_parse():
     parser.add_argument("--faults", type=int, default=10, help="gap: of each kind (10)")
     parser.add_argument("--server-option", action="append", default=[], help="gap: of dnvmed; may be repeated")
     parser.add_argument("--volumes", type=int, default=100000, help="restart (100000)")
+    parser.add_argument("--nodes", type=int, default=1000, help="nodes (1000)")
     parser.add_argument("--without-etcd", dest="etcd", action="store_false", help="do not compare with etcd")
     parser.add_argument("--smoke", action="store_true", help="only whether the programs work, in seconds")
     return parser.parse_args()

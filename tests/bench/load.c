@@ -356,7 +356,7 @@ static void load_report(struct load *load)
 /* --- what is asked for -------------------------------------------------------------------------------------------- */
 
 static const struct argp_option options[] = {
-	{ "protocol", 'p', "NAME", 0, "dnvme, bare or etcd", 0 },
+	{ "protocol", 'p', "NAME", 0, "dnvme, create, bare or etcd", 0 },
 	{ "address", 'a', "ADDR:PORT", 0, "of a server; several: connections take turns", 0 },
 	{ "outstanding", 'o', "NUMBER", 0, "requests under way (1)", 0 },
 	{ "connections", 'c', "NUMBER", 0, "over which they go (1)", 0 },
@@ -372,6 +372,7 @@ static const struct load_protocol *protocol_find(const char *name)
 {
 	static const struct load_protocol *const all[] = {
 		&protocol_dnvme,
+		&protocol_create,
 		&protocol_bare,
 #ifdef DNVME_BENCH_ETCD
 		&protocol_etcd,

@@ -45,7 +45,7 @@ struct load_protocol {
 	size_t (*receive)(struct load_connection *connection, const uint8_t *data, size_t size);
 };
 
-extern const struct load_protocol protocol_dnvme, protocol_bare;
+extern const struct load_protocol protocol_dnvme, protocol_create, protocol_bare;
 #ifdef DNVME_BENCH_ETCD
 extern const struct load_protocol protocol_etcd;
 #endif

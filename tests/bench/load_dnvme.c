@@ -9,13 +9,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "lib/wire/frame.h"
 #include "lib/wire/rpc.h"
 #include "lib/model/records.h"
 #include "tests/bench/load.h"
+#include "tests/bench/load_frames.h"
 
 struct scan {
-	struct frame_scanner scanner;
 	uint8_t request_id[LIMIT_REQUEST_ID]; /* the rest of it is a number */
 	uint64_t number;
 };
@@ -26,7 +25,6 @@ static void opened(struct load_connection *connection)
 
 	if (scan == NULL || getrandom(scan->request_id, sizeof(scan->request_id), 0) != sizeof(scan->request_id))
 		load_fail("out of memory or random numbers");
-	frame_scanner_init(&scan->scanner, LIMIT_FRAME_PEER_BYTES);
 	connection->state = scan;
 }
 
@@ -71,22 +69,7 @@ static void answer(struct load_connection *connection, struct bytes frame)
 
 static size_t receive(struct load_connection *connection, const uint8_t *data, size_t size)
 {
-	struct scan *scan = connection->state;
-	size_t used = 0, part;
-	struct error error;
-	int complete;
-
-	/* What is left of an earlier call is looked at anew. */
-	while (used < size) {
-		frame_scanner_init(&scan->scanner, LIMIT_FRAME_PEER_BYTES);
-		if (frame_scanner_feed(&scan->scanner, data + used, size - used, &part, &complete, &error) != 0)
-			load_fail("%s: %s", connection->address, error.message);
-		if (!complete)
-			break;
-		answer(connection, (struct bytes){ data + used, part });
-		used += part;
-	}
-	return used;
+	return load_frames_take(connection, data, size, answer);
 }
 
 const struct load_protocol protocol_dnvme = {

@@ -2,10 +2,11 @@
 /*
  * Makes the data directory of a server that is the only one of its group, with so many volumes that are online.
  *
- *	bench_volumes DIRECTORY RAFT_ADDRESS API_ADDRESS VOLUMES
+ *	bench_volumes DIRECTORY RAFT_ADDRESS API_ADDRESS VOLUMES [NODES [ON_FIRST]]
  *
  * The state is made by the commands that would have made it, one after the other, with the request ids of clients, and
- *the audit looks at it; only Raft is left out. The server finds it as its snapshot.
+ * the audit looks at it; only Raft is left out. The server finds it as its snapshot. Of the volumes the
+ * first ON_FIRST are served by the first node.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,10 +20,8 @@
 #include "raft/consensus.h"
 #include "src/file.h"
 #include "store/store.h"
+#include "tests/bench/rack.h"
 
-#define NODES 32u
-#define DISKS_PER_NODE 4u
-#define DISK_BYTES (UINT64_C(16) << 40)
 #define VOLUME_BYTES (UINT64_C(1) << 30)
 #define BATCH 500u
 #define SERVER_ID 1u
@@ -36,6 +35,7 @@ struct maker {
 	struct placement_view view;
 	struct cluster cluster;
 	struct server server;
+	uint64_t nodes, on_first;
 };
 
 struct batch {
@@ -96,6 +96,28 @@ static void batch_free(struct batch *batch)
 
 /* --- what volumes lie on ------------------------------------------------------------------------------------------ */
 
+static void node_make(struct maker *maker, struct batch *batch, unsigned number)
+{
+	struct rack_node *is = arena_alloc(&batch->arena, sizeof(*is));
+	struct label rack = { .key = "rack" };
+	struct command_node_register node = { .port = RACK_PORT, .version = RACK_VERSION, .labels = { 1, &rack } };
+	char path[16];
+
+	rack_node_make(number, is);
+	rack.value = is->rack;
+	node.name = is->name;
+	node.address = is->address;
+	memcpy(node.boot_id, is->boot_id, sizeof(node.boot_id));
+	batch_add(maker, batch, &(struct command){ .node_register = &node });
+	for (unsigned d = 0; d < RACK_DISKS; d++) {
+		struct command_disk_add disk = { .node = is->name, .path = path, .size_bytes = RACK_DISK_BYTES };
+
+		rack_disk_path(d, path);
+		batch_add(maker, batch, &(struct command){ .disk_add = &disk });
+	}
+	batch_apply(maker, batch);
+}
+
 static void rack_make(struct maker *maker, struct batch *batch)
 {
 	bool more;
@@ -103,29 +125,14 @@ static void rack_make(struct maker *maker, struct batch *batch)
 
 	batch_add(maker, batch, &(struct command){ .cluster_create = &maker->cluster });
 	batch_apply(maker, batch);
-	for (unsigned i = 1; i <= NODES; i++) {
-		struct label rack = { "rack", arena_printf(&batch->arena, "r%u", (i + 3) / 4) };
-		struct command_node_register node = { .name = arena_printf(&batch->arena, "node%u", i),
-						      .address = arena_printf(&batch->arena, "10.0.0.%u", i),
-						      .port = 4420,
-						      .version = "bench",
-						      .labels = { 1, &rack } };
-
-		memcpy(node.boot_id, &i, sizeof(i));
-		batch_add(maker, batch, &(struct command){ .node_register = &node });
-		for (unsigned d = 0; d < DISKS_PER_NODE; d++) {
-			struct command_disk_add disk = { .node = node.name,
-							 .path = arena_printf(&batch->arena, "/dev/nvme%un1", d),
-							 .size_bytes = DISK_BYTES };
-
-			batch_add(maker, batch, &(struct command){ .disk_add = &disk });
-		}
-	}
-	batch_apply(maker, batch);
+	for (unsigned i = 1; i <= maker->nodes; i++)
+		node_make(maker, batch, i);
 	batch_free(batch);
 	maker->view.extent_bytes = maker->cluster.extent_bytes;
-	must(fsm_node_list(maker->fsm, NULL, 0, &maker->arena, &maker->view.nodes, &more, &error), &error);
-	must(fsm_disk_list(maker->fsm, NULL, 0, 0, &maker->arena, &maker->view.disks, &more, &error), &error);
+	must(fsm_node_list(maker->fsm, NULL, RACK_NODES_MAX, &maker->arena, &maker->view.nodes, &more, &error), &error);
+	must(fsm_disk_list(maker->fsm, NULL, 0, RACK_NODES_MAX * RACK_DISKS, &maker->arena, &maker->view.disks, &more,
+			   &error),
+	     &error);
 }
 
 /* --- volumes ------------------------------------------------------------------------------------------------------ */
@@ -141,9 +148,11 @@ static void node_charge(struct maker *maker, const struct string_list *names)
 }
 
 /* The next one is placed beside it. */
-static void view_charge(struct maker *maker, const struct command_volume_create *create)
+static void view_charge(struct maker *maker, const struct command_volume_create *create, bool on_first)
 {
-	node_charge(maker, &create->actives);
+	/* The first node is chosen for the next one, too: the least loaded, and of those the first by name. */
+	if (!on_first)
+		node_charge(maker, &create->actives);
 	node_charge(maker, &create->standby_nodes);
 	for (size_t l = 0; l < create->legs.count; l++) {
 		const struct place_leg *leg = &create->legs.items[l];
@@ -177,7 +186,9 @@ static void volume_add(struct maker *maker, struct batch *batch, uint64_t number
 	memcpy(wanted.uuid, &number, sizeof(number));
 	memcpy(request_id, &number, sizeof(number));
 	must(placement_plan(&wanted, &maker->view, &batch->arena, &create, &error), &error);
-	view_charge(maker, &create);
+	view_charge(maker, &create, number <= maker->on_first);
+	for (uint64_t i = 0; number == maker->on_first && i < number; i++)
+		node_charge(maker, &create.actives);
 	batch_add(maker, batch,
 		  &(struct command){ .request_id = { request_id, sizeof(request_id) }, .volume_create = &create });
 }
@@ -249,9 +260,15 @@ int main(int argument_count, char **arguments)
 	uint64_t volumes;
 	bool rebuilt;
 
-	if (maker == NULL || batch == NULL || argument_count != 5 ||
-	    (volumes = strtoull(arguments[4], NULL, 10)) == 0) {
-		fprintf(stderr, "usage: bench_volumes DIRECTORY RAFT_ADDRESS API_ADDRESS VOLUMES\n");
+	if (maker == NULL || batch == NULL || argument_count < 5 || argument_count > 7) {
+		fprintf(stderr, "usage: bench_volumes DIRECTORY RAFT_ADDRESS API_ADDRESS VOLUMES [NODES [ON_FIRST]]\n");
+		return 2;
+	}
+	volumes = strtoull(arguments[4], NULL, 10);
+	maker->nodes = argument_count > 5 ? strtoull(arguments[5], NULL, 10) : RACK_NODES;
+	maker->on_first = argument_count > 6 ? strtoull(arguments[6], NULL, 10) : 0;
+	if (maker->nodes < 4 || maker->nodes > RACK_NODES_MAX) {
+		fprintf(stderr, "bench_volumes: NODES is a number from 4 to %u\n", RACK_NODES_MAX);
 		return 2;
 	}
 	maker->time_ms = 1;

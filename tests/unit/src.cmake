@@ -10,6 +10,7 @@ dnvme_unit_test(src_connection dnvme_src)
 dnvme_unit_test(src_strict dnvme_src)
 dnvme_unit_test(src_driver dnvme_src)
 target_sources(test_src_driver PRIVATE test_fsm_rig.c)
+target_link_options(test_src_driver PRIVATE -Wl,--wrap=placement_standby)
 foreach(name leader_explain leader_operations leader_snapshots leader_slots leader_fencing leader_parted leader_members leader_moves leader_rebuild leader_standbys leader_force
              leader_unreached)
   dnvme_unit_test(${name} dnvme_src)

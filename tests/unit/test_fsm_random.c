@@ -395,6 +395,8 @@ static void step(struct rig *rig, struct dice *dice)
 	else
 		step_fault(rig, dice);
 	rig_check(rig);
+	if (kind % 3 == 0)
+		rig_stock_check(rig);
 	if (kind % 8 == 0)
 		project_all(rig);
 	arena_free(&rig->arena);
@@ -429,6 +431,8 @@ static void history(uint64_t seed)
 
 	print_message("seed %" PRIu64 "\n", seed);
 	rig_open(&rig);
+	rig.stock = stock_make();
+	assert_non_null(rig.stock);
 	rig_rack(&rig, 6, 2, 40 * GIB);
 	for (unsigned i = 0; i < STEPS / 2; i++)
 		step(&rig, &dice);
@@ -462,7 +466,9 @@ static void history(uint64_t seed)
 		assert_int_equal(disks.items[i].extents_free, disks.items[i].extents_total);
 		assert_int_equal(disks.items[i].lds, 0);
 	}
+	rig_stock_check(&rig);
 	rig_compare_replay(&rig);
+	stock_free(rig.stock);
 	rig_close(&rig);
 }
 

@@ -141,11 +141,16 @@ static void test_disks(void **state)
 
 	(void)state;
 	id = rig_open_pair(&rig, 5);
+	rig.stock = stock_make();
+	rig_stock_check(&rig);
 	assert_false(disk_of(&rig, 1).held);
 	assert_int_equal(rig_plan(&rig, &plain, &create, &error), 0);
 	assert_int_equal(restore(&rig, 1, STEPS).code, 0);
 	for (uint64_t disk = 1; disk <= 5; disk++)
 		assert_true(disk_of(&rig, disk).held);
+	rig_stock_check(&rig);
+	stock_free(rig.stock);
+	rig.stock = NULL;
 	free = rig_extents_free(&rig);
 	/* Who plans knows, and the state goes by itself. */
 	rig_refused(rig_apply(&rig, (struct command){ .volume_create = &create }), ERROR_FAILED_PRECONDITION,

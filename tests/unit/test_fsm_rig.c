@@ -22,6 +22,8 @@ static void change_record(void *data, const struct fsm_change *change)
 	static const char *const kinds[] = { "cluster", "node", "disk", "volume" };
 	struct rig *rig = data;
 
+	if (rig->stock != NULL)
+		stock_changed(rig->stock, change);
 	assert_int_equal(buffer_printf(&rig->changes, "%s %s%" PRIu64 "%s r%" PRIu64 ":", kinds[change->kind],
 				       change->node != NULL ? change->node : "", change->id,
 				       change->removed ? " removed" : "", change->revision),
@@ -657,6 +659,37 @@ void rig_check(struct rig *rig)
 	struct error error;
 
 	must(fsm_check(rig->fsm, &error), &error);
+}
+
+static void same_record(const struct schema *schema, const void *a, const void *b)
+{
+	struct buffer x = BUFFER_INIT, y = BUFFER_INIT;
+	struct error error;
+
+	must(codec_encode(schema, a, CODEC_TAGGED, &x, &error), &error);
+	must(codec_encode(schema, b, CODEC_TAGGED, &y, &error), &error);
+	assert_int_equal(x.size, y.size);
+	assert_memory_equal(x.data, y.data, x.size);
+	buffer_free(&x);
+	buffer_free(&y);
+}
+
+void rig_stock_check(struct rig *rig)
+{
+	struct node_list nodes, stock_nodes;
+	struct disk_list disks, stock_disks;
+	struct error error;
+	bool more;
+
+	must(stock_list(rig->stock, rig->fsm, &rig->arena, &stock_nodes, &stock_disks, &error), &error);
+	must(fsm_node_list(rig->fsm, NULL, 0, &rig->arena, &nodes, &more, &error), &error);
+	assert_int_equal(stock_nodes.count, nodes.count);
+	for (size_t i = 0; i < nodes.count; i++)
+		same_record(schema_node(), &stock_nodes.items[i], &nodes.items[i]);
+	must(fsm_disk_list(rig->fsm, NULL, 0, 0, &rig->arena, &disks, &more, &error), &error);
+	assert_int_equal(stock_disks.count, disks.count);
+	for (size_t i = 0; i < disks.count; i++)
+		same_record(schema_disk(), &stock_disks.items[i], &disks.items[i]);
 }
 
 void rig_digest(struct rig *rig, uint8_t ret_digest[16])

@@ -15,6 +15,7 @@
 
 #include "fsm/fsm.h"
 #include "fsm/policy/placement.h"
+#include "fsm/stock.h"
 
 #define RIG_EXTENT_BYTES (UINT64_C(4) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -33,6 +34,7 @@ struct rig {
 	size_t entry_count;
 	struct buffer changes; /* what the callback heard, a line each */
 	uint64_t time_ms;
+	struct stock *stock; /* hears of changes, too; NULL: there is none */
 };
 
 void rig_open(struct rig *rig);
@@ -133,7 +135,8 @@ void rig_destroy(struct rig *rig, uint64_t volume);
 /* What the callback heard since the last call. */
 void rig_heard(struct rig *rig, const char *text);
 
-void rig_check(struct rig *rig); /* fsm_check must be content */
+void rig_check(struct rig *rig);       /* fsm_check must be content */
+void rig_stock_check(struct rig *rig); /* the stock must be what is in the state */
 void rig_digest(struct rig *rig, uint8_t ret_digest[16]);
 uint64_t rig_extents_free(struct rig *rig);
 

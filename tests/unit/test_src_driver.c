@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "fsm/stock.h"
 #include "lib/wire/codec.h"
 #include "src/agents.h"
 #include "src/dnvmed.h"
@@ -219,6 +220,7 @@ static int leader_make(void **state)
 	dnvmed->agents = agents_make();
 	dnvmed->driver = driver_make();
 	dnvmed->hosts = hosts_make();
+	dnvmed->stock = stock_make();
 	dnvmed->membership = membership_make();
 	assert_non_null(dnvmed->agents);
 	assert_non_null(dnvmed->driver);
@@ -235,6 +237,7 @@ static int leader_end(void **state)
 
 	agents_leader_end(&leader->dnvmed);
 	hosts_free(leader->dnvmed.hosts);
+	stock_free(leader->dnvmed.stock);
 	membership_free(leader->dnvmed.membership);
 	driver_free(leader->dnvmed.driver);
 	agents_free(leader->dnvmed.agents);
@@ -296,6 +299,60 @@ static void test_failed_while_dirty(void **state)
 	driver_prepare(&leader->dnvmed);
 	driver_volume_dirty(&leader->dnvmed, leader->volume);
 	assert_int_equal(leader->consensus.proposals, 1);
+}
+
+/* --- volumes for which nothing is found --------------------------------------------------------------------------- */
+
+static unsigned placements;
+
+int __real_placement_standby(const struct placement_view *view, const struct volume *volume, struct arena *arena,
+			     const char **ret_node, struct error *error);
+int __wrap_placement_standby(const struct placement_view *view, const struct volume *volume, struct arena *arena,
+			     const char **ret_node, struct error *error);
+
+int __wrap_placement_standby(const struct placement_view *view, const struct volume *volume, struct arena *arena,
+			     const char **ret_node, struct error *error)
+{
+	placements++;
+	return __real_placement_standby(view, volume, arena, ret_node, error);
+}
+
+static void ticks(struct leader *leader, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		driver_tick(&leader->dnvmed);
+		driver_prepare(&leader->dnvmed);
+	}
+}
+
+/* All nodes are away; placement is asked for a standby once, and not again before one of them is back. */
+static void test_placeless_is_left_alone(void **state)
+{
+	struct leader *leader = *state;
+	struct dnvmed *dnvmed = &leader->dnvmed;
+	struct rig_shape shape = {
+		.name = "lone", .size_bytes = GIB, .copies = 1, .controllers = 1, .legs = 1, .spread = SPREAD_NODE
+	};
+	uint64_t volume = rig_create(&leader->rig, &shape);
+	struct error error;
+
+	rig_advance_until(&leader->rig, volume, VOLUME_PHASE_ONLINE);
+	rig_node(&leader->rig, "n3", "10.0.0.3", "r3");
+	agents_leader_end(dnvmed);
+	assert_int_equal(agents_leader_begin(dnvmed, &error), 0);
+	for (unsigned i = 1; i <= 3; i++)
+		agents_get(dnvmed, (char[]){ 'n', (char)('0' + i), '\0' })->health.state = HEALTH_OFFLINE;
+	placements = 0;
+	driver_volume_dirty(dnvmed, volume);
+	ticks(leader, 20);
+	assert_int_equal(placements, 1);
+	agents_get(dnvmed, "n3")->health.state = HEALTH_ONLINE;
+	driver_places_changed(dnvmed);
+	ticks(leader, 20);
+	assert_int_equal(placements, 2);
+	assert_int_equal(leader->consensus.proposals, 1);
+	leader->dnvmed.leader_ready = false;
+	answer(leader, ERROR_CANCELLED);
 }
 
 /* --- heartbeats -----------------------------------------------------------------------------------------------------
@@ -470,6 +527,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_one_proposal_at_a_time, leader_make, leader_end),
 		cmocka_unit_test_setup_teardown(test_failed_is_repeated, leader_make, leader_end),
 		cmocka_unit_test_setup_teardown(test_failed_while_dirty, leader_make, leader_end),
+		cmocka_unit_test_setup_teardown(test_placeless_is_left_alone, leader_make, leader_end),
 		cmocka_unit_test_setup_teardown(test_lease_behind_pushes, leader_make, leader_end),
 		cmocka_unit_test_setup_teardown(test_lease_not_given, leader_make, leader_end),
 	};

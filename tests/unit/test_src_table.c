@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -12,6 +13,7 @@
 #include "tests/unit/failing_alloc.h"
 
 #define COUNT 1000
+#define MANY 100000
 
 static void test_table(void **state)
 {
@@ -45,6 +47,36 @@ static void test_table(void **state)
 	table_free(&table);
 	assert_int_equal(table.count, 0);
 	assert_null(table_get(&table, "v7"));
+}
+
+/* However many there are: whoever empties a table does not look at all of it for each entry. */
+static void test_emptying(void **state)
+{
+	static int value;
+	struct table table = TABLE_INIT;
+	struct table_entry *entry;
+	clock_t began = clock(), filled, emptied;
+	size_t seen = 0;
+	char key[16];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(key, sizeof(key), "v%d", i);
+		assert_int_equal(table_put(&table, key, &value), 0);
+	}
+	filled = clock();
+	/* Some come back into buckets that were emptied. */
+	for (int i = 0; (entry = table_any(&table)) != NULL; i++, seen++) {
+		assert_ptr_equal(table_remove(&table, entry->key), &value);
+		snprintf(key, sizeof(key), "w%d", i);
+		if (i < COUNT)
+			assert_int_equal(table_put(&table, key, &value), 0);
+	}
+	emptied = clock();
+	assert_int_equal(seen, MANY + COUNT);
+	assert_int_equal(table.count, 0);
+	assert_in_range(emptied - filled, 0, 20 * (filled - began) + CLOCKS_PER_SEC / 10);
+	table_free(&table);
 }
 
 static void test_failing_allocations(void **state)
@@ -104,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_emptying),
 		cmocka_unit_test(test_failing_allocations),
 		cmocka_unit_test(test_list),
 	};
