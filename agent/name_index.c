@@ -31,7 +31,7 @@ static struct name_slot *slot_of(const struct name_index *index, const char *nam
 
 void name_index_add(struct name_index *index, const char *name, size_t place)
 {
-	uint64_t hash = XXH64(name, strlen(name), 0);
+	uint64_t hash = XXH3_64bits(name, strlen(name));
 	struct name_slot *slot = slot_of(index, name, hash);
 
 	if (slot->name == NULL)
@@ -44,6 +44,6 @@ size_t name_index_find(const struct name_index *index, const char *name)
 
 	if (index->slots == NULL)
 		return NAME_INDEX_NONE;
-	slot = slot_of(index, name, XXH64(name, strlen(name), 0));
+	slot = slot_of(index, name, XXH3_64bits(name, strlen(name)));
 	return slot->name != NULL ? slot->place : NAME_INDEX_NONE;
 }

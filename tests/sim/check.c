@@ -23,7 +23,8 @@
 #define LABELS_MAX 512
 #define VOLUMES_LOOKED 64
 #define LINES_MAX 1024
-#define STATE_LOOKS 5 /* at replicas and what they hold, in each so-manieth look */
+#define DISKS_LOOKED 8 /* of a node */
+#define STATE_LOOKS 5  /* at replicas and what they hold, in each so-manieth look */
 
 /* The highest epoch that was seen in a label, by its place. */
 static struct label_seen {
@@ -243,18 +244,36 @@ static bool state_knows_volatile(struct fsm *fsm, const char *node, const char *
 	return knows;
 }
 
+/* Each write to such a disk asks. What was so stays so until something is committed. */
+static bool server_knows_volatile(const struct server_machine *server, const struct storage *node, size_t disk,
+				  const char *path)
+{
+	static struct server_moment known[SERVERS_MAX][NODES_MAX][DISKS_LOOKED];
+	struct server_moment *last = &known[server - server_machines][node - nodes][disk], now = server_moment(server);
+
+	if (server_moment_is(last, &now))
+		return true;
+	if (!state_knows_volatile(server->dnvmed->fsm, node->name, path))
+		return false;
+	*last = now;
+	return true;
+}
+
 void check_cached_write(const struct storage *node, uint64_t minor)
 {
 	/* The last that any server had applied: one that builds its state anew knows less than was told before. */
 	static uint64_t furthest;
-	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+	const struct observed_disk_list *disks = &((const struct sim_kernel *)node->kernel)->observed.disks;
 	const char *path = "";
 	bool asked = false;
+	size_t disk = 0;
 
-	for (size_t i = 0; i < kernel->observed.disks.count; i++) {
-		if (kernel->observed.disks.items[i].minor == minor)
-			path = kernel->observed.disks.items[i].path;
-	}
+	while (disk < disks->count && disks->items[disk].minor != minor)
+		disk++;
+	if (disk < disks->count)
+		path = disks->items[disk].path;
+	if (disk >= DISKS_LOOKED)
+		world_fail("more disks than the check has room for");
 	for (size_t i = 0; i < server_count; i++) {
 		const struct server_machine *server = &server_machines[i];
 
@@ -265,7 +284,7 @@ void check_cached_write(const struct storage *node, uint64_t minor)
 			furthest = fsm_applied_index(server->dnvmed->fsm);
 			asked = true;
 		}
-		if (state_knows_volatile(server->dnvmed->fsm, node->name, path))
+		if (server_knows_volatile(server, node, disk, path))
 			return;
 	}
 	if (asked)
