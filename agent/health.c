@@ -32,6 +32,7 @@ struct maker {
 	struct health_memory *memory;
 	uint64_t now_ms;
 	struct arena *arena;
+	struct name_index dms_by_uuid; /* of what is observed */
 };
 
 static void joins_free(struct health_join *joins)
@@ -145,22 +146,32 @@ static int path_note(struct maker *maker, const char *nqn, const char *address, 
 
 static const struct observed_dm *dm_find(const struct maker *maker, const char *uuid)
 {
-	for (size_t i = 0; i < maker->observed->dms.count; i++) {
-		const struct observed_dm *dm = &maker->observed->dms.items[i];
+	size_t place = name_index_find(&maker->dms_by_uuid, uuid);
 
-		if (dm->uuid != NULL && strcmp(dm->uuid, uuid) == 0)
-			return dm;
-	}
-	return NULL;
+	return place != NAME_INDEX_NONE ? &maker->observed->dms.items[place] : NULL;
 }
 
 static const struct target_group *group_find(const struct maker *maker, const char *uuid)
 {
-	for (size_t i = 0; i < maker->target->dms.count; i++) {
-		if (strcmp(maker->target->dms.items[i].uuid, uuid) == 0)
-			return maker->target->dms.items[i].group;
+	size_t place = name_index_find(&maker->target->dms_by_uuid, uuid);
+
+	return place != NAME_INDEX_NONE ? maker->target->dms.items[place].group : NULL;
+}
+
+static int index_make(struct maker *maker)
+{
+	const struct observed_dm_list *dms = &maker->observed->dms;
+
+	/* Nobody would ask. */
+	if (maker->desired->volumes.count == 0)
+		return 0;
+	if (name_index_make(maker->arena, dms->count, &maker->dms_by_uuid) != 0)
+		return -1;
+	for (size_t i = 0; i < dms->count; i++) {
+		if (dms->items[i].uuid != NULL)
+			name_index_add(&maker->dms_by_uuid, dms->items[i].uuid, i);
 	}
-	return NULL;
+	return 0;
 }
 
 /* Whether no member is about to leave, as far as can be told: a table without it drops those that are rebuilt, too,
@@ -442,10 +453,10 @@ int health_make(const struct desired *desired, const struct target *target, cons
 		struct health_memory *memory, uint64_t now_ms, struct arena *arena,
 		struct volume_health_list *ret_health, struct error *error)
 {
-	struct maker maker = { desired, target, observed, memory, now_ms, arena };
+	struct maker maker = { desired, target, observed, memory, now_ms, arena, { 0 } };
 	struct volume_health_list list = { 0 };
 
-	if (hosts_observe(&memory->hosts, observed, now_ms) != 0)
+	if (index_make(&maker) != 0 || hosts_observe(&memory->hosts, observed, now_ms) != 0)
 		return error_set_nomem(error);
 	for (size_t i = 0; i < desired->volumes.count; i++) {
 		struct volume_health *health = LIST_PUSH(arena, &list);

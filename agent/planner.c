@@ -44,13 +44,6 @@ int planner_note(struct planner *planner, enum plan_note_kind kind, const struct
 	return note->text != NULL ? 0 : -1;
 }
 
-static int compare_dm_names(const void *a, const void *b, void *dms)
-{
-	const struct planner_dm *list = dms;
-
-	return strcmp(list[*(const size_t *)a].observed->name, list[*(const size_t *)b].observed->name);
-}
-
 static int compare_edges(const void *a, const void *b)
 {
 	uint64_t x = ((const struct planner_edge *)a)->device, y = ((const struct planner_edge *)b)->device;
@@ -58,60 +51,25 @@ static int compare_edges(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static size_t *indexes_make(struct arena *arena, size_t count)
-{
-	size_t *indexes = arena_alloc_array(arena, count, sizeof(*indexes));
-
-	for (size_t i = 0; indexes != NULL && i < count; i++)
-		indexes[i] = i;
-	return indexes;
-}
-
 struct planner_dm *planner_dm_find(struct planner *planner, const char *name)
 {
-	size_t low = 0, high = planner->observed->dms.count;
+	size_t place = name_index_find(&planner->dms_by_name, name);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		struct planner_dm *dm = &planner->dms[planner->dms_by_name[middle]];
-		int order = strcmp(name, dm->observed->name);
-
-		if (order == 0)
-			return dm;
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	return place != NAME_INDEX_NONE ? &planner->dms[place] : NULL;
 }
 
 const struct target_dm *planner_wanted_find(const struct planner *planner, const char *name)
 {
-	size_t low = 0, high = planner->target->dms.count;
+	size_t place = name_index_find(&planner->target->dms_by_name, name);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		const struct target_dm *dm = &planner->target->dms.items[planner->target->dms_by_name[middle]];
-		int order = strcmp(name, dm->name);
-
-		if (order == 0)
-			return dm;
-		if (order < 0)
-			high = middle;
-		else
-			low = middle + 1;
-	}
-	return NULL;
+	return place != NAME_INDEX_NONE ? &planner->target->dms.items[place] : NULL;
 }
 
 const struct observed_subsystem *planner_subsystem_find(const struct planner *planner, const char *nqn)
 {
-	for (size_t i = 0; i < planner->observed->subsystems.count; i++) {
-		if (strcmp(planner->observed->subsystems.items[i].nqn, nqn) == 0)
-			return &planner->observed->subsystems.items[i];
-	}
-	return NULL;
+	size_t place = name_index_find(&planner->subsystems_by_nqn, nqn);
+
+	return place != NAME_INDEX_NONE ? &planner->observed->subsystems.items[place] : NULL;
 }
 
 const struct observed_import *planner_import_find(const struct planner *planner, const struct kernel_import *import)
@@ -130,11 +88,9 @@ const struct observed_import *planner_import_find(const struct planner *planner,
 
 const struct target_subsystem *planner_wanted_subsystem_find(const struct planner *planner, const char *nqn)
 {
-	for (size_t i = 0; i < planner->target->subsystems.count; i++) {
-		if (strcmp(planner->target->subsystems.items[i].nqn, nqn) == 0)
-			return &planner->target->subsystems.items[i];
-	}
-	return NULL;
+	size_t place = name_index_find(&planner->target->subsystems_by_nqn, nqn);
+
+	return place != NAME_INDEX_NONE ? &planner->target->subsystems.items[place] : NULL;
 }
 
 bool planner_namespace_is_wanted(struct planner *planner, const struct target_subsystem *wanted,
@@ -351,20 +307,34 @@ static int edges_add(struct planner *planner, size_t holder, const char *params,
 	return 0;
 }
 
+static int indexes_make(struct planner *planner)
+{
+	const struct observed_dm_list *dms = &planner->observed->dms;
+	const struct observed_subsystem_list *subsystems = &planner->observed->subsystems;
+
+	if (name_index_make(planner->arena, dms->count, &planner->dms_by_name) != 0 ||
+	    name_index_make(planner->arena, subsystems->count, &planner->subsystems_by_nqn) != 0)
+		return -1;
+	for (size_t i = 0; i < dms->count; i++)
+		name_index_add(&planner->dms_by_name, dms->items[i].name, i);
+	for (size_t i = 0; i < subsystems->count; i++)
+		name_index_add(&planner->subsystems_by_nqn, subsystems->items[i].nqn, i);
+	return 0;
+}
+
 static int prepare(struct planner *planner)
 {
 	const struct observed_dm_list *dms = &planner->observed->dms;
 	const struct target_dm_list *wanted = &planner->target->dms;
 	struct any_list edges = { 0 };
-	size_t *by_name = indexes_make(planner->arena, dms->count);
 
 	planner->dms = arena_alloc_array(planner->arena, dms->count, sizeof(*planner->dms));
 	planner->created = arena_alloc_array(planner->arena, wanted->count, sizeof(*planner->created));
 	planner->held = arena_alloc_array(planner->arena, wanted->count, sizeof(*planner->held));
 	planner->unlinked =
 		arena_alloc_array(planner->arena, planner->observed->subsystems.count, sizeof(*planner->unlinked));
-	if (by_name == NULL || planner->dms == NULL || planner->unlinked == NULL || planner->created == NULL ||
-	    planner->held == NULL)
+	if (planner->dms == NULL || planner->unlinked == NULL || planner->created == NULL || planner->held == NULL ||
+	    indexes_make(planner) != 0)
 		return -1;
 	for (size_t i = 0; i < dms->count; i++) {
 		const struct observed_dm *dm = &dms->items[i];
@@ -380,8 +350,6 @@ static int prepare(struct planner *planner)
 				return -1;
 		}
 	}
-	qsort_r(by_name, dms->count, sizeof(size_t), compare_dm_names, planner->dms);
-	planner->dms_by_name = by_name;
 	planner->edges = edges.items;
 	planner->edge_count = edges.count;
 	if (edges.count > 0)

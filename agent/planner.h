@@ -29,8 +29,8 @@ struct planner {
 	const struct target *target;
 	struct arena *arena;
 	struct plan *plan;
-	struct planner_dm *dms;	   /* as observed->dms */
-	const size_t *dms_by_name; /* sorted indexes */
+	struct planner_dm *dms;				  /* as observed->dms */
+	struct name_index dms_by_name, subsystems_by_nqn; /* of what is observed */
 	bool *created;	/* as target->dms: made, or changed to be as wanted, earlier in this wave and its lane */
 	bool *held;	/* as target->dms: its label forbids to export it, or is not known */
 	bool *unlinked; /* as observed->subsystems: planned in this wave */

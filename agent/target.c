@@ -483,23 +483,18 @@ static int volume_add(struct target_builder *builder, const struct desired_volum
 	return target_snapshots_add(builder, volume);
 }
 
-static int compare_names(const void *a, const void *b, void *dms)
+static int indexes_make(struct target *target, struct arena *arena)
 {
-	const struct target_dm *list = dms;
-
-	return strcmp(list[*(const size_t *)a].name, list[*(const size_t *)b].name);
-}
-
-static int dms_sort(struct target *target, struct arena *arena)
-{
-	size_t *indexes = arena_alloc_array(arena, target->dms.count, sizeof(*indexes));
-
-	if (indexes == NULL)
+	if (name_index_make(arena, target->dms.count, &target->dms_by_name) != 0 ||
+	    name_index_make(arena, target->dms.count, &target->dms_by_uuid) != 0 ||
+	    name_index_make(arena, target->subsystems.count, &target->subsystems_by_nqn) != 0)
 		return -1;
-	for (size_t i = 0; i < target->dms.count; i++)
-		indexes[i] = i;
-	qsort_r(indexes, target->dms.count, sizeof(*indexes), compare_names, target->dms.items);
-	target->dms_by_name = indexes;
+	for (size_t i = 0; i < target->dms.count; i++) {
+		name_index_add(&target->dms_by_name, target->dms.items[i].name, i);
+		name_index_add(&target->dms_by_uuid, target->dms.items[i].uuid, i);
+	}
+	for (size_t i = 0; i < target->subsystems.count; i++)
+		name_index_add(&target->subsystems_by_nqn, target->subsystems.items[i].nqn, i);
 	return 0;
 }
 
@@ -532,7 +527,7 @@ int target_build(const struct desired *desired, struct arena *arena, struct targ
 	owner_port_make(0, desired->port, &owner);
 	if (exports && port_add(&builder, &owner, desired->port, desired->address, 0) != 0)
 		return error_set_nomem(error);
-	if (dms_sort(&target, arena) != 0)
+	if (indexes_make(&target, arena) != 0)
 		return error_set_nomem(error);
 	*ret_target = target;
 	return 0;

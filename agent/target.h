@@ -9,6 +9,7 @@
 #define DNVME_AGENT_TARGET_H
 
 #include "agent/backend/kernel.h"
+#include "agent/name_index.h"
 #include "agent/owner.h"
 
 struct target_label {
@@ -202,8 +203,9 @@ struct target {
 	struct target_port_list ports;
 	struct target_import_list imports;
 	struct target_dm_list dms; /* each behind those that it lies on */
-	const size_t *dms_by_name; /* their indexes, sorted */
+	struct name_index dms_by_name, dms_by_uuid;
 	struct target_subsystem_list subsystems;
+	struct name_index subsystems_by_nqn;
 	struct target_pause_list pauses;
 	struct target_drop_list drops;
 	struct target_problem_list problems;

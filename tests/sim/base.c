@@ -3,10 +3,12 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <xxhash.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "tests/sim/memory.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/world.h"
 
@@ -89,4 +91,38 @@ void __wrap_uuid_generate_random(uint8_t ret_uuid[16])
 	random_bytes(ret_uuid, 16);
 	ret_uuid[6] = (uint8_t)((ret_uuid[6] & 0x0f) | 0x40);
 	ret_uuid[8] = (uint8_t)((ret_uuid[8] & 0x3f) | 0x80);
+}
+
+#define UUIDS 1024 /* that are remembered; a power of two */
+
+struct uuid_known {
+	uint8_t space[16], uuid[16];
+	char name[95];
+	uint8_t length; /* of the name; 0: none is known here */
+};
+
+/* Agents make those of all their exports again for each new desired state, by SHA-1. A name has the same one in each
+ * run: so they are remembered where nothing is put back. */
+void __real_uuid_generate_sha1(uint8_t ret_uuid[16], const uint8_t space[16], const char *name, size_t length);
+void __wrap_uuid_generate_sha1(uint8_t ret_uuid[16], const uint8_t space[16], const char *name, size_t length);
+void __wrap_uuid_generate_sha1(uint8_t ret_uuid[16], const uint8_t space[16], const char *name, size_t length)
+{
+	static struct uuid_known *all;
+	struct uuid_known *known;
+
+	if (all == NULL)
+		all = memory_room(UUIDS * sizeof(*all));
+	known = &all[XXH64(name, length, 0) % UUIDS];
+	if (length == 0 || length > sizeof(known->name)) {
+		__real_uuid_generate_sha1(ret_uuid, space, name, length);
+		return;
+	}
+	if (known->length != length || memcmp(known->space, space, sizeof(known->space)) != 0 ||
+	    memcmp(known->name, name, length) != 0) {
+		__real_uuid_generate_sha1(known->uuid, space, name, length);
+		memcpy(known->space, space, sizeof(known->space));
+		memcpy(known->name, name, length);
+		known->length = (uint8_t)length;
+	}
+	memcpy(ret_uuid, known->uuid, sizeof(known->uuid));
 }

@@ -22,7 +22,9 @@
 
 #define LABELS_MAX 512
 #define VOLUMES_LOOKED 64
-#define STATE_LOOKS 5 /* at replicas and what they hold, in each so-manieth look */
+#define LINES_MAX 1024
+#define DISKS_LOOKED 8 /* of a node */
+#define STATE_LOOKS 5  /* at replicas and what they hold, in each so-manieth look */
 
 /* The highest epoch that was seen in a label, by its place. */
 static struct label_seen {
@@ -178,37 +180,51 @@ static void releases_check(struct fsm *fsm)
 	arena_free(&look.arena);
 }
 
-static bool lie_on_the_same(const struct observed_dm *a, const struct observed_dm *b)
-{
-	uint64_t major, minor, start, other_major, other_minor, other_start;
+/* Where on a disk a line of an LD's table lies. */
+struct line {
+	const struct observed_dm *dm;
+	uint64_t device[3], length; /* device: major, minor, first sector */
+};
 
-	for (size_t i = 0; i < a->targets.count; i++) {
-		if (sscanf(a->targets.items[i].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &major, &minor, &start) != 3)
-			continue;
-		for (size_t j = 0; j < b->targets.count; j++) {
-			if (sscanf(b->targets.items[j].params, "%" SCNu64 ":%" SCNu64 " %" SCNu64, &other_major,
-				   &other_minor, &other_start) == 3 &&
-			    major == other_major && minor == other_minor &&
-			    start < other_start + b->targets.items[j].length &&
-			    other_start < start + a->targets.items[i].length)
-				return true;
-		}
+static bool line_read(const struct observed_dm *dm, const struct observed_target *target, struct line *ret_line)
+{
+	const char *at = target->params;
+	char *end;
+
+	*ret_line = (struct line){ .dm = dm, .length = target->length };
+	for (size_t i = 0; i < 3; i++) {
+		ret_line->device[i] = strtoull(at, &end, 10);
+		if (end == at || (i < 2 && *end != (i == 0 ? ':' : ' ')))
+			return false;
+		at = end + 1;
 	}
-	return false;
+	return true;
 }
 
 /* No extent is another LD's before its Disk Node let go of it. */
 void check_extents(const struct storage *node)
 {
+	static struct line lines[LINES_MAX];
 	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
 	const struct observed_dm_list *dms = &kernel->observed.dms;
+	size_t count = 0;
 
 	for (size_t i = 0; i < dms->count; i++) {
-		for (size_t j = i + 1; j < dms->count && strncmp(dms->items[i].name, "dnvme-ld-", 9) == 0; j++) {
-			if (strncmp(dms->items[j].name, "dnvme-ld-", 9) == 0 &&
-			    lie_on_the_same(&dms->items[i], &dms->items[j]))
+		for (size_t t = 0; strncmp(dms->items[i].name, "dnvme-ld-", 9) == 0 && t < dms->items[i].targets.count;
+		     t++) {
+			if (count == LINES_MAX)
+				world_fail("more extents than the check has room for");
+			count += line_read(&dms->items[i], &dms->items[i].targets.items[t], &lines[count]);
+		}
+	}
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = i + 1; j < count; j++) {
+			const struct line *a = &lines[i], *b = &lines[j];
+
+			if (a->dm != b->dm && a->device[0] == b->device[0] && a->device[1] == b->device[1] &&
+			    a->device[2] < b->device[2] + b->length && b->device[2] < a->device[2] + a->length)
 				world_fail("extents are used again before they were released: %s and %s on %s",
-					   dms->items[i].name, dms->items[j].name, node->name);
+					   a->dm->name, b->dm->name, node->name);
 		}
 	}
 }
@@ -228,22 +244,40 @@ static bool state_knows_volatile(struct fsm *fsm, const char *node, const char *
 	return knows;
 }
 
+/* Each write to such a disk asks. What was so stays so until something is committed. */
+static bool server_knows_volatile(const struct server_machine *server, const struct storage *node, size_t disk,
+				  const char *path)
+{
+	static struct server_moment known[SERVERS_MAX][NODES_MAX][DISKS_LOOKED];
+	struct server_moment *last = &known[server - server_machines][node - nodes][disk], now = server_moment(server);
+
+	if (server_moment_is(last, &now))
+		return true;
+	if (!state_knows_volatile(server->dnvmed->fsm, node->name, path))
+		return false;
+	*last = now;
+	return true;
+}
+
 void check_cached_write(const struct storage *node, uint64_t minor)
 {
-	const struct sim_kernel *kernel = (const struct sim_kernel *)node->kernel;
+	const struct observed_disk_list *disks = &((const struct sim_kernel *)node->kernel)->observed.disks;
 	const char *path = "";
+	size_t disk = 0;
 
-	for (size_t i = 0; i < kernel->observed.disks.count; i++) {
-		if (kernel->observed.disks.items[i].minor == minor)
-			path = kernel->observed.disks.items[i].path;
-	}
+	while (disk < disks->count && disks->items[disk].minor != minor)
+		disk++;
+	if (disk < disks->count)
+		path = disks->items[disk].path;
+	if (disk >= DISKS_LOOKED)
+		world_fail("more disks than the check has room for");
 	for (size_t i = 0; i < server_count; i++) {
 		const struct server_machine *server = &server_machines[i];
 
 		if (server->process == NULL || server->process->ended || server->dnvmed == NULL ||
 		    server->dnvmed->fsm == NULL || server->dnvmed->stage != DNVMED_RUNNING)
 			continue;
-		if (state_knows_volatile(server->dnvmed->fsm, node->name, path))
+		if (server_knows_volatile(server, node, disk, path))
 			return;
 	}
 	/* The one that knew may have died, and the others not have heard yet that it is committed. */

@@ -30,6 +30,7 @@ struct path {
 	const unsigned *cuts_now;
 	unsigned cuts;
 	uint64_t boots, try_at, unheard_since, patience_us;
+	uint64_t shown_changes; /* of the kernel, when it was looked at last */
 };
 
 struct volume_used {
@@ -236,6 +237,7 @@ static void path_look(struct volume_used *volume, size_t index)
 	struct storage *node = &nodes[index];
 	struct path *path = &volume->paths[index];
 	bool hears = machine_hears(machine, node->machine) && machine_hears(node->machine, machine), goes_on;
+	uint64_t changes = 0; /* of a new path nothing was shown yet */
 
 	if (!path->live) {
 		if (world_now < path->try_at)
@@ -277,14 +279,21 @@ static void path_look(struct volume_used *volume, size_t index)
 			path_lost(volume, index, "unlinked");
 			return;
 		}
+		/* What is exported is as it was when nothing changed; a gate shuts by itself. */
+		changes = kernel_sim_changes(node->kernel);
 		node_enter(node);
-		goes_on = kernel_sim_goes_on(node->kernel, NODE_PORT, volume->nqn, &namespaces);
+		goes_on = changes == path->shown_changes
+				  ? kernel_sim_is_open(node->kernel, NODE_PORT)
+				  : kernel_sim_goes_on(node->kernel, NODE_PORT, volume->nqn, &namespaces);
 		node_leave();
 		if (!goes_on) {
 			path_lost(volume, index, "reset");
 			return;
 		}
+		if (changes == path->shown_changes)
+			return;
 	}
+	path->shown_changes = changes;
 	path->optimized = namespaces.count > 0 && namespaces.items[0].optimized;
 }
 

@@ -61,18 +61,24 @@ void server_start(struct server_machine *server)
 	server->process = process_start(server->machine, name, server_main, server_killed, server);
 }
 
-int server_digest(struct server_machine *server, uint8_t ret_digest[16], struct error *error)
+struct server_moment server_moment(const struct server_machine *server)
 {
 	MDB_envinfo info;
-	int code;
 
 	mdb_env_info(server->dnvmed->store->env, &info);
-	if (server->digested.start != server->starts || server->digested.transaction != info.me_last_txnid) {
+	return (struct server_moment){ server->starts, info.me_last_txnid };
+}
+
+int server_digest(struct server_machine *server, uint8_t ret_digest[16], struct error *error)
+{
+	struct server_moment now = server_moment(server);
+	int code;
+
+	if (!server_moment_is(&server->digested.moment, &now)) {
 		code = fsm_digest(server->dnvmed->fsm, server->digested.digest, error);
 		if (code != 0)
 			return code;
-		server->digested.start = server->starts;
-		server->digested.transaction = info.me_last_txnid;
+		server->digested.moment = now;
 	}
 	memcpy(ret_digest, server->digested.digest, sizeof(server->digested.digest));
 	return 0;

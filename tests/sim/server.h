@@ -8,6 +8,16 @@
 
 #define SERVERS_MAX 5
 
+/* Until something is committed to its store. All zeros: none. */
+struct server_moment {
+	uint64_t start, transaction;
+};
+
+static inline bool server_moment_is(const struct server_moment *a, const struct server_moment *b)
+{
+	return a->start == b->start && a->transaction == b->transaction;
+}
+
 struct server_machine {
 	struct machine *machine;
 	struct process *process; /* NULL: does not run */
@@ -15,9 +25,9 @@ struct server_machine {
 	struct dnvmed *dnvmed; /* of the process */
 	uint64_t starts;
 	struct {
-		uint64_t start, transaction;
+		struct server_moment moment;
 		uint8_t digest[16];
-	} digested; /* by server_digest(); start 0: nothing */
+	} digested; /* by server_digest() */
 };
 
 extern struct server_machine server_machines[SERVERS_MAX];
@@ -30,6 +40,8 @@ void server_start(struct server_machine *server);
 /* kill -9. */
 void server_kill(struct server_machine *server);
 void server_power_cut(struct server_machine *server);
+/* Of one that runs. */
+struct server_moment server_moment(const struct server_machine *server);
 /* fsm_digest() of one that runs. The store is not read again when nothing was committed to it since. */
 int server_digest(struct server_machine *server, uint8_t ret_digest[16], struct error *error);
 /* Those that run and lead, by their own belief; NULL. */

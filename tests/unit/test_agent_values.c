@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Labels, owners of names, the desired state in parts, options. */
+/* Labels, owners of names, names and their places, the desired state in parts, options. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 
 #include "agent/desired_store.h"
 #include "agent/label.h"
+#include "agent/name_index.h"
 #include "agent/options.h"
 #include "agent/owner.h"
 #include "lib/model/names.h"
@@ -232,6 +233,36 @@ static void test_owner_of_nqn(void **state)
 	assert_false(owner_of_port("c1", NULL, 4420, &owner));
 }
 
+/* --- names and their places --- */
+
+static void test_name_index(void **state)
+{
+	static char names[300][24];
+	struct arena arena = ARENA_INIT;
+	struct name_index index = { 0 };
+	char same[24];
+
+	(void)state;
+	assert_int_equal(name_index_find(&index, "x"), NAME_INDEX_NONE);
+	/* One more than fits into half of a power of two; none at all. */
+	assert_int_equal(name_index_make(&arena, 0, &index), 0);
+	assert_int_equal(name_index_find(&index, ""), NAME_INDEX_NONE);
+	assert_int_equal(name_index_make(&arena, 257, &index), 0);
+	for (size_t i = 0; i < 257; i++) {
+		snprintf(names[i], sizeof(names[i]), "dnvme-ld-%zu", i);
+		name_index_add(&index, names[i], i);
+	}
+	name_index_add(&index, "dnvme-ld-7", 1000); /* again: the first one stays */
+	for (size_t i = 0; i < 257; i++) {
+		snprintf(same, sizeof(same), "dnvme-ld-%zu", i);
+		assert_int_equal(name_index_find(&index, same), i);
+	}
+	assert_int_equal(name_index_find(&index, "dnvme-ld-257"), NAME_INDEX_NONE);
+	assert_int_equal(name_index_find(&index, "dnvme-ld-"), NAME_INDEX_NONE);
+	assert_int_equal(name_index_find(&index, ""), NAME_INDEX_NONE);
+	arena_free(&arena);
+}
+
 /* --- the desired state in parts --- */
 
 static void test_desired_store(void **state)
@@ -444,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_owner_of_dm),	 cmocka_unit_test(test_owner_of_nqn),
 		cmocka_unit_test(test_desired_store),	 cmocka_unit_test(test_desired_store_out_of_memory),
 		cmocka_unit_test(test_options),		 cmocka_unit_test(test_options_file),
+		cmocka_unit_test(test_name_index),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <xxhash.h>
 
 #include "agent/label.h"
 #include "agent/list.h"
@@ -26,12 +27,8 @@ struct device {
 struct observed_dm *sim_dm_find(struct sim_kernel *this, const char *name)
 {
 	const struct observed_dm_list *dms = &this->observed.dms;
-	uint32_t hash = 0;
-	size_t *hint;
+	size_t *hint = &this->dm_hints[XXH3_64bits(name, strlen(name)) % SIM_DM_HINTS];
 
-	for (const char *at = name; *at != '\0'; at++)
-		hash = hash * 31 + (uint8_t)*at;
-	hint = &this->dm_hints[hash % SIM_DM_HINTS];
 	if (*hint < dms->count && strcmp(dms->items[*hint].name, name) == 0)
 		return &dms->items[*hint];
 	for (size_t i = 0; i < dms->count; i++) {
