@@ -97,7 +97,8 @@ static int flight_start(struct consensus *consensus)
 	if (flight == NULL)
 		return RAFT_NOMEM;
 	for (struct proposal *proposal = consensus->queue; proposal != NULL; proposal = proposal->next) {
-		if (count > 0 && entry_size(count + 1, total + proposal->size) > LIMIT_ENTRY_BYTES)
+		if (count >= LIMIT_ENTRY_COMMANDS ||
+		    (count > 0 && entry_size(count + 1, total + proposal->size) > LIMIT_ENTRY_BYTES))
 			break;
 		count++;
 		total += proposal->size;

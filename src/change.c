@@ -8,6 +8,9 @@
 #include "src/request_internal.h"
 #include "src/session.h"
 
+/* For those that may go on in a turn of the loop. */
+#define BUDGET_NS 2000000u
+
 void change_init(struct change_waits *waits)
 {
 	for (size_t i = 0; i < CHANGE_BUCKETS; i++)
@@ -184,12 +187,14 @@ static void go_on(struct request *request)
 	request_release(request);
 }
 
-void change_prepare(struct dnvmed *dnvmed)
+bool change_prepare(struct dnvmed *dnvmed)
 {
+	uint64_t begin = uv_hrtime();
 	struct list changed;
 
+	/* Ten thousand that wait for one event are looked at a few at a time, so that others get their turn. */
 	list_take(&changed, &dnvmed->changes.changed);
-	while (!list_is_empty(&changed)) {
+	while (!list_is_empty(&changed) && uv_hrtime() - begin < BUDGET_NS) {
 		struct request *request = list_entry(changed.next, struct request, change_link);
 		uint64_t volume = 0;
 
@@ -203,6 +208,13 @@ void change_prepare(struct dnvmed *dnvmed)
 		request->change_over = true;
 		go_on(request);
 	}
+	while (!list_is_empty(&changed)) {
+		struct list *link = changed.next;
+
+		list_remove(link);
+		list_append(&dnvmed->changes.changed, link);
+	}
+	return !list_is_empty(&dnvmed->changes.changed);
 }
 
 void change_tick(struct dnvmed *dnvmed)

@@ -42,8 +42,9 @@ void change_of_volume(struct dnvmed *dnvmed, uint64_t volume);
 void change_of_something(struct dnvmed *dnvmed);
 void change_of_all(struct dnvmed *dnvmed);
 
-/* Before the loop sleeps: let go on what waits for nothing any more. */
-void change_prepare(struct dnvmed *dnvmed);
+/* Before the loop sleeps: let go on what waits for nothing any more. Returns whether some are left for the next turn.
+ */
+bool change_prepare(struct dnvmed *dnvmed);
 
 /* Those whose time is over, and all of them when nobody leads or the server stops. */
 void change_tick(struct dnvmed *dnvmed);

@@ -6,14 +6,18 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Buffers that a large frame blew up are given back when they are empty. */
-#define KEEP_BYTES 65536u
+/* Buffers that a large frame blew up are given back when they are empty: there may be ten thousand connections. */
+#define KEEP_BYTES 4096u
+/* Of frames that wait to be pulled, and of those that were taken before the rest is moved to the front. */
+#define WAITING_BYTES 65536u
 #define KEEPALIVE_S 10u
 #define USER_TIMEOUT_MS 20000u
 /* A sender that trickles gets this many stall limits for one frame. */
 #define FRAME_STALLS 12u
 
 static void deliver(struct connection *connection);
+static bool scan(struct connection *connection);
+static void read_update(struct connection *connection);
 
 static void setup(struct connection *connection, const struct connection_events *events, uint8_t *scratch,
 		  size_t frame_max_bytes)
@@ -71,19 +75,32 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 	connection->input_ms = uv_now(stream->loop);
 	if (connection->finish_ms > 0)
 		return;
-	if (connection->input.size == 0)
+	if (connection->input.size == connection->begin)
 		connection->frame_begin_ms = connection->input_ms;
 	if (buffer_append(&connection->input, buffer->base, (size_t)size) != 0) {
 		error_set_nomem(&failure);
 		connection->events->ended(connection, &failure);
 		return;
 	}
-	deliver(connection);
+	if (!connection->pulled) {
+		deliver(connection);
+		return;
+	}
+	scan(connection);
+	read_update(connection);
+	if (!connection->closing && connection->events->arrived != NULL)
+		connection->events->arrived(connection);
+}
+
+static bool has_enough(const struct connection *connection)
+{
+	return connection->pulled && connection->frame_waits && connection->finish_ms == 0 &&
+	       connection->input.size - connection->begin >= WAITING_BYTES;
 }
 
 static void read_update(struct connection *connection)
 {
-	bool wanted = connection->open && !connection->paused;
+	bool wanted = connection->open && !connection->paused && !has_enough(connection);
 
 	if (connection->closing || wanted == connection->reading)
 		return;
@@ -127,39 +144,93 @@ void connection_frame_limit(struct connection *connection, size_t frame_max_byte
 	connection->scanner.max_bytes = frame_max_bytes;
 }
 
+/* Whether a whole frame waits; looks at what arrived for that. */
+static bool scan(struct connection *connection)
+{
+	struct bytes seen;
+	struct error failure;
+	size_t used = 0;
+	int complete = 0;
+
+	if (connection->closing || connection->finish_ms > 0)
+		return false;
+	if (connection->frame_waits || connection->scanned == connection->input.size)
+		return connection->frame_waits;
+	if (frame_scanner_feed(&connection->scanner, connection->input.data + connection->scanned,
+			       connection->input.size - connection->scanned, &used, &complete, &failure) != 0) {
+		seen = (struct bytes){ connection->input.data + connection->begin,
+				       connection->input.size - connection->begin };
+		connection->events->bad(connection, seen, &failure);
+		return false;
+	}
+	connection->scanned += used;
+	connection->frame_waits = complete != 0;
+	return connection->frame_waits;
+}
+
+static void take(struct connection *connection)
+{
+	struct bytes frame = { connection->input.data + connection->begin, connection->scanned - connection->begin };
+
+	connection->frame_waits = false;
+	connection->begin = connection->scanned;
+	connection->frame_begin_ms = uv_now(connection->handle.loop);
+	connection->events->frame(connection, frame);
+}
+
+/* Forget what was taken; not with every frame, as the rest has to be moved. */
+static void trim(struct connection *connection)
+{
+	if (connection->begin < connection->input.size && connection->begin < WAITING_BYTES)
+		return;
+	buffer_consume(&connection->input, connection->begin);
+	connection->scanned -= connection->begin;
+	connection->begin = 0;
+	if (connection->input.size == 0 && connection->input.capacity > KEEP_BYTES)
+		buffer_free(&connection->input);
+}
+
 static void deliver(struct connection *connection)
 {
-	size_t begin = 0;
-
 	if (connection->delivering)
 		return;
 	connection->delivering = true;
-	while (!connection->closing && !connection->paused && connection->finish_ms == 0 &&
-	       connection->scanned < connection->input.size) {
-		struct bytes frame;
-		struct error failure;
-		size_t used = 0;
-		int complete = 0;
-
-		if (frame_scanner_feed(&connection->scanner, connection->input.data + connection->scanned,
-				       connection->input.size - connection->scanned, &used, &complete, &failure) != 0) {
-			frame = (struct bytes){ connection->input.data + begin, connection->input.size - begin };
-			connection->events->bad(connection, frame, &failure);
-			break;
-		}
-		connection->scanned += used;
-		if (!complete)
-			break;
-		frame = (struct bytes){ connection->input.data + begin, connection->scanned - begin };
-		begin = connection->scanned;
-		connection->frame_begin_ms = uv_now(connection->handle.loop);
-		connection->events->frame(connection, frame);
-	}
-	buffer_consume(&connection->input, begin);
-	connection->scanned -= begin;
-	if (connection->input.size == 0 && connection->input.capacity > KEEP_BYTES)
-		buffer_free(&connection->input);
+	while (!connection->paused && !connection->pulled && scan(connection))
+		take(connection);
+	trim(connection);
 	connection->delivering = false;
+}
+
+void connection_pull(struct connection *connection)
+{
+	if (connection->delivering || connection->paused || !scan(connection))
+		return;
+	connection->delivering = true;
+	take(connection);
+	trim(connection);
+	connection->delivering = false;
+	if (connection->pulled)
+		scan(connection);
+	else
+		deliver(connection);
+	read_update(connection);
+}
+
+void connection_pull_set(struct connection *connection, bool pulled)
+{
+	connection->pulled = pulled;
+	deliver(connection);
+	read_update(connection);
+}
+
+bool connection_frame_waits(const struct connection *connection)
+{
+	return connection->frame_waits && connection->finish_ms == 0 && !connection->closing;
+}
+
+size_t connection_held_bytes(const struct connection *connection)
+{
+	return connection->input.capacity + connection->output.capacity + connection->writing.capacity;
 }
 
 void connection_pause(struct connection *connection)
@@ -294,7 +365,8 @@ const char *connection_stalled(struct connection *connection, uint64_t now_ms, u
 	/* What was only just appended is not unread. */
 	if (connection->write_active && now_ms - connection->output_ms > limit_ms)
 		return "does not read its answers";
-	if (!connection->paused && connection->input.size > 0) {
+	/* A frame that waits for its owner, or behind one that does, is not late. */
+	if (!connection->paused && !connection->frame_waits && connection->input.size > connection->begin) {
 		if (now_ms - connection->input_ms > limit_ms)
 			return "left a frame unfinished";
 		if (now_ms - connection->frame_begin_ms > FRAME_STALLS * limit_ms)

@@ -2,6 +2,9 @@
 /*
  * A stream of frames on a TCP or Unix socket: whole frames come in, bytes go out in batches.
  *
+ * Frames are delivered as they come, or, of a connection that is pulled, one by one when its owner asks for them. What
+ * waits meanwhile is bounded: the connection is read no further, and the kernel's buffers slow the sender.
+ *
  * The owner embeds struct connection and frees it after `closed`. All on the loop's thread. Callbacks may close the
  * connection; its memory stays until `closed`.
  */
@@ -28,6 +31,8 @@ struct connection_events {
 	void (*bad)(struct connection *connection, struct bytes seen, const struct error *failure);
 	/* The other side ended the stream (failure NULL) or the socket failed. */
 	void (*ended)(struct connection *connection, const struct error *failure);
+	/* Something arrived on a connection that is pulled. May be NULL. */
+	void (*arrived)(struct connection *connection);
 	/* Output went out. May be NULL. */
 	void (*progress)(struct connection *connection);
 	/* The handle is gone; the memory may go. */
@@ -45,6 +50,7 @@ struct connection {
 	uint8_t *scratch; /* CONNECTION_SCRATCH_BYTES, shared by all connections of a loop */
 	struct frame_scanner scanner;
 	struct buffer input; /* the frame that is being received, and what waits while paused */
+	size_t begin;	     /* of the present frame in `input` */
 	size_t scanned;	     /* bytes of `input` that the scanner has seen */
 	struct buffer output, writing;
 	uv_write_t write;
@@ -55,6 +61,8 @@ struct connection {
 	uint64_t output_ms;	 /* loop time at which output last moved or began to wait */
 	uint64_t finish_ms;	 /* loop time of connection_finish(); 0 before */
 	bool open, reading, paused, delivering, write_active, shutting_down, closing;
+	bool pulled;	  /* frames wait for connection_pull() */
+	bool frame_waits; /* from `begin` to `scanned` there is a whole one */
 };
 
 /* Set up a handle for `events`. Returns 0 or a libuv error; on failure nothing has to be closed. */
@@ -72,6 +80,18 @@ void connection_frame_limit(struct connection *connection, size_t frame_max_byte
 /* Stop and resume delivering frames; the kernel's buffers then fill and slow the sender. */
 void connection_pause(struct connection *connection);
 void connection_resume(struct connection *connection);
+
+/* From now on frames wait until they are pulled, or are delivered as they come. */
+void connection_pull_set(struct connection *connection, bool pulled);
+
+/* Deliver the frame that waits, if one does, unless the connection is paused. */
+void connection_pull(struct connection *connection);
+
+/* Whether a whole frame waits to be pulled. */
+bool connection_frame_waits(const struct connection *connection);
+
+/* Memory that its buffers hold. */
+size_t connection_held_bytes(const struct connection *connection);
 
 /* Append to `output`, then flush. Output of a connection that is closing is dropped. */
 struct buffer *connection_output(struct connection *connection);

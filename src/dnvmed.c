@@ -475,6 +475,7 @@ static void closing_tick(struct dnvmed *dnvmed)
 	dnvmed->peers = NULL;
 	uv_close((uv_handle_t *)&dnvmed->tick, NULL);
 	uv_close((uv_handle_t *)&dnvmed->prepare, NULL);
+	fair_close(dnvmed);
 	uv_close((uv_handle_t *)&dnvmed->sigterm, NULL);
 	uv_close((uv_handle_t *)&dnvmed->sigint, NULL);
 }
@@ -516,10 +517,14 @@ static void on_prepare(uv_prepare_t *prepare)
 {
 	struct dnvmed *dnvmed = prepare->data;
 
+	bool something;
+
 	driver_prepare(dnvmed);
-	change_prepare(dnvmed);
+	fair_prepare(dnvmed);
+	something = change_prepare(dnvmed);
 	agents_prepare(dnvmed);
-	session_prepare(dnvmed);
+	something |= session_prepare(dnvmed);
+	fair_wake(dnvmed, something);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -527,16 +532,30 @@ static void on_signal(uv_signal_t *handle, int number)
 	dnvmed_stop(handle->data, number == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
-/* Thousands of agents need thousands of descriptors. */
-static void descriptors_raise(void)
+/* Thousands of agents need thousands of descriptors. Where there are fewer, connections must leave enough for log and
+ * state: without a descriptor for its next segment a server would have to end. */
+static void descriptors_raise(struct dnvmed *dnvmed)
 {
 	struct rlimit limit;
+	rlim_t room;
 
+	dnvmed->sessions_max = dnvmed->options->sessions_max;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
 		log_warning("cannot raise the limit of open files", NULL);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return;
+	room = limit.rlim_cur > 2 * LIMIT_DESCRIPTORS_KEPT ? limit.rlim_cur - LIMIT_DESCRIPTORS_KEPT
+							   : limit.rlim_cur / 2;
+	if (room >= dnvmed->sessions_max)
+		return;
+	dnvmed->sessions_max = room;
+	log_warning("fewer connections than --sessions-max: the limit of open files is too low",
+		    "connections=%llu open_files=%llu wanted=%llu", (unsigned long long)room,
+		    (unsigned long long)limit.rlim_cur,
+		    (unsigned long long)(dnvmed->options->sessions_max + LIMIT_DESCRIPTORS_KEPT));
 }
 
 static int loop_make(struct dnvmed *dnvmed, struct error *error)
@@ -552,6 +571,8 @@ static int loop_make(struct dnvmed *dnvmed, struct error *error)
 	uv_signal_init(&dnvmed->loop, &dnvmed->sigint);
 	dnvmed->tick.data = dnvmed->prepare.data = dnvmed->sigterm.data = dnvmed->sigint.data = dnvmed;
 	rv = uv_timer_start(&dnvmed->tick, on_tick, DNVMED_TICK_MS, DNVMED_TICK_MS);
+	if (rv == 0)
+		rv = fair_open(dnvmed);
 	if (rv == 0)
 		rv = uv_prepare_start(&dnvmed->prepare, on_prepare);
 	if (rv == 0)
@@ -609,7 +630,8 @@ int dnvmed_start(struct dnvmed *dnvmed, const struct options *options, struct er
 	list_init(&dnvmed->detaching);
 	list_init(&dnvmed->creating);
 	change_init(&dnvmed->changes);
-	descriptors_raise();
+	fair_init(&dnvmed->fair);
+	descriptors_raise(dnvmed);
 	if (recovery_check(options, error) != 0)
 		return error->code;
 	if (loop_make(dnvmed, error) != 0 || parts_make(dnvmed, error) != 0 || state_open(dnvmed, error) != 0 ||
@@ -644,6 +666,7 @@ int dnvmed_run(struct dnvmed *dnvmed)
 	backups_free(dnvmed->backups);
 	fsm_close(dnvmed->fsm);
 	store_close(dnvmed->store);
+	fair_free(&dnvmed->fair);
 	arena_free(&dnvmed->cluster_arena);
 	arena_free(&dnvmed->servers_arena);
 	uv_loop_close(&dnvmed->loop);

@@ -20,6 +20,7 @@
 #include "raft/consensus.h"
 #include "src/change.h"
 #include "src/connection.h"
+#include "src/fair.h"
 #include "src/list.h"
 #include "src/options.h"
 #include "src/peer.h"
@@ -77,6 +78,10 @@ struct dnvmed {
 	bool tcp_again, unix_again; /* a connection found no memory */
 	struct list sessions, touched;
 	size_t session_count;
+	size_t sessions_max; /* as many as descriptors allow, if that is less than the options say */
+	size_t held_bytes;   /* for clients: input, requests, answers */
+	unsigned accepts;    /* in this turn of the loop */
+	struct fair fair;
 	uint64_t refused_ms; /* loop time of the last log record about refused sessions */
 
 	/* Requests, each in the list of its deadline (oldest first) and perhaps in one of its state. */

@@ -72,14 +72,23 @@ void request_release(struct request *request)
 {
 	if (--request->references > 0)
 		return;
+	fair_forget(request);
 	arena_free(&request->arena);
 	free(request);
+}
+
+/* States in which a request is a burden to others: those that wait for something to happen are not. */
+static bool is_under_way(enum request_state state)
+{
+	return state == REQUEST_WAIT_LEADER || state == REQUEST_BARRIER || state == REQUEST_PROPOSE ||
+	       state == REQUEST_FORWARD;
 }
 
 void request_state_set(struct request *request, enum request_state state)
 {
 	state_machine_move(&request->machine, (int)state);
 	list_remove(&request->state_link);
+	fair_weigh(request, is_under_way(state));
 }
 
 bool request_is_done(const struct request *request)
@@ -99,6 +108,7 @@ void request_finish(struct request *request)
 	request->work_cancel = NULL;
 	if (request->session != NULL) {
 		request->session->request_count--;
+		request->session->request_bytes -= request->held_bytes;
 		session_touch(request->session);
 		request->session = NULL;
 	}

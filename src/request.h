@@ -60,11 +60,15 @@ struct request {
 	uint64_t deadline_ms, leader_deadline_ms, attempt_ms; /* loop time */
 	uint64_t target;				      /* server that it was forwarded to */
 	struct peer_call call;
-	bool maybe_applied;			    /* an earlier attempt may have been committed */
-	bool copied;				    /* a copy may be on its way to an earlier leader, and act later */
-	bool refused;				    /* whatever refuses it now is the end of it, and of its copies */
-	bool refusal_checked;			    /* the state behind the next refusal was read behind a barrier */
-	unsigned plans;				    /* how often a placement went stale */
+	struct fair_source
+		*source;      /* that it is counted with; NULL: it is not (an agent's, one that is answered here) */
+	bool under_way;	      /* counted there */
+	size_t held_bytes;    /* its part of session->request_bytes */
+	bool maybe_applied;   /* an earlier attempt may have been committed */
+	bool copied;	      /* a copy may be on its way to an earlier leader, and act later */
+	bool refused;	      /* whatever refuses it now is the end of it, and of its copies */
+	bool refusal_checked; /* the state behind the next refusal was read behind a barrier */
+	unsigned plans;	      /* how often a placement went stale */
 	const struct command_volume_create *create; /* while it is in dnvmed->creating */
 	uint64_t volume, revision;		    /* WAIT_AGENTS: what agents shall confirm; of the outcome */
 	uint64_t change_ms;			    /* WAIT_CHANGE: until then, loop time; 0: not asked yet */

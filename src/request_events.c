@@ -14,11 +14,14 @@ void request_session_ended(struct session *session)
 
 		list_remove(&request->session_link);
 		request->session = NULL;
-		/* A barrier or a proposal has a callback to come, which ends the request. */
-		if (request->machine.state != REQUEST_BARRIER && request->machine.state != REQUEST_PROPOSE)
+		/* A barrier or a proposal has a callback to come, which ends the request; unless it came, and the
+		 * request waits for its turn. */
+		if ((request->machine.state != REQUEST_BARRIER && request->machine.state != REQUEST_PROPOSE) ||
+		    (!list_is_empty(&request->state_link) && !(request->method->flags & METHOD_AGENT)))
 			request_finish(request);
 	}
 	session->request_count = 0;
+	session->request_bytes = 0;
 }
 
 static void expire(struct request *request)
@@ -88,6 +91,8 @@ static void route_waiting(struct dnvmed *dnvmed)
 		request_hold(request);
 		if (now > request->leader_deadline_ms)
 			request_fail_unavailable(request, "no server leads at the moment", false);
+		else if (dnvmed->leader_ready && request->session != NULL)
+			fair_step(request); /* what each takes adds up */
 		else
 			request_route(request);
 		request_release(request);

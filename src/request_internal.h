@@ -25,6 +25,9 @@ void request_send_failure(struct session *session, uint32_t msgid, const struct 
 /* Take the way that is open now: work on it here, ask the leader, or wait for one. */
 void request_route(struct request *request);
 
+/* Its turn has come: go on behind a barrier that is done, or with a leader that is there. */
+void request_step(struct request *request);
+
 /* Try again when there is a leader (the tick looks). */
 void request_wait_leader(struct request *request);
 

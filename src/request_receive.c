@@ -13,6 +13,9 @@
 #include "src/session.h"
 #include "src/strict.h"
 
+/* The frame is kept, for a server that it may have to be passed on to, and what was unpacked and decoded of it. */
+#define HELD_FACTOR 4u
+
 static struct bytes request_id_of(const struct schema *schema, const void *record)
 {
 	for (size_t i = 0; i < schema->field_count; i++) {
@@ -109,6 +112,7 @@ static void on_request(struct request *request)
 	list_append(peer ? &dnvmed->peer_requests : &dnvmed->client_requests, &request->deadline_link);
 	list_append(&session->requests, &request->session_link);
 	session->request_count++;
+	session->request_bytes += request->held_bytes;
 	request_hold(request);
 	error_clear(&failure);
 	if (open_params(request, &failure) != 0) {
@@ -118,9 +122,12 @@ static void on_request(struct request *request)
 		    handler_of(request->method->id)->answer(request, &failure) != 0)
 			request_fail(request, &failure);
 	} else {
-		if (request->method->flags & METHOD_AGENT)
+		if (request->method->flags & METHOD_AGENT) {
 			agents_heard(session);
-		request_route(request);
+			request_route(request);
+		} else if (fair_admit(request)) {
+			request_route(request);
+		}
 	}
 	request_release(request);
 }
@@ -139,6 +146,7 @@ void request_receive(struct session *session, struct bytes frame)
 	request->dnvmed = session->dnvmed;
 	request->session = session;
 	request->references = 1;
+	request->held_bytes = sizeof(*request) + HELD_FACTOR * frame.size;
 	list_init(&request->session_link);
 	list_init(&request->deadline_link);
 	list_init(&request->state_link);

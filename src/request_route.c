@@ -246,10 +246,35 @@ static void mutate(struct request *request)
 	}
 }
 
+static void barrier_passed(struct request *request)
+{
+	struct error error;
+
+	if (request->method->flags & METHOD_MUTATE) {
+		mutate(request);
+		return;
+	}
+	error_clear(&error);
+	if (handler_of(request->method->id)->answer(request, &error) != 0)
+		request_fail(request, &error);
+}
+
+/* What is read later than its barrier is as fresh; but a server that led only then knows nothing of agents any more. */
+void request_step(struct request *request)
+{
+	request_hold(request);
+	if (request->machine.state != REQUEST_BARRIER)
+		request_route(request);
+	else if (request->dnvmed->leader_ready)
+		barrier_passed(request);
+	else
+		request_wait_leader(request);
+	request_release(request);
+}
+
 static void on_barrier(void *data, const struct error *failure)
 {
 	struct request *request = data;
-	struct error error;
 
 	if (request_is_done(request)) {
 		request_release(request);
@@ -265,12 +290,10 @@ static void on_barrier(void *data, const struct error *failure)
 			request_wait_leader(request);
 	} else if (request->session == NULL) {
 		request_finish(request);
-	} else if (request->method->flags & METHOD_MUTATE) {
-		mutate(request);
+	} else if (request->method->flags & METHOD_AGENT) {
+		barrier_passed(request);
 	} else {
-		error_clear(&error);
-		if (handler_of(request->method->id)->answer(request, &error) != 0)
-			request_fail(request, &error);
+		fair_step(request);
 	}
 	request_release(request);
 }

@@ -15,10 +15,14 @@
 #include "src/dnvmed.h"
 #include "src/request.h"
 
-#define BACKLOG 1024
+#define BACKLOG 4096
+/* Taken in a turn of the loop, all listeners together. */
+#define ACCEPTS 64u
 /* Above this much unread output a session's requests wait in its socket. */
 #define OUTPUT_MARK_BYTES (1u << 20)
 #define REFUSED_LOG_MS 1000u
+/* Connections that were refused and have not ended. */
+#define REFUSED_MAX (LIMIT_DESCRIPTORS_KEPT / 2)
 
 static struct session *session_of(struct connection *connection)
 {
@@ -27,16 +31,61 @@ static struct session *session_of(struct connection *connection)
 
 /* --- input ------------------------------------------------------------------------------------------------ */
 
-static bool is_full(const struct session *session)
+bool session_is_full(const struct session *session)
 {
 	return session->request_count >= LIMIT_SESSION_REQUESTS ||
 	       connection_output_bytes(&session->connection) > OUTPUT_MARK_BYTES;
 }
 
+/* The connection of an agent; the others are read no further by themselves (fair.c). */
 static void pause_if_full(struct session *session)
 {
-	if (!session->ending && is_full(session))
+	if (!session->ending && session->kind == SESSION_AGENT && session_is_full(session))
 		connection_pause(&session->connection);
+}
+
+static struct session *largest_client(struct dnvmed *dnvmed)
+{
+	struct session *largest = NULL;
+
+	list_for_each(node, next, &dnvmed->sessions)
+	{
+		struct session *session = list_entry(node, struct session, link);
+
+		if (session->kind == SESSION_CLIENT && !session->ending &&
+		    (largest == NULL || session->held_bytes > largest->held_bytes))
+			largest = session;
+	}
+	return largest;
+}
+
+/* Why a connection ends that did nothing wrong; there may be no request to answer. */
+static void say_refused(struct session *session, const char *message, const char *hint)
+{
+	struct rpc_error refusal = { .code = error_code_name(ERROR_UNAVAILABLE), .message = message, .hint = hint };
+
+	/* Without memory for the reason the connection just ends. */
+	(void)rpc_notification_encode("server.refused", schema_rpc_error(), &refusal, session_output(session), NULL);
+	connection_flush(&session->connection);
+}
+
+/* What clients let this server hold is bounded; whoever has most of it goes. */
+static void account(struct session *session)
+{
+	struct dnvmed *dnvmed = session->dnvmed;
+	size_t held = 0;
+
+	if (session->kind == SESSION_CLIENT && !session->ending)
+		held = sizeof(*session) + connection_held_bytes(&session->connection) + session->request_bytes;
+	dnvmed->held_bytes += held;
+	dnvmed->held_bytes -= session->held_bytes;
+	session->held_bytes = held;
+	while (dnvmed->held_bytes > LIMIT_CLIENTS_BYTES && (session = largest_client(dnvmed)) != NULL) {
+		say_refused(session,
+			    "clients have more requests and unread answers here than the server holds, this one most",
+			    "send fewer requests at a time, and read their answers");
+		session_close(session, "holds most of the memory for clients, and there is no more");
+	}
 }
 
 static void on_frame(struct connection *connection, struct bytes frame)
@@ -47,6 +96,15 @@ static void on_frame(struct connection *connection, struct bytes frame)
 		return;
 	request_receive(session, frame);
 	pause_if_full(session);
+	account(session);
+}
+
+static void on_arrived(struct connection *connection)
+{
+	struct session *session = session_of(connection);
+
+	account(session);
+	fair_session_look(session);
 }
 
 /* The msgid of a request whose frame is not complete: [0, msgid, …. Returns 0 or -1. */
@@ -109,13 +167,15 @@ static const struct connection_events session_events = {
 	.frame = on_frame,
 	.bad = on_bad,
 	.ended = on_ended,
+	.arrived = on_arrived,
 	.progress = on_progress,
 	.closed = on_closed,
 };
 
 /* --- accepting -------------------------------------------------------------------------------------------- */
 
-static void name_tcp(struct session *session)
+/* Also where it comes from, for fair.c. */
+static void name_tcp(struct session *session, char ret_source[FAIR_SOURCE_NAME])
 {
 	struct sockaddr_in address = { 0 };
 	int size = sizeof(address);
@@ -124,49 +184,59 @@ static void name_tcp(struct session *session)
 	if (uv_tcp_getpeername(&session->connection.tcp, (struct sockaddr *)&address, &size) == 0)
 		uv_ip4_name(&address, text, sizeof(text));
 	snprintf(session->name, sizeof(session->name), "tcp:%s:%u", text, ntohs(address.sin_port));
+	snprintf(ret_source, FAIR_SOURCE_NAME, "%.*s", (int)FAIR_SOURCE_NAME - 1, text);
 }
 
-/* There is no request to answer, so a notification says why; then the connection ends. */
-static void refuse(struct session *session)
+static bool log_refused(struct dnvmed *dnvmed)
 {
-	struct dnvmed *dnvmed = session->dnvmed;
-	struct rpc_error refusal = {
-		.code = error_code_name(ERROR_UNAVAILABLE),
-		.message = "the server has as many connections as it takes",
-		.hint = "ask another server",
-	};
 	uint64_t now = uv_now(&dnvmed->loop);
 
-	if (now - dnvmed->refused_ms > REFUSED_LOG_MS) {
-		dnvmed->refused_ms = now;
-		log_warning("refused a connection: too many", "peer=%s limit=%llu", session->name,
-			    (unsigned long long)dnvmed->options->sessions_max);
-	}
-	/* Without memory for the reason the connection just ends. */
-	(void)rpc_notification_encode("server.refused", schema_rpc_error(), &refusal, session_output(session), NULL);
-	session_finish(session, NULL);
+	if (now - dnvmed->refused_ms <= REFUSED_LOG_MS)
+		return false;
+	dnvmed->refused_ms = now;
+	return true;
 }
 
-static void on_connection(uv_stream_t *listener, int status)
+/* One too many. Each address may have its share: whoever has most of them loses one, and it is the newcomer that is
+ * refused only if that is where it comes from. So an agent finds a place, however many others came before. */
+static void make_room(struct session *session)
 {
-	struct dnvmed *dnvmed = listener->data;
-	struct session *session;
+	struct dnvmed *dnvmed = session->dnvmed;
+	struct session *yields = fair_session_yields(dnvmed, session);
+
+	if (log_refused(dnvmed))
+		log_warning("refused a connection: too many", "peer=%s limit=%zu",
+			    yields != NULL ? yields->name : session->name, dnvmed->sessions_max);
+	if (yields != NULL) {
+		say_refused(yields, "the server needs room for connections of others; your address has most of them",
+			    "open fewer connections, or ask another server");
+		session_close(yields, NULL);
+		return;
+	}
+	say_refused(session, "the server has as many connections as it takes, and your address has most of them",
+		    "open fewer connections, or ask another server");
+	/* Its last word is waited for, unless there are too many of those, too. */
+	if (dnvmed->session_count > dnvmed->sessions_max + REFUSED_MAX)
+		session_close(session, NULL);
+	else
+		session_finish(session, NULL);
+}
+
+static void again_later(struct dnvmed *dnvmed, const uv_stream_t *listener)
+{
+	if (listener->type == UV_TCP)
+		dnvmed->tcp_again = true;
+	else
+		dnvmed->unix_again = true;
+}
+
+static struct session *session_make(struct dnvmed *dnvmed, const uv_stream_t *listener)
+{
+	struct session *session = calloc(1, sizeof(*session));
 	int rv;
 
-	if (status < 0) {
-		log_warning("cannot take a connection", "reason=\"%s\"", uv_strerror(status));
-		return;
-	}
-	session = calloc(1, sizeof(*session));
-	if (session == NULL) {
-		/* libuv asks nobody again until this one was accepted: the tick does. */
-		log_warning("cannot take a connection: out of memory", NULL);
-		if (listener->type == UV_TCP)
-			dnvmed->tcp_again = true;
-		else
-			dnvmed->unix_again = true;
-		return;
-	}
+	if (session == NULL)
+		return NULL;
 	session->dnvmed = dnvmed;
 	list_init(&session->requests);
 	list_init(&session->link);
@@ -179,24 +249,51 @@ static void on_connection(uv_stream_t *listener, int status)
 					  LIMIT_FRAME_CLIENT_BYTES);
 	if (rv != 0) {
 		free(session);
+		return NULL;
+	}
+	connection_pull_set(&session->connection, true);
+	return session;
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+	struct dnvmed *dnvmed = listener->data;
+	char source[FAIR_SOURCE_NAME] = "unix";
+	struct session *session;
+	int rv;
+
+	if (status < 0) {
+		log_warning("cannot take a connection", "reason=\"%s\"", uv_strerror(status));
 		return;
 	}
+	/* libuv asks nobody again until this one was accepted: the next turn does, or the tick. */
+	if (dnvmed->accepts >= ACCEPTS) {
+		again_later(dnvmed, listener);
+		return;
+	}
+	session = session_make(dnvmed, listener);
+	if (session == NULL) {
+		log_warning("cannot take a connection: out of memory", NULL);
+		again_later(dnvmed, listener);
+		return;
+	}
+	dnvmed->accepts++;
 	dnvmed->session_count++;
 	list_append(&dnvmed->sessions, &session->link);
 	snprintf(session->name, sizeof(session->name), "unix");
 	rv = uv_accept(listener, &session->connection.stream);
 	if (rv == 0 && listener->type == UV_TCP)
-		name_tcp(session);
+		name_tcp(session, source);
+	fair_session_begin(session, source);
 	if (rv == 0)
 		rv = connection_begin(&session->connection);
 	if (rv != 0) {
 		session_close(session, uv_strerror(rv));
 		return;
 	}
-	if (dnvmed->session_count > dnvmed->options->sessions_max) {
-		refuse(session);
-		return;
-	}
+	if (dnvmed->session_count > dnvmed->sessions_max)
+		make_room(session);
+	account(session);
 	log_debug("session opened", "peer=%s", session->name);
 }
 
@@ -314,6 +411,8 @@ static void end(struct session *session, const char *reason)
 	if (session->agent != NULL)
 		agents_session_ended(session);
 	request_session_ended(session);
+	fair_session_end(session);
+	account(session);
 }
 
 void session_close(struct session *session, const char *reason)
@@ -328,8 +427,22 @@ void session_finish(struct session *session, const char *reason)
 	connection_finish(&session->connection);
 }
 
-void session_prepare(struct dnvmed *dnvmed)
+static void accept_again(struct dnvmed *dnvmed)
 {
+	dnvmed->accepts = 0;
+	if (dnvmed->tcp_again && dnvmed->tcp_open) {
+		dnvmed->tcp_again = false;
+		on_connection((uv_stream_t *)&dnvmed->tcp, 0);
+	}
+	if (dnvmed->unix_again && dnvmed->unix_open) {
+		dnvmed->unix_again = false;
+		on_connection((uv_stream_t *)&dnvmed->unix_socket, 0);
+	}
+}
+
+bool session_prepare(struct dnvmed *dnvmed)
+{
+	bool waits = dnvmed->accepts >= ACCEPTS;
 	struct list touched;
 
 	list_take(&touched, &dnvmed->touched);
@@ -342,29 +455,37 @@ void session_prepare(struct dnvmed *dnvmed)
 			continue;
 		if (connection_output_bytes(&session->connection) > LIMIT_SESSION_OUTPUT_BYTES)
 			session_close(session, "too many unread answers");
-		else if (!is_full(session))
+		else if (session->kind == SESSION_AGENT && !session_is_full(session))
 			connection_resume(&session->connection);
+		account(session);
+		fair_session_look(session);
 	}
+	if (waits)
+		accept_again(dnvmed);
+	dnvmed->accepts = 0;
+	return waits;
 }
 
 void session_kind_set(struct session *session, enum session_kind kind)
 {
+	char source[FAIR_SOURCE_NAME];
+
+	/* The name has the port: each connection of a server is a source by itself. */
+	snprintf(source, sizeof(source), "server %.*s", (int)sizeof(source) - 8, session->name);
+	if (session->kind != kind)
+		fair_session_move(session, kind == SESSION_PEER ? source : NULL);
 	session->kind = kind;
 	connection_frame_limit(&session->connection, LIMIT_FRAME_PEER_BYTES);
+	if (kind == SESSION_AGENT)
+		connection_pull_set(&session->connection, false);
+	account(session);
 }
 
 void session_tick(struct dnvmed *dnvmed)
 {
 	uint64_t now = uv_now(&dnvmed->loop);
 
-	if (dnvmed->tcp_again && dnvmed->tcp_open) {
-		dnvmed->tcp_again = false;
-		on_connection((uv_stream_t *)&dnvmed->tcp, 0);
-	}
-	if (dnvmed->unix_again && dnvmed->unix_open) {
-		dnvmed->unix_again = false;
-		on_connection((uv_stream_t *)&dnvmed->unix_socket, 0);
-	}
+	accept_again(dnvmed);
 	list_for_each(node, next, &dnvmed->sessions)
 	{
 		struct session *session = list_entry(node, struct session, link);

@@ -10,6 +10,7 @@
 
 #include "lib/wire/rpc.h"
 #include "src/connection.h"
+#include "src/fair.h"
 #include "src/list.h"
 
 struct dnvmed;
@@ -28,6 +29,9 @@ struct session {
 	size_t request_count;
 	struct agent *agent;   /* of an agent's session; borrowed */
 	uint64_t servers_told; /* the list that it was told, by its generation */
+	struct fair_place fair;
+	size_t request_bytes; /* that its unanswered requests take, about */
+	size_t held_bytes;    /* its part of dnvmed->held_bytes */
 	bool ending;
 };
 
@@ -54,10 +58,13 @@ void session_finish(struct session *session, const char *reason);
 /* The session belongs to an agent or another server now: larger frames. */
 void session_kind_set(struct session *session, enum session_kind kind);
 
+/* Whether it has so many requests, or unread answers, that nothing more is read of it. */
+bool session_is_full(const struct session *session);
+
 /* Close sessions that stall; take connections that found no memory. */
 void session_tick(struct dnvmed *dnvmed);
 
-/* Before the loop sleeps: what session_touch() promised. */
-void session_prepare(struct dnvmed *dnvmed);
+/* Before the loop sleeps: what session_touch() promised. Returns whether connections wait to be taken. */
+bool session_prepare(struct dnvmed *dnvmed);
 
 #endif

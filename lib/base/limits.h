@@ -21,6 +21,14 @@
 #define LIMIT_SESSIONS 12000u
 #define LIMIT_SESSION_OUTPUT_BYTES (32u << 20) /* unread answers before the session is closed */
 #define LIMIT_SESSION_REQUESTS 1024u	       /* unanswered requests of one session */
+#define LIMIT_CLIENTS_BYTES (256u << 20)       /* that a server holds for clients; whoever has most of it goes */
+/* Descriptors that connections leave: log, state, other servers. */
+#define LIMIT_DESCRIPTORS_KEPT 256u
+/* Requests of clients that a leader works on at a time, and that another server passes on; and of one address, however
+ * many others have. */
+#define LIMIT_UNDER_WAY 512u
+#define LIMIT_UNDER_WAY_FORWARDED 256u
+#define LIMIT_UNDER_WAY_LEAST 4u
 #define LIMIT_REQUEST_TIMEOUT_MS 120000u
 #define LIMIT_REQUEST_TIMEOUT_DEFAULT_MS 30000u
 #define LIMIT_FORWARDED_TIMEOUT_MS 28000u /* the leader answers before the server that forwarded gives up */
@@ -97,6 +105,7 @@
 /* Proposals. */
 #define LIMIT_COMMAND_BYTES (512u << 10)
 #define LIMIT_ENTRY_BYTES (4u << 20) /* commands packed into one Raft entry */
+#define LIMIT_ENTRY_COMMANDS 256u    /* of which one is applied at a time, so nothing waits for more */
 #define LIMIT_PROPOSALS 65536u	     /* waiting to be committed on the leader */
 #define LIMIT_DEDUPE_ENTRIES 200000u
 

@@ -3,6 +3,7 @@
 on and its state stays what it was."""
 
 import os
+import select
 import socket
 import unittest
 
@@ -279,6 +280,28 @@ class Input(ClusterTest):
             seen = {connection.receive()[1] for _ in range(count)}
             self.assertEqual(seen, set(range(count)))
 
+    def test_clients_that_hold_too_much(self):
+        """Frames that are never finished, more than a server holds: who has most of them goes, nobody else."""
+        self.cluster = self.make(1)
+        self.server = self.cluster.leader()
+        part = pack([0, 1, "volume.get", [{"name": "x" * ((1 << 20) - 64)}]])[:-8]
+        held = []
+        try:
+            with self.server.connect() as other:
+                for _ in range(280):
+                    held.append(Connection(self.server.api))
+                    try:
+                        held[-1].send(part)
+                    except OSError:
+                        pass  # it was the one
+                self.logged("session closed", "holds most of the memory")
+                self.assertEqual(other.call("cluster.status")["name"], "test")
+            with open(f"/proc/{self.server.process.pid}/statm") as file:
+                self.assertLess(int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE"), 400 << 20)
+        finally:
+            for connection in held:
+                connection.close()
+
     def test_too_many_sessions(self):
         held = []
         try:
@@ -291,6 +314,12 @@ class Input(ClusterTest):
             self.assertEqual(message[:2], [2, "server.refused"])
             self.assertIn("connections", message[2][0]["message"])
             self.logged("refused a connection", "limit=40")
+            # Another address has its share all the same: one of those that came before has to go.
+            with Connection(self.server.api, source="127.0.0.3") as other:
+                self.assertEqual(other.call("volume.get", {"name": "there"})["volume"]["name"], "there")
+                gone = [connection.receive() for connection in held[:-1] if select.select([connection.socket], [], [], 0)[0]]
+            self.assertTrue(all(message[1] == "server.refused" for message in gone))
+            self.assertIn("of others", gone[0][2][0]["message"] + gone[-1][2][0]["message"])
         finally:
             for connection in held:
                 connection.close()

@@ -19,7 +19,7 @@ struct rig {
 	uint8_t scratch[CONNECTION_SCRATCH_BYTES];
 	struct connection connection;
 	int other; /* our end of the pair */
-	int frames, bad, ended, closed, progress;
+	int frames, bad, ended, closed, progress, arrived;
 	size_t last_size;
 	int pause_at, close_at; /* in the frame callback */
 	enum error_code code;
@@ -67,7 +67,13 @@ static void on_closed(struct connection *connection)
 	rig_of(connection)->closed++;
 }
 
+static void on_arrived(struct connection *connection)
+{
+	rig_of(connection)->arrived++;
+}
+
 static const struct connection_events events = {
+	.arrived = on_arrived,
 	.frame = on_frame,
 	.bad = on_bad,
 	.ended = on_ended,
@@ -130,6 +136,64 @@ static void test_pieces(void **state)
 	put(&rig, "\x05", 1);
 	assert_int_equal(rig.frames, 4);
 	assert_int_equal(rig.last_size, 2);
+	rig_close(&rig);
+}
+
+/* One frame at a time, when the owner wants one; and what waits is bounded. */
+static void test_pulled(void **state)
+{
+	static char many[1 << 20];
+	struct rig rig;
+	size_t sent = 0;
+	int pulled;
+
+	(void)state;
+	rig_open(&rig);
+	connection_pull_set(&rig.connection, true);
+	put(&rig, "\x01\x02\x92\x03", 4);
+	assert_int_equal(rig.frames, 0);
+	assert_int_equal(rig.arrived, 1);
+	assert_true(connection_frame_waits(&rig.connection));
+	assert_null(connection_stalled(&rig.connection, uv_now(&rig.loop) + 100000, 1000));
+	connection_pull(&rig.connection);
+	assert_int_equal(rig.frames, 1);
+	connection_pull(&rig.connection);
+	assert_int_equal(rig.frames, 2);
+	/* Half a frame is late as ever. */
+	assert_false(connection_frame_waits(&rig.connection));
+	connection_pull(&rig.connection);
+	assert_int_equal(rig.frames, 2);
+	assert_non_null(connection_stalled(&rig.connection, uv_now(&rig.loop) + 100000, 1000));
+	put(&rig, "\x04", 1);
+	connection_pull(&rig.connection);
+	assert_int_equal(rig.frames, 3);
+	assert_int_equal(rig.last_size, 3);
+	/* More than is read beforehand. */
+	memset(many, 0x05, sizeof(many));
+	while (sent < sizeof(many)) {
+		ssize_t size = send(rig.other, many + sent, sizeof(many) - sent, MSG_DONTWAIT);
+
+		turn(&rig);
+		if (size <= 0)
+			break;
+		sent += (size_t)size;
+	}
+	assert_in_range(sent, 1, sizeof(many) - 1);
+	assert_in_range(connection_held_bytes(&rig.connection), 65536, 4 * 65536);
+	for (pulled = 0; connection_frame_waits(&rig.connection); pulled++) {
+		connection_pull(&rig.connection);
+		turn(&rig);
+	}
+	assert_int_equal(pulled, (int)sent);
+	assert_int_equal(rig.frames, 3 + (int)sent);
+	assert_in_range(connection_held_bytes(&rig.connection), 0, 4096);
+	/* From now on they come by themselves, those that wait first. */
+	put(&rig, "\x01\x02", 2);
+	assert_int_equal(rig.frames, 3 + (int)sent);
+	connection_pull_set(&rig.connection, false);
+	assert_int_equal(rig.frames, 5 + (int)sent);
+	put(&rig, "\x03", 1);
+	assert_int_equal(rig.frames, 6 + (int)sent);
 	rig_close(&rig);
 }
 
@@ -258,6 +322,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_pulled),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_close_within_frame),
 		cmocka_unit_test(test_bad_and_last_answer),
