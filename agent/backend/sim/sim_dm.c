@@ -248,6 +248,8 @@ static int line_check(struct sim_kernel *this, const struct observed_target *lin
 			 (device.dm == NULL || !sim_thin_exists(this, device.identity)))
 			code = error_set(error, ERROR_NOT_FOUND, "the pool has no thin device 0");
 		else if (strcmp(line->type, "thin") == 0 && i == 0 && strcmp(words->word[1], "0") != 0 &&
+			 /* Without a world nobody knows what another node made. */
+			 this->world.resolve != NULL &&
 			 !sim_thin_is_made(this, device.dm, strtoull(words->word[1], NULL, 10)))
 			code = error_set(error, ERROR_NOT_FOUND, "the pool has no thin device %s", words->word[1]);
 	}
