@@ -437,7 +437,7 @@ def snapshot_read(rig):
         rig.kill(victim)
         await_moved(rig, keys, victim)
         count = len(sums(rig, reader))
-        took = rig.wait("the snapshot is read from beginning to end once more", 120,
+        took = rig.wait("the snapshot is read from beginning to end once more", 240,
                         lambda: None if len(sums(rig, reader)) >= count + 2 else "not yet")
         rig.say(f"the snapshot was read on {took} s after the slots served")
         witness.progress(witnesses, 20)
