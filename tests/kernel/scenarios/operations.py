@@ -408,7 +408,7 @@ def sums(rig, host):
 @scenario("snapshot_read", CAPABLE)
 def snapshot_read(rig):
     """Another host reads a snapshot while its volume is written: what it reads is of one moment and stays so, while both holders
-    lose power, one after the other; no host and no node can write to it; nothing of it is left when it is deleted."""
+    lose power, one after the other, and a slot is moved by hand; no host and no node can write to it; nothing is left of it."""
     witnesses = serve(rig, many(1, **dict(WIDE, size="32MiB", controllers=2, legs=2)),
                       f"--region 0:{32 * BLOCKS} --threads 2 --read-percent 10 --rate 200")
     volume, writer, reader = witnesses[0].volume, witnesses[0], "host2"
@@ -421,13 +421,19 @@ def snapshot_read(rig):
     content = readable(rig, reader, device)
     must_be_of_one_moment(rig, writer, content, begin, end)
     whole = hashlib.sha256(content).hexdigest()
-    refused = "dd if=/dev/zero of={0} bs=4k count=1 oflag=direct conv=notrunc,fsync 2>&1; blkdiscard {0} 2>&1; blkdiscard -z {0} 2>&1"
+    refused = ("dd if=/dev/zero of={0} bs=4k count=1 oflag=direct conv=notrunc,fsync 2>&1; "
+               "blkdiscard {0} 2>&1; blkdiscard -z {0} 2>&1")
     rig.say(rig.sh(reader, refused.format(device), check=False).replace("\n", "; "))
     for node, pool, _ in legs(rig, volume):
         name = pool.replace("-pool-", "-snapread-") + f".t{record['thin']}"
         text = rig.sh(node, refused.format(f"/dev/mapper/{name}"), check=False)
         must("rror" in text, f"{node} could write to {name}: {text}")
     must(readable(rig, reader, device) == content, "what was refused was written")
+    snapshot(rig, volume, "another", "--pause-limit", "5s")
+    rig.cli("snapshot", "attach", volume, "another", rig.host_nqn(reader))
+    another = rig.connect([f"{volume}@another"], reader, watch=False)[f"{volume}@another"]
+    latest = hashlib.sha256(readable(rig, reader, another)).hexdigest()
+    must(latest != whole, "nothing was written between two snapshots")
     rig.sh(reader, f"rm -f /run/sums /run/enough; nohup sh -c 'while [ ! -e /run/enough ]; do {{ dd if={device} bs=64k "
                    "iflag=direct status=none || echo broken; } | sha256sum | cut -c1-64 >>/run/sums; done' "
                    ">/run/reader.log 2>&1 </dev/null &")
@@ -444,14 +450,24 @@ def snapshot_read(rig):
         rig.boot(victim)
         rig.await_healthy(120, [volume])
         rig.sh(reader, f"dnvme --server {servers} host connect {volume}@kept --timeout 60", timeout=90)
+    # By hand, where the old holder lives and takes its export away, while another snapshot is at the same port.
+    for turn in range(2):
+        old, count = rig.holder(volume), len(sums(rig, reader))
+        rig.cli("volume", "move", volume, "--slot", "0", "--timeout", "100s", timeout=120)
+        rig.say(f"slot 0 moved from {old} to {rig.holder(volume)}")
+        rig.wait("the snapshot is read from beginning to end once more", 240,
+                 lambda: None if len(sums(rig, reader)) >= count + 2 else "not yet")
+        rig.await_healthy(120, [volume])
+    must(hashlib.sha256(readable(rig, reader, another)).hexdigest() == latest, "the second snapshot is another one by now")
     rig.sh(reader, "touch /run/enough")
     rig.say(f"it was read {len(sums(rig, reader))} times: {rig.sh(reader, 'cat /run/reader.log')}")
     must(set(sums(rig, reader)) == {whole}, f"not each time the same: {collections.Counter(sums(rig, reader))}")
     must(not rig.try_cli("snapshot", "delete", volume, "kept"), "it is deleted while a host may read it")
     rig.wait("nobody reads it", 60, lambda: rig.sh(reader, "pgrep -x dd || :").strip() or None)
-    rig.sh(reader, f"dnvme --server {servers} host disconnect {volume}@kept --timeout 60", timeout=90)
-    rig.cli("snapshot", "detach", volume, "kept", rig.host_nqn(reader))
-    rig.cli("snapshot", "delete", volume, "kept", timeout=60)
+    for name in ("kept", "another"):
+        rig.sh(reader, f"dnvme --server {servers} host disconnect {volume}@{name} --timeout 60", timeout=90)
+        rig.cli("snapshot", "detach", volume, name, rig.host_nqn(reader))
+        rig.cli("snapshot", "delete", volume, name, timeout=60)
     for node in rig.nodes:
         left = [line for line in rig.leftovers(node) if "snap" in line]
         must(not left, f"{node} has {left}")
