@@ -190,6 +190,9 @@ static int begin(struct agent *agent, const struct options *options, struct kern
 	if (!options->storage_only &&
 	    kernel->operations->dm_has_target(kernel, KERNEL_WRITETHROUGH, &abilities.writethrough, error) != 0)
 		return (int)error->code;
+	if (!options->storage_only &&
+	    kernel->operations->dm_has_target(kernel, KERNEL_DELAY, &abilities.snapshot_reads, error) != 0)
+		return (int)error->code;
 	abilities.grows = kernel->operations->namespace_resize != NULL && kernel->operations->import_rescan != NULL;
 	abilities.snapshots = true;
 	agent->session = session_make(&agent->loop, options, &abilities, agent->store, &session_events);

@@ -288,6 +288,7 @@ static void walk_object(const void *node, VISIT visit, void *closure)
 			*volume = object->volume;
 		break;
 	case OBJECT_KIND_CONSUMER: /* part of its volume, never an object of its own here */
+	case OBJECT_KIND_SNAPSHOT: /* the same */
 		break;
 	}
 }

@@ -73,6 +73,29 @@ static bool consumer_owner(const char *id, const char *end, bool parked, struct 
 		       : head(id, end, 2, owner->lane, sizeof(owner->lane)));
 }
 
+/* "v2.t7" from "v2.l0.t7", "v2.s0.t7" or itself. */
+static bool snapshot_id(const char *text, const char *end, char *ret_id, size_t size)
+{
+	const char *first = text < end ? memchr(text, '.', (size_t)(end - text)) : NULL;
+	const char *last = end;
+
+	while (last > text && *last != '.')
+		last--;
+	if (first == NULL || first == text || last < first || (size_t)(end - text) >= size)
+		return false;
+	snprintf(ret_id, size, "%.*s%.*s", (int)(first - text), text, (int)(end - last), last);
+	return true;
+}
+
+static bool snapshot_owner(const char *id, const char *end, struct owner *owner)
+{
+	owner->kind = OBJECT_KIND_SNAPSHOT;
+	if (!snapshot_id(id, end, owner->id, sizeof(owner->id)))
+		return false;
+	snprintf(owner->lane, sizeof(owner->lane), "%s", owner->id);
+	return true;
+}
+
 bool owner_of_dm(const char *cluster, const char *uuid, struct owner *ret_owner)
 {
 	struct owner owner = { 0 };
@@ -90,6 +113,9 @@ bool owner_of_dm(const char *cluster, const char *uuid, struct owner *ret_owner)
 		ok = head(id, end, 1, owner.id, sizeof(owner.id)) && head(id, end, 1, owner.lane, sizeof(owner.lane));
 	} else if (starts_with(kind, "leg-", &id)) {
 		ok = consumer_owner(id, end, false, &owner);
+	} else if (starts_with(kind, "snapthin-", &id) || starts_with(kind, "snapread-", &id) ||
+		   starts_with(kind, "snaperror-", &id) || starts_with(kind, "snapshot-", &id)) {
+		ok = snapshot_owner(id, end, &owner);
 	} else if (starts_with(kind, "parked-v", &id)) {
 		ok = consumer_owner(id - 1, end, true, &owner);
 	} else if (starts_with(kind, "parked-", &id)) {
@@ -135,6 +161,12 @@ static bool nqn_parse(const char *cluster, const char *nqn, bool import, struct 
 		/* The import is part of the consumer's own volume. */
 		owner.kind = import ? OBJECT_KIND_VOLUME : OBJECT_KIND_CONSUMER;
 		ok = head(id, end, import ? 1 : 3, owner.id, sizeof(owner.id)) && head(id, end, 3, lane, sizeof(lane));
+	} else if (starts_with(kind, "snapleg:", &id)) {
+		ok = snapshot_owner(id, end, &owner) && head(id, end, 3, lane, sizeof(lane));
+		if (!import)
+			snprintf(lane, sizeof(lane), "%s", owner.id);
+	} else if (!import && starts_with(kind, "snapshot:", &id)) {
+		ok = snapshot_owner(id, end, &owner) && head(id, end, 2, lane, sizeof(lane));
 	} else if (!import && starts_with(kind, "volume:", &id)) {
 		/* An import of a volume is a host's business, even on a node of ours. */
 		owner.kind = OBJECT_KIND_VOLUME;
@@ -182,6 +214,13 @@ void owner_snapshots_make(uint64_t volume, struct owner *ret_owner)
 	snprintf(ret_owner->lane, sizeof(ret_owner->lane), "%.*s.snapshots", NAMES_ID_SIZE, ret_owner->id);
 }
 
+void owner_snapshot_make(uint64_t volume, uint64_t thin, struct owner *ret_owner)
+{
+	*ret_owner = (struct owner){ .kind = OBJECT_KIND_SNAPSHOT };
+	snprintf(ret_owner->id, sizeof(ret_owner->id), "v%" PRIu64 ".t%" PRIu64, volume, thin);
+	snprintf(ret_owner->lane, sizeof(ret_owner->lane), "%s", ret_owner->id);
+}
+
 void owner_out_make(const struct owner *export, struct owner *ret_owner)
 {
 	*ret_owner = *export;
@@ -227,6 +266,8 @@ bool owner_is_within(const struct owner *owner, enum object_kind kind, const cha
 {
 	size_t length = strlen(id);
 
-	return owner_is(owner, kind, id) || (kind == OBJECT_KIND_VOLUME && owner->kind == OBJECT_KIND_CONSUMER &&
-					     strncmp(owner->id, id, length) == 0 && owner->id[length] == '.');
+	return owner_is(owner, kind, id) ||
+	       (kind == OBJECT_KIND_VOLUME &&
+		(owner->kind == OBJECT_KIND_CONSUMER || owner->kind == OBJECT_KIND_SNAPSHOT) &&
+		strncmp(owner->id, id, length) == 0 && owner->id[length] == '.');
 }

@@ -20,9 +20,14 @@
  *   that export, when it is taken out of reach
  *      over a path that is frozen (legs, too)         volume v2      out v2
  *   what is done for snapshots of v2                  volume v2      v2.snapshots
+ *   dm snapthin, snapread, uuid …-snapread-v2.l0.t7-e1,
+ *      snaperror, snapshot, uuid …-snapshot-v2.t7-e0  snapshot v2.t7 v2.t7
+ *   nvmet …:snapshot:v2.t7, …:snapleg:v2.s0.t7        snapshot v2.t7 v2.t7
+ *   import of …:snapleg:v2.s1.t7                      snapshot v2.t7 import v2.s1.t7
  *   nvmet port marked dnvme-<cluster>-d1              disk d1        port 4421
  *   nvmet port marked dnvme-<cluster>-cn              the node       port 4420
  *   nvmet port marked dnvme-<cluster>-leg             the node       port 20002
+ *   that of v2's snapshots, marked dnvme-<cluster>-cn the node       port 10002
  */
 #ifndef DNVME_AGENT_OWNER_H
 #define DNVME_AGENT_OWNER_H
@@ -52,6 +57,8 @@ void owner_port_make(uint64_t disk, uint64_t port, struct owner *ret_owner);
 void owner_leg_port_make(uint64_t volume, uint64_t port, struct owner *ret_owner);
 /* One lane for what makes the thin devices of a volume's snapshots, and what deletes them. */
 void owner_snapshots_make(uint64_t volume, struct owner *ret_owner);
+/* A snapshot that hosts read. */
+void owner_snapshot_make(uint64_t volume, uint64_t thin, struct owner *ret_owner);
 /* The same owner, in the lane in which its export is taken out of reach while its own lane may wait for what is frozen
  * below, which goes only when the export is out of reach. */
 void owner_out_make(const struct owner *export, struct owner *ret_owner);
@@ -60,7 +67,7 @@ void owner_port_mark(const char *cluster, const struct owner *owner, char ret_ma
 
 bool owner_is(const struct owner *owner, enum object_kind kind, const char *id);
 
-/* Whether it is that object, or an export to a consumer of that volume. */
+/* Whether it is that object, or an export to a consumer, or a snapshot, of that volume. */
 bool owner_is_within(const struct owner *owner, enum object_kind kind, const char *id);
 
 #endif

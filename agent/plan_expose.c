@@ -54,10 +54,12 @@ int planner_find_exposed(struct planner *planner)
 				planner_subsystem_find(planner, port->subsystems.items[j]);
 			struct owner owner;
 
-			/* Those of a Disk Node are not behind the gate: labels and epochs guard them. */
+			/* Those of a Disk Node are not behind the gate: labels and epochs guard them. What a snapshot
+			 * holds never changes. */
 			if (subsystem == NULL ||
 			    !owner_of_subsystem(planner->target->cluster, subsystem->nqn, &owner) ||
-			    owner.kind == OBJECT_KIND_EXPORT || !subsystem_is_exposed(planner, subsystem))
+			    owner.kind == OBJECT_KIND_EXPORT || owner.kind == OBJECT_KIND_SNAPSHOT ||
+			    !subsystem_is_exposed(planner, subsystem))
 				continue;
 			planner->plan->exposed =
 				arena_printf(planner->arena, "%s is not yet what it should be", subsystem->nqn);

@@ -167,6 +167,10 @@ static int drop(struct planner *planner, const struct target_drop *drop)
 				    drop->number, drop->pool);
 	if (is_deleted(pool->observed, drop->number))
 		return 0;
+	if (planner_dm_find(planner, drop->device) != NULL)
+		return planner_note(planner, PLAN_NOTE_WAITS, &drop->owner, NULL,
+				    "thin device %" PRIu64 " is deleted once %s is gone, which has it open",
+				    drop->number, drop->device);
 	if (pause != NULL && pause->alive)
 		return planner_note(planner, PLAN_NOTE_WAITS, &drop->owner, NULL,
 				    "thin device %" PRIu64 " is deleted once the process is gone that may make it",

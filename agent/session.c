@@ -156,6 +156,7 @@ static void send_hello(struct session *this)
 		.writethrough = this->abilities.writethrough,
 		.grows = this->abilities.grows,
 		.snapshots = this->abilities.snapshots,
+		.snapshot_reads = this->abilities.snapshot_reads,
 		.moves = true,
 	};
 	struct arena arena = ARENA_INIT;

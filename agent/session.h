@@ -35,9 +35,10 @@ struct session_events {
 
 /* What this node can do that not every one can. */
 struct session_abilities {
-	bool writethrough; /* the kernel has that target */
-	bool grows;	   /* what is in use can be made larger */
-	bool snapshots;	   /* hosts can be held up while snapshots are made */
+	bool writethrough;   /* the kernel has that target */
+	bool grows;	     /* what is in use can be made larger */
+	bool snapshots;	     /* hosts can be held up while snapshots are made */
+	bool snapshot_reads; /* the kernel has what serves them read-only */
 };
 
 /* NULL when memory is exhausted. Options and store are borrowed. */

@@ -88,7 +88,20 @@ static bool is_top(const struct owner *owner, const char *id)
 	       (strcmp(owner->lane, top.lane) == 0 || strcmp(owner->lane, out.lane) == 0);
 }
 
-/* A volume speaks for the exports to its consumers, too, unless they are objects of the desired state themselves. */
+static bool volume_is_wanted(const struct desired_volume_list *volumes, const char *id)
+{
+	char text[NAMES_ID_SIZE];
+
+	for (size_t i = 0; i < volumes->count; i++) {
+		names_id_format("v", volumes->items[i].id, text);
+		if (strcmp(text, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A volume speaks for the exports to its consumers, too, unless they are objects of the desired state themselves. For
+ * its snapshots only when it goes: no slot waits for them. */
 static bool concerns(const struct maker *maker, const struct owner *owner, enum object_kind kind, const char *id)
 {
 	const struct desired_volume_list *volumes = &maker->desired->volumes;
@@ -97,6 +110,8 @@ static bool concerns(const struct maker *maker, const struct owner *owner, enum 
 		return is_top(owner, id);
 	if (!owner_is_within(owner, kind, id) || owner_is(owner, kind, id))
 		return owner_is(owner, kind, id);
+	if (owner->kind == OBJECT_KIND_SNAPSHOT)
+		return !volume_is_wanted(volumes, id);
 	for (size_t i = 0; i < volumes->count; i++) {
 		for (size_t j = 0; j < volumes->items[i].consumers.count; j++) {
 			if (strcmp(volumes->items[i].consumers.items[j].id, owner->id) == 0)

@@ -110,7 +110,7 @@ int target_import_add(struct target_builder *builder, const char *nqn, const cha
 	return expected_add(builder, &import->import, uuid, size_bytes, late);
 }
 
-static struct target_subsystem *subsystem_add(struct target_builder *builder, const char *nqn, uint64_t port)
+struct target_subsystem *target_subsystem_add(struct target_builder *builder, const char *nqn, uint64_t port)
 {
 	struct target_subsystem *subsystem = LIST_PUSH(builder->arena, &builder->target->subsystems);
 
@@ -123,7 +123,7 @@ static struct target_subsystem *subsystem_add(struct target_builder *builder, co
 	return subsystem->nqn != NULL ? subsystem : NULL;
 }
 
-static int port_add(struct target_builder *builder, const struct owner *owner, uint64_t id, const char *address,
+int target_port_add(struct target_builder *builder, const struct owner *owner, uint64_t id, const char *address,
 		    uint64_t gate)
 {
 	struct target_port *port;
@@ -156,7 +156,7 @@ static int disk_add(struct target_builder *builder, const struct desired_disk *d
 		return -1;
 	if (strpbrk(disk->path, " \t") != NULL)
 		return target_problem_add(builder, &added->owner, "the path \"%s\" contains a space", disk->path);
-	return port_add(builder, &added->owner, disk->port, disk->address, 0);
+	return target_port_add(builder, &added->owner, disk->port, disk->address, 0);
 }
 
 static int ld_add(struct target_builder *builder, const struct owner *owner, const struct desired_export *export,
@@ -227,7 +227,7 @@ static int parked_add(struct target_builder *builder, const struct owner *owner,
 	    !owner_is(&parked_owner, OBJECT_KIND_EXPORT, owner->id))
 		return target_problem_add(builder, owner, "%s is not the name of export %s of this cluster",
 					  parked->nqn, owner->id);
-	subsystem = subsystem_add(builder, parked->nqn, port);
+	subsystem = target_subsystem_add(builder, parked->nqn, port);
 	if (subsystem == NULL || list_push_string(builder->arena, &subsystem->hosts, parked->host_nqn) != 0)
 		return -1;
 	subsystem->owner = *owner;
@@ -269,7 +269,7 @@ static int export_add(struct target_builder *builder, const struct desired_expor
 		if (parked_add(builder, &owner, disk->port, &export->parked.items[i]) != 0)
 			return -1;
 	}
-	subsystem = subsystem_add(builder, export->nqn, disk->port);
+	subsystem = target_subsystem_add(builder, export->nqn, disk->port);
 	if (subsystem == NULL)
 		return -1;
 	subsystem->owner = owner;
@@ -299,7 +299,7 @@ static int leg_port_add(struct target_builder *builder, const struct desired_vol
 	if (volume->leg_port == 0)
 		return 0;
 	owner_leg_port_make(volume->id, volume->leg_port, &owner);
-	return port_add(builder, &owner, volume->leg_port, builder->desired->address, builder->desired->port);
+	return target_port_add(builder, &owner, volume->leg_port, builder->desired->address, builder->desired->port);
 }
 
 /* What this node exports of its legs to one other active controller. */
@@ -326,7 +326,7 @@ static int consumer_add(struct target_builder *builder, const struct desired_vol
 							  consumer->nqn, consumer->id);
 			if (volume->leg_port == 0)
 				return target_problem_add(builder, &owner, "%s has no port for its legs", volume->nqn);
-			subsystem = subsystem_add(builder, consumer->nqn, volume->leg_port);
+			subsystem = target_subsystem_add(builder, consumer->nqn, volume->leg_port);
 			if (subsystem == NULL)
 				return -1;
 			subsystem->owner = owner;
@@ -432,7 +432,7 @@ static int top_add(struct target_builder *builder, const struct desired_volume *
 			 : stripe_add(builder, volume, owner, dm);
 	if (result != 0)
 		return result;
-	subsystem = subsystem_add(builder, volume->nqn, builder->desired->port);
+	subsystem = target_subsystem_add(builder, volume->nqn, builder->desired->port);
 	if (subsystem == NULL)
 		return -1;
 	subsystem->owner = *owner;
@@ -480,6 +480,8 @@ static int volume_add(struct target_builder *builder, const struct desired_volum
 	}
 	if (volume->top_wanted && top_add(builder, volume, &owner) != 0)
 		return -1;
+	if (volume->top_wanted && target_snapshot_reads_add(builder, volume) != 0)
+		return -1;
 	return target_snapshots_add(builder, volume);
 }
 
@@ -525,7 +527,7 @@ int target_build(const struct desired *desired, struct arena *arena, struct targ
 		exports = target.subsystems.items[i].port == desired->port;
 	/* A node without exports to consumers and hosts has no port for them. */
 	owner_port_make(0, desired->port, &owner);
-	if (exports && port_add(&builder, &owner, desired->port, desired->address, 0) != 0)
+	if (exports && target_port_add(&builder, &owner, desired->port, desired->address, 0) != 0)
 		return error_set_nomem(error);
 	if (indexes_make(&target, arena) != 0)
 		return error_set_nomem(error);

@@ -177,6 +177,7 @@ struct target_pause_list {
 struct target_drop {
 	struct owner owner;
 	const char *pool;
+	const char *device; /* that has it open while hosts read it */
 	uint64_t volume, number;
 };
 
@@ -230,6 +231,12 @@ int target_problem_add(struct target_builder *builder, const struct owner *owner
 	__attribute__((format(printf, 3, 4)));
 /* The groups, pool and thin device of a local leg, and its exports to consumers. */
 int target_leg_add(struct target_builder *builder, const struct desired_volume *volume, const struct desired_leg *leg);
+/* NULL when memory is exhausted. */
+struct target_subsystem *target_subsystem_add(struct target_builder *builder, const char *nqn, uint64_t port);
+int target_port_add(struct target_builder *builder, const struct owner *owner, uint64_t id, const char *address,
+		    uint64_t gate);
+/* The snapshots that hosts read. */
+int target_snapshot_reads_add(struct target_builder *builder, const struct desired_volume *volume);
 /* What an active controller does for snapshots. */
 int target_snapshots_add(struct target_builder *builder, const struct desired_volume *volume);
 

@@ -53,9 +53,13 @@ static int drops_add(struct target_builder *builder, const struct desired_volume
 			return -1;
 		*drop = (struct target_drop){ .owner = *owner,
 					      .pool = device_name(builder, "pool", volume->id, leg->index),
+					      .device = arena_printf(
+						      builder->arena,
+						      NAMES_DM_PREFIX "snapthin-v%" PRIu64 ".l%" PRIu64 ".t%" PRIu64,
+						      volume->id, leg->index, volume->dropped_thins.items[i].thin),
 					      .volume = volume->id,
 					      .number = volume->dropped_thins.items[i].thin };
-		if (drop->pool == NULL)
+		if (drop->pool == NULL || drop->device == NULL)
 			return -1;
 	}
 	return 0;

@@ -177,6 +177,7 @@ static int dispatch(struct transition *transition, const struct command *command
 		command->cluster_recover, command->volume_release,
 		command->disk_release,	  command->state_upgrade,
 		command->volume_set,	  command->volume_move,
+		command->snapshot_attach, command->snapshot_detach,
 	};
 	int present = 0;
 
@@ -233,6 +234,8 @@ static int dispatch(struct transition *transition, const struct command *command
 	DISPATCH(state_upgrade);
 	DISPATCH(volume_set);
 	DISPATCH(volume_move);
+	DISPATCH(snapshot_attach);
+	DISPATCH(snapshot_detach);
 	return command_cluster_set_apply(transition, command->cluster_set, error);
 }
 #undef DISPATCH

@@ -321,6 +321,9 @@ static void snapshots_audit(struct audit *audit, const struct volume *volume)
 		}
 		if (taking && (i + 1 < volume->snapshots.count || volume->operation == 0))
 			finding(audit, "no job makes snapshot \"%s\" of v%" PRIu64, snapshot->name, volume->id);
+		if (taking && snapshot->hosts.count > 0)
+			finding(audit, "snapshot \"%s\" of v%" PRIu64 " is attached, but not taken", snapshot->name,
+				volume->id);
 		if (!taking && (snapshot->pause != 0 || snapshot->moment_ms == 0))
 			finding(audit, "snapshot \"%s\" of v%" PRIu64 " is taken, but %s", snapshot->name, volume->id,
 				snapshot->pause != 0 ? "holds hosts up" : "of no moment");

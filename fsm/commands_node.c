@@ -97,6 +97,7 @@ static int node_create(struct transition *transition, const struct command_node_
 		.grows = command->grows,
 		.snapshots = command->snapshots,
 		.moves = command->moves,
+		.snapshot_reads = command->snapshot_reads,
 	};
 	uint64_t count;
 	int result = port_check(command->port, error);
@@ -240,6 +241,7 @@ int command_node_register_apply(struct transition *transition, const struct comm
 	if (!moved && !rebooted && labels_equal(&node.labels, &command->labels) &&
 	    node.storage_only == command->storage_only && node.writethrough == command->writethrough &&
 	    node.grows == command->grows && node.snapshots == command->snapshots && node.moves == command->moves &&
+	    node.snapshot_reads == command->snapshot_reads &&
 	    strcmp(text_or_empty(node.version), text_or_empty(command->version)) == 0)
 		return 0; /* nothing new */
 	if (node.port != command->port) {
@@ -259,6 +261,7 @@ int command_node_register_apply(struct transition *transition, const struct comm
 	node.grows = command->grows;
 	node.snapshots = command->snapshots;
 	node.moves = command->moves;
+	node.snapshot_reads = command->snapshot_reads;
 	node.revision = transition_touch(transition);
 	result = state_node_put(state, &node, error);
 	if (result == 0)

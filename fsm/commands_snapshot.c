@@ -283,6 +283,14 @@ int command_snapshot_delete_apply(struct transition *transition, const struct co
 		error_hint(error, "run: dnvme job cancel j%" PRIu64, volume.operation);
 		return ERROR_FAILED_PRECONDITION;
 	}
+	if (list->items[index].hosts.count > 0) {
+		const struct string_list *hosts = &list->items[index].hosts;
+
+		error_set(error, ERROR_FAILED_PRECONDITION, "snapshot \"%s\" of volume \"%s\" is attached to %s%s",
+			  command->name, volume.name, hosts->items[0], hosts->count > 1 ? " and others" : "");
+		error_hint(error, "run: dnvme snapshot detach %s %s HOST-NQN", volume.name, command->name);
+		return ERROR_FAILED_PRECONDITION;
+	}
 	/* One place is kept for an attempt that is under way, or begins. */
 	if (volume.dropped_thins.count + 1 >= LIMIT_DROPPED_THINS) {
 		error_set(error, ERROR_FAILED_PRECONDITION,

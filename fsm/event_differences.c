@@ -315,6 +315,34 @@ static bool snapshot_is_taken(const struct volume *volume, const char *name)
 	return false;
 }
 
+static struct string_list snapshot_hosts(const struct volume *volume, const char *name)
+{
+	for (size_t i = 0; i < volume->snapshots.count; i++) {
+		if (strcmp(volume->snapshots.items[i].name, name) == 0)
+			return volume->snapshots.items[i].hosts;
+	}
+	return (struct string_list){ 0 };
+}
+
+static void snapshot_hosts_tell(struct telling *telling, const struct volume *from, const struct volume *to,
+				enum event_kind kind)
+{
+	for (size_t i = 0; i < to->snapshots.count; i++) {
+		const struct snapshot *snapshot = &to->snapshots.items[i];
+		struct string_list others = snapshot_hosts(from, snapshot->name);
+
+		for (size_t j = 0; j < snapshot->hosts.count; j++) {
+			struct event *event;
+
+			if (strings_have(&others, snapshot->hosts.items[j]))
+				continue;
+			event = tell(telling, kind);
+			event->host_nqn = snapshot->hosts.items[j];
+			event->snapshot = snapshot->name;
+		}
+	}
+}
+
 static void snapshots_tell(struct telling *telling, const struct volume *from, const struct volume *to,
 			   enum event_kind kind)
 {
@@ -360,5 +388,7 @@ int event_of_volume(struct arena *arena, const struct volume *before, const stru
 	members_tell(&telling, before, after);
 	snapshots_tell(&telling, before, after, EVENT_KIND_SNAPSHOT_TAKEN);
 	snapshots_tell(&telling, after, before, EVENT_KIND_SNAPSHOT_DELETED);
+	snapshot_hosts_tell(&telling, after, before, EVENT_KIND_HOST_DETACHED);
+	snapshot_hosts_tell(&telling, before, after, EVENT_KIND_HOST_ATTACHED);
 	return told(&telling, error);
 }

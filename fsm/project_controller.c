@@ -308,6 +308,54 @@ static int snapshots_project(struct projection *projection, const struct volume 
 	return 0;
 }
 
+static int readers_project(struct projection *projection, const struct volume *volume, struct desired_snapshot *made,
+			   struct error *error)
+{
+	size_t count = 0;
+	const char **nqns = arena_alloc_array(projection->state.arena, volume->controllers.count, sizeof(*nqns));
+
+	if (nqns == NULL)
+		return state_nomem(&projection->state, error);
+	for (size_t i = 0; i < volume->controllers.count; i++) {
+		const char *node = volume->controllers.items[i].node;
+		char nqn[NAMES_NQN_SIZE];
+
+		if (strcmp(node, projection->node->name) == 0)
+			continue;
+		names_node_nqn(projection->cluster.id, node, nqn);
+		nqns[count] = projection_text(projection, nqn);
+		if (nqns[count++] == NULL)
+			return state_nomem(&projection->state, error);
+	}
+	made->controllers = (struct string_list){ count, nqns };
+	return 0;
+}
+
+/* Those that hosts may read. Legs only where the slot is served, so that it waits for none of them. */
+static int snapshot_reads_project(struct projection *projection, const struct volume *volume, const struct slot *slot,
+				  struct desired_volume *made, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < volume->snapshots.count; i++) {
+		const struct snapshot *snapshot = &volume->snapshots.items[i];
+		struct desired_snapshot *told;
+
+		if (snapshot->hosts.count == 0)
+			continue;
+		told = list_add(projection->state.arena, &made->snapshots, sizeof(*told));
+		if (told == NULL)
+			return state_nomem(&projection->state, error);
+		*told = (struct desired_snapshot){ .thin = snapshot->thin,
+						   .size_bytes = snapshot->size_bytes,
+						   .hosts = snapshot->hosts,
+						   .served = slot != NULL && slot->phase == SLOT_PHASE_SERVING };
+		if (told->served)
+			result = readers_project(projection, volume, told, error);
+	}
+	return result;
+}
+
 static bool is_unused(const struct volume *volume)
 {
 	return volume->phase == VOLUME_PHASE_ASSEMBLING || volume->phase == VOLUME_PHASE_EXPORTING;
@@ -359,5 +407,7 @@ int projection_controller(struct projection *projection, const struct volume *vo
 		result = consumers_project(projection, volume, made, error);
 	if (result == 0 && volume->phase == VOLUME_PHASE_ONLINE && slot != NULL && slot->phase == SLOT_PHASE_SERVING)
 		result = snapshots_project(projection, volume, made, error);
+	if (result == 0 && volume->phase == VOLUME_PHASE_ONLINE)
+		result = snapshot_reads_project(projection, volume, slot, made, error);
 	return result;
 }

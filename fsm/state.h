@@ -270,6 +270,10 @@ int command_snapshot_retry_apply(struct transition *transition, const struct com
 				 struct error *error);
 int command_snapshot_delete_apply(struct transition *transition, const struct command_snapshot_delete *command,
 				  struct error *error);
+int command_snapshot_attach_apply(struct transition *transition, const struct command_snapshot_attach *command,
+				  struct error *error);
+int command_snapshot_detach_apply(struct transition *transition, const struct command_snapshot_detach *command,
+				  struct error *error);
 int command_thins_purge_apply(struct transition *transition, const struct command_thins_purge *command,
 			      struct error *error);
 

@@ -271,12 +271,15 @@ static void history_extend(struct world *world, struct buffer *input)
 	history_end_dumped(world, input);
 }
 
-/* A snapshot is made at the second attempt, and goes; a slot moves while another one is made. */
+/* A snapshot is made at the second attempt, is read by a host while a slot moves, and goes; a slot moves while another
+ * one is made. */
 static void history_snapshot(struct world *world, struct buffer *input)
 {
 	struct operation_error why = { "DEADLINE_EXCEEDED", "it took too long" };
 	struct command_snapshot_retry retry = { 1, OPERATION_PHASE_OVER, LIMIT_THINS, &why };
 	struct command_snapshot_delete remove = { "db1", "n1" };
+	struct command_snapshot_attach attach = { "db1", "n1", "nqn.2014-08.org.x:h1" };
+	struct command_snapshot_detach detach = { "db1", "n1", "nqn.2014-08.org.x:h1" };
 	struct command_thins_purge purge = { 1, PRESENT };
 	struct command_slot_move move = { 1, 0, PRESENT, "n3", MOVE_REASON_FAILOVER };
 
@@ -288,6 +291,15 @@ static void history_snapshot(struct world *world, struct buffer *input)
 	history_end_dumped(world, input);
 	snapshot_add("n1", input);
 	job_advances(1, 8, input);
+	command_add((struct command){ .snapshot_attach = &attach }, input);
+	command_add((struct command){ .snapshot_delete = &remove }, input);
+	command_add((struct command){ .slot_move = &move }, input);
+	slot_advances(input);
+	history_end_dumped(world, input);
+	snapshot_add("n1", input);
+	job_advances(1, 8, input);
+	command_add((struct command){ .snapshot_attach = &attach }, input);
+	command_add((struct command){ .snapshot_detach = &detach }, input);
 	command_add((struct command){ .snapshot_delete = &remove }, input);
 	command_add((struct command){ .thins_purge = &purge }, input);
 	history_end(input);

@@ -147,7 +147,7 @@ static bool node_is_as_said(const struct node *node, const struct agent_hello *h
 	    !text_equal(node->version, hello->version) || node->storage_only != hello->storage_only ||
 	    node->writethrough != hello->writethrough || node->grows != hello->grows ||
 	    node->snapshots != hello->snapshots || node->moves != hello->moves ||
-	    node->labels.count != hello->labels.count)
+	    node->snapshot_reads != hello->snapshot_reads || node->labels.count != hello->labels.count)
 		return false;
 	for (size_t i = 0; i < hello->labels.count; i++) {
 		if (!text_equal(node->labels.items[i].key, hello->labels.items[i].key) ||
@@ -274,7 +274,8 @@ int agents_hello(struct request *request, struct error *error)
 						  .writethrough = hello->writethrough,
 						  .grows = hello->grows,
 						  .snapshots = hello->snapshots,
-						  .moves = hello->moves };
+						  .moves = hello->moves,
+						  .snapshot_reads = hello->snapshot_reads };
 	memcpy(record->boot_id, hello->boot_id, sizeof(record->boot_id));
 	command->time_ms = clock_wall_ms();
 	command->node_register = record;

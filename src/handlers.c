@@ -73,6 +73,8 @@ static const struct handler handlers[METHOD_ID_COUNT] = {
 	[METHOD_ID_SNAPSHOT_LIST] = { .answer = snapshot_list_answer },
 	[METHOD_ID_SNAPSHOT_GET] = { .answer = snapshot_get_answer },
 	[METHOD_ID_SNAPSHOT_DELETE] = { .prepare = snapshot_delete_prepare },
+	[METHOD_ID_SNAPSHOT_ATTACH] = { .prepare = snapshot_attach_prepare },
+	[METHOD_ID_SNAPSHOT_DETACH] = { .prepare = snapshot_detach_prepare },
 	[METHOD_ID_HOST_LIST] = { .answer = host_list_answer },
 	[METHOD_ID_HOST_REPORT] = { .answer = host_report_answer },
 	[METHOD_ID_JOB_LIST] = { .answer = job_list_answer },

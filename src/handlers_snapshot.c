@@ -5,6 +5,7 @@
 
 #include "fsm/policy/placement.h"
 #include "lib/base/clock.h"
+#include "lib/model/names.h"
 #include "src/able.h"
 #include "src/dnvmed.h"
 #include "src/driver.h"
@@ -84,6 +85,49 @@ int snapshot_delete_prepare(struct request *request, struct command *command, st
 	return 0;
 }
 
+/* --- to read one -------------------------------------------------------------------------------------------------- */
+
+static bool knows_snapshot_reads(const struct node *node)
+{
+	return node->snapshot_reads;
+}
+
+static const struct able attach_able = { "attach a snapshot of", "serve snapshots to hosts", knows_snapshot_reads };
+
+int snapshot_attach_prepare(struct request *request, struct command *command, struct error *error)
+{
+	const struct snapshot_attach_request *params = request->params;
+	struct dnvmed *dnvmed = request->dnvmed;
+	struct volume volume;
+
+	if (names_nqn_check("host_nqn", params->host_nqn, error) != 0 ||
+	    fsm_volume_find(dnvmed->fsm, params->volume, &request->arena, &volume, error) != 0 ||
+	    able_controllers_check(dnvmed, &attach_able, &volume, &request->arena, error) != 0)
+		return error->code;
+	command->snapshot_attach = arena_alloc(&request->arena, sizeof(*command->snapshot_attach));
+	if (command->snapshot_attach == NULL)
+		return error_set_nomem(error);
+	*command->snapshot_attach = (struct command_snapshot_attach){ .volume = params->volume,
+								      .name = params->name,
+								      .nqn = params->host_nqn };
+	return 0;
+}
+
+int snapshot_detach_prepare(struct request *request, struct command *command, struct error *error)
+{
+	const struct snapshot_attach_request *params = request->params;
+
+	if (names_nqn_check("host_nqn", params->host_nqn, error) != 0)
+		return error->code;
+	command->snapshot_detach = arena_alloc(&request->arena, sizeof(*command->snapshot_detach));
+	if (command->snapshot_detach == NULL)
+		return error_set_nomem(error);
+	*command->snapshot_detach = (struct command_snapshot_detach){ .volume = params->volume,
+								      .name = params->name,
+								      .nqn = params->host_nqn };
+	return 0;
+}
+
 /* --- to look at them ---------------------------------------------------------------------------------------------- */
 
 int snapshot_list_answer(struct request *request, struct error *error)
@@ -106,6 +150,7 @@ int snapshot_get_answer(struct request *request, struct error *error)
 {
 	const struct snapshot_request *params = request->params;
 	struct snapshot_status status = { 0 };
+	char nqn[NAMES_NQN_SIZE];
 	struct volume volume;
 	size_t index;
 
@@ -117,6 +162,9 @@ int snapshot_get_answer(struct request *request, struct error *error)
 	status.volume = volume.id;
 	status.volume_name = volume.name;
 	status.snapshot = &volume.snapshots.items[index];
+	names_snapshot_nqn(request->dnvmed->cluster.id, volume.id, status.snapshot->thin, nqn);
+	names_snapshot_uuid(request->dnvmed->cluster.id, volume.id, status.snapshot->thin, status.uuid);
+	status.nqn = nqn;
 	if (status.snapshot->state == SNAPSHOT_STATE_TAKING) {
 		status.operation = volume.operation;
 		if (driver_operation_waits_for(request->dnvmed, &volume, &request->arena, &status.waits_for, error) !=

@@ -43,6 +43,9 @@
 /* The target of kmod/: a write is acknowledged when it is durable, its mapping included. */
 #define KERNEL_WRITETHROUGH "writethrough"
 
+/* A stock target that may have other devices for writes and for flushes than for reads, and need not delay anything. */
+#define KERNEL_DELAY "delay"
+
 /* What the other side exports when all is well. A real kernel finds out; a simulated one shows just this. */
 struct kernel_expected {
 	uint8_t uuid[16];

@@ -124,8 +124,14 @@ const char *event_text(const struct event *event, struct arena *arena)
 	case EVENT_KIND_VOLUME_REMOVED:
 		return arena_printf(arena, "%s is gone", volume);
 	case EVENT_KIND_HOST_ATTACHED:
+		if (event->snapshot != NULL)
+			return arena_printf(arena, "%s: host %s may read snapshot %s", volume,
+					    or_unknown(event->host_nqn), event->snapshot);
 		return arena_printf(arena, "%s: host %s may connect", volume, or_unknown(event->host_nqn));
 	case EVENT_KIND_HOST_DETACHED:
+		if (event->snapshot != NULL)
+			return arena_printf(arena, "%s: host %s may not read snapshot %s any more", volume,
+					    or_unknown(event->host_nqn), event->snapshot);
 		return arena_printf(arena, "%s: host %s may not connect any more", volume, or_unknown(event->host_nqn));
 	case EVENT_KIND_SLOT_MOVED:
 	case EVENT_KIND_SLOT_PHASE:

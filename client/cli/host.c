@@ -95,9 +95,9 @@ const struct cli_command host_commands[] = {
 	  .run = list_run },
 	{ .noun = "host",
 	  .verb = "connect",
-	  .arguments = "VOLUME|--all",
+	  .arguments = "VOLUME|VOLUME@SNAPSHOT|--all",
 	  .more = true,
-	  .summary = "on a host: connect a volume, print its device",
+	  .summary = "on a host: connect a volume or a snapshot, print its device",
 	  .text = "Connects every path of the volume, waits for its block device and prints the device's path, alone, "
 		  "on "
 		  "standard output. Paths that are there already are kept; those to controllers that the volume has no "
@@ -128,9 +128,9 @@ const struct cli_command host_commands[] = {
 	  .waits = true },
 	{ .noun = "host",
 	  .verb = "disconnect",
-	  .arguments = "VOLUME|NQN",
+	  .arguments = "VOLUME|VOLUME@SNAPSHOT|NQN",
 	  .argument_count = 1,
-	  .summary = "on a host: remove every path of a volume",
+	  .summary = "on a host: remove every path of a volume or a snapshot",
 	  .options = disconnect_options,
 	  .option = connect_option,
 	  .run = host_disconnect_run,

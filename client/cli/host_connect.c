@@ -126,14 +126,66 @@ static void connecting_fail(struct connecting *one)
 	connecting_end(one);
 }
 
-static void connecting_begin(struct cli *cli, const struct host_identity *identity, struct connecting *one)
+/* What connects a snapshot instead of its volume: it has the same paths, under its own name, for its own hosts. Of
+ * "VOLUME@NAME", `at` is where NAME begins. */
+static int snapshot_find(struct cli *cli, const char *name, const char *at, struct volume_status *ret_status,
+			 struct snapshot_status *ret_snapshot, struct error *error)
+{
+	struct volume_get_request request = { .name = arena_strndup(&cli->arena, name, (size_t)(at - name) - 1) };
+	struct snapshot_request wanted = { .volume = request.name, .name = at };
+	int rc;
+
+	if (request.name == NULL)
+		return error_set_nomem(error);
+	rc = cli_call(cli, NULL, METHOD_ID_VOLUME_GET, &request, ret_status, error);
+	if (rc == 0)
+		rc = cli_call(cli, NULL, METHOD_ID_SNAPSHOT_GET, &wanted, ret_snapshot, error);
+	if (rc == 0 && ret_snapshot->nqn == NULL)
+		rc = error_set(error, ERROR_UNSUPPORTED, "the servers serve no snapshots to hosts");
+	return rc;
+}
+
+static int snapshot_connecting(struct cli *cli, const struct host_identity *identity, struct connecting *one,
+			       const char *at)
+{
+	struct snapshot_status snapshot = { 0 };
+	int rc = snapshot_find(cli, one->name, at, &one->status, &snapshot, &one->failure);
+	bool attached = false;
+
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < snapshot.snapshot->hosts.count && !attached; i++)
+		attached = strcmp(snapshot.snapshot->hosts.items[i], identity->nqn) == 0;
+	if (!attached) {
+		error_set(&one->failure, ERROR_FAILED_PRECONDITION, "host %s is not attached to the snapshot",
+			  identity->nqn);
+		error_hint(&one->failure, "dnvme snapshot attach %s %s %s", one->status.volume->name, at,
+			   identity->nqn);
+		return ERROR_FAILED_PRECONDITION;
+	}
+	one->status.nqn = snapshot.nqn;
+	one->status.volume->hosts = snapshot.snapshot->hosts;
+	memcpy(one->status.volume->uuid, snapshot.uuid, sizeof(snapshot.uuid));
+	return volume_check(&one->status, identity->nqn, &one->failure);
+}
+
+static int volume_connecting(struct cli *cli, const struct host_identity *identity, struct connecting *one)
 {
 	struct volume_get_request request = { .name = one->name };
+	const char *at = strchr(one->name, '@');
 
+	if (at != NULL)
+		return snapshot_connecting(cli, identity, one, at + 1);
+	if (cli_call(cli, NULL, METHOD_ID_VOLUME_GET, &request, &one->status, &one->failure) != 0)
+		return (int)one->failure.code;
+	return volume_check(&one->status, identity->nqn, &one->failure);
+}
+
+static void connecting_begin(struct cli *cli, const struct host_identity *identity, struct connecting *one)
+{
 	error_clear(&one->failure);
 	one->begun_ms = clock_boot_ms();
-	if (cli_call(cli, NULL, METHOD_ID_VOLUME_GET, &request, &one->status, &one->failure) != 0 ||
-	    volume_check(&one->status, identity->nqn, &one->failure) != 0) {
+	if (volume_connecting(cli, identity, one) != 0) {
 		connecting_fail(one);
 		return;
 	}
@@ -416,11 +468,15 @@ int host_disconnect_run(struct cli *cli, struct error *error)
 {
 	struct volume_get_request request = { .name = cli->arguments[0] };
 	struct volume_status status = { 0 };
-	const char *nqn = cli->arguments[0];
+	struct snapshot_status snapshot = { 0 };
+	const char *nqn = cli->arguments[0], *at = strchr(nqn, '@');
 	size_t count = 0;
 	int rc = 0;
 
-	if (strncmp(nqn, "nqn.", 4) != 0) {
+	if (strncmp(nqn, "nqn.", 4) != 0 && at != NULL) {
+		rc = snapshot_find(cli, nqn, at + 1, &status, &snapshot, error);
+		nqn = snapshot.nqn;
+	} else if (strncmp(nqn, "nqn.", 4) != 0) {
 		rc = cli_call(cli, NULL, METHOD_ID_VOLUME_GET, &request, &status, error);
 		if (rc == ERROR_NOT_FOUND)
 			error_hint(error, "for a volume that is deleted, give its NQN instead of its name");

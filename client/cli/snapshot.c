@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* dnvme snapshot create|list|get|delete */
+/* dnvme snapshot create|list|get|attach|detach|delete */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,11 +139,44 @@ static int get_run(struct cli *cli, struct error *error)
 	if (status.snapshot->moment_ms > 0)
 		printf("  moment    %s\n", when_format(status.snapshot->moment_ms, when));
 	printf("  thin      device %" PRIu64 " of each pool\n", status.snapshot->thin);
+	for (size_t i = 0; i < status.snapshot->hosts.count; i++)
+		printf("  read by   %s\n", status.snapshot->hosts.items[i]);
 	if (status.operation != 0)
 		printf("  job       j%" PRIu64 "\n", status.operation);
 	if (status.waits_for != NULL)
 		printf("waits for: %s\n", status.waits_for);
 	return 0;
+}
+
+/* --- attach, detach ----------------------------------------------------------------------------------------------- */
+
+static int host_run(struct cli *cli, bool attach, struct error *error)
+{
+	struct snapshot_attach_request request = { .volume = cli->arguments[0],
+						   .name = cli->arguments[1],
+						   .host_nqn = cli->arguments[2] };
+	struct mutation_reply reply = { 0 };
+	int rc = cli_call(cli, NULL, attach ? METHOD_ID_SNAPSHOT_ATTACH : METHOD_ID_SNAPSHOT_DETACH, &request, &reply,
+			  error);
+
+	if (rc != 0)
+		return cli_prefix(error, "cannot %s snapshot \"%s\" of volume \"%s\"", attach ? "attach" : "detach",
+				  request.name, request.volume);
+	if (cli->json)
+		return cli_print_json(schema_mutation_reply(), &reply, error);
+	printf("host %s may%s read snapshot %s of volume %s\n", request.host_nqn, attach ? "" : " not", request.name,
+	       request.volume);
+	return 0;
+}
+
+static int attach_run(struct cli *cli, struct error *error)
+{
+	return host_run(cli, true, error);
+}
+
+static int detach_run(struct cli *cli, struct error *error)
+{
+	return host_run(cli, false, error);
 }
 
 /* --- delete ------------------------------------------------------------------------------------------------------- */
@@ -242,6 +275,22 @@ const struct cli_command snapshot_commands[] = {
 	  .argument_count = 2,
 	  .summary = "one snapshot",
 	  .run = get_run },
+	{ .noun = "snapshot",
+	  .verb = "attach",
+	  .arguments = "VOLUME NAME HOST-NQN",
+	  .argument_count = 3,
+	  .summary = "allow a host to read a snapshot",
+	  .text = "The controllers of the volume serve it, read-only, under an NQN of its own; there: dnvme host "
+		  "connect "
+		  "VOLUME@NAME.",
+	  .run = attach_run },
+	{ .noun = "snapshot",
+	  .verb = "detach",
+	  .arguments = "VOLUME NAME HOST-NQN",
+	  .argument_count = 3,
+	  .summary = "forbid it again",
+	  .text = "What the host has connected is of no use any more; disconnect it there before.",
+	  .run = detach_run },
 	{ .noun = "snapshot",
 	  .verb = "delete",
 	  .arguments = "VOLUME NAME",

@@ -88,6 +88,8 @@
 /* nvmet ports of striped volumes, each of which has one of its own at all its controllers. */
 #define LIMIT_LEG_PORT_FIRST 20000u
 #define LIMIT_LEG_PORT_LAST 29999u
+/* Legs of a volume's snapshots are exported so far below its own. */
+#define LIMIT_SNAPSHOT_PORT_OFFSET 10000u
 #define LIMIT_CNTLIDS_PER_COLOUR 4000u
 #define LIMIT_LIST_PAGE 4096u
 #define LIMIT_OBSERVED (1u << 17) /* objects of one kind in a kernel */

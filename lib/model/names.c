@@ -149,6 +149,23 @@ void names_node_nqn(const char *cluster, const char *node, char ret_nqn[NAMES_NQ
 	snprintf(ret_nqn, NAMES_NQN_SIZE, NAMES_NQN_PREFIX "%s:node:%s", cluster, node);
 }
 
+void names_snapshot_nqn(const char *cluster, uint64_t volume, uint64_t thin, char ret_nqn[NAMES_NQN_SIZE])
+{
+	snprintf(ret_nqn, NAMES_NQN_SIZE, NAMES_NQN_PREFIX "%s:snapshot:v%" PRIu64 ".t%" PRIu64, cluster, volume, thin);
+}
+
+void names_snapshot_leg_nqn(const char *cluster, uint64_t volume, uint64_t slot, uint64_t thin,
+			    char ret_nqn[NAMES_NQN_SIZE])
+{
+	snprintf(ret_nqn, NAMES_NQN_SIZE, NAMES_NQN_PREFIX "%s:snapleg:v%" PRIu64 ".s%" PRIu64 ".t%" PRIu64, cluster,
+		 volume, slot, thin);
+}
+
+void names_snapshot_id(uint64_t volume, uint64_t thin, char ret_text[NAMES_ID_SIZE * 2])
+{
+	snprintf(ret_text, NAMES_ID_SIZE * 2, "v%" PRIu64 ".t%" PRIu64, volume, thin);
+}
+
 void names_export_id(uint64_t disk, uint64_t volume, uint64_t slot, char ret_text[NAMES_ID_SIZE * 3])
 {
 	snprintf(ret_text, NAMES_ID_SIZE * 3, "d%" PRIu64 ".v%" PRIu64 ".s%" PRIu64, disk, volume, slot);
@@ -172,6 +189,22 @@ void names_leg_uuid(const char *cluster, uint64_t volume, uint64_t leg, const ch
 	char name[192];
 
 	snprintf(name, sizeof(name), "%s/v%" PRIu64 "/l%" PRIu64 "/%s", cluster, volume, leg, consumer);
+	uuid_from_name(name, ret_uuid);
+}
+
+void names_snapshot_uuid(const char *cluster, uint64_t volume, uint64_t thin, uint8_t ret_uuid[16])
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s/v%" PRIu64 "/t%" PRIu64, cluster, volume, thin);
+	uuid_from_name(name, ret_uuid);
+}
+
+void names_snapshot_leg_uuid(const char *cluster, uint64_t volume, uint64_t leg, uint64_t thin, uint8_t ret_uuid[16])
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s/v%" PRIu64 "/l%" PRIu64 "/t%" PRIu64, cluster, volume, leg, thin);
 	uuid_from_name(name, ret_uuid);
 }
 

@@ -51,6 +51,15 @@ void names_consumer_nqn(const char *cluster, uint64_t volume, uint64_t slot, con
 /* …:node:<name> – the host NQN with which a node imports. */
 void names_node_nqn(const char *cluster, const char *node, char ret_nqn[NAMES_NQN_SIZE]);
 
+/* …:snapshot:v1.t7 – a snapshot by the number of its thin device, the same on every controller. */
+void names_snapshot_nqn(const char *cluster, uint64_t volume, uint64_t thin, char ret_nqn[NAMES_NQN_SIZE]);
+/* …:snapleg:v1.s0.t7 – its legs in a slot for the other controllers, the same at every holder. */
+void names_snapshot_leg_nqn(const char *cluster, uint64_t volume, uint64_t slot, uint64_t thin,
+			    char ret_nqn[NAMES_NQN_SIZE]);
+
+/* "v1.t7": the id of a snapshot. */
+void names_snapshot_id(uint64_t volume, uint64_t thin, char ret_text[NAMES_ID_SIZE * 2]);
+
 /* "d1.v1.s0": the id of a Disk Node's export. */
 void names_export_id(uint64_t disk, uint64_t volume, uint64_t slot, char ret_text[NAMES_ID_SIZE * 3]);
 
@@ -60,6 +69,9 @@ void names_consumer_id(uint64_t volume, uint64_t slot, const char *consumer, cha
 /* Namespace UUIDs: of an LD in an epoch; of a leg on its way to one consumer. */
 void names_ld_uuid(const char *cluster, uint64_t ld, uint64_t epoch, uint8_t ret_uuid[16]);
 void names_leg_uuid(const char *cluster, uint64_t volume, uint64_t leg, const char *consumer, uint8_t ret_uuid[16]);
+/* Of a snapshot, and of one of its legs: the same everywhere. */
+void names_snapshot_uuid(const char *cluster, uint64_t volume, uint64_t thin, uint8_t ret_uuid[16]);
+void names_snapshot_leg_uuid(const char *cluster, uint64_t volume, uint64_t leg, uint64_t thin, uint8_t ret_uuid[16]);
 
 /* First and last NVMe controller id of a colour. */
 uint32_t names_cntlid_min(uint64_t colour);

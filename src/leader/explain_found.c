@@ -232,7 +232,8 @@ static void problems_find(struct explaining *this)
 	static const char *const kinds[] = { [OBJECT_KIND_DISK] = "disk",
 					     [OBJECT_KIND_EXPORT] = "export",
 					     [OBJECT_KIND_VOLUME] = "controller",
-					     [OBJECT_KIND_CONSUMER] = "consumer export" };
+					     [OBJECT_KIND_CONSUMER] = "consumer export",
+					     [OBJECT_KIND_SNAPSHOT] = "snapshot" };
 
 	for (size_t i = 0; i < this->view->node_count; i++) {
 		const struct online_node *node = &this->view->nodes[i];

@@ -87,7 +87,8 @@ const char *volumes_part_sentence(const struct volumes_part *part, enum object_s
 	static const char *const whats[] = { [OBJECT_KIND_DISK] = "disk",
 					     [OBJECT_KIND_EXPORT] = "export",
 					     [OBJECT_KIND_VOLUME] = "controller",
-					     [OBJECT_KIND_CONSUMER] = "consumer export" };
+					     [OBJECT_KIND_CONSUMER] = "consumer export",
+					     [OBJECT_KIND_SNAPSHOT] = "snapshot" };
 	const char *node = part->node != NULL ? part->node : "?";
 	const char *what = whats[part->kind];
 	const struct object_status *status = part->status;

@@ -9,6 +9,9 @@ from harness import BIN, GIB, main, wait_until
 from test_jobs import Jobs as Base
 
 
+READER = "nqn.2014-08.org.x:reader"
+
+
 class Snapshots(Base):
     def snapshot(self, cluster, name="one", **params):
         params = {"accept_flush": True, **params}
@@ -42,6 +45,12 @@ class Snapshots(Base):
             'cannot extend volume "db"',
             "cannot make volumes larger that are in use",
             "run a version",
+        )
+        self.refused(
+            "UNSUPPORTED",
+            lambda: cluster.call("snapshot.attach", {"volume": "db", "name": "one", "host_nqn": READER}),
+            'cannot attach a snapshot of volume "db"',
+            "cannot serve snapshots to hosts",
         )
 
     def test_taken(self):
@@ -84,6 +93,48 @@ class Snapshots(Base):
         self.wait_over(cluster, self.snapshot(cluster), "done")
         self.refused("ALREADY_EXISTS", lambda: self.snapshot(cluster), "has a snapshot")
 
+    def readable(self, agent):
+        """Of the snapshot's devices, those that are there; and whether hosts read it or get errors."""
+        try:
+            found = {name: targets for name, targets in self.devices(agent).items() if "-snap" in name}
+        except subprocess.CalledProcessError:  # the agent was writing its file
+            return None
+        top = found.get("dnvme-snapshot-v1.t1")
+        return sum("-snapthin-" in name for name in found), top and top[0]["type"]
+
+    def test_read(self):
+        """A host reads a snapshot: all controllers serve it, also after a slot moved, and none when it is over."""
+        cluster, agents = self.lay()
+        self.wait_over(cluster, self.snapshot(cluster), "done")
+        params = {"volume": "db", "name": "one", "host_nqn": READER}
+        self.refused("NOT_FOUND", lambda: cluster.call("snapshot.attach", {**params, "name": "two"}), "no snapshot")
+        self.refused("INVALID_ARGUMENT", lambda: cluster.call("snapshot.attach", {**params, "host_nqn": "h"}), "not an NQN")
+        cluster.call("snapshot.attach", params)
+
+        def served():
+            roles = {one["node"]: one["role"] for one in self.volume(cluster)["controllers"]}
+            return all(self.readable(agents[node]) == ((1, "striped") if role == "active" else (0, "error"))
+                       for node, role in roles.items() if role != "retired")
+        wait_until("it is served", served, 30)
+        got = cluster.call("snapshot.get", {"volume": "db", "name": "one"})
+        self.assertIn(":snapshot:v1.t1", got["nqn"])
+        self.assertEqual(got["snapshot"]["hosts"], [READER])
+        self.quiet(cluster)
+        victim = agents[self.volume(cluster)["slots"][0]["holder"]]
+        victim.kill()
+        wait_until("the slot moves", lambda: self.volume(cluster)["slots"][0]["holder"] != victim.name_, 30)
+        victim.start()
+        self.quiet(cluster)
+        wait_until("it is served again", served, 60)
+        self.refused("FAILED_PRECONDITION", lambda: cluster.call("snapshot.delete", {"volume": "db", "name": "one"}),
+                     "is attached to " + READER, "dnvme snapshot detach db one")
+        cluster.call("snapshot.detach", params)
+        wait_until("nobody serves it", lambda: all(self.readable(agent) == (0, None) for agent in agents.values()), 30)
+        cluster.call("snapshot.delete", {"volume": "db", "name": "one"})
+        wait_until("it is gone", lambda: self.listed(cluster) == ([], []), 30)
+        self.quiet(cluster)
+        cluster.check_replicas()
+
     def test_agents_die(self):
         """Each controller's agent is killed once while a snapshot is made, and started again: it is made in the end, or the
         job failed and nothing is left."""
@@ -119,6 +170,18 @@ class Snapshots(Base):
         self.assertIn("device 1 of each pool", done.stdout)
         done = dnvme("job", "list")
         self.assertIn("snapshot one of volume db", done.stdout)
+        host = ("--host-nqn", READER)
+        done = dnvme("host", "connect", "db@one", *host)
+        self.assertIn(f"host {READER} is not attached to the snapshot", done.stderr)
+        self.assertIn(f"dnvme snapshot attach db one {READER}", done.stderr)
+        self.assertIn('has no snapshot "two"', dnvme("host", "connect", "db@two", *host).stderr)
+        self.assertIn('no volume "dc"', dnvme("host", "connect", "dc@one", *host).stderr)
+        done = dnvme("snapshot", "attach", "db", "one", READER)
+        self.assertEqual(done.stdout, f"host {READER} may read snapshot one of volume db\n", done.stderr)
+        self.assertIn(f"read by   {READER}", dnvme("snapshot", "get", "db", "one").stdout)
+        self.assertIn("volume db@one was not connected", dnvme("host", "disconnect", "db@one").stdout)
+        done = dnvme("snapshot", "detach", "db", "one", READER)
+        self.assertEqual(done.stdout, f"host {READER} may not read snapshot one of volume db\n", done.stderr)
         done = dnvme("snapshot", "delete", "db", "one")
         self.assertEqual((done.returncode, done.stdout), (0, "snapshot one of volume db is deleted\n"), done.stderr)
         self.assertEqual(self.listed(cluster), ([], []))

@@ -5,6 +5,7 @@ dnvme_unit_test(agent_plan_given dnvme_agent)
 dnvme_unit_test(agent_crash dnvme_agent)
 dnvme_unit_test(agent_grow dnvme_agent)
 dnvme_unit_test(agent_snapshot dnvme_agent)
+dnvme_unit_test(agent_snapshot_read dnvme_agent)
 target_link_options(test_agent_snapshot PRIVATE -Wl,--wrap=clock_boot_ms)
 dnvme_unit_test(agent_fence dnvme_agent)
 dnvme_unit_test(agent_fence_disk dnvme_agent)
@@ -39,7 +40,7 @@ dnvme_unit_test(agent_reported dnvme_agent)
 dnvme_unit_test(agent_gatekeeper dnvme_agent)
 dnvme_unit_test(agent_gate_joins dnvme_agent)
 dnvme_unit_test(agent_hosts dnvme_agent)
-foreach(name agent_plan agent_plan_given agent_crash agent_grow agent_snapshot agent_fence agent_fence_disk agent_fence_crash agent_members agent_move agent_going agent_cache
+foreach(name agent_plan agent_plan_given agent_crash agent_grow agent_snapshot agent_snapshot_read agent_fence agent_fence_disk agent_fence_crash agent_members agent_move agent_going agent_cache
              agent_rebuild agent_resync agent_values agent_reconcile agent_session agent_lease agent_gatekeeper)
   target_sources(test_${name} PRIVATE test_agent_rig.c failing_arena.c)
   foreach(call arena_alloc arena_alloc_array arena_strndup arena_strdup arena_memdup arena_printf buffer_reserve

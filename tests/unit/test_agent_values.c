@@ -171,7 +171,11 @@ static void test_owner_of_dm(void **state)
 					       "DNVME-c1-volume--e1",
 					       "DNVME-c1-other-v1-e1",
 					       "DNVME-c1-leg-e1",
-					       "DNVME-c1-ld-d1.v2-e1" };
+					       "DNVME-c1-ld-d1.v2-e1",
+					       "DNVME-c1-snapshot-v2-e0",
+					       "DNVME-c1-snapshot-.t7-e0",
+					       "DNVME-c1-snapthin--e1",
+					       "DNVME-c1-snapread-e1" };
 	struct owner owner;
 
 	(void)state;
@@ -183,6 +187,10 @@ static void test_owner_of_dm(void **state)
 	check_dm("DNVME-c1-leg-v2.l0.s1.node-e1-e3", OBJECT_KIND_CONSUMER, "v2.s1.node-e1", "v2.l0");
 	check_dm("DNVME-c1-parked-v2.l0.s1.node-e1-e0", OBJECT_KIND_CONSUMER, "v2.s1.node-e1", "v2.s1.node-e1");
 	check_dm("DNVME-c1-parked-d1.v2.s1.n3-e7", OBJECT_KIND_EXPORT, "d1.v2.s1", "d1.v2.s1");
+	check_dm("DNVME-c1-snapthin-v2.l10.t7-e3", OBJECT_KIND_SNAPSHOT, "v2.t7", "v2.t7");
+	check_dm("DNVME-c1-snapread-v2.l10.t7-e3", OBJECT_KIND_SNAPSHOT, "v2.t7", "v2.t7");
+	check_dm("DNVME-c1-snaperror-v2.t7-e0", OBJECT_KIND_SNAPSHOT, "v2.t7", "v2.t7");
+	check_dm("DNVME-c1-snapshot-v2.t7-e0", OBJECT_KIND_SNAPSHOT, "v2.t7", "v2.t7");
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		assert_false(owner_of_dm("c1", foreign[i], &owner));
 }
@@ -190,7 +198,8 @@ static void test_owner_of_dm(void **state)
 static void test_owner_of_nqn(void **state)
 {
 	const char *slot = NAMES_NQN_PREFIX "c1:slot:d1.v2.s0:e7", *leg = NAMES_NQN_PREFIX "c1:leg:v2.s1.node-b";
-	const char *volume = NAMES_NQN_PREFIX "c1:volume:v2";
+	const char *volume = NAMES_NQN_PREFIX "c1:volume:v2", *snapshot = NAMES_NQN_PREFIX "c1:snapshot:v2.t7";
+	const char *snapleg = NAMES_NQN_PREFIX "c1:snapleg:v2.s1.t7";
 	struct owner owner, out;
 	char mark[OWNER_ID_SIZE];
 
@@ -213,6 +222,18 @@ static void test_owner_of_nqn(void **state)
 	assert_true(owner_is(&out, OBJECT_KIND_VOLUME, "v2"));
 	assert_string_equal(out.lane, "out v2");
 	assert_false(owner_of_import("c1", volume, &owner));
+	assert_true(owner_of_subsystem("c1", snapshot, &owner));
+	assert_true(owner_is(&owner, OBJECT_KIND_SNAPSHOT, "v2.t7"));
+	assert_string_equal(owner.lane, "v2.t7");
+	assert_true(owner_is_within(&owner, OBJECT_KIND_VOLUME, "v2"));
+	assert_false(owner_is_within(&owner, OBJECT_KIND_VOLUME, "v20"));
+	assert_false(owner_of_import("c1", snapshot, &owner));
+	assert_true(owner_of_subsystem("c1", snapleg, &owner));
+	assert_true(owner_is(&owner, OBJECT_KIND_SNAPSHOT, "v2.t7"));
+	assert_string_equal(owner.lane, "v2.t7");
+	assert_true(owner_of_import("c1", snapleg, &owner));
+	assert_true(owner_is(&owner, OBJECT_KIND_SNAPSHOT, "v2.t7"));
+	assert_string_equal(owner.lane, "import v2.s1.t7");
 	assert_false(owner_of_subsystem("c2", volume, &owner));
 	assert_false(owner_of_subsystem("c1", NAMES_NQN_PREFIX "c1:slot:d1.v2.s0", &owner));
 	assert_false(owner_of_subsystem("c1", NAMES_NQN_PREFIX "c1:node:x", &owner));

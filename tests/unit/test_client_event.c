@@ -79,12 +79,20 @@ static void test_sentences(void **state)
 	for (size_t i = 0; i < kinds->count; i++) {
 		event.kind = (enum event_kind)kinds->values[i].number;
 		event.state = event.kind == EVENT_KIND_CLUSTER_RECOVERED ? NULL : "serving";
+		event.snapshot = event.kind == EVENT_KIND_SNAPSHOT_TAKEN || event.kind == EVENT_KIND_SNAPSHOT_DELETED
+					 ? "s1"
+					 : NULL;
 		assert_string_equal(event_text(&event, &arena), sentences[i]);
 	}
 	event.kind = EVENT_KIND_CLUSTER_RECOVERED;
 	event.state = "restored";
 	assert_string_equal(event_text(&event, &arena),
 			    "the cluster was restored from a backup; every volume and every disk is held");
+	event.snapshot = "s1";
+	event.kind = EVENT_KIND_HOST_ATTACHED;
+	assert_string_equal(event_text(&event, &arena), "volume db1: host nqn.x may read snapshot s1");
+	event.kind = EVENT_KIND_HOST_DETACHED;
+	assert_string_equal(event_text(&event, &arena), "volume db1: host nqn.x may not read snapshot s1 any more");
 	arena_free(&arena);
 }
 

@@ -223,6 +223,8 @@ static void test_a_volume(void **state)
 
 static void test_a_job(void **state)
 {
+	struct command_snapshot_attach attach = { "db1", "s1", "nqn.2014-08.org.x:h1" };
+	struct command_snapshot_detach detach = { "db1", "s1", "nqn.2014-08.org.x:h1" };
 	struct rig rig;
 	uint64_t id, before;
 
@@ -247,6 +249,12 @@ static void test_a_job(void **state)
 	before = now(&rig);
 	rig_job_until(&rig, 2, OPERATION_PHASE_OVER);
 	happened(&rig, before, "job-over v1 db1 j2 is done\nsnapshot-taken v1 db1 snapshot s1\n");
+	before = now(&rig);
+	assert_int_equal(rig_apply(&rig, (struct command){ .snapshot_attach = &attach }).code, 0);
+	happened(&rig, before, "host-attached v1 db1 host nqn.2014-08.org.x:h1 snapshot s1\n");
+	before = now(&rig);
+	assert_int_equal(rig_apply(&rig, (struct command){ .snapshot_detach = &detach }).code, 0);
+	happened(&rig, before, "host-detached v1 db1 host nqn.2014-08.org.x:h1 snapshot s1\n");
 	before = now(&rig);
 	assert_int_equal(rig_snapshot_delete(&rig, "db1", "s1").code, 0);
 	happened(&rig, before, "snapshot-deleted v1 db1 snapshot s1\n");

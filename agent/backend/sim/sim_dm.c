@@ -193,7 +193,7 @@ void kernel_sim_writethrough_lack(struct kernel *kernel)
 
 static bool target_is_known(const struct sim_kernel *this, const char *type)
 {
-	static const char *const others[] = { "linear", "striped", "error", "raid", "thin-pool", "thin" };
+	static const char *const others[] = { "linear", "striped", "error", "raid", "thin-pool", "thin", KERNEL_DELAY };
 
 	if (strcmp(type, KERNEL_WRITETHROUGH) == 0)
 		return !this->lacks_writethrough;
@@ -244,6 +244,11 @@ static int line_check(struct sim_kernel *this, const struct observed_target *lin
 		else if (strcmp(line->type, "thin") == 0 && i == 0 &&
 			 (device.dm == NULL || !sim_thin_exists(this, device.identity)))
 			code = error_set(error, ERROR_NOT_FOUND, "the pool has no thin device 0");
+		else if (strcmp(line->type, "thin") == 0 && i == 0 && strcmp(words->word[1], "0") != 0 &&
+			 /* Without a world nobody knows what another node made. */
+			 this->world.resolve != NULL &&
+			 !sim_thin_is_made(this, device.dm, strtoull(words->word[1], NULL, 10)))
+			code = error_set(error, ERROR_NOT_FOUND, "the pool has no thin device %s", words->word[1]);
 	}
 	if (code == 0 && strcmp(line->type, "linear") == 0 && words->count != 2)
 		code = error_set(error, ERROR_INVALID_ARGUMENT, "a linear needs two parameters");

@@ -229,6 +229,14 @@ int sim_thin_delete(struct kernel *kernel, const char *name, uint64_t number, st
 
 /* --- for tests ---------------------------------------------------------------------------------------------------- */
 
+bool sim_thin_is_made(struct sim_kernel *this, const struct observed_dm *pool, uint64_t number)
+{
+	char identity[SIM_KEY_SIZE];
+
+	thin_identity(pool, number, identity, sizeof(identity));
+	return sim_thin_exists(this, identity);
+}
+
 bool kernel_sim_thin_exists(struct kernel *kernel, const char *pool, uint64_t number)
 {
 	struct sim_kernel *this = (struct sim_kernel *)kernel;

@@ -85,6 +85,7 @@ int sim_import_add(struct sim_kernel *this, const struct kernel_import *import, 
 size_t sim_identity_length(const char *uuid);
 int sim_thin_add(struct sim_kernel *this, const char *pool_uuid);
 bool sim_thin_exists(struct sim_kernel *this, const char *identity);
+bool sim_thin_is_made(struct sim_kernel *this, const struct observed_dm *pool, uint64_t number);
 void sim_thin_remove(struct sim_kernel *this, const char *identity);
 /* Called with the lock held: what has to let go by now does; somebody resumed a device. */
 void sim_pauses_look(struct sim_kernel *this);

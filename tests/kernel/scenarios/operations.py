@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Jobs that somebody asks for while hosts write: volumes that grow, and snapshots."""
 import collections
+import hashlib
 import os
 import struct
 import time
 
 import witness
-from rig import Failure, Shape
+from rig import Failure, Shape, address
 from scenario import SHAPE, await_moved, busiest, finish, hold, many, must, scenario, serve
 
 MIB = 1 << 20
@@ -386,6 +387,90 @@ def snapshot_agent(rig):
     must_be_of_one_moment(rig, writer, image(rig, volume, found["thin"]), begin, end)
     for other in rig.ask("snapshot", "list", volume)["snapshots"]:
         rig.cli("snapshot", "delete", volume, other["name"], timeout=60)
+    finish(rig, witnesses)
+
+
+def readable(rig, host, device):
+    """All that a device holds."""
+    path = os.path.join(rig.state, "readable")
+    rig.sh(host, f"dd if={device} of=/run/readable bs=64k iflag=direct status=none", timeout=120)
+    rig.rack("get", host, "/run/readable", path)
+    rig.sh(host, "rm /run/readable")
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def sums(rig, host):
+    """One for each time that a device was read as a whole."""
+    return rig.sh(host, "cat /run/sums 2>/dev/null || :").split()
+
+
+@scenario("snapshot_read", CAPABLE)
+def snapshot_read(rig):
+    """Another host reads a snapshot while its volume is written: what it reads is of one moment and stays so, while both holders
+    lose power, one after the other, and a slot is moved by hand; no host and no node can write to it; nothing is left of it."""
+    witnesses = serve(rig, many(1, **dict(WIDE, size="32MiB", controllers=2, legs=2)),
+                      f"--region 0:{32 * BLOCKS} --threads 2 --read-percent 10 --rate 200")
+    volume, writer, reader = witnesses[0].volume, witnesses[0], "host2"
+    servers = ",".join(f"{address(cp)}:7420" for cp in rig.cps)
+    begin, end, record = snapshot(rig, volume, "kept", "--pause-limit", "5s")
+    rig.cli("snapshot", "attach", volume, "kept", rig.host_nqn(reader))
+    device = rig.connect([f"{volume}@kept"], reader, watch=False)[f"{volume}@kept"]
+    size = int(rig.sh(reader, f"blockdev --getsize64 {device}"))
+    must(size == record["size_bytes"], f"it has {size} bytes, not {record['size_bytes']}")
+    content = readable(rig, reader, device)
+    must_be_of_one_moment(rig, writer, content, begin, end)
+    whole = hashlib.sha256(content).hexdigest()
+    refused = ("dd if=/dev/zero of={0} bs=4k count=1 oflag=direct conv=notrunc,fsync 2>&1; "
+               "blkdiscard {0} 2>&1; blkdiscard -z {0} 2>&1")
+    rig.say(rig.sh(reader, refused.format(device), check=False).replace("\n", "; "))
+    for node, pool, _ in legs(rig, volume):
+        name = pool.replace("-pool-", "-snapread-") + f".t{record['thin']}"
+        text = rig.sh(node, refused.format(f"/dev/mapper/{name}"), check=False)
+        must("rror" in text, f"{node} could write to {name}: {text}")
+    must(readable(rig, reader, device) == content, "what was refused was written")
+    snapshot(rig, volume, "another", "--pause-limit", "5s")
+    rig.cli("snapshot", "attach", volume, "another", rig.host_nqn(reader))
+    another = rig.connect([f"{volume}@another"], reader, watch=False)[f"{volume}@another"]
+    latest = hashlib.sha256(readable(rig, reader, another)).hexdigest()
+    must(latest != whole, "nothing was written between two snapshots")
+    rig.sh(reader, f"rm -f /run/sums /run/enough; nohup sh -c 'while [ ! -e /run/enough ]; do {{ dd if={device} bs=64k "
+                   "iflag=direct status=none || echo broken; } | sha256sum | cut -c1-64 >>/run/sums; done' "
+                   ">/run/reader.log 2>&1 </dev/null &")
+    for turn in range(2):
+        rig.wait("the snapshot is read", 60, lambda: None if sums(rig, reader) else "not yet")
+        victim, keys = busiest(rig, [volume])
+        rig.kill(victim)
+        await_moved(rig, keys, victim)
+        count = len(sums(rig, reader))
+        took = rig.wait("the snapshot is read from beginning to end once more", 240,
+                        lambda: None if len(sums(rig, reader)) >= count + 2 else "not yet")
+        rig.say(f"the snapshot was read on {took} s after the slots served")
+        witness.progress(witnesses, 20)
+        rig.boot(victim)
+        rig.await_healthy(120, [volume])
+        rig.sh(reader, f"dnvme --server {servers} host connect {volume}@kept --timeout 60", timeout=90)
+    # By hand, where the old holder lives and takes its export away, while another snapshot is at the same port.
+    for turn in range(2):
+        old, count = rig.holder(volume), len(sums(rig, reader))
+        rig.cli("volume", "move", volume, "--slot", "0", "--timeout", "100s", timeout=120)
+        rig.say(f"slot 0 moved from {old} to {rig.holder(volume)}")
+        rig.wait("the snapshot is read from beginning to end once more", 240,
+                 lambda: None if len(sums(rig, reader)) >= count + 2 else "not yet")
+        rig.await_healthy(120, [volume])
+    must(hashlib.sha256(readable(rig, reader, another)).hexdigest() == latest, "the second snapshot is another one by now")
+    rig.sh(reader, "touch /run/enough")
+    rig.say(f"it was read {len(sums(rig, reader))} times: {rig.sh(reader, 'cat /run/reader.log')}")
+    must(set(sums(rig, reader)) == {whole}, f"not each time the same: {collections.Counter(sums(rig, reader))}")
+    must(not rig.try_cli("snapshot", "delete", volume, "kept"), "it is deleted while a host may read it")
+    rig.wait("nobody reads it", 60, lambda: rig.sh(reader, "pgrep -x dd || :").strip() or None)
+    for name in ("kept", "another"):
+        rig.sh(reader, f"dnvme --server {servers} host disconnect {volume}@{name} --timeout 60", timeout=90)
+        rig.cli("snapshot", "detach", volume, name, rig.host_nqn(reader))
+        rig.cli("snapshot", "delete", volume, name, timeout=60)
+    for node in rig.nodes:
+        left = [line for line in rig.leftovers(node) if "snap" in line]
+        must(not left, f"{node} has {left}")
     finish(rig, witnesses)
 
 
