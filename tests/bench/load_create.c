@@ -97,7 +97,7 @@ static void read_result(const struct rpc_message *message, const struct schema *
 {
 	struct error error;
 
-	if (codec_decode_object(schema, &message->result, arena, ret_record, &error) != 0)
+	if (codec_decode(schema, message->result, arena, ret_record, &error) != 0)
 		load_fail("an answer cannot be read: %s", error.message);
 }
 
@@ -133,12 +133,11 @@ static void answer(struct load_connection *connection, struct bytes frame)
 		load_fail("%s: %s", connection->address, error.message);
 	if (message.type == RPC_RESPONSE) {
 		load_slot_get(connection, message.msgid); /* it is one of this connection */
-		if (rpc_failure_decode(&message.failure, &error) != 0)
+		if (rpc_failure_decode(message.failure, &error) != 0)
 			load_answered(connection, message.msgid, error.message);
 		else
 			slot_go_on(connection, &message, &arena);
 	}
-	rpc_message_close(&message);
 	arena_free(&arena);
 }
 
