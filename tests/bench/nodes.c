@@ -223,7 +223,7 @@ static void welcome_take(struct speaker *node, const struct rpc_message *message
 	struct agent_welcome welcome;
 	struct error error;
 
-	must(codec_decode_object(schema_agent_welcome(), &message->result, arena, &welcome, &error), error.message);
+	must(codec_decode(schema_agent_welcome(), message->result, arena, &welcome, &error), error.message);
 	if (!term_take(node, welcome.term))
 		return;
 	node->state = NODE_OPEN;
@@ -303,13 +303,12 @@ static void on_frame(void *data, struct bytes frame)
 	must(rpc_message_open(frame, &arena, &message, &known, &error), error.message);
 	if (message.type == RPC_NOTIFICATION && strcmp(message.method, "agent.desired") == 0)
 		desired_take(node, &message, &arena);
-	else if (message.type == RPC_RESPONSE && rpc_failure_decode(&message.failure, &error) != 0)
+	else if (message.type == RPC_RESPONSE && rpc_failure_decode(message.failure, &error) != 0)
 		refusal_take(node, &error);
 	else if (message.type == RPC_RESPONSE && node->state == NODE_GREETING)
 		welcome_take(node, &message, &arena);
 	else if (message.type == RPC_RESPONSE)
 		beat_take(node, &message, &arena);
-	rpc_message_close(&message);
 	arena_free(&arena);
 }
 
