@@ -237,7 +237,7 @@ static void beat_take(struct speaker *node, const struct rpc_message *message, s
 	uint64_t took_ns = uv_hrtime() - node->beat_ns;
 	struct error error;
 
-	must(codec_decode_object(schema_agent_heartbeat_reply(), &message->result, arena, &reply, &error),
+	must(codec_decode(schema_agent_heartbeat_reply(), message->result, arena, &reply, &error),
 	     error.message);
 	if (!term_take(node, reply.term))
 		return;
@@ -278,7 +278,7 @@ static void desired_take(struct speaker *node, const struct rpc_message *message
 	struct desired part;
 	struct error error;
 
-	must(codec_decode_object(schema_desired(), &message->params, arena, &part, &error), error.message);
+	must(codec_decode(schema_desired(), message->params, arena, &part, &error), error.message);
 	if (!term_take(node, part.term))
 		return;
 	must(nodes_kernel_make(&part, &node->news), "out of memory");
