@@ -83,12 +83,16 @@ static int close_frozen(struct planner *planner, const struct observed_subsystem
 			    "%s waits until every path below it answers or is given up", subsystem->nqn);
 }
 
-/* No host gets in any more; those that are connected stay. */
-static int close_hosts(struct planner *planner, const struct observed_subsystem *subsystem, const struct owner *owner)
+/* No host gets in any more that is not wanted; those that are connected stay. */
+static int close_hosts(struct planner *planner, const struct observed_subsystem *subsystem,
+		       const struct target_subsystem *wanted, const struct owner *owner)
 {
 	for (size_t i = 0; i < subsystem->hosts.count; i++) {
-		struct action *action = planner_action(planner, ACTION_HOST_DENY, owner);
+		struct action *action;
 
+		if (host_is_wanted(wanted, subsystem->hosts.items[i]))
+			continue;
+		action = planner_action(planner, ACTION_HOST_DENY, owner);
 		if (action == NULL || (action->nqn = arena_strdup(planner->arena, subsystem->nqn)) == NULL ||
 		    (action->host = arena_strdup(planner->arena, subsystem->hosts.items[i])) == NULL)
 			return -1;
@@ -127,7 +131,7 @@ static int subsystem_reduce(struct planner *planner, const struct observed_subsy
 	for (size_t i = 0; i < subsystem->hosts.count && !reduces && !wanted->closed; i++)
 		reduces = !host_is_wanted(wanted, subsystem->hosts.items[i]);
 	if (!reduces && !frozen)
-		return wanted->closed ? close_hosts(planner, subsystem, owner) : 0;
+		return wanted->closed ? close_hosts(planner, subsystem, wanted, owner) : 0;
 	if (frozen && wanted != NULL && wanted->parked)
 		return close_frozen(planner, subsystem, owner);
 	if (frozen)

@@ -150,7 +150,7 @@ struct target_subsystem {
 	uint32_t cntlid_min, cntlid_max;
 	uint64_t port;
 	bool parked; /* its host is shut out, and goes on queueing */
-	bool closed; /* no host may connect any more; connections that are there go on */
+	bool closed; /* other hosts than `hosts` may not connect any more; connections that are there go on */
 	bool waits;  /* what it exports may be long in coming, so the port is opened without it */
 	struct string_list hosts;
 	struct kernel_namespace_list namespaces;

@@ -109,6 +109,8 @@ static int consumers_add(struct snapshot_builder *this)
 			if (subsystem == NULL)
 				return -1;
 			subsystem->owner = this->owner;
+			/* A node that leaves does no harm; to drop it would drop all others with it. */
+			subsystem->closed = true;
 			for (size_t j = 0; j < this->snapshot->controllers.count; j++) {
 				if (list_push_string(this->builder->arena, &subsystem->hosts,
 						     this->snapshot->controllers.items[j]) != 0)

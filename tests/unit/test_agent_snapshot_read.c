@@ -263,6 +263,26 @@ static void test_remote_leg_moves(void **state)
 	assert_null(strstr(log, NQN "snapshot:v1.t7"));
 }
 
+/* Who reads here does not notice that another controller comes or goes. */
+static void test_controller_goes(void **state)
+{
+	struct fixture *f = *state;
+	struct desired desired;
+	const char *log;
+
+	begin(f);
+	f->attached = true;
+	desired = told(f);
+	list_push_string(&f->arena, &desired.volumes.items[0].snapshots.items[0].controllers, NQN "node:cn3");
+	rig_converge(&f->agent, &desired);
+	rig_log_take(&f->agent, &f->arena);
+	log = converge(f);
+	assert_non_null(strstr(log, "deny       " NQN "snapleg:v1.s0.t7  " NQN "node:cn3"));
+	assert_null(strstr(log, "deny       " NQN "snapleg:v1.s0.t7  " NQN "node:cn2"));
+	assert_null(strstr(log, "unlink"));
+	assert_string_equal(converge(f), "--\n");
+}
+
 /* The port of the volume's snapshots is somebody else's: the node goes on without. */
 static void test_port_is_taken(void **state)
 {
@@ -348,9 +368,9 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_served),	     TEST(test_dropped),       TEST(test_not_served),
-		TEST(test_remote_leg_moves), TEST(test_port_is_taken), TEST(test_volume_leaves),
-		TEST(test_out_of_memory),
+		TEST(test_served),	     TEST(test_dropped),	 TEST(test_not_served),
+		TEST(test_remote_leg_moves), TEST(test_controller_goes), TEST(test_port_is_taken),
+		TEST(test_volume_leaves),    TEST(test_out_of_memory),
 	};
 
 	return cmocka_run_group_tests_name("agent_snapshot_read", tests, NULL, NULL);
