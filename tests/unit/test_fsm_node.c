@@ -294,12 +294,38 @@ static void test_disk_cache(void **state)
 	rig_close(&rig);
 }
 
+/* Who leads looks at a node again only when it is told that it is reached elsewhere. */
+static void test_told_when_moved(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig);
+	rig_cluster(&rig);
+	buffer_clear(&rig.changes);
+	register_node(&rig, "n1", "10.0.0.1", 4420);
+	cordon(&rig, "n1", true);
+	register_node(&rig, "n1", "10.0.0.9", 4420);
+	cordon(&rig, "n1", false);
+	register_node(&rig, "n1", "10.0.0.9", 4421);
+	forget(&rig, "n1");
+	assert_int_equal(buffer_append(&rig.changes, "", 1), 0);
+	assert_string_equal((const char *)rig.changes.data, "node n10 moved r2:\n"
+							    "node n10 r3:\n"
+							    "node n10 moved r4:\n"
+							    "node n10 r5:\n"
+							    "node n10 moved r6:\n"
+							    "node n10 removed r7:\n");
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cluster),		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_disks),		cmocka_unit_test(test_small_disk),
 		cmocka_unit_test(test_disk_ports_wrap), cmocka_unit_test(test_disk_cache),
+		cmocka_unit_test(test_told_when_moved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

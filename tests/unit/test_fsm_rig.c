@@ -24,9 +24,10 @@ static void change_record(void *data, const struct fsm_change *change)
 
 	if (rig->stock != NULL)
 		stock_changed(rig->stock, change);
-	assert_int_equal(buffer_printf(&rig->changes, "%s %s%" PRIu64 "%s r%" PRIu64 ":", kinds[change->kind],
+	assert_int_equal(buffer_printf(&rig->changes, "%s %s%" PRIu64 "%s%s r%" PRIu64 ":", kinds[change->kind],
 				       change->node != NULL ? change->node : "", change->id,
-				       change->removed ? " removed" : "", change->revision),
+				       change->removed ? " removed" : "", change->moved ? " moved" : "",
+				       change->revision),
 			 0);
 	for (size_t i = 0; i < change->node_count; i++)
 		assert_int_equal(buffer_printf(&rig->changes, " %s", change->nodes[i]), 0);

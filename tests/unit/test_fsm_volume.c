@@ -451,7 +451,7 @@ static void test_node_moves(void **state)
 	buffer_clear(&rig.changes);
 	revision = rig_do(&rig, (struct command){ .node_register = &node }).revision;
 	assert_int_equal(buffer_append(&rig.changes, "", 1), 0);
-	assert_string_equal((const char *)rig.changes.data, "node n10 r8:\ndisk n11 r8: n1\nvolume 1 r8: n1\n");
+	assert_string_equal((const char *)rig.changes.data, "node n10 moved r8:\ndisk n11 r8: n1\nvolume 1 r8: n1\n");
 	assert_int_equal(rig_volume(&rig, a).revision, revision);
 	assert_int_equal(rig_volume(&rig, b).revision, before);
 	assert_int_equal(fsm_disk_get(rig.fsm, 1, &rig.arena, &disk, NULL), 0);

@@ -126,6 +126,10 @@ static void input_that_is_cut_short(void **state)
 		free(input);
 	}
 	assert_string_equal(decoded.labels.items[0].value, "v");
+	assert_int_equal(codec_decode_value(schema_node(), (struct bytes){ (const uint8_t *)node, sizeof(node) },
+					    &arena, &decoded, &error),
+			 ERROR_INVALID_ARGUMENT);
+	assert_string_equal(error.message, "node: bytes behind the record");
 	arena_free(&arena);
 }
 
