@@ -17,7 +17,7 @@
 #include "lib/wire/rpc.h"
 
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 500
+#define BACKOFF_MAX_MS 1000
 #define CONNECT_TIMEOUT_MS 1500
 /* A server that stopped accepts connections all the same. A new leader waits one lease for its nodes: by then they have
  * to be there. */

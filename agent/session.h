@@ -4,7 +4,7 @@
  *
  *   AWAY ──► CONNECTING ──► GREETING ──► OPEN
  *    ▲            │             │          │
- *    └────────────┴─────────────┴──────────┘   back-off 100 ms … 0.5 s with jitter, next server; or the leader that a
+ *    └────────────┴─────────────┴──────────┘   back-off 100 ms … 1 s with jitter, next server; or the leader that a
  *                                              server named, at once
  *
  * A lost session, or another leader, touches nothing in the kernel: only a complete desired state does.

@@ -31,7 +31,7 @@
 
 /* As agent/session.c has them. */
 #define BACKOFF_FIRST_MS 100u
-#define BACKOFF_MAX_MS 500u
+#define BACKOFF_MAX_MS 1000u
 #define GREETING_TIMEOUT_MS 1500u
 #define SILENCE_MS 1250u
 #define REPORT_OBJECTS 1000u
