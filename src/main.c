@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,17 @@
 #include "src/options.h"
 #include "src/recovery.h"
 #include "src/restore.h"
+
+#define LARGE_BYTES (1 << 20)
+#define KEEP_BYTES (4 << 20)
+
+/* By itself the allocator learns from large buffers that come and go to keep their memory, in each of libuv's threads;
+ * and a server seldom sends a snapshot of its state. */
+static void memory_setup(void)
+{
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+	mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+}
 
 static void complain(const struct error *error)
 {
@@ -25,6 +37,7 @@ int main(int argument_count, char **arguments)
 	struct error error;
 	int status;
 
+	memory_setup();
 	error_clear(&error);
 	if (options_parse(argument_count, arguments, &options, &error) != 0) {
 		complain(&error);

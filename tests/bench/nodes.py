@@ -85,20 +85,24 @@ def failover(rack, to_the_end):
     """A node with many volumes falls silent: from when it is called offline until each slot has its next holder, and
     until all are served again."""
     leader = rack.cluster.leader()
+    since = time.time()
     rack.speakers.say("stop node1")
     rack.speakers.event("stopped")
 
+    def times(pattern):
+        return [at for at in log_times(leader, pattern) if at > since]
+
     def all_are(pattern):
-        return lambda: len(log_times(leader, pattern)) >= rack.on_first
+        return lambda: len(times(pattern)) >= rack.on_first
 
     harness.wait_until("all slots move", all_are(MOVES), 60)
-    offline = log_times(leader, "node changed health node=node1 health=offline")[-1]
-    result = {"plan_s": max(log_times(leader, MOVES)) - offline}
+    offline = times("node changed health node=node1 health=offline")[-1]
+    result = {"plan_s": max(times(MOVES)) - offline, "moves": len(times(MOVES))}
     if to_the_end:
         harness.wait_until("all slots are served again", all_are(SERVES), 120)
-        result["served_s"] = max(log_times(leader, SERVES)) - offline
-    moves = len(log_times(leader, MOVES))
-    assert moves == rack.on_first, f"{moves} slots moved"
+        result["served_s"] = max(times(SERVES)) - offline
+    # More than that: the machine held other nodes up for a lease as well.
+    result["disturbed"] = result["moves"] > rack.on_first
     return result
 
 
@@ -143,7 +147,8 @@ def tables(results):
     row("leader killed: another one leads", [one["elected_s"] for one in results["converge"]])
     row("leader killed: all nodes have told it all", [one["there_s"] for one in results["converge"]], CONVERGE_GOAL_S)
     row("leadership handed over: the same", [one["there_s"] for one in results["transfer"]], CONVERGE_GOAL_S)
-    row(f"a node with {results['on_node']} volumes is offline: each has its next holder",
+    disturbed = " (disturbed)" if results["failover"]["disturbed"] else ""
+    row(f"a node with {results['on_node']} volumes is offline: each has its next holder" + disturbed,
         [results["failover"]["plan_s"]], PLAN_GOAL_S)
     row("and all are served again", [results["failover"][key] for key in ("served_s",) if key in results["failover"]])
     return [cost, times]
