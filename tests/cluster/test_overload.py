@@ -14,10 +14,10 @@ from msgpack_small import pack
 
 FLOODER = "127.0.0.2"  # where the flood comes from
 OTHER = "127.0.0.3"  # who wants only one thing
-ASKED = 60
+ASKED = 30
 # How many changes of the flood may take effect while the other client waits for two answers. A loaded machine is slow for
 # both, so that is what tells whose turn it was. A server has 512 requests under way, and takes one of each address in turn.
-AHEAD = 4 * 512
+AHEAD = 8 * 512
 CONNECTIONS = 10000
 BYTES_EACH = 16384
 
