@@ -53,7 +53,7 @@ class Flood:
 class Overload(ClusterTest):
     def lay(self):
         # The machine may keep a leader waiting longer than the default.
-        self.cluster = self.make(options=["--election-timeout-ms=1000"])
+        self.cluster = self.make(options=["--election-timeout-ms=2000"])
         self.rack(self.cluster, 2, storage_only=True)
         for name in ("controller1", "controller2", "controller3", "flooded", "other"):
             self.cluster.agent(name, disks=0, storage_only=name in ("flooded", "other"))
