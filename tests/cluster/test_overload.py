@@ -14,10 +14,10 @@ from msgpack_small import pack
 
 FLOODER = "127.0.0.2"  # where the flood comes from
 OTHER = "127.0.0.3"  # who wants only one thing
-ASKED = 60
+ASKED = 30
 # How many changes of the flood may take effect while the other client waits for two answers. A loaded machine is slow for
 # both, so that is what tells whose turn it was. A server has 512 requests under way, and takes one of each address in turn.
-AHEAD = 4 * 512
+AHEAD = 8 * 512
 CONNECTIONS = 10000
 BYTES_EACH = 16384
 
@@ -53,7 +53,7 @@ class Flood:
 class Overload(ClusterTest):
     def lay(self):
         # The machine may keep a leader waiting longer than the default.
-        self.cluster = self.make(options=["--election-timeout-ms=1000"])
+        self.cluster = self.make(options=["--election-timeout-ms=2000"])
         self.rack(self.cluster, 2, storage_only=True)
         for name in ("controller1", "controller2", "controller3", "flooded", "other"):
             self.cluster.agent(name, disks=0, storage_only=name in ("flooded", "other"))
