@@ -23,8 +23,8 @@ struct arguments {
 static const struct argp_option options[] = {
 	{ "seed", 's', "N", 0, "the first seed (1)", 0 },
 	{ "seeds", 'n', "N", 0, "how many (1)", 0 },
-	{ "size", 'z', "SIZE", 0, "of the cluster and of the run: small, normal (normal)", 0 },
-	{ "seconds", 't', "N", 0, "virtual seconds of faults in each (small: 12, normal: 40)", 0 },
+	{ "size", 'z', "SIZE", 0, "of the cluster and of the run: tiny, small, normal (normal)", 0 },
+	{ "seconds", 't', "N", 0, "virtual seconds of faults in each (tiny: 8, small: 12, normal: 40)", 0 },
 	{ "minutes", 'm', "N", 0, "begin no seed after so many", 0 },
 	{ "jobs", 'j', "N", 0, "so many at a time (1; --nightly: as there are processors)", 0 },
 	{ "verbose", 'v', NULL, 0, "print what happens", 0 },
@@ -78,17 +78,6 @@ static error_t except_parse(struct seeds *seeds, const char *text)
 	}
 }
 
-static error_t size_parse(struct arguments *arguments, const char *text)
-{
-	if (strcmp(text, "small") == 0)
-		arguments->seeds.scenario.size = SCENARIO_SMALL;
-	else if (strcmp(text, "normal") == 0)
-		arguments->seeds.scenario.size = SCENARIO_NORMAL;
-	else
-		return EINVAL;
-	return 0;
-}
-
 /* What was not said. */
 static void defaults_take(struct arguments *arguments)
 {
@@ -127,7 +116,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
 		seeds->count = strtoull(text, NULL, 10);
 		break;
 	case 'z':
-		return size_parse(arguments, text);
+		if (!scenario_size_parse(text, &seeds->scenario.size))
+			argp_error(state, "--size: \"%s\" is none; there are tiny, small and normal", text);
+		break;
 	case 't':
 		seeds->scenario.fault_seconds = strtoull(text, NULL, 10);
 		break;

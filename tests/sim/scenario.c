@@ -52,10 +52,24 @@ static unsigned snapshot_count;
 
 /* How much of everything. */
 static const struct measure {
+	const char *name;
 	unsigned fault_seconds, pace, rebuild_after_most_s, volumes_most;
 } measures[] = {
-	[SCENARIO_SMALL] = { .fault_seconds = 12, .pace = 35, .rebuild_after_most_s = 15, .volumes_most = 2 },
-	[SCENARIO_NORMAL] = { .fault_seconds = 40, .pace = 100, .rebuild_after_most_s = 60, .volumes_most = 3 },
+	[SCENARIO_TINY] = { .name = "tiny",
+			    .fault_seconds = 8,
+			    .pace = 25,
+			    .rebuild_after_most_s = 10,
+			    .volumes_most = 1 },
+	[SCENARIO_SMALL] = { .name = "small",
+			     .fault_seconds = 12,
+			     .pace = 35,
+			     .rebuild_after_most_s = 15,
+			     .volumes_most = 2 },
+	[SCENARIO_NORMAL] = { .name = "normal",
+			      .fault_seconds = 40,
+			      .pace = 100,
+			      .rebuild_after_most_s = 60,
+			      .volumes_most = 3 },
 };
 
 static struct scenario_options options;
@@ -597,8 +611,11 @@ static struct shape shape_choose(void)
 {
 	static const struct shape small[] = { { 2, 2, 0 }, { 2, 1, 1 }, { 1, 1, 1 }, { 0, 0, 3 },
 					      { 1, 0, 2 }, { 0, 1, 2 }, { 1, 1, 2 }, { 0, 0, 4 } };
+	static const struct shape tiny[] = { { 1, 1, 1 }, { 0, 0, 3 } };
 	struct shape shape;
 
+	if (options.size == SCENARIO_TINY)
+		return tiny[world_below(sizeof(tiny) / sizeof(tiny[0]))];
 	if (options.size == SCENARIO_SMALL)
 		return small[world_below(sizeof(small) / sizeof(small[0]))];
 	shape.disks = (unsigned)world_between(2, 3);
@@ -613,7 +630,7 @@ static void cluster_make(void)
 	const char *list[SERVERS_MAX];
 	struct shape shape;
 
-	servers_make(options.size == SCENARIO_SMALL || world_chance(800) ? 3 : 5, FILES_ROOT);
+	servers_make(options.size != SCENARIO_NORMAL || world_chance(800) ? 3 : 5, FILES_ROOT);
 	for (size_t i = 0; i < server_count; i++) {
 		snprintf(addresses[i], sizeof(addresses[i]), "10.0.1.%zu:7400", i + 1);
 		list[i] = addresses[i];
@@ -674,6 +691,22 @@ static bool is_deleted(char *ret_why, size_t size)
 {
 	snprintf(ret_why, size, "the client waits");
 	return client_done && check_empty(ret_why, size);
+}
+
+const char *scenario_size_name(enum scenario_size size)
+{
+	return measures[size].name;
+}
+
+bool scenario_size_parse(const char *name, enum scenario_size *ret_size)
+{
+	size_t size = 0, count = sizeof(measures) / sizeof(measures[0]);
+
+	while (size < count && strcmp(measures[size].name, name) != 0)
+		size++;
+	if (size < count)
+		*ret_size = (enum scenario_size)size;
+	return size < count;
 }
 
 void scenario_set_up(const struct scenario_options *chosen, uint64_t family)

@@ -15,7 +15,11 @@
 
 #define SCENARIO_FAMILY 16 /* seeds 16 n … 16 n + 15 */
 
-enum scenario_size { SCENARIO_SMALL, SCENARIO_NORMAL };
+enum scenario_size { SCENARIO_TINY, SCENARIO_SMALL, SCENARIO_NORMAL };
+
+const char *scenario_size_name(enum scenario_size size);
+/* false: there is no such size. */
+bool scenario_size_parse(const char *name, enum scenario_size *ret_size);
 
 struct scenario_options {
 	enum scenario_size size;

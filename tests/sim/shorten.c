@@ -103,8 +103,7 @@ static void result_tell(struct shortening *this)
 	fails(this, this->faults, this->count);
 	runs_tell(this->seed, &this->outcome, false);
 	printf("%zu of %zu faults are enough, found in %u runs; again:\n", this->count, this->total, runs);
-	printf("  ./dev sim --size %s --seed %" PRIu64, this->options.size == SCENARIO_SMALL ? "small" : "normal",
-	       this->seed);
+	printf("  ./dev sim --size %s --seed %" PRIu64, scenario_size_name(this->options.size), this->seed);
 	if (this->options.fault_seconds > 0)
 		printf(" --seconds %" PRIu64, this->options.fault_seconds);
 	if (this->options.quiet)
