@@ -39,7 +39,8 @@ struct value_reader {
 
 static inline struct value_reader value_reader_of(struct bytes bytes)
 {
-	return (struct value_reader){ bytes.data, bytes.data + bytes.size };
+	/* Nothing may have no address, to which C lets not even nothing be added. */
+	return (struct value_reader){ bytes.data, bytes.size == 0 ? bytes.data : bytes.data + bytes.size };
 }
 
 /* The next value; of an array or a map its head only, and its elements follow. -1: it is cut short, or no MessagePack;

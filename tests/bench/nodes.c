@@ -237,8 +237,7 @@ static void beat_take(struct speaker *node, const struct rpc_message *message, s
 	uint64_t took_ns = uv_hrtime() - node->beat_ns;
 	struct error error;
 
-	must(codec_decode(schema_agent_heartbeat_reply(), message->result, arena, &reply, &error),
-	     error.message);
+	must(codec_decode(schema_agent_heartbeat_reply(), message->result, arena, &reply, &error), error.message);
 	if (!term_take(node, reply.term))
 		return;
 	node->all->beats++;
