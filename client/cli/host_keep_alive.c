@@ -71,6 +71,9 @@ static void run(const char *host_nqn, pid_t parent)
 	static struct paths paths = { .sight = { .sysfs = HOST_SYSFS } };
 	static const struct keep_alive_source source = { paths_find, path_read, &paths, LIMIT_HOST_PULSE_MS };
 
+	/* A connection that its parent gives up must not live on here; the journal's is one of these. */
+	close_range(STDERR_FILENO + 1, ~0u, 0);
+	log_open("dnvme-host-watch", LOG_TARGET_STDERR, LOG_LEVEL_NOTICE);
 	paths.host_nqn = host_nqn;
 	keep_alive_run(&source, &keep_alive_nvme, parent);
 	_exit(0);

@@ -9,6 +9,12 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/cli/host_keep_alive.h"
 #include "client/cli/host_paths.h"
 #include "client/cli/host_report.h"
 #include "tests/unit/test_client_scene.h"
@@ -231,6 +237,38 @@ static void test_report_times(void **state)
 	assert_true(told_now(&scene, &told, 40001));
 }
 
+/* A connection that watch gives up must end, though this process goes on. */
+static void test_keep_alive_process_holds_nothing(void **state)
+{
+	struct host_keep_alive keep_alive = { 0 };
+	struct pollfd end;
+	struct error error;
+	int ends[2];
+	pid_t pid;
+
+	(void)state;
+	error_clear(&error);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(host_keep_alive_start(&keep_alive, SCENE_HOST, 1000, &error), 0);
+	pid = keep_alive.pid;
+	close(ends[1]);
+	end = (struct pollfd){ .fd = ends[0], .events = POLLIN };
+	assert_int_equal(poll(&end, 1, 10000), 1);
+	assert_int_equal(end.revents, POLLHUP);
+	assert_int_equal(kill(pid, 0), 0);
+	/* It runs: another one is not started. */
+	assert_int_equal(host_keep_alive_start(&keep_alive, SCENE_HOST, 9000, &error), 0);
+	assert_int_equal(keep_alive.pid, pid);
+	kill(pid, SIGKILL);
+	while (keep_alive.pid == pid)
+		assert_int_equal(host_keep_alive_start(&keep_alive, SCENE_HOST, 9000, &error), 0);
+	assert_int_not_equal(keep_alive.pid, 0);
+	pid = keep_alive.pid;
+	host_keep_alive_stop(&keep_alive);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(ends[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_plan_single_slot_does_not_wait),
 		cmocka_unit_test(test_plan_only_what_is_there_for_the_host),
 		cmocka_unit_test(test_keep_alive),
+		cmocka_unit_test(test_keep_alive_process_holds_nothing),
 		cmocka_unit_test(test_report),
 		cmocka_unit_test(test_report_times),
 	};
