@@ -76,17 +76,17 @@ leave_dead() { # kill|cut
 			2>/run/witness.err & echo \$! >/run/witness.pid"
 	wait_until 20 "the witness writes" writes_are 20
 	cat >"$LAB_STATE/look.sh" <<-LOOK
-		while [ ! -s /run/gone ]; do
+		while [ ! -s /run/gone ] || [ ! -s /run/leaving ]; do
 			[ -s /run/leaving ] || [ \$(grep -c 'leaving a path' /run/watch.log) = \$(grep -c 'leaving a path' /run/watch.before) ] ||
 				date +%s%3N >/run/leaving
-			cat /sys/class/nvme/*/address | grep -q 'traddr=$(node_address "$victim"),' || date +%s%3N >/run/gone
+			[ -s /run/gone ] || cat /sys/class/nvme/*/address | grep -q 'traddr=$(node_address "$victim"),' || date +%s%3N >/run/gone
 			sleep 0.02
 		done
 	LOOK
 	rack put host1 "$LAB_STATE/look.sh" /run/look.sh
 	cut_ms=$(on host1 'setsid sh /run/look.sh </dev/null >/dev/null 2>&1 & date +%s%3N')
 	rack "$1" "$victim"
-	wait_until 30 "the path to $victim is gone" on host1 'test -s /run/gone'
+	wait_until 30 "the path to $victim is gone" on host1 'test -s /run/gone && test -s /run/leaving'
 	# shellcheck disable=SC2046 # two numbers
 	set -- "$1" $(on host1 'cat /run/leaving /run/gone')
 	step "$1 $victim: its path is gone $(($3 - cut_ms)) ms after that, and $(($3 - $2)) ms after watch heard of it"
