@@ -246,7 +246,8 @@ struct kernel_operations {
 	int (*imports_check)(struct kernel *kernel, const struct kernel_path_list *paths, bool *ret_all_there,
 			     struct error *error);
 
-	/* To be called each quarter of a second, by one thread at a time: ends connections to peers that are silent for
+	/* To be called each quarter of a second, by one thread at a time: starts what sends keep-alives to Disk Nodes,
+	 * if it does not run (lib/net/keep_alive.h), and ends connections to peers that are silent for
 	 * KERNEL_PEER_DEAD_MS and do not answer, so that their paths are given up soon. Blocks for 150 ms for each. */
 	int (*imports_tend)(struct kernel *kernel, struct error *error);
 
